@@ -1,0 +1,1 @@
+//! The qflow program: qflow dev and the client verbs.

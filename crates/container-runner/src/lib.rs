@@ -1,0 +1,1 @@
+//! Owns containers: environments, pool, attempts.

@@ -1,0 +1,375 @@
+//! A workflow's definition: what was written, after reading and before planning. Its JSON form is public (`qflow validate -o json`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    expression::{BranchIx, Condition, Expr},
+    ids::{Digest, StepIx},
+};
+
+/// A place in a source file, for errors and traces; lines and columns count from 1, columns in characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The file, relative to the submission's root.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Something wrong with a submission: where, what, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Problem {
+    /// Where it is.
+    pub place: Place,
+    /// Past the last character of it, on the same line; equal to the start's column where unknown.
+    pub end_column: u32,
+    /// A stable name for the kind, e.g. `unsupported-statement`.
+    pub code: String,
+    /// What is wrong; lower case, no full stop.
+    pub message: String,
+    /// What to write instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The other end, for an edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Place>,
+    /// The line of source it stands on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub excerpt: String,
+    /// A warning does not stop a submission.
+    #[serde(default)]
+    pub warning: bool,
+}
+
+/// The files of a submission, as the client sent them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file that was named on the command line.
+    pub entry: String,
+    /// Text by path relative to the root, `/` between parts.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// Names the content: equal sources have equal digests.
+    pub fn digest(&self) -> Digest {
+        let head = [self.entry.as_bytes()];
+        Digest::of_parts(
+            head.into_iter().chain(self.files.iter().flat_map(|(path, text)| [path.as_bytes(), text.as_bytes()])),
+        )
+    }
+}
+
+/// A type in Qflow's canonical spelling (`list[dict[str, float]]`); `qflow-types` parses and prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TypeText(pub String);
+
+impl TypeText {
+    /// What an unannotated name has.
+    pub fn any() -> Self {
+        Self("Any".to_owned())
+    }
+}
+
+/// A Python version, `3.11`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PythonVersion {
+    /// 3.
+    pub major: u8,
+    /// 11.
+    pub minor: u8,
+}
+
+impl std::fmt::Display for PythonVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A text that is not `3.MINOR`.
+#[derive(Debug, thiserror::Error)]
+#[error("a Python version reads like 3.11")]
+pub struct NotAVersion;
+
+impl std::str::FromStr for PythonVersion {
+    type Err = NotAVersion;
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let (major, minor) = text.split_once('.').ok_or(NotAVersion)?;
+        let digits = |part: &str| {
+            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten().ok_or(NotAVersion)
+        };
+        Ok(Self { major: digits(major)?, minor: digits(minor)? })
+    }
+}
+
+impl Serialize for PythonVersion {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PythonVersion {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A parameter of a node or a workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its declared type.
+    #[serde(rename = "type")]
+    pub ty: TypeText,
+    /// What it is where not given. A node's default is Python's own: it is only known to exist, and is not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<ParamDefault>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// A default of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParamDefault {
+    /// A value in the tagged form (always so for workflows).
+    Value(serde_json::Value),
+    /// An expression that only Python evaluates (nodes only).
+    Python,
+}
+
+/// Whether attempts may share a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// A container belongs to one run; its attempts follow one another in it.
+    #[default]
+    Run,
+    /// A fresh container per attempt.
+    Node,
+    /// The same workflow version and user reuse it.
+    Shared,
+}
+
+/// What a run does when a node has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Independent nodes go on.
+    #[default]
+    Finish,
+    /// They are cancelled.
+    Stop,
+}
+
+/// When and how often a failed attempt is tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How often after the first attempt.
+    pub retries: u32,
+    /// The first delay in milliseconds.
+    pub backoff_ms: u64,
+    /// Doubles with each retry, else stays.
+    pub exponential: bool,
+    /// Names that the exception's MRO must hold one of; empty: any `Exception` and time-out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { retries: 0, backoff_ms: 1000, exponential: true, on: Vec::new() }
+    }
+}
+
+/// What an attempt may use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes of memory, swap included.
+    pub memory_bytes: u64,
+    /// Thousandths of a processor.
+    pub cpu_millis: u32,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Bytes of `/tmp`.
+    pub tmp_bytes: u64,
+    /// Whether it reaches a network.
+    pub network: bool,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { memory_bytes: 512 << 20, cpu_millis: 1000, pids: 256, tmp_bytes: 256 << 20, network: false }
+    }
+}
+
+/// A function that runs in a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeDef {
+    /// The function's name.
+    pub name: String,
+    /// The file it stands in.
+    pub file: String,
+    /// Its parameters in order.
+    pub params: Vec<Param>,
+    /// Its declared result.
+    pub returns: TypeText,
+    /// The Python it asks for; else the newest that fits is chosen at plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PythonVersion>,
+    /// Requirements as written, those of the file's PEP 723 block included unless `inherit=False`; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<String>,
+    /// When it is tried again.
+    pub retry: Retry,
+    /// Milliseconds an attempt may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// What an attempt may use.
+    pub resources: Resources,
+    /// Environment variables, literal ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Secrets by name, and the variable each also goes to where `env` says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Option<String>>,
+    /// The pool whose slots limit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// How many of it may run at once in a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// Milliseconds its output is reused for; `u64::MAX` for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_ms: Option<u64>,
+    /// Whether arguments that may fail to convert are converted.
+    pub convert: bool,
+    /// Whether it may be tried again after it began.
+    pub idempotent: bool,
+    /// Whether attempts may share a container.
+    pub isolation: Isolation,
+    /// Whether a signature names a frame, so that `pyarrow` is needed.
+    pub frames: bool,
+    /// Where its `def` stands.
+    pub place: Place,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Calls a node once.
+    Node {
+        /// The node's name in [`Definition::nodes`].
+        function: String,
+    },
+    /// Calls a node once per element of the arguments named in `over`.
+    Map {
+        /// The node's name.
+        function: String,
+        /// The mapped arguments' names; of equal length at run time.
+        over: Vec<String>,
+    },
+}
+
+impl StepKind {
+    /// The node that is called.
+    pub fn function(&self) -> &str {
+        match self {
+            Self::Node { function } | Self::Map { function, .. } => function,
+        }
+    }
+}
+
+/// On which side of a branch something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// The branch.
+    pub branch: BranchIx,
+    /// Whether its condition must hold.
+    pub holds: bool,
+}
+
+/// An `if` of the body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// What it asks.
+    pub condition: Condition,
+    /// Where it stands itself: all must hold, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Guard>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// One call of the body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its id in the run: `fetch`, `fetch-2`.
+    pub id: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// Its arguments by the parameter's name; a parameter with a default may lack.
+    pub arguments: Vec<(String, Expr)>,
+    /// Where it stands: all must hold, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Guard>,
+    /// Steps that must have ended before, for the order of statements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<StepIx>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// A function that says in which order nodes run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowDef {
+    /// Its name: the function's, or `@workflow(name=…)`.
+    pub name: String,
+    /// The function's name.
+    pub function: String,
+    /// Its parameters in order.
+    pub params: Vec<Param>,
+    /// Its declared result.
+    pub returns: TypeText,
+    /// Calls in source order; a step refers only to earlier ones.
+    pub steps: Vec<Step>,
+    /// Branches in source order.
+    pub branches: Vec<Branch>,
+    /// What it returns.
+    pub result: Expr,
+    /// How many attempts may run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// Milliseconds a run may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// What a run does when a node has failed.
+    pub on_failure: OnFailure,
+    /// Where its `def` stands.
+    pub place: Place,
+}
+
+/// All that one submission defines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Nodes by name.
+    pub nodes: BTreeMap<String, NodeDef>,
+    /// Workflows by name.
+    pub workflows: BTreeMap<String, WorkflowDef>,
+    /// `requires-python` of the entry file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_python: Option<String>,
+}

@@ -1,0 +1,211 @@
+//! Names of things, each a type of its own, so that one cannot be given for another.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A run of a workflow: a version 7 UUID, so that ids sort by time of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub uuid::Uuid);
+
+/// How many shards runs hash to; fixed for the life of a store.
+pub const SHARDS: u8 = 64;
+
+/// One of the 64 groups of runs that a replica owns as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shard(pub u8);
+
+/// Grows by one each time a shard changes hands; a write under an older one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl RunId {
+    /// The shard this run belongs to, by its random bits.
+    pub fn shard(self) -> Shard {
+        Shard(self.0.as_bytes()[15] % SHARDS)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        uuid::Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// SHA-256 of some content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `content`.
+    pub fn of(content: &[u8]) -> Self {
+        Self(Sha256::digest(content).into())
+    }
+
+    /// The digest of several parts, each preceded by its length, so that no two lists of parts meet.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+
+    /// The first 12 hexadecimal digits: enough for names that people read.
+    pub fn short(&self) -> String {
+        self.to_string()[..12].to_owned()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({})", self.short())
+    }
+}
+
+/// A text that is not 64 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("a digest has 64 hexadecimal digits")]
+pub struct NotADigest;
+
+impl FromStr for Digest {
+    type Err = NotADigest;
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(NotADigest);
+        }
+        let mut bytes = [0; 32];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| NotADigest)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Microseconds since 1970 in UTC, by the database's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This instant plus a number of milliseconds, saturating.
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1000)))
+    }
+
+    /// Milliseconds from `earlier` to this instant, 0 where it lies after.
+    pub fn ms_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0) / 1000
+    }
+}
+
+/// Which step of a plan, by its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepIx(pub u32);
+
+/// One node run: a step, or an element of a mapped step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NodeKey {
+    /// The step.
+    pub step: StepIx,
+    /// The element's position, where the step is mapped.
+    pub index: Option<u32>,
+}
+
+/// An attempt of a node run: what a lease is for and what fences a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttemptKey {
+    /// The run.
+    pub run: RunId,
+    /// The node run.
+    pub node: NodeKey,
+    /// 1 for the first; grows with every retry of either kind.
+    pub attempt: u32,
+}
+
+impl fmt::Display for AttemptKey {
+    /// `RUN.STEP[.INDEX]@ATTEMPT`: no slash, so that it is a file's name too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.run, self.node.step.0)?;
+        if let Some(index) = self.node.index {
+            write!(f, ".{index}")?;
+        }
+        write!(f, "@{}", self.attempt)
+    }
+}
+
+/// A text that is not `RUN.STEP[.INDEX]@ATTEMPT`.
+#[derive(Debug, thiserror::Error)]
+#[error("an attempt reads RUN.STEP[.INDEX]@ATTEMPT")]
+pub struct NotAnAttempt;
+
+impl FromStr for AttemptKey {
+    type Err = NotAnAttempt;
+    fn from_str(text: &str) -> Result<Self, NotAnAttempt> {
+        let (node, attempt) = text.rsplit_once('@').ok_or(NotAnAttempt)?;
+        let mut parts = node.split('.');
+        let run = parts.next().and_then(|p| p.parse().ok()).ok_or(NotAnAttempt)?;
+        let step = parts.next().and_then(|p| p.parse().ok()).map(StepIx).ok_or(NotAnAttempt)?;
+        let index = parts.next().map(|p| p.parse().map_err(|_| NotAnAttempt)).transpose()?;
+        if parts.next().is_some() {
+            return Err(NotAnAttempt);
+        }
+        let attempt = attempt.parse().map_err(|_| NotAnAttempt)?;
+        Ok(Self { run, node: NodeKey { step, index }, attempt })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_reads_back_what_it_prints() {
+        for index in [None, Some(7)] {
+            let key = AttemptKey {
+                run: RunId(uuid::Uuid::from_u128(5)),
+                node: NodeKey { step: StepIx(3), index },
+                attempt: 2,
+            };
+            assert_eq!(key.to_string().parse::<AttemptKey>().unwrap(), key);
+        }
+        assert!("x@1".parse::<AttemptKey>().is_err());
+    }
+
+    #[test]
+    fn parts_of_a_digest_do_not_run_together() {
+        assert_ne!(Digest::of_parts([b"ab".as_slice(), b"c"]), Digest::of_parts([b"a".as_slice(), b"bc"]));
+    }
+}

@@ -1,0 +1,12 @@
+//! Values that every part of Qflow agrees on: ids, a workflow's definition, its plan, its run. No IO, no async, no clock.
+
+pub mod definition;
+pub mod environment;
+pub mod expression;
+pub mod ids;
+pub mod limits;
+pub mod outcome;
+pub mod plan;
+pub mod progress;
+pub mod status;
+pub mod value;

@@ -1,0 +1,48 @@
+//! Bounds of the system, each with the reason for it. Past one: an error that names the bound and the value.
+
+/// Node runs in a run: keeps a run's state in one replica's memory.
+pub const NODE_RUNS: u32 = 100_000;
+/// Steps in a definition: more is written by a program, which should use `map`.
+pub const STEPS: usize = 1_000;
+/// References between steps in a definition: bounds the time of validation.
+pub const EDGES: usize = 10_000;
+/// Nesting of expressions and types: bounds every recursion over them.
+pub const DEPTH: usize = 200;
+/// Bytes of one source file: a workflow is code, not data.
+pub const SOURCE_BYTES: usize = 256 * 1024;
+/// Files in a submission: keeps a submission within one message.
+pub const FILES: usize = 500;
+/// Bytes of all files of a submission: keeps a submission within one message.
+pub const SUBMISSION_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of a gRPC message: bounds what a peer can make us hold.
+pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a value stored in its row: larger ones would make every read of a run slow.
+pub const INLINE_VALUE_BYTES: usize = 32 * 1024;
+/// Bytes of all inline values of one attempt: keeps an attempt well within one message.
+pub const INLINE_ATTEMPT_BYTES: usize = 1024 * 1024;
+/// Bytes of one value by reference: larger data belongs into a file in the user's own store.
+pub const VALUE_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of stdout and stderr of an attempt that are kept: past it lines are counted and dropped.
+pub const STDIO_BYTES: u64 = 8 * 1024 * 1024;
+/// Queued runs of a user: past it a submission is refused until some end.
+pub const QUEUED_RUNS: u32 = 10_000;
+/// Bytes of a text that an outcome's header may carry as a scalar: comparisons are with short texts.
+pub const SCALAR_TEXT_BYTES: usize = 256;
+/// Infrastructure retries of a node run: past it the platform is at fault and says so.
+pub const INFRASTRUCTURE_RETRIES: u32 = 3;
+/// Milliseconds without a word from a runner after which its attempts are given anew.
+pub const ATTEMPT_LEASE_MS: u64 = 30_000;
+/// Milliseconds between heartbeats on a work stream: several fit into a lease.
+pub const HEARTBEAT_MS: u64 = 5_000;
+/// Milliseconds that a shard lease lasts.
+pub const SHARD_LEASE_MS: u64 = 6_000;
+/// Milliseconds between renewals of a shard lease.
+pub const SHARD_RENEW_MS: u64 = 2_000;
+/// Milliseconds after a node's own time-out at which the orchestrator enforces it itself.
+pub const TIMEOUT_GRACE_MS: u64 = 10_000;
+/// Milliseconds between SIGTERM and SIGKILL.
+pub const KILL_GRACE_MS: u64 = 5_000;
+/// Milliseconds for which a lock of an environment is reused by new runs.
+pub const LOCK_REUSE_MS: u64 = 24 * 3600 * 1000;
+/// Milliseconds for which an idempotency key is remembered.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;

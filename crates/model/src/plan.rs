@@ -1,0 +1,116 @@
+//! What a run will do, worked out once: dependency counters, environments, what outcomes are asked. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    definition::{Branch, Guard, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText, WorkflowDef},
+    environment::EnvSpec,
+    expression::{Expr, Path},
+    ids::{Digest, StepIx},
+};
+
+/// A workflow that has been validated and laid out; the same for every run of it, so it is stored once, by digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The workflow's name: the label `workflow_id`.
+    pub workflow: String,
+    /// The source it was read from.
+    pub source: Digest,
+    /// Its parameters.
+    pub params: Vec<Param>,
+    /// Its declared result.
+    pub returns: TypeText,
+    /// Steps, each depending only on earlier ones.
+    pub steps: Vec<PlannedStep>,
+    /// Branches.
+    pub branches: Vec<Branch>,
+    /// What it returns.
+    pub result: Expr,
+    /// Environments that steps name by position.
+    pub environments: Vec<EnvSpec>,
+    /// The nodes that steps call.
+    pub nodes: BTreeMap<String, NodeDef>,
+    /// How many attempts may run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// Milliseconds a run may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// What a run does when a node has failed.
+    pub on_failure: OnFailure,
+    /// Its one Python version, or `None` for several: the label `python_version`.
+    pub python: Option<PythonVersion>,
+}
+
+/// A step, with what the state machine needs to know of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// Its id in the run.
+    pub id: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// Its arguments by the parameter's name.
+    pub arguments: Vec<(String, Expr)>,
+    /// Where it stands.
+    pub guards: Vec<Guard>,
+    /// Every step that must have ended before it, sorted: read by arguments, guards or order of statements.
+    pub needs: Vec<StepIx>,
+    /// Which of `needs` must have completed, not merely ended.
+    pub reads: Vec<StepIx>,
+    /// Steps that need this one, sorted.
+    pub enables: Vec<StepIx>,
+    /// Paths into its result that branches, maps and f-strings ask about; an outcome answers in this order.
+    pub asks: Vec<Path>,
+    /// Position in [`Plan::environments`].
+    pub environment: u32,
+}
+
+/// Paths into each parameter that the body's branches, maps and f-strings ask about, by name.
+pub fn param_asks(workflow: &WorkflowDef) -> BTreeMap<String, Vec<Path>> {
+    fn of(expr: &Expr, asks: &mut BTreeMap<String, Vec<Path>>) {
+        match expr {
+            Expr::Param { name, path } => {
+                let paths = asks.entry(name.clone()).or_default();
+                if !paths.contains(path) {
+                    paths.push(path.clone());
+                }
+            }
+            Expr::Literal(_) | Expr::Result { .. } => {}
+            Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => parts.iter().for_each(|p| of(p, asks)),
+            Expr::Dict(parts) => parts.iter().for_each(|(_, p)| of(p, asks)),
+            Expr::Select { then, otherwise, .. } => {
+                of(then, asks);
+                of(otherwise, asks);
+            }
+            Expr::Condition(condition) => condition.expressions(&mut |e| of(e, asks)),
+        }
+    }
+    let mut asks = BTreeMap::new();
+    for branch in &workflow.branches {
+        branch.condition.expressions(&mut |e| of(e, &mut asks));
+    }
+    for step in &workflow.steps {
+        step.arguments.iter().for_each(|(_, e)| of(e, &mut asks));
+    }
+    of(&workflow.result, &mut asks);
+    asks
+}
+
+impl Plan {
+    /// Names the plan: equal plans have equal digests.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).expect("a plan has no maps with keys other than text"))
+    }
+
+    /// The step at a position.
+    pub fn step(&self, ix: StepIx) -> &PlannedStep {
+        &self.steps[ix.0 as usize]
+    }
+
+    /// The node that a step calls.
+    pub fn node(&self, ix: StepIx) -> &NodeDef {
+        &self.nodes[self.step(ix).kind.function()]
+    }
+}

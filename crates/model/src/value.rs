@@ -1,0 +1,109 @@
+//! References to values: the control plane moves them and never opens them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    expression::{Answer, Path},
+    ids::Digest,
+};
+
+/// A value in the tagged form, inline or by reference. See `docs/VALUES.md` for the bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueRef {
+    /// SHA-256 of the encoding.
+    pub digest: Digest,
+    /// Bytes of the encoding.
+    pub size: u64,
+    /// The encoding itself, at most 32 KiB; else it is the blob `runs/{run}/{digest}`.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "inline")]
+    pub inline: Option<Vec<u8>>,
+    /// Elements, where the value is a list that is stored with an offset table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u32>,
+    /// What the skeleton points to: frames, arrays, bytes, files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// A part of a value that is not JSON: the blob `runs/{run}/{digest}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// SHA-256 of the content.
+    pub digest: Digest,
+    /// Bytes of the content.
+    pub size: u64,
+    /// `arrow`, `npy`, `bytes`, `file`.
+    pub kind: String,
+}
+
+/// Where an argument's value comes from, for the runner that resolves it beside the consumer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Argument {
+    /// A value in the tagged form.
+    Literal(serde_json::Value),
+    /// A stored value, or a part of it.
+    Value {
+        /// The value.
+        value: ValueRef,
+        /// Which element of it, where it is mapped over: applied before `path`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        element: Option<u32>,
+        /// Where inside it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        path: Path,
+    },
+    /// The results of a map, in order; a blob in the same JSON form where it is large.
+    Gathered {
+        /// The elements' values.
+        values: Vec<ValueRef>,
+        /// Where inside the list of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        path: Path,
+    },
+    /// The results of a map whose list is itself a blob (a JSON list of [`ValueRef`]).
+    Manifest {
+        /// The blob.
+        list: ValueRef,
+        /// How many elements.
+        count: u32,
+        /// Which element of it, where the map is mapped over again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        element: Option<u32>,
+        /// Where inside it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        path: Path,
+    },
+    /// `[a, b]`.
+    List(Vec<Argument>),
+    /// `(a, b)`.
+    Tuple(Vec<Argument>),
+    /// `{"k": a}`.
+    Dict(Vec<(String, Argument)>),
+    /// An f-string: each part as `str()` writes it.
+    Format(Vec<Argument>),
+}
+
+/// A completed node run's value, with what its header answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Produced {
+    /// The value.
+    pub value: ValueRef,
+    /// Answers to the asks of the plan, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
+}
+
+/// Bytes as text where they are UTF-8 (the tagged form is), since snapshots and rows are read by people.
+mod inline {
+    use serde::{Deserialize, Deserializer, Serializer};
+    pub(super) fn serialize<S: Serializer>(value: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+        match value {
+            None => s.serialize_none(),
+            Some(bytes) => s.serialize_some(std::str::from_utf8(bytes).map_err(serde::ser::Error::custom)?),
+        }
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<String>::deserialize(d)?.map(String::into_bytes))
+    }
+}

@@ -1,0 +1,1 @@
+//! Owns runs: submit, validate, plan, progress, dispatch, record.

@@ -1,0 +1,1 @@
+//! Reads Python source with ruff's parser; never runs it.

@@ -1,0 +1,1 @@
+//! The catalogue of metrics, events, logs, traces and /metrics.

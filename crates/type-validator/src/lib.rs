@@ -1,0 +1,1 @@
+//! Owns types: validates workflows at submit.

@@ -1,0 +1,1 @@
+//! The type lattice and the form of a value. Pure.
