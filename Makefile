@@ -1,0 +1,34 @@
+# Every target is one line of `make help`. Builds are kept outside the clone, so that a fresh one starts warm.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export QFLOW_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qflow
+export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
+EXAMPLE ?= examples/hello.py
+ARGS ?= -p name=Ada
+
+.PHONY: help build run test lint contract images
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the `qflow` program
+	cargo build --locked --quiet --package qflow-cli
+
+run: build ## build, and run an example on the embedded default (EXAMPLE=…, ARGS=…)
+	"$$CARGO_TARGET_DIR/debug/qflow" run $(EXAMPLE) $(ARGS)
+
+test: ## everything that Docker and processes can prove; installs what is missing
+	deploy/local/test
+
+lint: ## formatting, clippy, rustdoc, licences
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked" >&2; fi
+
+contract: ## what is generated from the code is fresh
+	cargo test --locked --package qflow-e2e --test contract
+
+
+images: ## Python images tagged like the official ones, pulled or built
+	deploy/local/python-images

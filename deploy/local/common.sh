@@ -1,0 +1,23 @@
+# What the scripts of this folder share. Sourced, never run.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache=${QFLOW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/qflow}
+mkdir -p "$cache"
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+# Installs the packages whose command is missing: `need COMMAND PACKAGE …`.
+need() {
+  local missing=()
+  while [ $# -gt 0 ]; do
+    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || missing+=("$2")
+    shift 2
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  say "installing ${missing[*]}"
+  command -v apt-get >/dev/null || { echo "install these first: ${missing[*]}" >&2; return 1; }
+  as_root env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq ${missing[*]}" >"$cache/apt.log" 2>&1 ||
+    { tail -n 5 "$cache/apt.log" >&2; return 1; }
+}
