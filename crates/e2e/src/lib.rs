@@ -1,1 +1,102 @@
-//! Tests of the whole: four services, real backends.
+//! Tests of the whole: the `qflow` program as users run it, on real backends. Here: what those tests share.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/e2e lies two below the root").to_owned()
+}
+
+/// The built `qflow` program: beside the test's own, where cargo puts both.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a program");
+    let path = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("qflow");
+    assert!(path.exists(), "{} is not there: `cargo build --package qflow-cli` makes it", path.display());
+    path
+}
+
+/// A folder of state for one test, and how `qflow` is called on it.
+pub struct Home {
+    folder: tempfile::TempDir,
+    runtime: &'static str,
+}
+
+impl Home {
+    /// An empty one, for the runtime `process` or `docker`.
+    pub fn new(runtime: &'static str) -> Self {
+        // Short, since the paths of sockets in it end at 107 bytes.
+        let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").expect("/tmp takes folders");
+        Self { folder, runtime }
+    }
+
+    /// Where the state is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `qflow ARGS…`, not yet started.
+    pub fn qflow(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .args(args)
+            .current_dir(root())
+            .env("QFLOW_DATA_DIR", self.path().join("data"))
+            .env("QFLOW_RUN_DIR", self.path().join("run"))
+            .env("QFLOW_RUNTIME", self.runtime)
+            .env("QFLOW_PYTHON_VERSIONS", "3.9,3.10,3.11,3.12,3.13")
+            .env_remove("QFLOW_SERVER")
+            .env_remove("QFLOW_TOKEN")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// `qflow ARGS…`, to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.qflow(args).output().expect("qflow starts")
+    }
+
+    /// `qflow dev` on ports 0, left running.
+    pub fn dev(&self) -> Dev {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path().join("dev.log"))
+            .expect("the home takes files");
+        let mut command = self.qflow(&["dev", "--ports", "any"]);
+        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        Dev(command.spawn().expect("qflow starts"))
+    }
+}
+
+/// A running `qflow dev`, killed when dropped.
+pub struct Dev(pub Child);
+
+impl Dev {
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        // It may have ended by itself: then there is nothing to kill, and the test's next step says so.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What was written, for messages of failed assertions.
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}\nstdout: {}\nstderr: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}

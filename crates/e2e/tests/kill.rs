@@ -1,0 +1,67 @@
+//! `kill -9` at any instant loses no acknowledged run and completes no node twice.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use qflow_e2e::{Home, said};
+use serde_json::Value;
+
+/// The run as `qflow runs get` shows it, once a server answers and `reached` holds; fails after a minute.
+fn wait(home: &Home, run: &str, reached: impl Fn(&Value) -> bool) -> Value {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = Instant::now();
+    let mut last = String::new();
+    while begun.elapsed() < Duration::from_secs(90) {
+        let output = home.run(&["runs", "get", run, "-o", "json"]);
+        if let Ok(run) = serde_json::from_slice::<Value>(&output.stdout)
+            && reached(&run)
+        {
+            return run;
+        }
+        last = said(&output);
+    }
+    panic!("not reached within 90 s: {last}");
+}
+
+fn completed(run: &Value) -> usize {
+    let nodes = run["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    nodes.iter().filter(|n| n["status"] == "completed").count()
+}
+
+fn started(home: &Home) -> String {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = Instant::now();
+    let args = ["run", "examples/primes.py", "-p", "upto=600000", "-p", "slices=12", "--detach", "-o", "json"];
+    loop {
+        if home.path().join("data/server.json").exists() {
+            let output = home.run(&args);
+            let run: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", said(&output)));
+            return run["run_id"].as_str().expect("a run has an id").to_owned();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "qflow dev tells where it listens");
+    }
+}
+
+#[test]
+fn a_killed_server_goes_on_where_it_stopped() {
+    let home = Home::new("process");
+    let mut dev = home.dev();
+    let run = started(&home);
+    let before = wait(&home, &run, |run| completed(run) >= 3);
+    dev.kill();
+    drop(std::fs::remove_file(home.path().join("data/server.json")));
+    let _dev = home.dev();
+    let after = wait(&home, &run, |run| run["status"] == "completed");
+    assert_eq!(after["result"], 49_098, "{after}");
+    let attempts = |run: &Value| -> BTreeMap<String, (Value, Value)> {
+        let nodes = run["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        let ended = nodes.iter().filter(|n| n["status"] == "completed");
+        ended.map(|n| (n["node_id"].to_string(), (n["attempts"].clone(), n["phases"].clone()))).collect()
+    };
+    let after = attempts(&after);
+    for (node, was) in attempts(&before) {
+        assert_eq!(after.get(&node), Some(&was), "{node} completed before the kill and is as it was");
+    }
+}
