@@ -1,1 +1,50 @@
-//! The qflow program: qflow dev and the client verbs.
+//! The `qflow` program: `qflow dev` and the client verbs.
+
+pub mod args;
+pub mod dev;
+pub mod discover;
+pub mod doctor;
+pub mod exit;
+pub mod render;
+pub mod run;
+pub mod runs;
+pub mod source;
+pub mod submit;
+pub mod tree;
+pub mod validate;
+
+use clap::CommandFactory;
+
+use args::{Cli, Command};
+use exit::{Exit, Fail};
+
+/// Does what was typed; what went wrong is told on stderr.
+pub async fn main(cli: Cli) -> Exit {
+    match act(cli).await {
+        Ok(exit) => exit,
+        Err(fail) => {
+            eprintln!("error: {}", render::printable(&fail.message));
+            fail.exit
+        }
+    }
+}
+
+async fn act(cli: Cli) -> Result<Exit, Fail> {
+    let data_dir = discover::data_dir(cli.data_dir);
+    match cli.command {
+        Command::Dev(args) => dev::dev(args, &data_dir).await,
+        Command::Run(args) => run::run(args, &data_dir).await,
+        Command::Validate(args) => validate::validate(&args),
+        Command::Runs { command } => runs::runs(command, &data_dir).await,
+        Command::Workflows(list) => runs::workflows(list, &data_dir).await,
+        Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
+        Command::Version => {
+            println!("qflow {}", env!("CARGO_PKG_VERSION"));
+            Ok(Exit::Completed)
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "qflow", &mut std::io::stdout());
+            Ok(Exit::Completed)
+        }
+    }
+}

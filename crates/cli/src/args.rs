@@ -1,0 +1,283 @@
+//! What users type.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs workflows of typed Python functions.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "qflow", version, propagate_version = false, max_term_width = 100)]
+pub struct Cli {
+    /// Where the embedded server keeps its state.
+    #[arg(long, global = true, env = "QFLOW_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a server in this process: all four services, state in SQLite.
+    Dev(DevArgs),
+    /// Run a workflow and print its result.
+    Run(RunArgs),
+    /// Check a workflow file without running it.
+    Validate(ValidateArgs),
+    /// Look at runs, and act on them.
+    Runs {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: RunsCommand,
+    },
+    /// List the workflows that the server knows.
+    Workflows(ListArgs),
+    /// Say what this machine lacks, and how to get it.
+    Doctor(ListArgs),
+    /// Print the version.
+    Version,
+    /// Print completions for a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which server is called.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArgs {
+    /// The server's address; else the data directory's running server, else an embedded one for this call.
+    #[arg(long, env = "QFLOW_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Its token.
+    #[arg(long, env = "QFLOW_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// A file that holds its token.
+    #[arg(long, env = "QFLOW_TOKEN_FILE", value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `qflow dev`.
+#[derive(Clone, Debug, Args)]
+pub struct DevArgs {
+    /// `default` is 7400 to 7405 and 9401; `any` lets the system choose.
+    #[arg(long, env = "QFLOW_PORTS", default_value = "default")]
+    pub ports: Ports,
+}
+
+/// Which ports a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ports {
+    /// The published ones.
+    Default,
+    /// Whatever is free.
+    Any,
+}
+
+/// `qflow run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The workflow's file.
+    pub file: PathBuf,
+    /// The workflow in it; else the only one that no other calls.
+    #[arg(short, long)]
+    pub workflow: Option<String>,
+    /// A parameter: NAME=TEXT, NAME:=JSON or NAME=@FILE.
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub param: Vec<Parameter>,
+    /// Parameters as a JSON object; `-p` wins over it.
+    #[arg(long, value_name = "FILE.json")]
+    pub params: Option<PathBuf>,
+    /// Return once the run is accepted; needs a running server.
+    #[arg(long)]
+    pub detach: bool,
+    /// How long this call waits; the run goes on, but where the server is embedded.
+    #[arg(long, value_parser = duration, value_name = "10m")]
+    pub timeout: Option<Duration>,
+    /// Start once per key: the same key gives the same run.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Resolve environments anew.
+    #[arg(long)]
+    pub relock: bool,
+    /// The form of the result.
+    #[arg(short, long, default_value = "table")]
+    pub output: Output,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// The bare result: a text without quotes.
+    Raw,
+}
+
+/// `qflow validate`.
+#[derive(Clone, Debug, Args)]
+pub struct ValidateArgs {
+    /// The workflow's file.
+    pub file: PathBuf,
+    /// The form of the answer.
+    #[arg(short, long, default_value = "table")]
+    pub output: Output,
+}
+
+/// A verb that lists.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// The form of the list.
+    #[arg(short, long, default_value = "table")]
+    pub output: Output,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `qflow runs`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RunsCommand {
+    /// The newest runs.
+    List {
+        /// Only of this workflow.
+        #[arg(short, long)]
+        workflow: Option<String>,
+        /// Only in this state.
+        #[arg(short, long)]
+        status: Option<qflow_model::status::RunStatus>,
+        /// At most so many.
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Form and server.
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// One run with its nodes.
+    Get(OneRun),
+    /// What a run's code printed.
+    Logs {
+        /// Only of this node.
+        #[arg(long)]
+        node: Option<String>,
+        /// Go on until the run has ended.
+        #[arg(short, long)]
+        follow: bool,
+        /// Which.
+        #[command(flatten)]
+        run: OneRun,
+    },
+    /// Follow a run to its end; the exit code is as of `qflow run`.
+    Watch(OneRun),
+    /// Cancel a run.
+    Cancel(OneRun),
+    /// Run a run that ended badly again from its failed nodes.
+    Retry(OneRun),
+}
+
+/// A run, the form and the server.
+#[derive(Clone, Debug, Args)]
+pub struct OneRun {
+    /// The run's id.
+    pub run: qflow_model::ids::RunId,
+    /// Form and server.
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+/// A value as written for a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// To be read by the declared type.
+    Text(String),
+    /// Plain JSON.
+    Json(String),
+    /// The text of a file.
+    File(PathBuf),
+}
+
+/// A parameter as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Written,
+}
+
+/// Reads `NAME=TEXT`, `NAME:=JSON`, `NAME=@FILE`; `NAME==@x` is not special: only the first sign counts.
+pub fn parameter(text: &str) -> Result<Parameter, String> {
+    let (name, value) = text.split_once('=').ok_or("a parameter reads NAME=VALUE, NAME:=JSON or NAME=@FILE")?;
+    let (name, value) = match (name.strip_suffix(':'), value.strip_prefix('@')) {
+        (Some(name), _) => {
+            serde_json::from_str::<serde::de::IgnoredAny>(value).map_err(|e| format!("`{value}` is not JSON: {e}"))?;
+            (name, Written::Json(value.to_owned()))
+        }
+        (None, Some(path)) => (name, Written::File(path.into())),
+        (None, None) => (name, Written::Text(value.to_owned())),
+    };
+    if name.is_empty() { Err("a parameter has a name".to_owned()) } else { Ok(Parameter { name: name.to_owned(), value }) }
+}
+
+/// Reads `90s`, `10m`, `2h`, `500ms`, and a bare number as seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let wrong = || format!("`{text}` is not a time such as 500ms, 90s, 10m or 2h");
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match &text[digits..] {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_parameter_is_text_json_or_a_file_by_its_sign() {
+        let value = |text| parameter(text).unwrap().value;
+        assert_eq!(value("x=1:=2"), Written::Text("1:=2".to_owned()));
+        assert_eq!(value("x:=[1, 2]"), Written::Json("[1, 2]".to_owned()));
+        assert_eq!(value("x=@data.csv"), Written::File("data.csv".into()));
+        assert_eq!(value("x="), Written::Text(String::new()));
+        assert!(parameter("x").is_err());
+        assert!(parameter("=1").is_err());
+        assert!(parameter("x:=[1").unwrap_err().contains("not JSON"));
+    }
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        assert!(duration("10 m").is_err());
+        assert!(duration("m").is_err());
+        assert!(duration("99999999999999999999d").is_err());
+    }
+
+    #[test]
+    fn run_reads_its_flags_in_any_order() {
+        let line = ["qflow", "run", "-p", "a=1", "f.py", "--detach", "-o", "json", "-w", "main", "-p", "b:=2"];
+        let Command::Run(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not run") };
+        assert_eq!((args.param.len(), args.detach, args.output), (2, true, Output::Json));
+        assert_eq!(args.workflow.as_deref(), Some("main"));
+    }
+}

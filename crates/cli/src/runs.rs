@@ -1,0 +1,119 @@
+//! `qflow runs …` and `qflow workflows`: look at what a server has, and act on it.
+
+use std::path::Path;
+
+use tokio_stream::StreamExt;
+
+use crate::{
+    args::{ListArgs, OneRun, Output, RunsCommand},
+    dev,
+    exit::{Exit, Fail},
+    render, run,
+    submit::{Client, Run},
+    tree,
+};
+
+/// Does what was asked.
+pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
+    match command {
+        RunsCommand::List { workflow, status, limit, list } => {
+            let session = dev::session(&list.server, data_dir).await?;
+            let status = status.map(|s| s.to_string()).unwrap_or_default();
+            let workflow = workflow.unwrap_or_default();
+            let runs = run::with(session, |client, _| async move { client.list(&workflow, &status, limit).await }).await?;
+            match list.output {
+                Output::Json => println!("{:#}", runs.iter().map(render::run_json).collect::<serde_json::Value>()),
+                Output::Raw => runs.iter().for_each(|run| println!("{}", run.run_id)),
+                Output::Table => print!("{}", render::run_list(&runs)),
+            }
+            Ok(Exit::Completed)
+        }
+        RunsCommand::Get(one) => show(one, data_dir, async |client: Client, id: String| client.get(&id).await).await,
+        RunsCommand::Cancel(one) => show(one, data_dir, async |client: Client, id: String| client.cancel(&id).await).await,
+        RunsCommand::Retry(one) => retry(one, data_dir).await,
+        RunsCommand::Watch(one) => watch(one, data_dir).await,
+        RunsCommand::Logs { node, follow, run } => logs(run, node.unwrap_or_default(), follow, data_dir).await,
+    }
+}
+
+/// Lists the workflows.
+pub async fn workflows(list: ListArgs, data_dir: &Path) -> Result<Exit, Fail> {
+    let session = dev::session(&list.server, data_dir).await?;
+    let workflows = run::with(session, |client, _| async move { client.workflows().await }).await?;
+    match list.output {
+        Output::Json => println!("{:#}", serde_json::json!(workflows)),
+        _ => {
+            let rows = workflows.into_iter().map(|w| [w.name, w.digest[..w.digest.len().min(12)].to_owned(), w.registered_at.unwrap_or_default()]);
+            print!("{}", render::table(["WORKFLOW", "SOURCE", "REGISTERED"], rows));
+        }
+    }
+    Ok(Exit::Completed)
+}
+
+async fn show(one: OneRun, data_dir: &Path, call: impl AsyncFnOnce(Client, String) -> Result<Run, Fail>) -> Result<Exit, Fail> {
+    let session = dev::session(&one.list.server, data_dir).await?;
+    let run = run::with(session, |client, _| call(client, one.run.to_string())).await?;
+    match one.list.output {
+        Output::Json => println!("{:#}", render::run_json(&run)),
+        Output::Raw => println!("{}", run.result.as_ref().map(|r| render::result(r, Output::Raw)).unwrap_or_default()),
+        Output::Table => {
+            print!("{}", render::run_list(std::slice::from_ref(&run)));
+            let mut tree = tree::Tree::default();
+            tree.apply(&run);
+            tree.lines().iter().for_each(|line| println!("{line}"));
+            print!("{}", render::failure(&run));
+            if let Some(result) = &run.result {
+                println!("result: {}", render::result(result, Output::Table));
+            }
+        }
+    }
+    Ok(Exit::Completed)
+}
+
+async fn watch(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
+    let session = dev::session(&one.list.server, data_dir).await?;
+    let id = one.run.to_string();
+    run::with(session, |client, embedded| async move {
+        let run = run::follow(&client, &id, embedded).await?;
+        Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
+    })
+    .await
+}
+
+/// A retried run needs a server that stays: an embedded one follows it to its end.
+async fn retry(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
+    let session = dev::session(&one.list.server, data_dir).await?;
+    let id = one.run.to_string();
+    run::with(session, |client, embedded| async move {
+        let run = client.retry(&id).await?;
+        if !embedded {
+            eprintln!("run {} {}; follow it: qflow runs watch {}", run.run_id, run.status, run.run_id);
+            return Ok(Exit::Completed);
+        }
+        let run = run::follow(&client, &id, embedded).await?;
+        Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
+    })
+    .await
+}
+
+async fn logs(one: OneRun, node: String, follow: bool, data_dir: &Path) -> Result<Exit, Fail> {
+    let session = dev::session(&one.list.server, data_dir).await?;
+    let id = one.run.to_string();
+    run::with(session, |client, _| async move {
+        let mut batches = client.logs(&id, &node, follow).await?;
+        while let Some(batch) = batches.next().await {
+            for line in batch? {
+                match one.list.output {
+                    Output::Json => println!(
+                        "{}",
+                        serde_json::json!({ "node_id": line.node_id, "attempt": line.attempt, "at": line.at, "stream": line.stream, "text": line.text })
+                    ),
+                    Output::Raw => println!("{}", render::printable(&line.text)),
+                    Output::Table => println!("{}", tree::log_line(&line)),
+                }
+            }
+        }
+        Ok(Exit::Completed)
+    })
+    .await
+}
