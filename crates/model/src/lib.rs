@@ -1,5 +1,6 @@
 //! Values that every part of Qflow agrees on: ids, a workflow's definition, its plan, its run. No IO, no async, no clock.
 
+pub mod condition;
 pub mod definition;
 pub mod environment;
 pub mod expression;

@@ -1,5 +1,7 @@
 //! What a run will do, worked out once: dependency counters, environments, what outcomes are asked. Pure.
 
+mod layout;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -55,47 +57,63 @@ pub struct PlannedStep {
     pub arguments: Vec<(String, Expr)>,
     /// Where it stands.
     pub guards: Vec<Guard>,
-    /// Every step that must have ended before it, sorted: read by arguments, guards or order of statements.
+    /// Every step that must have completed, or been skipped, before it: read by arguments or guards, or earlier in the order of
+    /// statements. Sorted.
     pub needs: Vec<StepIx>,
-    /// Which of `needs` must have completed, not merely ended.
-    pub reads: Vec<StepIx>,
     /// Steps that need this one, sorted.
     pub enables: Vec<StepIx>,
-    /// Paths into its result that branches, maps and f-strings ask about; an outcome answers in this order.
+    /// Paths into its result (an element's, where it is mapped) that branches, maps and f-strings ask about; an outcome answers in
+    /// this order.
     pub asks: Vec<Path>,
     /// Position in [`Plan::environments`].
     pub environment: u32,
 }
 
+pub use layout::{plan, satisfies};
+
 /// Paths into each parameter that the body's branches, maps and f-strings ask about, by name.
 pub fn param_asks(workflow: &WorkflowDef) -> BTreeMap<String, Vec<Path>> {
-    fn of(expr: &Expr, asks: &mut BTreeMap<String, Vec<Path>>) {
-        match expr {
-            Expr::Param { name, path } => {
-                let paths = asks.entry(name.clone()).or_default();
-                if !paths.contains(path) {
-                    paths.push(path.clone());
-                }
-            }
-            Expr::Literal(_) | Expr::Result { .. } => {}
-            Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => parts.iter().for_each(|p| of(p, asks)),
-            Expr::Dict(parts) => parts.iter().for_each(|(_, p)| of(p, asks)),
-            Expr::Select { then, otherwise, .. } => {
-                of(then, asks);
-                of(otherwise, asks);
-            }
-            Expr::Condition(condition) => condition.expressions(&mut |e| of(e, asks)),
-        }
-    }
+    let arguments = workflow.steps.iter().flat_map(|s| &s.arguments);
+    collect(&workflow.branches, arguments.map(|(_, e)| e), &workflow.result)
+}
+
+/// [`param_asks`] of the workflow that the plan was made from.
+pub fn param_asks_of_plan(plan: &Plan) -> BTreeMap<String, Vec<Path>> {
+    let arguments = plan.steps.iter().flat_map(|s| &s.arguments);
+    collect(&plan.branches, arguments.map(|(_, e)| e), &plan.result)
+}
+
+fn collect<'a>(
+    branches: &[Branch],
+    arguments: impl Iterator<Item = &'a Expr>,
+    result: &Expr,
+) -> BTreeMap<String, Vec<Path>> {
     let mut asks = BTreeMap::new();
-    for branch in &workflow.branches {
-        branch.condition.expressions(&mut |e| of(e, &mut asks));
+    for branch in branches {
+        branch.condition.expressions(&mut |e| parameters(e, &mut asks));
     }
-    for step in &workflow.steps {
-        step.arguments.iter().for_each(|(_, e)| of(e, &mut asks));
-    }
-    of(&workflow.result, &mut asks);
+    arguments.for_each(|e| parameters(e, &mut asks));
+    parameters(result, &mut asks);
     asks
+}
+
+fn parameters(expr: &Expr, asks: &mut BTreeMap<String, Vec<Path>>) {
+    match expr {
+        Expr::Param { name, path } => {
+            let paths = asks.entry(name.clone()).or_default();
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        Expr::Literal(_) | Expr::Result { .. } => {}
+        Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => parts.iter().for_each(|p| parameters(p, asks)),
+        Expr::Dict(parts) => parts.iter().for_each(|(_, p)| parameters(p, asks)),
+        Expr::Select { then, otherwise, .. } => {
+            parameters(then, asks);
+            parameters(otherwise, asks);
+        }
+        Expr::Condition(condition) => condition.expressions(&mut |e| parameters(e, asks)),
+    }
 }
 
 impl Plan {

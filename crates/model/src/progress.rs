@@ -1,6 +1,14 @@
 //! The life of a run: a pure state machine over its plan. The shell feeds inputs, commits what is dirty, then performs effects.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod machine;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +75,9 @@ pub struct RunHead {
     pub branches: Vec<Option<bool>>,
     /// The lock of each environment of the plan, by position; `None` while not locked.
     pub locks: Vec<Option<Arc<EnvLock>>>,
+    /// Why an environment could not be locked, by position: its nodes fail with this once they are ready.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lock_errors: BTreeMap<u32, Failure>,
     /// What it returned: to be assembled by whoever reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Argument>,
@@ -110,7 +121,7 @@ pub struct NodeRun {
 }
 
 /// How far a mapped step is: its elements become node runs when they are leased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapExtent {
     /// Elements in all.
     pub length: u32,
@@ -386,12 +397,21 @@ pub struct RunState {
     /// The run's row.
     pub head: RunHead,
     /// Rows of node runs by step, and the elements of mapped ones.
-    pub(crate) steps: Vec<StepRuns>,
+    steps: Vec<StepRuns>,
+    /// How many needs of each step have not ended.
+    open: Vec<u32>,
+    /// Node runs that may be leased; a mapped step stands here under its own key while elements are left to lease.
+    ready: BTreeSet<NodeKey>,
+    /// When to look again at which node run: a retry's time or an attempt's time-out.
+    timers: BTreeSet<(Timestamp, NodeKey)>,
+    /// Attempts held by runners, in all and by function.
+    held: u32,
+    held_by_function: BTreeMap<String, u32>,
 }
 
 /// A step's node run, and its elements' where it is mapped.
 #[derive(Clone, Debug)]
-pub(crate) struct StepRuns {
-    pub(crate) own: NodeRun,
-    pub(crate) elements: Vec<NodeRun>,
+struct StepRuns {
+    own: NodeRun,
+    elements: Vec<NodeRun>,
 }

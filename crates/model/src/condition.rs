@@ -1,0 +1,232 @@
+//! What a branch's condition comes to, from what outcomes' headers answer. Pure.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use crate::expression::{Answer, Condition, Expr, Operator, Scalar};
+
+/// A condition that Python would not decide either; the text is Python's own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error_type}: {message}")]
+pub struct Undecided {
+    /// `TypeError`, `KeyError`, …
+    pub error_type: String,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl Undecided {
+    fn type_error(message: impl Into<String>) -> Self {
+        Self { error_type: "TypeError".into(), message: message.into() }
+    }
+}
+
+/// Decides `condition`; `answer` says what is known of an expression that is not a literal.
+pub fn decide(condition: &Condition, answer: &dyn Fn(&Expr) -> Result<Answer, Undecided>) -> Result<bool, Undecided> {
+    match condition {
+        Condition::Truth(expr) => {
+            let known = known(expr, answer)?;
+            known
+                .truth
+                .ok_or_else(|| Undecided::type_error("the truth of this value is ambiguous; put the test in a node"))
+        }
+        Condition::Not(inner) => Ok(!decide(inner, answer)?),
+        Condition::And(parts) => {
+            for part in parts {
+                if !decide(part, answer)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Condition::Or(parts) => {
+            for part in parts {
+                if decide(part, answer)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Condition::Compare { left, operator, right } => compare(left, *operator, right, answer),
+    }
+}
+
+fn known(expr: &Expr, answer: &dyn Fn(&Expr) -> Result<Answer, Undecided>) -> Result<Answer, Undecided> {
+    let known = match expr {
+        Expr::Literal(value) => of_literal(value),
+        other => answer(other)?,
+    };
+    match known.missing {
+        Some(text) => {
+            let (error_type, message) = text.split_once(": ").unwrap_or(("LookupError", &text));
+            Err(Undecided { error_type: error_type.to_owned(), message: message.to_owned() })
+        }
+        None => Ok(known),
+    }
+}
+
+fn compare(
+    left: &Expr,
+    operator: Operator,
+    right: &Expr,
+    answer: &dyn Fn(&Expr) -> Result<Answer, Undecided>,
+) -> Result<bool, Undecided> {
+    let left = known(left, answer)?;
+    if matches!(operator, Operator::In | Operator::NotIn) {
+        let Expr::Literal(container) = right else {
+            return Err(Undecided::type_error("the right side of `in` is a literal; put the test in a node"));
+        };
+        let found = contains(container, &scalar(&left)?)?;
+        return Ok(found == (operator == Operator::In));
+    }
+    let right = known(right, answer)?;
+    if matches!(operator, Operator::Is | Operator::IsNot) {
+        // Only None is compared by identity: a value too large for the header is not None.
+        let is_none = left.scalar == Some(Scalar::None);
+        return Ok(is_none == (operator == Operator::Is));
+    }
+    let (left, right) = (scalar(&left)?, scalar(&right)?);
+    let order = order(&left, &right);
+    match operator {
+        Operator::Eq => Ok(order == Some(Ordering::Equal)),
+        Operator::Ne => Ok(order != Some(Ordering::Equal)),
+        _ => {
+            let comparable = (number(&left).is_some() && number(&right).is_some())
+                || matches!((&left, &right), (Scalar::Text(_), Scalar::Text(_)));
+            if !comparable {
+                let (left, right) = (type_name(&left), type_name(&right));
+                return Err(Undecided::type_error(format!("no order between instances of '{left}' and '{right}'")));
+            }
+            Ok(match operator {
+                Operator::Lt => order == Some(Ordering::Less),
+                Operator::Le => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+                Operator::Gt => order == Some(Ordering::Greater),
+                _ => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+            })
+        }
+    }
+}
+
+fn scalar(answer: &Answer) -> Result<Scalar, Undecided> {
+    answer.scalar.clone().ok_or_else(|| {
+        Undecided::type_error(
+            "only None, bools, numbers and short texts are compared here; put the comparison in a node",
+        )
+    })
+}
+
+fn contains(container: &Value, item: &Scalar) -> Result<bool, Undecided> {
+    let items = match container {
+        Value::String(text) => {
+            let Scalar::Text(part) = item else {
+                return Err(Undecided::type_error(format!(
+                    "'in <string>' requires string as left operand, not {}",
+                    type_name(item)
+                )));
+            };
+            return Ok(text.contains(part.as_str()));
+        }
+        Value::Object(tagged) => tagged.get("v").unwrap_or(container),
+        other => other,
+    };
+    let items = items.as_array().map_or(&[][..], Vec::as_slice);
+    let same = |literal: &Value| of_literal(literal).scalar.is_some_and(|l| order(&l, item) == Some(Ordering::Equal));
+    Ok(items.iter().any(same))
+}
+
+/// Python's order of two scalars: bools are numbers, None equals itself, unlike kinds are unequal, NaN equals nothing.
+fn order(left: &Scalar, right: &Scalar) -> Option<Ordering> {
+    match (left, right) {
+        (Scalar::None, Scalar::None) => Some(Ordering::Equal),
+        (Scalar::Text(left), Scalar::Text(right)) => Some(left.cmp(right)),
+        (Scalar::Int(left), Scalar::Int(right)) => Some(left.cmp(right)),
+        _ => number(left)?.partial_cmp(&number(right)?),
+    }
+}
+
+fn number(scalar: &Scalar) -> Option<f64> {
+    match scalar {
+        Scalar::Bool(value) => Some(f64::from(u8::from(*value))),
+        Scalar::Int(value) => Some(*value as f64),
+        Scalar::Float(value) => Some(*value),
+        Scalar::None | Scalar::Text(_) => None,
+    }
+}
+
+fn type_name(scalar: &Scalar) -> &'static str {
+    match scalar {
+        Scalar::None => "NoneType",
+        Scalar::Bool(_) => "bool",
+        Scalar::Int(_) => "int",
+        Scalar::Float(_) => "float",
+        Scalar::Text(_) => "str",
+    }
+}
+
+/// What is known of a literal in the tagged form.
+pub fn of_literal(value: &Value) -> Answer {
+    let sized = |len: usize| Answer { len: Some(len as u64), truth: Some(len > 0), ..Answer::default() };
+    let scalar = |scalar: Scalar, truth: bool| Answer { truth: Some(truth), scalar: Some(scalar), ..Answer::default() };
+    match value {
+        Value::Null => scalar(Scalar::None, false),
+        Value::Bool(value) => scalar(Scalar::Bool(*value), *value),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(value), _) => scalar(Scalar::Int(value), value != 0),
+            (None, value) => scalar(Scalar::Float(value.unwrap_or(f64::NAN)), value != Some(0.0)),
+        },
+        Value::String(text) => {
+            Answer { len: Some(text.chars().count() as u64), ..scalar(Scalar::Text(text.clone()), !text.is_empty()) }
+        }
+        Value::Array(items) => sized(items.len()),
+        Value::Object(fields) => match (fields.get("$").and_then(Value::as_str), fields.get("v")) {
+            (Some("tuple" | "set" | "frozenset" | "map"), Some(Value::Array(items))) => sized(items.len()),
+            (Some("float"), Some(Value::String(text))) => scalar(Scalar::Float(text.parse().unwrap_or(f64::NAN)), true),
+            (Some(_), _) => Answer { truth: Some(true), ..Answer::default() },
+            (None, _) => sized(fields.len()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn holds(left: Value, operator: Operator, right: Value) -> Result<bool, Undecided> {
+        let condition = Condition::Compare { left: Expr::Literal(left), operator, right: Expr::Literal(right) };
+        decide(&condition, &|_| unreachable!("there are only literals"))
+    }
+
+    #[test]
+    fn comparisons_are_pythons() {
+        for (left, operator, right, expected) in [
+            (json!(1), Operator::Eq, json!(1.0), true),
+            (json!(true), Operator::Eq, json!(1), true),
+            (json!("1"), Operator::Eq, json!(1), false),
+            (json!(null), Operator::Is, json!(null), true),
+            (json!(0), Operator::IsNot, json!(null), true),
+            (json!(2), Operator::Gt, json!(1.5), true),
+            (json!("b"), Operator::Le, json!("a"), false),
+            (json!("x"), Operator::In, json!(["x", "y"]), true),
+            (json!("x"), Operator::NotIn, json!({"$": "tuple", "v": ["y"]}), true),
+            (json!("ell"), Operator::In, json!("hello"), true),
+            (json!({"$": "float", "v": "nan"}), Operator::Ne, json!({"$": "float", "v": "nan"}), true),
+        ] {
+            assert_eq!(holds(left.clone(), operator, right.clone()), Ok(expected), "{left} {operator:?} {right}");
+        }
+    }
+
+    #[test]
+    fn unlike_kinds_have_no_order() {
+        let error = holds(json!("a"), Operator::Lt, json!(1)).unwrap_err();
+        assert_eq!(error.to_string(), "TypeError: no order between instances of 'str' and 'int'");
+    }
+
+    #[test]
+    fn the_right_side_is_not_asked_where_the_left_decides() {
+        let unknown = Condition::Truth(Expr::Param { name: "x".into(), path: vec![] });
+        let condition = Condition::Or(vec![Condition::Truth(Expr::Literal(json!(1))), unknown]);
+        assert_eq!(decide(&condition, &|_| panic!("asked")), Ok(true));
+    }
+}

@@ -1,0 +1,271 @@
+//! Lays a definition out as a plan: who needs whom, which environments, what is asked of results.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Plan, PlannedStep};
+use crate::{
+    definition::{Definition, NodeDef, Place, Problem, PythonVersion, StepKind, WorkflowDef},
+    environment::EnvSpec,
+    expression::{Expr, Path, Segment},
+    ids::{Digest, StepIx},
+    limits,
+};
+
+/// Lays out the workflow of that name.
+///
+/// `configured` are the Python versions that may be used, in any order. Every problem is told at once.
+pub fn plan(
+    definition: &Definition,
+    workflow: &str,
+    source: Digest,
+    configured: &[PythonVersion],
+) -> Result<Plan, Vec<Problem>> {
+    let Some(workflow) = definition.workflows.get(workflow) else {
+        let known = definition.workflows.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(vec![problem(
+            &Place::default(),
+            "unknown-workflow",
+            format!("no workflow `{workflow}` here; there are: {known}"),
+        )]);
+    };
+    let mut problems = Vec::new();
+    bounds(workflow, &mut problems);
+    let mut environments: Vec<EnvSpec> = Vec::new();
+    let mut positions = BTreeMap::new();
+    let mut nodes = BTreeMap::new();
+    for step in &workflow.steps {
+        let function = step.kind.function();
+        let Some(node) = definition.nodes.get(function) else {
+            problems.push(problem(&step.place, "unknown-node", format!("no node `{function}` in this file")));
+            continue;
+        };
+        if nodes.insert(function.to_owned(), node.clone()).is_none() {
+            match environment(node, definition.requires_python.as_deref(), configured) {
+                Ok(spec) => {
+                    let position = environments.iter().position(|e| *e == spec).unwrap_or_else(|| {
+                        environments.push(spec);
+                        environments.len() - 1
+                    });
+                    positions.insert(function.to_owned(), position as u32);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let pythons: BTreeSet<_> = environments.iter().map(|e| e.python).collect();
+    Ok(Plan {
+        workflow: workflow.name.clone(),
+        source,
+        params: workflow.params.clone(),
+        returns: workflow.returns.clone(),
+        steps: steps(workflow, &positions),
+        branches: workflow.branches.clone(),
+        result: workflow.result.clone(),
+        environments,
+        nodes,
+        max_parallel: workflow.max_parallel,
+        timeout_ms: workflow.timeout_ms,
+        on_failure: workflow.on_failure,
+        python: (pythons.len() == 1).then(|| pythons.into_iter().next()).flatten(),
+    })
+}
+
+fn problem(place: &Place, code: &str, message: String) -> Problem {
+    Problem {
+        place: place.clone(),
+        end_column: place.column,
+        code: code.to_owned(),
+        message,
+        remedy: None,
+        other: None,
+        excerpt: String::new(),
+        warning: false,
+    }
+}
+
+fn bounds(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
+    if workflow.steps.len() > limits::STEPS {
+        let message = format!("{} calls; a workflow has at most {}", workflow.steps.len(), limits::STEPS);
+        let remedy = Some("use map for calls that differ only in their arguments".to_owned());
+        problems.push(Problem { remedy, ..problem(&workflow.place, "too-many-steps", message) });
+    }
+    let mut edges = 0;
+    for step in &workflow.steps {
+        step.arguments.iter().for_each(|(_, e)| e.results(&mut |_, _| edges += 1));
+    }
+    if edges > limits::EDGES {
+        let message = format!("{edges} uses of results; a workflow has at most {}", limits::EDGES);
+        problems.push(problem(&workflow.place, "too-many-edges", message));
+    }
+}
+
+fn environment(node: &NodeDef, requires: Option<&str>, configured: &[PythonVersion]) -> Result<EnvSpec, Problem> {
+    let fits = |version: &PythonVersion| requires.is_none_or(|r| satisfies(*version, r));
+    let names = |versions: &[PythonVersion]| versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let python = match node.python {
+        Some(asked) if !configured.contains(&asked) => {
+            let message = format!("node `{}` asks for Python {asked}; configured are {}", node.name, names(configured));
+            let remedy = Some("choose one of these, or have QFLOW_PYTHON_VERSIONS name it".to_owned());
+            return Err(Problem { remedy, ..problem(&node.place, "python-version", message) });
+        }
+        Some(asked) if !fits(&asked) => {
+            let requires = requires.unwrap_or_default();
+            let message = format!("node `{}` asks for Python {asked}, the file for {requires}", node.name);
+            return Err(problem(&node.place, "python-version", message));
+        }
+        Some(asked) => asked,
+        None => configured.iter().copied().filter(fits).max().ok_or_else(|| {
+            let requires = requires.unwrap_or("any");
+            let message = format!("no configured Python satisfies `{requires}`; configured are {}", names(configured));
+            problem(&node.place, "python-version", message)
+        })?,
+    };
+    let mut requirements: BTreeSet<String> = node.requirements.iter().cloned().collect();
+    let named = |r: &String| r.to_ascii_lowercase().starts_with("pyarrow");
+    if node.frames && !requirements.iter().any(named) {
+        requirements.insert("pyarrow".to_owned());
+    }
+    Ok(EnvSpec { python, requirements: requirements.into_iter().collect() })
+}
+
+/// Whether a version satisfies a `requires-python` of comma-separated clauses; micro versions count as met.
+pub fn satisfies(version: PythonVersion, requires: &str) -> bool {
+    requires.split(',').map(str::trim).filter(|clause| !clause.is_empty()).all(|clause| {
+        let digits = clause.find(|c: char| c.is_ascii_digit()).unwrap_or(clause.len());
+        let (operator, bound) = clause.split_at(digits);
+        let mut parts = bound.split('.').take_while(|p| *p != "*").map(|p| p.parse::<u8>().unwrap_or(0));
+        let major = parts.next().unwrap_or(0);
+        let minor = parts.next();
+        let micro = parts.next().unwrap_or(0);
+        let (ours, theirs) = ((version.major, version.minor), (major, minor.unwrap_or(0)));
+        match operator.trim() {
+            ">=" => ours >= theirs,
+            ">" => ours > theirs || (ours == theirs && micro > 0),
+            "<=" => ours <= theirs,
+            "<" => ours < theirs || (ours == theirs && micro > 0),
+            "==" => version.major == major && minor.is_none_or(|m| version.minor == m),
+            "!=" => version.major != major || minor.is_some_and(|m| version.minor != m),
+            "~=" => version.major == major && (micro == 0 || ours == theirs) && ours >= theirs,
+            _ => false,
+        }
+    })
+}
+
+fn steps(workflow: &WorkflowDef, environments: &BTreeMap<String, u32>) -> Vec<PlannedStep> {
+    let mut asks = vec![Vec::new(); workflow.steps.len()];
+    let mut ask = |step: StepIx, path: &Path| {
+        let mapped = matches!(workflow.steps[step.0 as usize].kind, StepKind::Map { .. });
+        // The length of a map's result is known without asking; what lies in an element is asked of elements.
+        let path = match (mapped, path.split_first()) {
+            (false, _) => path.clone(),
+            (true, Some((Segment::Index(_), rest))) => rest.to_vec(),
+            (true, _) => return,
+        };
+        let of_step: &mut Vec<Path> = &mut asks[step.0 as usize];
+        if !of_step.contains(&path) {
+            of_step.push(path);
+        }
+    };
+    for branch in &workflow.branches {
+        branch.condition.results(&mut ask);
+    }
+    for step in &workflow.steps {
+        for (name, argument) in &step.arguments {
+            conditions(argument, &mut ask);
+            if matches!(&step.kind, StepKind::Map { over, .. } if over.contains(name)) {
+                argument.results(&mut ask);
+            }
+        }
+    }
+    conditions(&workflow.result, &mut ask);
+    let mut planned: Vec<PlannedStep> = workflow
+        .steps
+        .iter()
+        .zip(asks)
+        .map(|(step, asks)| PlannedStep {
+            id: step.id.clone(),
+            kind: step.kind.clone(),
+            arguments: step.arguments.clone(),
+            guards: step.guards.clone(),
+            needs: needs(workflow, step),
+            enables: Vec::new(),
+            asks,
+            environment: environments[step.kind.function()],
+        })
+        .collect();
+    for ix in 0..planned.len() {
+        for need in planned[ix].needs.clone() {
+            planned[need.0 as usize].enables.push(StepIx(ix as u32));
+        }
+    }
+    planned
+}
+
+/// Calls `ask` on what conditions and comparisons inside an expression read.
+fn conditions(expr: &Expr, ask: &mut impl FnMut(StepIx, &Path)) {
+    match expr {
+        Expr::Literal(_) | Expr::Param { .. } | Expr::Result { .. } => {}
+        Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => parts.iter().for_each(|p| conditions(p, ask)),
+        Expr::Dict(parts) => parts.iter().for_each(|(_, p)| conditions(p, ask)),
+        Expr::Select { then, otherwise, .. } => {
+            conditions(then, ask);
+            conditions(otherwise, ask);
+        }
+        Expr::Condition(condition) => condition.results(ask),
+    }
+}
+
+fn needs(workflow: &WorkflowDef, step: &crate::definition::Step) -> Vec<StepIx> {
+    let mut needs: BTreeSet<StepIx> = step.after.iter().copied().collect();
+    let mut branches: BTreeSet<_> = step.guards.iter().map(|g| g.branch).collect();
+    for (_, argument) in &step.arguments {
+        argument.results(&mut |step, _| {
+            needs.insert(step);
+        });
+        argument.branches(&mut |branch| {
+            branches.insert(branch);
+        });
+    }
+    // A branch stands in others, and its condition may select by others again: each is looked at once.
+    let mut left: Vec<_> = branches.iter().copied().collect();
+    while let Some(ix) = left.pop() {
+        let branch = &workflow.branches[ix.0 as usize];
+        branch.condition.results(&mut |step, _| {
+            needs.insert(step);
+        });
+        let mut further: BTreeSet<_> = branch.guards.iter().map(|g| g.branch).collect();
+        branch.condition.expressions(&mut |e| {
+            e.branches(&mut |b| {
+                further.insert(b);
+            })
+        });
+        left.extend(further.into_iter().filter(|b| branches.insert(*b)));
+    }
+    needs.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requires_python_is_read_as_pep_440_reads_it() {
+        let version = |text: &str| text.parse::<PythonVersion>().unwrap();
+        for (ours, requires, fits) in [
+            ("3.11", ">=3.11", true),
+            ("3.10", ">=3.11", false),
+            ("3.12", ">=3.9,<3.12", false),
+            ("3.12", ">=3.9, <3.12.4", true),
+            ("3.9", "==3.*", true),
+            ("3.9", "~=3.8", true),
+            ("3.9", "~=3.8.1", false),
+            ("3.9", "!=3.9", false),
+            ("3.9", "", true),
+        ] {
+            assert_eq!(satisfies(version(ours), requires), fits, "{ours} {requires}");
+        }
+    }
+}
