@@ -1,0 +1,76 @@
+//! One trace from the caller to the user's own span, seen at an OTLP receiver.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    trace::v1::Span,
+};
+use qflow_e2e::{Home, said};
+use tonic::{Request, Response, transport::Server};
+
+#[derive(Clone, Default)]
+struct Receiver(Arc<Mutex<Vec<Span>>>);
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, tonic::Status> {
+        let groups = request.into_inner().resource_spans.into_iter().flat_map(|r| r.scope_spans);
+        self.0.lock().expect("no test panics with it").extend(groups.flat_map(|s| s.spans));
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+/// The spans as a tree of names, siblings in the order of their start.
+fn tree(spans: &[Span]) -> String {
+    fn write(of: &[u8], depth: usize, children: &BTreeMap<&[u8], Vec<&Span>>, out: &mut String) {
+        for span in children.get(of).map_or(&[][..], Vec::as_slice) {
+            out.push_str(&format!("{}{}\n", "  ".repeat(depth), span.name));
+            write(&span.span_id, depth + 1, children, out);
+        }
+    }
+    let mut children: BTreeMap<&[u8], Vec<&Span>> = BTreeMap::new();
+    for span in spans {
+        children.entry(&span.parent_span_id).or_default().push(span);
+    }
+    children.values_mut().for_each(|c| c.sort_by_key(|s| (s.start_time_unix_nano, s.name.clone())));
+    let mut out = String::new();
+    write(&[0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31], 0, &children, &mut out);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
+    let receiver = Receiver::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let server = tokio::spawn(
+        Server::builder().add_service(TraceServiceServer::new(receiver.clone())).serve_with_incoming(incoming),
+    );
+    let output = tokio::task::spawn_blocking(move || {
+        Home::new("process")
+            .qflow(&["run", "examples/spans.py"])
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+            .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+            .output()
+            .expect("qflow starts")
+    })
+    .await
+    .expect("the call returns");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    server.abort();
+    let spans = receiver.0.lock().expect("no test panics with it").clone();
+    let trace = [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
+    let ours: Vec<Span> = spans.into_iter().filter(|s| s.trace_id == trace).collect();
+    insta::assert_snapshot!(tree(&ours));
+}
