@@ -1,1 +1,9 @@
 //! Owns the verdict on the whole.
+
+pub mod http;
+pub mod probe;
+mod serve;
+pub mod submit;
+pub mod verdict;
+
+pub use serve::{Config, serve};

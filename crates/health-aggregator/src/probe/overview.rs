@@ -1,0 +1,169 @@
+//! What any orchestrator knows of store, bus, runners and runs, read into the seed's checks.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use qflow_service::AuthedChannel;
+
+use super::Probe;
+use crate::{
+    submit::{self, Overview},
+    verdict::{Reading, Status},
+};
+
+/// Below it a success rate is told as degraded; the seed's number.
+const GOOD_SUCCESS_RATE: f64 = 0.95;
+
+/// Asks an orchestrator.
+#[derive(Clone, Debug)]
+pub struct OverviewProbe {
+    /// How to reach it.
+    pub channel: AuthedChannel,
+    /// Versions of Python that are promised.
+    pub pythons: Vec<String>,
+}
+
+const NAMES: &[(&str, bool)] =
+    &[("database", true), ("redis", false), ("docker", true), ("python_environments", false), ("workflows", false)];
+
+#[async_trait]
+impl Probe for OverviewProbe {
+    fn names(&self) -> &'static [(&'static str, bool)] {
+        NAMES
+    }
+
+    async fn probe(&self) -> Vec<Reading> {
+        match submit::overview(self.channel.clone()).await {
+            Ok(overview) => readings(&overview, &self.pythons),
+            Err(error) => NAMES.iter().map(|(name, critical)| Reading::unhealthy(name, *critical, error)).collect(),
+        }
+    }
+}
+
+/// The checks that an overview answers.
+pub fn readings(overview: &Overview, promised: &[String]) -> Vec<Reading> {
+    vec![database(overview), redis(overview), runners(overview), pythons(overview, promised), workflows(overview)]
+}
+
+fn reading(name: &'static str, status: Status, error: &'static str, facts: Value) -> Reading {
+    let critical = NAMES.iter().any(|(known, critical)| *known == name && *critical);
+    let error = (status > Status::Healthy).then_some(error);
+    let facts = if let Value::Object(facts) = facts { facts } else { Map::new() };
+    Reading { name, status, critical, response_time_ms: 0.0, error, facts }
+}
+
+fn database(overview: &Overview) -> Reading {
+    let status = if overview.store.is_empty() { Status::Unhealthy } else { Status::Healthy };
+    // The embedded store has one writer; a pool's count comes with Postgres.
+    let facts = json!({ "backend": overview.store, "active_connections": 1 });
+    Reading { response_time_ms: overview.store_latency_ms, ..reading("database", status, "unreachable", facts) }
+}
+
+fn redis(overview: &Overview) -> Reading {
+    let status = if overview.bus == "redis" { Status::Healthy } else { Status::NotConfigured };
+    reading("redis", status, "unreachable", json!({ "memory_usage": null, "bus": overview.bus }))
+}
+
+fn runners(overview: &Overview) -> Reading {
+    let status = if overview.runners.is_empty() { Status::Unhealthy } else { Status::Healthy };
+    let total: u32 = overview.runners.iter().map(|r| r.containers).sum();
+    let active: u32 = overview.runners.iter().map(|r| r.running).sum();
+    let docker = overview.runners.iter().find(|r| r.runtime == "docker").map(|r| r.version.as_str());
+    let runtimes: BTreeSet<&str> = overview.runners.iter().map(|r| r.runtime.as_str()).collect();
+    let facts = json!({
+        "active_containers": active,
+        "total_containers": total,
+        "docker_version": docker,
+        "runtimes": runtimes,
+        "runners": overview.runners.len(),
+        "slots": overview.runners.iter().map(|r| r.slots).sum::<u32>(),
+    });
+    reading("docker", status, "no_runner", facts)
+}
+
+fn pythons(overview: &Overview, promised: &[String]) -> Reading {
+    let available: BTreeSet<&str> =
+        overview.runners.iter().flat_map(|r| r.pythons.iter().map(String::as_str)).collect();
+    let mut available: Vec<&str> = available.into_iter().collect();
+    available.sort_by_key(|version| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>());
+    let absent: Vec<&str> = promised.iter().map(String::as_str).filter(|v| !available.contains(v)).collect();
+    let status = if available.is_empty() { Status::Degraded } else { Status::Healthy };
+    let facts = json!({
+        "available_versions": available,
+        "total_versions": promised.len().max(available.len()),
+        "not_prepared": absent,
+    });
+    reading("python_environments", status, "no_python", facts)
+}
+
+fn workflows(overview: &Overview) -> Reading {
+    let (ended, failed) = (overview.ended_last_hour, overview.failed_last_hour.min(overview.ended_last_hour));
+    let rate = if ended == 0 { 1.0 } else { (ended - failed) as f64 / ended as f64 };
+    let status = if rate > GOOD_SUCCESS_RATE { Status::Healthy } else { Status::Degraded };
+    let facts = json!({
+        "recent_executions": ended,
+        "failed_executions": failed,
+        "success_rate": (rate * 10_000.0).round() / 100.0,
+        "pending": overview.pending,
+        "running": overview.running,
+        "oldest_queued_seconds": overview.oldest_queued_seconds,
+    });
+    reading("workflows", status, "failing", facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{submit::Runner, verdict::verdict};
+
+    fn embedded() -> Overview {
+        let runner = Runner {
+            runtime: "process".to_owned(),
+            pythons: vec!["3.9".to_owned(), "3.11".to_owned()],
+            slots: 4,
+            running: 1,
+            containers: 2,
+            ..Runner::default()
+        };
+        Overview {
+            runners: vec![runner],
+            ended_last_hour: 20,
+            failed_last_hour: 1,
+            store: "sqlite".to_owned(),
+            bus: "memory".to_owned(),
+            ..Overview::default()
+        }
+    }
+
+    fn check(overview: &Overview, name: &str) -> Reading {
+        let promised = ["3.9".to_owned(), "3.12".to_owned()];
+        readings(overview, &promised).into_iter().find(|r| r.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_embedded_shape_is_told_with_the_seeds_keys() {
+        let docker = check(&embedded(), "docker");
+        assert_eq!(docker.facts["active_containers"], 1);
+        assert_eq!(docker.facts["total_containers"], 2);
+        assert_eq!(docker.facts["docker_version"], Value::Null, "there is no Docker in it, so no version is told");
+        let python = check(&embedded(), "python_environments");
+        assert_eq!(python.facts["available_versions"], json!(["3.9", "3.11"]));
+        assert_eq!(python.facts["not_prepared"], json!(["3.12"]));
+        assert_eq!(check(&embedded(), "redis").status, Status::NotConfigured);
+    }
+
+    #[test]
+    fn a_success_rate_of_95_per_cent_is_degraded_and_no_runs_are_healthy() {
+        let workflows = check(&embedded(), "workflows");
+        assert_eq!((workflows.status, &workflows.facts["success_rate"]), (Status::Degraded, &json!(95.0)));
+        let idle = Overview { ended_last_hour: 0, failed_last_hour: 0, ..embedded() };
+        assert_eq!(check(&idle, "workflows").status, Status::Healthy);
+    }
+
+    #[test]
+    fn without_a_runner_the_whole_is_unhealthy() {
+        let overview = Overview { runners: Vec::new(), ..embedded() };
+        assert_eq!(verdict(&readings(&overview, &[])), Status::Unhealthy);
+    }
+}

@@ -1,0 +1,147 @@
+//! The only file of this crate that names the wire: what it asks of others, and how it answers.
+
+use std::pin::Pin;
+
+use qflow_proto::v1;
+use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
+use qflow_service::AuthedChannel;
+use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{
+    probe::Cache,
+    verdict::{Aged, verdict},
+};
+
+/// What an orchestrator says of the whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overview {
+    /// The runners it knows.
+    pub runners: Vec<Runner>,
+    /// Runs that wait.
+    pub pending: u64,
+    /// Runs that run.
+    pub running: u64,
+    /// Runs that ended in the last hour.
+    pub ended_last_hour: u64,
+    /// Those of them that failed.
+    pub failed_last_hour: u64,
+    /// Seconds since the oldest attempt in the queue became ready.
+    pub oldest_queued_seconds: f64,
+    /// The store's kind; empty where it did not answer.
+    pub store: String,
+    /// How long the store took for one question.
+    pub store_latency_ms: f64,
+    /// The bus's kind.
+    pub bus: String,
+}
+
+/// What is known of a runner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Runner {
+    /// `docker`, `process`, `kubernetes`.
+    pub runtime: String,
+    /// The runtime's version.
+    pub version: String,
+    /// Versions of Python that it can run.
+    pub pythons: Vec<String>,
+    /// Attempts that it can run at once.
+    pub slots: u32,
+    /// Attempts that it runs.
+    pub running: u32,
+    /// Containers that it has.
+    pub containers: u32,
+}
+
+/// Asks any orchestrator for its overview; the error is a code for the answer's `error`.
+pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> {
+    let mut client = v1::orchestrator_service_client::OrchestratorServiceClient::new(channel);
+    let answer = client.overview(v1::OverviewRequest {}).await.map_err(|status| code(&status))?.into_inner();
+    let runners = answer.runners.into_iter().map(|r| Runner {
+        runtime: r.runtime,
+        version: r.runtime_version,
+        pythons: r.python_versions,
+        slots: r.slots,
+        running: r.running,
+        containers: r.containers,
+    });
+    Ok(Overview {
+        runners: runners.collect(),
+        pending: answer.runs_pending,
+        running: answer.runs_running,
+        ended_last_hour: answer.executions_last_hour,
+        failed_last_hour: answer.failed_last_hour,
+        oldest_queued_seconds: answer.oldest_queued_seconds,
+        store: answer.store,
+        store_latency_ms: answer.store_latency_ms,
+        bus: answer.bus,
+    })
+}
+
+/// Asks a service by `grpc.health.v1`.
+pub async fn serving(channel: AuthedChannel) -> Result<(), &'static str> {
+    let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+    match answer.map_err(|status| code(&status))?.into_inner().status() {
+        ServingStatus::Serving => Ok(()),
+        _ => Err("not_serving"),
+    }
+}
+
+fn code(status: &Status) -> &'static str {
+    match status.code() {
+        Code::Unavailable => "unreachable",
+        Code::DeadlineExceeded | Code::Cancelled => "timeout",
+        Code::Unauthenticated | Code::PermissionDenied => "unauthorized",
+        Code::Unimplemented => "unimplemented",
+        _ => "failed",
+    }
+}
+
+/// The service, over the cache.
+#[derive(Clone, Debug)]
+pub struct Server(pub Cache);
+
+type Watched = Pin<Box<dyn Stream<Item = Result<v1::HealthWatchResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl v1::health_aggregator_service_server::HealthAggregatorService for Server {
+    async fn get(&self, _: Request<v1::HealthGetRequest>) -> Result<Response<v1::HealthGetResponse>, Status> {
+        Ok(Response::new(v1::HealthGetResponse { health: Some(health(self.0.now())) }))
+    }
+
+    type WatchStream = Watched;
+
+    async fn watch(&self, _: Request<v1::HealthWatchRequest>) -> Result<Response<Watched>, Status> {
+        let cache = self.0.clone();
+        let changes = WatchStream::new(self.0.0.clone());
+        let answers = changes.map(move |_| Ok(v1::HealthWatchResponse { health: Some(health(cache.now())) }));
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+fn health(checks: Vec<Aged>) -> v1::Health {
+    let whole = verdict(checks.iter().map(|aged| &aged.reading));
+    let checks = checks.into_iter().map(|Aged { reading, age_seconds }| v1::Check {
+        name: reading.name.to_owned(),
+        status: reading.status.as_str().to_owned(),
+        critical: reading.critical,
+        response_time_ms: reading.response_time_ms,
+        age_seconds,
+        error: reading.error.unwrap_or_default().to_owned(),
+    });
+    v1::Health { status: whole.as_str().to_owned(), checks: checks.collect() }
+}
+
+/// What `Watch` first says of a part that it knows: status and error.
+#[cfg(test)]
+pub(crate) async fn watched_until(channel: tonic::transport::Channel, part: &str) -> (String, String) {
+    let mut client = v1::health_aggregator_service_client::HealthAggregatorServiceClient::new(channel);
+    let mut answers = client.watch(v1::HealthWatchRequest {}).await.unwrap().into_inner();
+    while let Some(answer) = answers.next().await {
+        let checks = answer.unwrap().health.unwrap_or_default().checks;
+        if let Some(check) = checks.into_iter().find(|check| check.name == part) {
+            return (check.status, check.error);
+        }
+    }
+    panic!("the stream ended before `{part}` was known")
+}
