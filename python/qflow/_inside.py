@@ -1,0 +1,89 @@
+"""What a node may call while it runs: over the attempt's channel in Qflow, printed or ignored in plain Python."""
+
+import contextlib
+import contextvars
+import os
+import sys
+import time
+
+from . import _runtime
+
+_span_id = contextvars.ContextVar("qflow_span", default=None)
+
+
+class Current:
+    """The attempt that runs: `run_id workflow node_id index attempt key scheduled_for deadline trace_id`."""
+
+    _names = ("run_id", "workflow", "node_id", "index", "attempt", "key", "scheduled_for", "deadline", "trace_id")
+
+    def __init__(self, fields):
+        for name in self._names:
+            setattr(self, name, fields.get(name))
+
+    def __repr__(self):
+        return "Current(%s)" % ", ".join("%s=%r" % (n, getattr(self, n)) for n in self._names)
+
+
+def current():
+    """The attempt that runs; in plain Python one that stands for it."""
+    channel = _runtime.channel()
+    if channel is None:
+        return Current({"run_id": "local", "workflow": "", "node_id": "", "attempt": 1, "key": "local", "trace_id": "0" * 32})
+    return Current(channel.current)
+
+
+def progress(done, total=None):
+    """`progress(3, 10)` or `progress(0.3)`."""
+    fraction = float(done) if total is None else (float(done) / float(total) if total else 1.0)
+    fraction = min(1.0, max(0.0, fraction)) if fraction == fraction else 0.0
+    channel = _runtime.channel()
+    if channel is not None:
+        channel.progress(fraction)
+
+
+def log(message, **fields):
+    """A line with fields: `log("parsed", rows=3)`."""
+    text = " ".join([str(message)] + ["%s=%s" % (k, v) for k, v in fields.items()])
+    channel = _runtime.channel()
+    if channel is None:
+        print(text, file=sys.stderr)
+    else:
+        channel.log(text)
+
+
+@contextlib.contextmanager
+def span(name, **attributes):
+    """A span of the run's trace around a block."""
+    channel = _runtime.channel()
+    if channel is None:
+        yield
+        return
+    span_id, parent = os.urandom(8).hex(), _span_id.get() or channel.span_id
+    token, start, error = _span_id.set(span_id), time.time(), None
+    try:
+        yield
+    except BaseException as failed:
+        error = "%s: %s" % (type(failed).__name__, failed)
+        raise
+    finally:
+        _span_id.reset(token)
+        texts = {str(k): v if isinstance(v, (bool, int, float)) else str(v) for k, v in attributes.items()}
+        channel.span(
+            name=str(name), span_id=span_id, parent_id=parent, start_us=int(start * 1e6), end_us=int(time.time() * 1e6),
+            attributes=texts, error=error,
+        )  # fmt: skip
+
+
+def secret(name):
+    """The secret of that name: in a node that lists it, its text; in plain Python QFLOW_SECRET_NAME."""
+    channel = _runtime.channel()
+    secrets = channel.secrets if channel is not None else {}
+    if name in secrets:
+        return secrets[name]
+    found = os.environ.get("QFLOW_SECRET_" + name.upper().replace("-", "_"))
+    # At import, as in `env={"KEY": secret("key")}`, it is a mark that the runner resolves.
+    return found if found is not None else ("" if channel is None else _missing(name))
+
+
+def _missing(name):
+    raise KeyError("no secret %r: add it to secrets of the node" % name)
