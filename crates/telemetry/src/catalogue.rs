@@ -1,0 +1,201 @@
+//! The catalogue: the one place where a metric is named, described and bounded.
+
+use crate::{
+    define::{Kind, MetricDef, catalogue},
+    labels::{
+        Cache, Class, ContainerStatus, DataSize, Delivery, ExitReason, Label, NodeStatus, NodeType, Open, PackageCount,
+        Phase, Python, RetryReason, RunState, RunStatus, Serialization, Truth, TypeName, Validation,
+    },
+};
+
+/// Fast things, in seconds.
+const F: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10.];
+/// Execution of code, in seconds.
+const X: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10., 30., 60., 120., 300., 600., 1800., 3600.];
+/// Whole workflows, in seconds.
+const W: &[f64] =
+    &[0.01, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10., 30., 60., 300., 900., 3600., 14400., 43200., 86400.];
+/// Containers, in seconds.
+const C: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2., 5., 10., 20., 30., 60., 120.];
+/// Installations, in seconds.
+const I: &[f64] = &[0.1, 0.5, 1., 2., 5., 10., 20., 30., 60., 120., 300., 600.];
+/// Bytes.
+const B: &[f64] = &[
+    256., 1024., 4096., 16384., 65536., 262_144., 1_048_576., 4_194_304., 16_777_216., 67_108_864., 268_435_456.,
+    1_073_741_824.,
+];
+/// Numbers of things.
+const N: &[f64] = &[1., 2., 5., 10., 20., 50., 100., 200., 500., 1000.];
+
+catalogue! {
+    /// Duration of workflow executions.
+    workflow_duration: Histogram(W) = "qflow_workflow_execution_duration_seconds"
+        { workflow_id: Open, status: RunStatus, python_version: Python } max 200, owner Orchestrator
+
+    /// Workflow executions that ended.
+    workflow_executions: Counter = "qflow_workflow_executions_total"
+        { status: RunStatus, python_version: Python } max 45, owner Orchestrator
+
+    /// Share of completed runs over 15 minutes, 0 to 1.
+    workflow_success_rate: Gauge = "qflow_workflow_success_rate"
+        { workflow_id: Open } max 200, owner Orchestrator
+
+    /// Runs that have not ended, by state.
+    workflows_in_state: Gauge = "qflow_workflows_in_state"
+        { state: RunState } max 4, owner Orchestrator
+
+    /// Runs that failed, by whose failure and which.
+    workflow_failures: Counter = "qflow_workflow_failures_total"
+        { failure_class: Class, error_type: Open } max 100, owner Orchestrator
+
+    /// Duration of node executions.
+    node_duration: Histogram(X) = "qflow_node_execution_duration_seconds"
+        { node_type: NodeType, node_id: Open, status: NodeStatus } max 200, owner Orchestrator
+
+    /// Node executions that ended.
+    node_executions: Counter = "qflow_node_executions_total"
+        { node_type: NodeType, status: NodeStatus } max 49, owner Orchestrator
+
+    /// Share of failed node executions over 15 minutes, 0 to 1.
+    node_error_rate: Gauge = "qflow_node_error_rate"
+        { node_type: NodeType } max 7, owner Orchestrator
+
+    /// Attempts that are tried again.
+    node_retries: Counter = "qflow_node_retries_total"
+        { reason: RetryReason } max 7, owner Orchestrator
+
+    /// From ready to the start of an attempt.
+    schedule_to_start: Histogram(F) = "qflow_node_schedule_to_start_seconds"
+        {  } max 1, owner Orchestrator
+
+    /// Where the time of attempts went.
+    node_phase: Histogram(C) = "qflow_node_phase_duration_seconds"
+        { phase: Phase, cache: Cache } max 12, owner Orchestrator
+
+    /// Attempts that are ready and not leased.
+    queue_depth: Gauge = "qflow_queue_depth"
+        {  } max 1, owner Orchestrator
+
+    /// Age of the oldest ready attempt.
+    queue_oldest_age: Gauge = "qflow_queue_oldest_age_seconds"
+        {  } max 1, owner Orchestrator
+
+    /// From ready to leased.
+    queue_wait: Histogram(F) = "qflow_queue_wait_seconds"
+        {  } max 1, owner Orchestrator
+
+    /// Leases that ran out.
+    lease_expired: Counter = "qflow_lease_expired_total"
+        {  } max 1, owner Orchestrator
+
+    /// Renewals of leases that failed.
+    lease_renew_failed: Counter = "qflow_lease_renew_failed_total"
+        {  } max 1, owner Orchestrator
+
+    /// Duration of commits.
+    store_commit_duration: Histogram(F) = "qflow_store_commit_duration_seconds"
+        {  } max 1, owner Orchestrator
+
+    /// Inputs a commit.
+    store_commit_batch: Histogram(N) = "qflow_store_commit_batch_size"
+        {  } max 1, owner Orchestrator
+
+    /// From the producer's commit to the consumer's start.
+    data_flow: Histogram(X) = "qflow_data_flow_duration_seconds"
+        { source_node_type: NodeType, target_node_type: NodeType } max 49, owner Orchestrator
+
+    /// Time in user code.
+    python_execution: Histogram(X) = "qflow_python_code_execution_duration_seconds"
+        { python_version: Python, node_id: Open } max 100, owner ContainerRunner
+
+    /// Time to install requirements.
+    dependency_installation: Histogram(I) = "qflow_python_dependency_installation_duration_seconds"
+        { python_version: Python, package_count: PackageCount } max 45, owner ContainerRunner
+
+    /// Time to create a container.
+    container_creation: Histogram(C) = "qflow_python_container_creation_duration_seconds"
+        { python_version: Python } max 9, owner ContainerRunner
+
+    /// Containers alive.
+    active_containers: Gauge = "qflow_active_containers"
+        { python_version: Python, status: ContainerStatus } max 45, owner ContainerRunner
+
+    /// Containers that ended.
+    container_exits: Counter = "qflow_container_exits_total"
+        { reason: ExitReason } max 8, owner ContainerRunner
+
+    /// Attempts that ran out of memory.
+    container_oom_kills: Counter = "qflow_container_oom_kills_total"
+        {  } max 1, owner ContainerRunner
+
+    /// Whether a version's environment can be had, 0 or 1.
+    python_available: Gauge = "qflow_python_environment_available"
+        { python_version: Python } max 9, owner ContainerRunner
+
+    /// Containers that should be warm.
+    warm_pool_target: Gauge = "qflow_warm_pool_target"
+        {  } max 1, owner ContainerRunner
+
+    /// Containers that are warm.
+    warm_pool_available: Gauge = "qflow_warm_pool_available"
+        {  } max 1, owner ContainerRunner
+
+    /// Attempts that found no warm container.
+    warm_pool_misses: Counter = "qflow_warm_pool_misses_total"
+        {  } max 1, owner ContainerRunner
+
+    /// Time to serialize values.
+    serialization: Histogram(F) = "qflow_data_serialization_duration_seconds"
+        { serialization_type: Serialization, data_size_bytes: DataSize } max 30, owner ContainerRunner
+
+    /// Bytes of values handed from node to node.
+    transfer_size: Histogram(B) = "qflow_data_transfer_size_bytes"
+        { source_node_type: NodeType, target_node_type: NodeType } max 49, owner ContainerRunner
+
+    /// Time to validate types.
+    type_validation: Histogram(F) = "qflow_type_validation_duration_seconds"
+        { validation_type: Validation } max 4, owner TypeValidator
+
+    /// Checks of one type against another.
+    type_checks: Counter = "qflow_type_compatibility_checks_total"
+        { source_type: TypeName, target_type: TypeName, compatible: Truth } max 578, owner TypeValidator
+
+    /// Time to convert values.
+    type_conversion: Histogram(F) = "qflow_type_conversion_duration_seconds"
+        { from_type: TypeName, to_type: TypeName } max 100, owner ContainerRunner
+
+    /// Whether a dependency is up, 0 or 1.
+    dependency_up: Gauge = "qflow_dependency_up"
+        { dependency: Open, critical: Truth } max 64, owner HealthAggregator
+
+    /// Duration of calls served.
+    rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"
+        { rpc_method: Open, rpc_response_status_code: Open } max 150, owner Every
+
+    /// Duration of calls made.
+    rpc_client: Histogram(F) = "rpc_client_call_duration_seconds"
+        { rpc_method: Open, rpc_response_status_code: Open } max 150, owner Every
+
+    /// Label sets that did not fit their metric's bound.
+    label_overflow: Counter = "qflow_telemetry_label_overflow_total"
+        {  } max 1, owner Every
+
+    /// Log lines that were not written.
+    log_lines_dropped: Counter = "qflow_log_lines_dropped_total"
+        {  } max 1, owner Every
+
+    /// Log lines by what became of them.
+    log_lines: Counter = "qflow_telemetry_log_lines_total"
+        { outcome: Delivery } max 2, owner Every
+
+    /// Spans by what became of them.
+    spans: Counter = "qflow_telemetry_spans_total"
+        { outcome: Delivery } max 2, owner Every
+
+    /// 1, with the version.
+    build_info: Gauge = "qflow_build_info"
+        { service: Open, version: Open } max 8, owner Every
+}
+
+/// The counter that families feed themselves.
+pub(crate) const OVERFLOW: &str = label_overflow.name;

@@ -1,0 +1,258 @@
+//! What the `catalogue!` macro makes of its rows: families of typed handles with bounded label sets and exemplars.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use metrics::{Key, KeyName, Level, Metadata, Recorder as _};
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+use crate::traces::{self, TraceContext};
+
+/// What kind of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// What the rest of the repository may know about a metric.
+#[derive(Debug)]
+pub struct MetricDef {
+    /// Its public name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// HELP.
+    pub help: &'static str,
+    /// Its labels, and their values where the set is closed.
+    pub labels: &'static [(&'static str, Option<&'static [&'static str]>)],
+    /// Upper bounds, of a histogram.
+    pub buckets: &'static [f64],
+    /// The most label sets it may have.
+    pub max: usize,
+    /// The service that feeds it.
+    pub owner: &'static str,
+}
+
+const METADATA: Metadata<'static> = Metadata::new("qflow", Level::INFO, None);
+/// What an open label reads past the bound.
+const OTHER: &str = "_other";
+/// A closed family of at most so many sets exists from the start, at 0.
+const PRECREATED: usize = 64;
+
+/// The newest sampled observation of a bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Exemplar {
+    pub(crate) value: f64,
+    pub(crate) trace: TraceContext,
+    pub(crate) at_seconds: f64,
+}
+
+/// One cell a bucket.
+pub(crate) struct Slots {
+    bounds: &'static [f64],
+    pub(crate) cells: Vec<Mutex<Option<Exemplar>>>,
+}
+
+/// Exemplars by metric and rendered labels.
+pub(crate) type Exemplars = Arc<Mutex<HashMap<(&'static str, String), Arc<Slots>>>>;
+
+/// A handle of a histogram.
+#[derive(Clone)]
+pub struct Histogram {
+    inner: metrics::Histogram,
+    slots: Arc<Slots>,
+}
+
+impl Histogram {
+    /// Records a value, with the current task's trace as exemplar.
+    pub fn record(&self, value: f64) {
+        self.record_in(value, traces::current().as_ref());
+    }
+
+    /// Records a value with a trace as exemplar.
+    #[expect(clippy::disallowed_methods, reason = "an exemplar carries the wall time of its observation")]
+    pub fn record_in(&self, value: f64, trace: Option<&TraceContext>) {
+        if !value.is_finite() {
+            return; // one NaN would poison the sum for good
+        }
+        self.inner.record(value);
+        let Some(trace) = trace.filter(|t| t.sampled) else { return };
+        let cell = &self.slots.cells[self.slots.bounds.partition_point(|bound| *bound < value)];
+        // An exemplar is a sample: recording never waits for it.
+        if let Ok(mut cell) = cell.try_lock() {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            *cell = Some(Exemplar { value, trace: trace.clone(), at_seconds: since.as_secs_f64() });
+        }
+    }
+}
+
+/// What makes handles.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) recorder: Arc<PrometheusRecorder>,
+    pub(crate) exemplars: Exemplars,
+    pub(crate) overflow: metrics::Counter,
+}
+
+impl Source {
+    pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars) -> Self {
+        let overflow = Key::from_static_name(crate::catalogue::OVERFLOW);
+        let overflow = recorder.register_counter(&overflow, &METADATA);
+        Self { recorder, exemplars, overflow }
+    }
+}
+
+/// A kind of handle.
+pub(crate) trait Handle: Clone {
+    fn describe(source: &Source, def: &'static MetricDef);
+    fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self;
+}
+
+impl Handle for metrics::Counter {
+    fn describe(source: &Source, def: &'static MetricDef) {
+        source.recorder.describe_counter(KeyName::from_const_str(def.name), None, def.help.trim().into());
+    }
+    fn make(source: &Source, _: &'static MetricDef, key: &Key) -> Self {
+        source.recorder.register_counter(key, &METADATA)
+    }
+}
+
+impl Handle for metrics::Gauge {
+    fn describe(source: &Source, def: &'static MetricDef) {
+        source.recorder.describe_gauge(KeyName::from_const_str(def.name), None, def.help.trim().into());
+    }
+    fn make(source: &Source, _: &'static MetricDef, key: &Key) -> Self {
+        source.recorder.register_gauge(key, &METADATA)
+    }
+}
+
+impl Handle for Histogram {
+    fn describe(source: &Source, def: &'static MetricDef) {
+        source.recorder.describe_histogram(KeyName::from_const_str(def.name), None, def.help.trim().into());
+    }
+    fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
+        let mut store = source.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = store.entry((def.name, rendered(key))).or_insert_with(|| {
+            Arc::new(Slots { bounds: def.buckets, cells: (0..=def.buckets.len()).map(|_| Mutex::new(None)).collect() })
+        });
+        Self { inner: source.recorder.register_histogram(key, &METADATA), slots: Arc::clone(slots) }
+    }
+}
+
+/// Labels as the exporter writes them.
+fn rendered(key: &Key) -> String {
+    use metrics_exporter_prometheus::formatting::{sanitize_label_key, sanitize_label_value};
+    let one = |l: &metrics::Label| format!("{}=\"{}\"", sanitize_label_key(l.key()), sanitize_label_value(l.value()));
+    key.labels().map(one).collect::<Vec<_>>().join(",")
+}
+
+type Values = Vec<Cow<'static, str>>;
+
+/// All handles of one row.
+pub(crate) struct Family<H> {
+    def: &'static MetricDef,
+    source: Source,
+    sets: RwLock<HashMap<Values, H>>,
+}
+
+impl<H: Handle> Family<H> {
+    pub(crate) fn new(def: &'static MetricDef, source: &Source) -> Self {
+        H::describe(source, def);
+        let family = Self { def, source: source.clone(), sets: RwLock::default() };
+        family.precreate();
+        family
+    }
+
+    fn precreate(&self) {
+        let Some(closed) = self.def.labels.iter().map(|(_, values)| *values).collect::<Option<Vec<_>>>() else { return };
+        let product: usize = closed.iter().map(|values| values.len()).product();
+        if product > PRECREATED || (self.def.kind == Kind::Gauge && !closed.is_empty()) {
+            return;
+        }
+        for n in 0..product {
+            let mut rest = n;
+            let pick = |values: &&'static [&'static str]| {
+                let value = values[rest % values.len()];
+                rest /= values.len();
+                Cow::Borrowed(value)
+            };
+            let set: Values = closed.iter().map(pick).collect();
+            self.get(set);
+        }
+    }
+
+    /// The handle of a label set; past the row's bound its open labels read `_other`.
+    pub(crate) fn get(&self, mut values: Values) -> H {
+        if let Some(handle) = self.sets.read().unwrap_or_else(PoisonError::into_inner).get(&values) {
+            return handle.clone();
+        }
+        let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
+        // One place is kept for the sets that overflow, whose closed labels still differ.
+        if sets.len() >= self.def.max && !sets.contains_key(&values) {
+            self.source.overflow.increment(1);
+            for (value, (_, closed)) in values.iter_mut().zip(self.def.labels) {
+                if closed.is_none() {
+                    *value = Cow::Borrowed(OTHER);
+                }
+            }
+        }
+        if let Some(handle) = sets.get(&values) {
+            return handle.clone();
+        }
+        let label = |(&(name, _), value): (&(&'static str, _), &Cow<'static, str>)| metrics::Label::new(name, value.clone());
+        let labels: Vec<_> = self.def.labels.iter().zip(&values).map(label).collect();
+        let handle = H::make(&self.source, self.def, &Key::from_parts(self.def.name, labels));
+        sets.insert(values, handle.clone());
+        handle
+    }
+}
+
+macro_rules! buckets {
+    () => { &[] };
+    ($buckets:expr) => { $buckets };
+}
+pub(crate) use buckets;
+
+macro_rules! handle {
+    (Counter) => { metrics::Counter };
+    (Gauge) => { metrics::Gauge };
+    (Histogram) => { $crate::define::Histogram };
+}
+pub(crate) use handle;
+
+macro_rules! catalogue {
+    ($( $(#[doc = $help:literal])+ $field:ident : $kind:ident $(($buckets:expr))? = $name:literal
+        { $($label:ident : $ty:ty),* $(,)? } max $max:literal, owner $owner:ident )*) => {
+        $( #[expect(non_upper_case_globals, reason = "named as its row")]
+           static $field: MetricDef = MetricDef {
+            name: $name, kind: Kind::$kind, help: concat!($($help),+),
+            labels: &[$((stringify!($label), <$ty as Label>::VALUES)),*],
+            buckets: $crate::define::buckets!($($buckets)?),
+            max: $max, owner: stringify!($owner),
+        }; )*
+
+        /// Every metric that Qflow exports.
+        pub static CATALOGUE: &[&MetricDef] = &[$(&$field),*];
+
+        /// Typed handles, one for each row of the catalogue.
+        pub struct Metrics { $($field: $crate::define::Family<$crate::define::handle!($kind)>),* }
+
+        impl Metrics {
+            pub(crate) fn new(source: &$crate::define::Source) -> Self {
+                Self { $($field: $crate::define::Family::new(&$field, source)),* }
+            }
+            $( $(#[doc = $help])+ pub fn $field(&self, $($label: $ty),*) -> $crate::define::handle!($kind) {
+                self.$field.get(vec![$($label.text()),*])
+            } )*
+        }
+    };
+}
+pub(crate) use catalogue;

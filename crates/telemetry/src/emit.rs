@@ -1,0 +1,280 @@
+//! What an event says: its log line, and the metrics that follow from it.
+
+use qflow_model::status::{NodeStatus as Node, RunStatus as Run};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    catalogue::Metrics,
+    events::{ContainerRef, ErrorInfo, Event, Level, NodeRef, RunRef},
+    labels::{
+        Class, ExitReason, NodeStatus, NodeType, Open, PackageCount, Phase, Python, RetryReason, RunStatus, Truth,
+        TypeName, Validation,
+    },
+};
+
+/// A line before it is text.
+pub(crate) struct Line {
+    pub(crate) level: Level,
+    pub(crate) action: &'static str,
+    pub(crate) message: String,
+    pub(crate) fields: Map<String, Value>,
+}
+
+impl Line {
+    fn new(level: Level, action: &'static str, message: impl Into<String>) -> Self {
+        Self { level, action, message: message.into(), fields: Map::new() }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        if !value.is_null() && value.as_str() != Some("") {
+            self.fields.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    fn run(self, run: &RunRef) -> Self {
+        let ids = run.trace.as_ref();
+        self.with("run_id", run.run_id.as_str())
+            .with("workflow_id", run.workflow.as_str())
+            .with("user_id", run.user_id.as_str())
+            .with("python_version", run.python_version.as_str())
+            .with("trace.id", ids.map(|t| t.trace_id.as_str()))
+            .with("span.id", ids.map(|t| t.span_id.as_str()))
+    }
+
+    fn node(self, node: &NodeRef) -> Self {
+        self.run(&node.run)
+            .with("node_id", node.node_id.as_str())
+            .with("node_name", node.name.as_str())
+            .with("python_version", node.python_version.as_str())
+            .with("attempt", (node.attempt > 0).then_some(node.attempt))
+    }
+
+    fn container(self, container: &ContainerRef) -> Self {
+        let line = match &container.node {
+            Some(node) => self.node(node),
+            None => self,
+        };
+        line.with("container_id", container.container_id.as_str())
+            .with("container.image.name", container.image.as_str())
+            .with("python_version", container.python_version.as_str())
+    }
+
+    fn error(self, error: Option<&ErrorInfo>) -> Self {
+        let Some(error) = error else { return self };
+        self.with("failure_class", error.class.map(|c| c.as_str()))
+            .with("error_type", error.error_type.as_str())
+            .with("error_message", error.message.as_str())
+            .with("stack_trace", error.stack_trace.as_str())
+            .with("error.type", error.error_type.as_str())
+            .with("error.message", error.message.as_str())
+            .with("error.stack_trace", error.stack_trace.as_str())
+    }
+
+    /// One JSON object with the keys of ECS and of the seed.
+    pub(crate) fn json(self, at: &str, service: &str, component: &str) -> String {
+        let mut all = Map::new();
+        let head = [
+            ("@timestamp", at),
+            ("log.level", self.level.as_str()),
+            ("message", &self.message),
+            ("ecs.version", "8.11.0"),
+            ("service.name", service),
+            ("event.action", self.action),
+            ("timestamp", at),
+            ("level", self.level.as_str()),
+            ("module", component),
+            ("event_type", self.action),
+            ("qflow.component", component),
+        ];
+        for (key, value) in head {
+            all.insert(key.to_owned(), Value::from(value));
+        }
+        for (key, value) in self.fields {
+            all.entry(key).or_insert(value);
+        }
+        format!("{}\n", Value::Object(all))
+    }
+
+    /// One line for people.
+    pub(crate) fn pretty(&self, at: &str, component: &str) -> String {
+        let time = at.get(11..23).unwrap_or(at);
+        let mut text = format!("{time} {:<7} {component}: {}", self.level.as_str(), self.message.escape_debug());
+        for (key, value) in &self.fields {
+            if !key.contains('.') && !matches!(key.as_str(), "user_id" | "stack_trace" | "error_message") {
+                text.push_str(&format!(" {key}={value}"));
+            }
+        }
+        if let Some(trace) = self.fields.get("stack_trace").and_then(Value::as_str) {
+            text.push('\n');
+            text.push_str(trace.trim_end());
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// The log line of an event.
+pub(crate) fn line(event: &Event) -> Line {
+    match event {
+        Event::RunStarted { run } => {
+            Line::new(Level::Info, "workflow_start", "Workflow execution started").run(run)
+        }
+        Event::RunEnded { run, status, took_ms, error } => run_ended(*status)
+            .run(run)
+            .with("status", status.as_str())
+            .with("duration_ms", *took_ms)
+            .error(error.as_ref()),
+        Event::NodeStarted { node, container_id, queued_ms } => {
+            Line::new(Level::Info, "node_start", "Node execution started")
+                .node(node)
+                .with("container_id", container_id.as_deref())
+                .with("queued_ms", *queued_ms)
+        }
+        Event::NodeEnded { node, status, took_ms, phases, error, .. } => node_ended(*status)
+            .node(node)
+            .with("status", status.as_str())
+            .with("duration_ms", *took_ms)
+            .with("phases", phases.map(|p| json!(p)))
+            .error(error.as_ref()),
+        Event::NodeRetry { node, reason, delay_ms, error } => {
+            Line::new(Level::Warning, "node_retry", "Node execution will be tried again")
+                .node(node)
+                .with("reason", reason.as_str())
+                .with("delay_ms", *delay_ms)
+                .error(error.as_ref())
+        }
+        Event::ContainerCreated { container, took_ms } => {
+            Line::new(Level::Info, "container_created", "Container created").container(container).with("duration_ms", *took_ms)
+        }
+        Event::ContainerStarted { container, took_ms } => {
+            Line::new(Level::Info, "container_started", "Container started").container(container).with("duration_ms", *took_ms)
+        }
+        Event::ContainerStopped { container, reason, exit_code } => {
+            Line::new(Level::Info, "container_stopped", "Container stopped")
+                .container(container)
+                .with("reason", reason.as_str())
+                .with("exit_code", *exit_code)
+        }
+        Event::ContainerError { container, error } => {
+            Line::new(Level::Error, "container_error", "Container failed").container(container).error(Some(error))
+        }
+        Event::EnvironmentPrepared { python_version, packages, took_ms, error } => {
+            let level = if error.is_some() { Level::Error } else { Level::Info };
+            Line::new(level, "environment_prepared", "Environment prepared")
+                .with("python_version", python_version.as_str())
+                .with("packages", *packages)
+                .with("duration_ms", *took_ms)
+                .error(error.as_ref())
+        }
+        Event::PythonError { node, container_id, error } => {
+            let message = format!("Python execution error: {}", error.message);
+            Line::new(Level::Error, "python_error", message)
+                .node(node)
+                .with("container_id", container_id.as_str())
+                .error(Some(error))
+        }
+        Event::UserLine { node, sequence, stream, text } => Line::new(Level::Info, "user_line", text.as_str())
+            .node(node)
+            .with("sequence", *sequence)
+            .with("stream", stream.as_str()),
+        Event::UserLinesLost { node, lost } => {
+            Line::new(Level::Warning, "user_lines_lost", format!("{lost} lines were lost")).node(node).with("lost", *lost)
+        }
+        Event::ServiceListening { listener, address } => {
+            Line::new(Level::Info, "service_listening", format!("Listening for {listener} on {address}"))
+                .with("listener", *listener)
+                .with("address", address.as_str())
+        }
+        Event::TypeValidated { workflow, edges, took_ms, trace } => {
+            let refused = edges.iter().filter(|(_, _, compatible)| !compatible).count();
+            Line::new(Level::Debug, "type_validated", "Types validated")
+                .with("workflow_id", workflow.as_str())
+                .with("edges", edges.len())
+                .with("incompatible", refused)
+                .with("duration_ms", *took_ms)
+                .with("trace.id", trace.as_ref().map(|t| t.trace_id.as_str()))
+        }
+        Event::Note { level, action, message, fields } => {
+            fields.iter().fold(Line::new(*level, action, message.as_str()), |line, (k, v)| line.with(k, v.clone()))
+        }
+    }
+}
+
+fn run_ended(status: Run) -> Line {
+    match status {
+        Run::Completed => Line::new(Level::Info, "workflow_complete", "Workflow execution completed"),
+        Run::Cancelled => Line::new(Level::Warning, "workflow_cancelled", "Workflow execution cancelled"),
+        _ => Line::new(Level::Error, "workflow_error", format!("Workflow execution {status}")),
+    }
+}
+
+fn node_ended(status: Node) -> Line {
+    match status {
+        Node::Failed | Node::TimedOut => Line::new(Level::Error, "node_error", format!("Node execution {status}")),
+        _ => Line::new(Level::Info, "node_complete", format!("Node execution {status}")),
+    }
+}
+
+/// The metrics that follow from an event.
+pub(crate) fn count(metrics: &Metrics, event: &Event) {
+    match event {
+        Event::RunEnded { run, status, took_ms, error } => {
+            let (ended, python) = (RunStatus::of(status.as_str()), Python::of(&run.python_version));
+            metrics.workflow_executions(ended, python).increment(1);
+            let duration = metrics.workflow_duration(Open::of(&run.workflow), ended, python);
+            duration.record_in(*took_ms as f64 / 1e3, run.trace.as_ref());
+            if matches!(status, Run::Failed | Run::TimedOut) {
+                let class = error.as_ref().and_then(|e| e.class).map_or("unknown", |c| c.as_str());
+                let kind = error.as_ref().map_or("unknown", |e| e.error_type.as_str());
+                metrics.workflow_failures(Class::of(class), Open::of(kind)).increment(1);
+            }
+        }
+        Event::NodeStarted { node, queued_ms: Some(queued), .. } => {
+            metrics.schedule_to_start().record_in(queued / 1e3, node.run.trace.as_ref());
+        }
+        Event::NodeEnded { node, status, took_ms, phases, warm, .. } => {
+            let (kind, ended) = (NodeType::of(&node.node_type), NodeStatus::of(status.as_str()));
+            let trace = node.run.trace.as_ref();
+            metrics.node_executions(kind, ended).increment(1);
+            metrics.node_duration(kind, Open::of(&node.name), ended).record_in(*took_ms as f64 / 1e3, trace);
+            if let Some(p) = phases {
+                let cache = crate::labels::Cache::of(if *warm { "hit" } else { "miss" });
+                let all = [
+                    ("queued", p.queued_ms),
+                    ("environment", p.environment_ms),
+                    ("container", p.container_ms),
+                    ("import", p.import_ms),
+                    ("user_code", p.user_code_ms),
+                    ("upload", p.upload_ms),
+                ];
+                for (phase, ms) in all {
+                    metrics.node_phase(Phase::of(phase), cache).record_in(ms / 1e3, trace);
+                }
+            }
+        }
+        Event::NodeRetry { reason, .. } => metrics.node_retries(RetryReason::of(reason)).increment(1),
+        Event::ContainerCreated { container, took_ms } => {
+            metrics.container_creation(Python::of(&container.python_version)).record(took_ms / 1e3);
+        }
+        Event::ContainerStopped { reason, .. } => {
+            metrics.container_exits(ExitReason::of(reason)).increment(1);
+            if reason == "oom" {
+                metrics.container_oom_kills().increment(1);
+            }
+        }
+        Event::EnvironmentPrepared { python_version, packages, took_ms, error: None } => {
+            let handle = metrics.dependency_installation(Python::of(python_version), PackageCount::count(*packages));
+            handle.record(took_ms / 1e3);
+        }
+        Event::TypeValidated { edges, took_ms, trace, .. } => {
+            metrics.type_validation(Validation::of("edge")).record_in(took_ms / 1e3, trace.as_ref());
+            for (source, target, compatible) in edges {
+                let compatible = Truth::of(if *compatible { "true" } else { "false" });
+                metrics.type_checks(TypeName::of(source), TypeName::of(target), compatible).increment(1);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,115 @@
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::labels::{NodeStatus, NodeType, Open, Truth};
+
+fn run() -> RunRef {
+    let trace = Some(TraceContext::root());
+    RunRef { run_id: "r1".into(), workflow: "etl".into(), user_id: "u".into(), python_version: "3.11".into(), trace }
+}
+
+fn ended(status: qflow_model::status::RunStatus) -> Event {
+    Event::RunEnded { run: run(), status, took_ms: 1500, error: None }
+}
+
+fn promtool_accepts(text: &str) {
+    let Ok(mut child) =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    else {
+        return; // the machine has none; `make test` installs it
+    };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    // The seed's public name `_percent` is not a base unit, and stays.
+    assert!(out.status.success(), "{said}");
+}
+
+#[test]
+fn the_rendered_text_passes_promtool_and_bounded_series_stand_at_zero() {
+    let telemetry = Telemetry::silent();
+    telemetry.emit(ended(qflow_model::status::RunStatus::Completed));
+    let (kind, text) = telemetry.render(None);
+    assert!(kind.starts_with("text/plain"));
+    let failed = r#"qflow_workflow_executions_total{status="failed",python_version="3.8"} 0"#;
+    assert!(text.contains(failed), "{text}");
+    let done = r#"qflow_workflow_executions_total{status="completed",python_version="3.11"} 1"#;
+    assert!(text.contains(done), "{text}");
+    promtool_accepts(&text);
+}
+
+#[test]
+fn an_exemplar_names_the_trace_in_its_bucket_and_openmetrics_ends() {
+    let telemetry = Telemetry::silent();
+    let event = ended(qflow_model::status::RunStatus::Completed);
+    let Event::RunEnded { run, .. } = &event else { unreachable!() };
+    let trace = run.trace.clone().unwrap().trace_id;
+    telemetry.emit(event);
+    let (kind, text) = telemetry.render(Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"));
+    assert!(kind.starts_with("application/openmetrics-text"));
+    let line = text.lines().find(|l| l.contains(&trace)).expect("an exemplar");
+    assert!(line.starts_with("qflow_workflow_execution_duration_seconds_bucket{") && line.contains(r#"le="2.5""#), "{line}");
+    assert!(text.ends_with("# EOF\n") && text.contains("# TYPE qflow_workflow_executions counter"));
+}
+
+#[test]
+fn a_thousand_names_stay_within_the_bound_and_are_counted() {
+    let telemetry = Telemetry::silent();
+    for n in 0..1000 {
+        let handle =
+            telemetry.metrics().node_duration(NodeType::of("python"), Open::of(&format!("n{n}")), NodeStatus::of("failed"));
+        handle.record(0.1);
+    }
+    let (_, text) = telemetry.render(None);
+    let series = text.lines().filter(|l| l.starts_with("qflow_node_execution_duration_seconds_count")).count();
+    assert_eq!(series, 201);
+    assert!(text.contains(r#"node_id="_other""#));
+    assert!(text.contains("qflow_telemetry_label_overflow_total 800"), "{text}");
+}
+
+#[test]
+fn all_rows_together_stay_within_twenty_thousand_series() {
+    let series = |def: &&define::MetricDef| def.max * if def.buckets.is_empty() { 1 } else { def.buckets.len() + 3 };
+    let sum: usize = CATALOGUE.iter().map(|def| series(def)).sum();
+    assert!(sum <= 20_000, "{sum}");
+}
+
+#[test]
+fn a_line_is_one_json_object_with_the_keys_of_ecs_and_of_the_seed() {
+    let shelf = Shelf::default();
+    let telemetry = Telemetry::writing(TelemetryConfig::test(), Box::new(shelf.clone())).component("orchestrator");
+    telemetry.emit(ended(qflow_model::status::RunStatus::Cancelled));
+    telemetry.emit(Event::info("odd", "two\nlines \u{202e}").with("message", "cannot replace it").with("n", 3));
+    telemetry.shutdown();
+    let text = shelf.text();
+    let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    for key in ["@timestamp", "log.level", "message", "ecs.version", "service.name", "event.action", "trace.id",
+        "timestamp", "level", "module", "event_type", "workflow_id", "user_id", "python_version", "duration_ms", "status"]
+    {
+        assert!(lines[0].get(key).is_some(), "{key}: {}", lines[0]);
+    }
+    assert_eq!((&lines[0]["event_type"], &lines[0]["level"]), (&"workflow_cancelled".into(), &"WARNING".into()));
+    assert_eq!(lines[1]["message"], "two\nlines \u{202e}");
+    assert_eq!(lines[1]["n"], 3);
+}
+
+#[test]
+fn a_traceparent_reads_back_and_a_wrong_one_does_not_read() {
+    let context = TraceContext::root();
+    assert_eq!(TraceContext::parse(&context.traceparent()).as_ref(), Some(&context));
+    let zeros = format!("00-{}-{}-01", "0".repeat(32), "1".repeat(16));
+    for wrong in ["", "00-x-y-01", zeros.as_str(), "ff-0123456789abcdef0123456789abcdef-0123456789abcdef-01"] {
+        assert!(TraceContext::parse(wrong).is_none(), "{wrong}");
+    }
+    let mut headers = http::HeaderMap::new();
+    traces::inject(&mut headers, &context);
+    assert_eq!(traces::extract(&headers), Some(context));
+}
+
+#[test]
+fn a_dependency_is_labelled_by_its_name() {
+    let telemetry = Telemetry::silent();
+    telemetry.metrics().dependency_up(Open::of("sqlite"), Truth::of("true")).set(1.0);
+    assert!(telemetry.render(None).1.contains(r#"qflow_dependency_up{dependency="sqlite",critical="true"} 1"#));
+}
