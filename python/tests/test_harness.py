@@ -1,0 +1,290 @@
+"""The harness, driven from the runner's side of docs/HARNESS.md."""
+
+import json
+import textwrap
+import unittest
+
+from tests.driver import Driver, Heard
+
+FLOW = textwrap.dedent(
+    '''
+    import asyncio, dataclasses, datetime, decimal, enum, os, subprocess, sys, time, typing, uuid
+    import surely_not_installed
+    import qflow
+    from qflow import node, workflow
+    import helper
+
+    class Color(enum.Enum):
+        RED = 1
+
+    @dataclasses.dataclass(frozen=True)
+    class User:
+        name: str
+        age: int | None = None
+
+    class Point(typing.NamedTuple):
+        x: int
+        y: int
+
+    @node(retries=2)
+    def same(value: list[int] | None):
+        return value
+
+    @node
+    def everything():
+        return {"a": [1, 2.0, None, True], "$x": 2**60, "t": (1,), "s": {2, 1}, "b": b"hi", "d": decimal.Decimal("1.50"),
+                "day": datetime.date(2026, 11, 24), "at": datetime.datetime(2026, 11, 24, 1, 2, 3, 4000), "u": User("A", 3),
+                "p": Point(1, 2), "c": Color.RED, "m": {1: "x"}, "n": float("nan"), "z": 1j, "big": bytes(5000),
+                "delta": datetime.timedelta(1, 2, 3), "id": uuid.UUID(int=5), "e": "\\udc80"}
+
+    @node
+    def types(value):
+        return repr(value)
+
+    @node
+    def fails():
+        raise ValueError("no")
+
+    @node
+    def helped():
+        return helper.fails()
+
+    @node
+    def bare():
+        return surely_not_installed.get()
+
+    @node
+    def prints():
+        print("one"); print("two", file=sys.stderr); qflow.log("three", rows=3)
+        subprocess.run(["echo", "four"], check=True)
+        sys.stdout.write("five")
+
+    @node
+    def flood():
+        for _ in range(200000):
+            print("x" * 99)
+
+    @node
+    def sleeps():
+        try:
+            time.sleep(30)
+        finally:
+            print("tidy")
+
+    @node
+    def deaf():
+        import signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("deaf", flush=True)
+        time.sleep(30)
+
+    @node
+    def leaks():
+        subprocess.Popen(["sleep", "30"], start_new_session=True)
+        return 1
+
+    @node
+    def quits():
+        os._exit(3)
+
+    @node
+    def garbage():
+        channel = qflow._runtime.channel()
+        channel.sock.sendall(b"\\0\\0\\0\\0garbage")
+        time.sleep(30)
+
+    @node
+    def opaque():
+        return {"a": [1, object()]}
+
+    @node
+    def many():
+        return list(range(20000))
+
+    @node
+    async def later():
+        await asyncio.sleep(0)
+        return "later"
+
+    @node
+    def inside():
+        with qflow.span("outer", rows=1):
+            with qflow.span("inner"):
+                qflow.progress(1, 4)
+        return [qflow.current().node_id, qflow.secret("db"), os.environ["QFLOW_SECRET_DB"]]
+
+    @node
+    def again():
+        raise qflow.Retry("later", after="30s")
+
+    @node
+    def stop():
+        raise qflow.Abort("never")
+    '''
+)
+HELPER = "def fails() -> int | None:\n    raise KeyError('k')\n"
+
+
+class Harness(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.driver = Driver()
+        cls.loaded = cls.driver.load(FLOW, **{"helper.py": HELPER})
+        assert cls.loaded["type"] == "loaded", cls.loaded
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.driver.close() == 0
+
+    def run_(self, function, data=None, **options):
+        return self.driver.attempt(function, data, **options)
+
+    def test_a_value_comes_back_as_it_went_in(self):
+        self.assertEqual(self.run_("same", {"value": [1, "é", None]}).form, [1, "é", None])
+
+    def test_every_kind_of_value_survives_the_way_out_and_in(self):
+        out = self.run_("everything")
+        self.assertTrue(out.ended["ok"], out.error)
+        self.assertEqual(out.form["$$x"], {"$": "int", "v": str(2**60)})
+        self.assertEqual(out.form["u"], {"$": "object", "t": "flow.User", "v": {"name": "A", "age": 3}})
+        size = out.result["size"]
+        data = b'{"value":' + out.result["bytes"][:size] + b"}" + out.result["bytes"][size:]
+        back = self.run_("same", data, attachments=out.result["attachments"])
+        self.assertEqual(back.form, out.form)
+        self.assertIn("User(name='A', age=3)", self.run_("types", data, attachments=out.result["attachments"]).form)
+
+    def test_an_error_shows_the_users_frames_only(self):
+        error = self.run_("fails").error
+        self.assertEqual((error["error_type"], error["message"]), ("ValueError", "no"))
+        self.assertIn('File "flow.py", line', error["traceback"])
+        self.assertNotIn("qflow_harness", error["traceback"])
+        self.assertEqual(error["mro"][:2], ["ValueError", "Exception"])
+
+    def test_other_files_are_importable_and_told_by_their_name(self):
+        self.assertIn('File "helper.py", line 2, in fails', self.run_("helped").error["traceback"])
+
+    def test_a_missing_package_is_told_where_it_is_used(self):
+        error = self.run_("bare").error
+        self.assertEqual(error["error_type"], "ModuleNotFoundError")
+        self.assertEqual(error["message"], "surely_not_installed: add it to requirements of node 'bare'")
+
+    def test_lines_arrive_with_their_stream(self):
+        lines = [(line["stream"], line["text"]) for line in self.run_("prints").lines]
+        expected = [("stdout", "one"), ("stderr", "two"), ("log", "three rows=3"), ("stdout", "four"), ("stdout", "five")]
+        self.assertEqual(sorted(lines), sorted(expected))
+        self.assertEqual(lines[:2], expected[:2])
+
+    def test_a_flood_is_cut_and_counted(self):
+        ended = self.run_("flood").ended
+        self.assertTrue(ended["ok"])
+        self.assertEqual(ended["log_lines"] + ended["log_lines_dropped"], 200000)
+        self.assertGreater(ended["log_lines_dropped"], 0)
+
+    def test_a_time_out_lets_finally_run(self):
+        heard = self.run_("sleeps", deadline_ms=100)
+        self.assertEqual(heard.error["error_type"], "timeout")
+        self.assertIn("tidy", heard.texts)
+
+    def test_a_kill_that_is_not_heard_is_followed_by_sigkill(self):
+        attempt = self.driver.begin("deaf")
+        before = self.driver.until("logs")
+        self.driver.say(type="kill", attempt=attempt, grace_ms=50)
+        heard = Heard(before + self.driver.until("ended"))
+        self.assertEqual((heard.error["error_type"], heard.ended["signal"]), ("cancelled", 9))
+
+    def test_a_process_that_holds_the_pipes_does_not_hold_the_attempt(self):
+        heard = self.run_("leaks")
+        self.assertEqual(heard.form, 1)
+        self.assertLess(heard.ended["user_code_ms"], 10000)
+
+    def test_an_exit_and_garbage_have_names(self):
+        quits = self.run_("quits")
+        self.assertEqual((quits.error["error_type"], quits.ended["exit_code"]), ("exit", 3))
+        self.assertEqual(self.run_("garbage").error["error_type"], "protocol")
+        self.assertEqual(self.run_("same", {"value": None}).form, None)
+
+    def test_a_value_without_a_form_is_told_by_path_and_type(self):
+        error = self.run_("opaque").error
+        self.assertEqual(error["error_type"], "serialization")
+        self.assertIn("result['a'][1]", error["message"])
+        self.assertIn("builtins.object", error["message"])
+
+    def test_a_long_list_has_an_offset_table(self):
+        result = self.run_("many").result
+        data = result["bytes"]
+        size = int(data[-20:])
+        starts = [int(n) for n in data[size + 1 : -21].split(b",")]
+        self.assertEqual((result["items"], len(starts)), (20000, 20000))
+        self.assertEqual(data[starts[777] : starts[778] - 1], b"777")
+
+    def test_asks_are_answered(self):
+        asks = [[], [{"key": "n"}], [{"key": "x"}, {"index": 0}]]
+        answers = self.run_("same", {"value": {"n": 2}}, asks=asks).result["answers"]
+        self.assertEqual(answers[0], {"len": 1, "truth": True})
+        self.assertEqual(answers[1], {"truth": True, "scalar": {"int": 2}})
+        self.assertIn("KeyError", answers[2]["missing"])
+
+    def test_an_async_node_is_awaited(self):
+        self.assertEqual(self.run_("later").form, "later")
+
+    def test_what_a_node_says_joins_the_runs_trace(self):
+        heard = self.run_("inside", secrets={"db": "s3"})
+        self.assertEqual(heard.form, ["inside", "s3", "s3"])
+        inner, outer = [m for m in heard.messages if m["type"] == "span"]
+        self.assertEqual((inner["parent_id"], outer["parent_id"]), (outer["span_id"], "2" * 16))
+        self.assertEqual([m["fraction"] for m in heard.messages if m["type"] == "progress"], [0.25])
+
+    def test_retry_and_abort_are_told(self):
+        self.assertEqual(self.run_("again").error["retry_after_ms"], 30000)
+        self.assertTrue(self.run_("stop").error["abort"])
+
+    def test_the_runner_may_come_back_in_the_middle(self):
+        self.driver.begin("sleeps", deadline_ms=700)
+        self.driver.next()
+        self.driver.sock.close()
+        self.driver.accept()
+        self.assertEqual(self.driver.hello["token"], "t0ken")
+        heard = Heard(self.driver.until("ended"))
+        self.assertEqual(heard.error["error_type"], "timeout")
+
+
+class Loading(unittest.TestCase):
+    def driven(self):
+        driver = Driver()
+        self.addCleanup(driver.close)
+        return driver
+
+    def test_a_file_that_does_not_import_is_told_and_another_may_follow(self):
+        driver = self.driven()
+        said = driver.load("1 / 0\n")
+        self.assertEqual((said["type"], said["error"]["error_type"]), ("load_failed", "ZeroDivisionError"))
+        self.assertEqual(driver.load("def f():\n    return 7\n", "other.py")["type"], "loaded")
+        self.assertEqual(driver.attempt("f").form, 7)
+
+    def test_a_module_with_threads_is_imported_afresh_for_each_attempt(self):
+        driver = self.driven()
+        text = "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\ndef f():\n    return 7\n"
+        self.assertTrue(driver.load(text)["threads"])
+        self.assertEqual(driver.attempt("f").form, 7)
+
+
+class PlainPython(unittest.TestCase):
+    def test_decorators_leave_functions_as_they_are(self):
+        import qflow
+
+        @qflow.node
+        def double(x, by=2):
+            return x * by
+
+        @qflow.workflow(name="w")
+        def flow():
+            return qflow.map(double, [1, 2], by=3)
+
+        self.assertEqual(flow(), [3, 6])
+        self.assertEqual(list(qflow.map(str, [1])), ["1"])
+        self.assertEqual(qflow.settled(double)(2).value, 4)
+        self.assertEqual(qflow.settled(lambda: 1 / 0)().error.type, "ZeroDivisionError")
+
+
+if __name__ == "__main__":
+    unittest.main()
