@@ -162,7 +162,7 @@ catalogue! {
 
     /// Time to convert values.
     type_conversion: Histogram(F) = "qflow_type_conversion_duration_seconds"
-        { from_type: TypeName, to_type: TypeName } max 100, owner ContainerRunner
+        { from_type: TypeName, to_type: TypeName } max 60, owner ContainerRunner
 
     /// Whether a dependency is up, 0 or 1.
     dependency_up: Gauge = "qflow_dependency_up"
@@ -174,7 +174,7 @@ catalogue! {
 
     /// Duration of calls made.
     rpc_client: Histogram(F) = "rpc_client_call_duration_seconds"
-        { rpc_method: Open, rpc_response_status_code: Open } max 150, owner Every
+        { rpc_method: Open, rpc_response_status_code: Open } max 60, owner Every
 
     /// Label sets that did not fit their metric's bound.
     label_overflow: Counter = "qflow_telemetry_label_overflow_total"

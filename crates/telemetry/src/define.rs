@@ -44,6 +44,8 @@ pub struct MetricDef {
 const METADATA: Metadata<'static> = Metadata::new("qflow", Level::INFO, None);
 /// What an open label reads past the bound.
 const OTHER: &str = "_other";
+/// How many sets past a row's `max` may tell their closed labels apart.
+pub(crate) const SPARE: usize = 8;
 /// A closed family of at most so many sets exists from the start, at 0.
 const PRECREATED: usize = 64;
 
@@ -189,20 +191,29 @@ impl<H: Handle> Family<H> {
         }
     }
 
+    /// Folds a set that has no room: open labels read `_other`; where there are none, or the spare sets are used up,
+    /// closed ones read the last of their values, so that a row never has more than `max + SPARE + 1` sets.
+    fn fold(&self, values: &mut Values, used: usize) {
+        let any_open = self.def.labels.iter().any(|(_, closed)| closed.is_none());
+        let fold_closed = !any_open || used >= self.def.max + SPARE;
+        for (value, (_, closed)) in values.iter_mut().zip(self.def.labels) {
+            match closed {
+                None => *value = Cow::Borrowed(OTHER),
+                Some(all) if fold_closed => *value = Cow::Borrowed(all[all.len() - 1]),
+                Some(_) => {}
+            }
+        }
+    }
+
     /// The handle of a label set; past the row's bound its open labels read `_other`.
     pub(crate) fn get(&self, mut values: Values) -> H {
         if let Some(handle) = self.sets.read().unwrap_or_else(PoisonError::into_inner).get(&values) {
             return handle.clone();
         }
         let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
-        // One place is kept for the sets that overflow, whose closed labels still differ.
         if sets.len() >= self.def.max && !sets.contains_key(&values) {
             self.source.overflow.increment(1);
-            for (value, (_, closed)) in values.iter_mut().zip(self.def.labels) {
-                if closed.is_none() {
-                    *value = Cow::Borrowed(OTHER);
-                }
-            }
+            self.fold(&mut values, sets.len());
         }
         if let Some(handle) = sets.get(&values) {
             return handle.clone();
