@@ -18,13 +18,13 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
     /// Where gRPC listens.
-    #[arg(long, env = "QFLOW_HEALTH_LISTEN", default_value = "127.0.0.1:7404")]
+    #[arg(long = "health-listen", env = "QFLOW_HEALTH_LISTEN", default_value = "127.0.0.1:7404")]
     pub listen: SocketAddr,
     /// Where `/health…` listens.
-    #[arg(long, env = "QFLOW_HEALTH_HTTP_LISTEN", default_value = "127.0.0.1:7405")]
+    #[arg(long = "health-http", env = "QFLOW_HEALTH_HTTP_LISTEN", default_value = "127.0.0.1:7405")]
     pub http_listen: SocketAddr,
     /// Where the admin port listens; none where another part of the process has it.
-    #[arg(long, env = "QFLOW_HEALTH_ADMIN_LISTEN")]
+    #[arg(long = "health-admin", env = "QFLOW_HEALTH_ADMIN")]
     pub admin_listen: Option<SocketAddr>,
     /// Any orchestrator's address for services.
     #[arg(long, env = "QFLOW_ORCHESTRATOR_URLS", default_value = "http://127.0.0.1:7401", value_delimiter = ',')]
@@ -36,11 +36,11 @@ pub struct Config {
     #[arg(long, env = "QFLOW_PYTHON_VERSIONS", default_value = "3.8,3.9,3.10,3.11,3.12", value_delimiter = ',')]
     pub python_versions: Vec<String>,
     /// The token that services show each other.
-    #[arg(long, env = "QFLOW_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
+    #[arg(long, env = "QFLOW_SERVICE_TOKEN", hide_env_values = true)]
+    pub service_token: Option<String>,
     /// A file that holds it.
-    #[arg(long, env = "QFLOW_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
+    #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
+    pub service_token_file: Option<PathBuf>,
     /// Refuse callers whose `Host` or `Origin` is not this machine.
     #[arg(long, env = "QFLOW_LOOPBACK_ONLY")]
     pub loopback_only: bool,
@@ -56,7 +56,7 @@ pub async fn serve(
     shutdown: Shutdown,
     listening: oneshot::Sender<Listening>,
 ) -> anyhow::Result<()> {
-    let token = qflow_service::read_secret(config.token.clone(), config.token_file.clone())?;
+    let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
     let (cache, _probes) = probe::start(probes(&config, token.as_deref())?, Duration::from_secs(config.probe_seconds));
     let auth = token.map_or(Auth::None, Auth::Token);
     let grpc = qflow_service::bind(config.listen).await?;
@@ -119,7 +119,7 @@ mod tests {
     async fn with_nothing_to_reach_the_service_answers_that_nothing_is_well() {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = format!("http://{gone}");
-        let line = ["x", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--orchestrator-urls", &url];
+        let line = ["x", "--health-listen", "127.0.0.1:0", "--health-http", "127.0.0.1:0", "--orchestrator-urls", &url];
         let mut config = Line::parse_from(line).config;
         config.type_validator_url = url;
         let (shutdown, (sender, receiver)) = (Shutdown::new(), oneshot::channel());
