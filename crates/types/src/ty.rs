@@ -1,0 +1,163 @@
+//! The terms of types, and their canonical spelling.
+
+use std::fmt;
+
+/// A type, as a signature declares it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ty {
+    /// Anything: compatible both ways.
+    Any,
+    /// Nothing: a function that does not return.
+    Never,
+    /// `None`.
+    None,
+    /// A class without parameters: `int`, `str`, `Decimal`, `DataFrame`, or one of the user's own.
+    Class(String),
+    /// A class with parameters: `list[int]`, `dict[str, Any]`.
+    Generic(String, Vec<Ty>),
+    /// `tuple[int, str]`, of exactly this shape.
+    Tuple(Vec<Ty>),
+    /// `tuple[int, ...]`.
+    Tuples(Box<Ty>),
+    /// `int | str`: at least two members, flat, sorted, without repeats.
+    Union(Vec<Ty>),
+    /// `Literal["a", 1]`: sorted, without repeats.
+    Literal(Vec<Literal>),
+}
+
+/// A value that `Literal[…]` may name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Literal {
+    /// `True`, `False`.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+impl Ty {
+    /// A class without parameters.
+    pub fn class(name: &str) -> Self {
+        Self::Class(name.to_owned())
+    }
+
+    /// The union of some types: flat, sorted; of one type that type, of none `Never`.
+    pub fn union(members: impl IntoIterator<Item = Self>) -> Self {
+        let mut flat = Vec::new();
+        for member in members {
+            match member {
+                Self::Union(inner) => flat.extend(inner),
+                Self::Never => {}
+                other => flat.push(other),
+            }
+        }
+        if flat.contains(&Self::Any) {
+            return Self::Any;
+        }
+        flat.sort();
+        flat.dedup();
+        match flat.len() {
+            0 => Self::Never,
+            1 => flat.remove(0),
+            _ => Self::Union(flat),
+        }
+    }
+
+    /// `T | None`.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self::union([self, Self::None])
+    }
+
+    /// Its members, where it is a union; itself else.
+    pub fn members(&self) -> &[Self] {
+        match self {
+            Self::Union(members) => members,
+            other => std::slice::from_ref(other),
+        }
+    }
+
+    /// What iterating over it gives, where that is known.
+    pub fn element(&self) -> Option<Self> {
+        match self {
+            Self::Any => Some(Self::Any),
+            Self::Class(name) if is_sequence(name) => Some(Self::Any),
+            Self::Generic(name, parameters) if is_sequence(name) => parameters.first().cloned(),
+            Self::Tuple(items) => Some(Self::union(items.iter().cloned())),
+            Self::Tuples(item) => Some((**item).clone()),
+            _ => None,
+        }
+    }
+
+    /// The root constructor, for metrics: a closed set, `object` for the user's own.
+    pub fn root(&self) -> &str {
+        match self {
+            Self::Any => "Any",
+            Self::Never => "Never",
+            Self::None => "None",
+            Self::Class(name) | Self::Generic(name, _) => crate::parse::known(name).unwrap_or("object"),
+            Self::Tuple(_) | Self::Tuples(_) => "tuple",
+            Self::Union(_) => "Union",
+            Self::Literal(_) => "Literal",
+        }
+    }
+}
+
+fn is_sequence(name: &str) -> bool {
+    matches!(name, "list" | "Sequence" | "Iterable" | "Collection" | "set" | "frozenset" | "Set")
+}
+
+impl fmt::Display for Ty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("Any"),
+            Self::Never => f.write_str("Never"),
+            Self::None => f.write_str("None"),
+            Self::Class(name) => f.write_str(name),
+            Self::Generic(name, parameters) => {
+                write!(f, "{name}[")?;
+                list(f, parameters, ", ")?;
+                f.write_str("]")
+            }
+            Self::Tuple(items) if items.is_empty() => f.write_str("tuple[()]"),
+            Self::Tuple(items) => {
+                f.write_str("tuple[")?;
+                list(f, items, ", ")?;
+                f.write_str("]")
+            }
+            Self::Tuples(item) => write!(f, "tuple[{item}, ...]"),
+            Self::Union(members) => {
+                // None is written last, as people do.
+                let (none, others): (Vec<_>, Vec<_>) = members.iter().partition(|m| **m == Self::None);
+                list(f, others.into_iter().chain(none), " | ")
+            }
+            Self::Literal(values) => {
+                f.write_str("Literal[")?;
+                list(f, values, ", ")?;
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>, between: &str) -> fmt::Result {
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            f.write_str(between)?;
+        }
+        item.fmt(f)?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(true) => f.write_str("True"),
+            Self::Bool(false) => f.write_str("False"),
+            Self::Int(value) => value.fmt(f),
+            Self::Text(text) => write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")),
+        }
+    }
+}
