@@ -88,8 +88,10 @@ fn class(source: &str, target: &str) -> Result<(), Reason> {
             "Set" => matches!(source, "set" | "frozenset"),
             "Path" => matches!(source, "File" | "Folder"),
             "Collection" | "Iterable" => {
-                matches!(source, "list" | "set" | "frozenset" | "dict" | "str" | "bytes" | "Sequence" | "Mapping" | "Set")
-                    || (target == "Iterable" && source == "Collection")
+                matches!(
+                    source,
+                    "list" | "set" | "frozenset" | "dict" | "str" | "bytes" | "Sequence" | "Mapping" | "Set"
+                ) || (target == "Iterable" && source == "Collection")
             }
             _ => false,
         };

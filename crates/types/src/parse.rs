@@ -18,9 +18,35 @@ pub struct NotAType {
 
 /// Classes that Qflow knows, by their canonical name.
 const KNOWN: &[&str] = &[
-    "bool", "int", "float", "complex", "str", "bytes", "Decimal", "date", "datetime", "time", "timedelta", "UUID", "Path",
-    "list", "set", "frozenset", "tuple", "dict", "Sequence", "Iterable", "Collection", "Mapping", "Set", "DataFrame",
-    "Series", "ndarray", "File", "Folder", "object",
+    "bool",
+    "int",
+    "float",
+    "complex",
+    "str",
+    "bytes",
+    "Decimal",
+    "date",
+    "datetime",
+    "time",
+    "timedelta",
+    "UUID",
+    "Path",
+    "list",
+    "set",
+    "frozenset",
+    "tuple",
+    "dict",
+    "Sequence",
+    "Iterable",
+    "Collection",
+    "Mapping",
+    "Set",
+    "DataFrame",
+    "Series",
+    "ndarray",
+    "File",
+    "Folder",
+    "object",
 ];
 
 /// The canonical name of a class that Qflow knows.

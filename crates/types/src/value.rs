@@ -1,1 +1,50 @@
-//! The form of a value.
+//! The form of a value: encoding, reading, checking and converting it. See `docs/VALUES.md`.
+
+mod answer;
+mod check;
+mod convert;
+mod encoding;
+mod plain;
+
+pub use answer::{answer, at};
+pub use check::check;
+pub use convert::{from_plain, from_text};
+pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
+pub use plain::{to_plain, to_text};
+
+/// A value that is not of its declared type, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {path}: ") })]
+pub struct ValueError {
+    /// Where inside the value, e.g. `[3]["price"]`; empty for the whole.
+    pub path: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl ValueError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { path: String::new(), message: message.into() }
+    }
+
+    fn below(mut self, part: &str) -> Self {
+        self.path.insert_str(0, part);
+        self
+    }
+}
+
+/// The tag of a tagged value, and what it stands for.
+fn tag(value: &serde_json::Value) -> Option<(&str, &serde_json::Value)> {
+    let fields = value.as_object()?;
+    Some((fields.get("$")?.as_str()?, fields.get("v").unwrap_or(&serde_json::Value::Null)))
+}
+
+/// A key of a mapping in the form it is stored in: a leading `$` is doubled.
+fn stored_key(key: &str) -> String {
+    if key.starts_with('$') { format!("${key}") } else { key.to_owned() }
+}
+
+/// A key of a mapping as Python has it.
+fn python_key(key: &str) -> &str {
+    if key.starts_with("$$") { &key[1..] } else { key }
+}

@@ -1,0 +1,151 @@
+//! Whether a value is of a declared type; the first mismatch with its path.
+
+use serde_json::Value;
+
+use super::{ValueError, answer::kind, python_key, tag};
+use crate::ty::{Literal, Ty};
+
+/// Checks a value in the tagged form; an `int` is a `float` too, as in Python.
+pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
+    let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
+    match ty {
+        Ty::Any => Ok(()),
+        Ty::Never => Err(ValueError::new("expected no value: the function is declared not to return")),
+        Ty::None => {
+            if value.is_null() {
+                Ok(())
+            } else {
+                Err(expected())
+            }
+        }
+        Ty::Union(members) => {
+            if members.iter().any(|member| check(value, member).is_ok()) {
+                Ok(())
+            } else {
+                Err(expected())
+            }
+        }
+        Ty::Literal(values) => {
+            let found = values.iter().any(|literal| match (literal, value) {
+                (Literal::Bool(literal), Value::Bool(value)) => literal == value,
+                (Literal::Int(literal), Value::Number(value)) => value.as_i64() == Some(*literal),
+                (Literal::Text(literal), Value::String(value)) => literal == value,
+                _ => false,
+            });
+            if found { Ok(()) } else { Err(ValueError::new(format!("expected {ty}"))) }
+        }
+        Ty::Class(name) => {
+            if class(value, name) {
+                Ok(())
+            } else {
+                Err(expected())
+            }
+        }
+        Ty::Tuple(types) => {
+            let items = tuple(value).ok_or_else(expected)?;
+            if items.len() != types.len() {
+                return Err(ValueError::new(format!("expected {ty}, got a tuple of {}", items.len())));
+            }
+            let pairs = items.iter().zip(types).enumerate();
+            pairs.into_iter().try_for_each(|(i, (item, ty))| check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+        }
+        Ty::Tuples(item) => each(tuple(value).ok_or_else(expected)?, item),
+        Ty::Generic(name, parameters) => generic(value, name, parameters, ty),
+    }
+}
+
+fn tuple(value: &Value) -> Option<&[Value]> {
+    tag(value).filter(|(name, _)| *name == "tuple").and_then(|(_, v)| v.as_array()).map(Vec::as_slice)
+}
+
+fn each(items: &[Value], ty: &Ty) -> Result<(), ValueError> {
+    items.iter().enumerate().try_for_each(|(i, item)| check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+}
+
+fn generic(value: &Value, name: &str, parameters: &[Ty], ty: &Ty) -> Result<(), ValueError> {
+    let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
+    if !class(value, name) {
+        return Err(expected());
+    }
+    match (value, tag(value), parameters) {
+        (Value::Array(items), _, [item]) => each(items, item),
+        (_, Some(("tuple" | "set" | "frozenset", Value::Array(items))), [item]) => each(items, item),
+        (_, Some(("map", Value::Array(pairs))), [key, item]) => pairs.iter().enumerate().try_for_each(|(i, pair)| {
+            check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))?;
+            check(&pair[1], item).map_err(|e| e.below(&format!("[{}]", pair[0])))
+        }),
+        (Value::Object(fields), None, [key, item]) => fields.iter().try_for_each(|(name, value)| {
+            let name = python_key(name);
+            check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
+            check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
+        }),
+        // What the parameters of other classes mean is theirs to say.
+        _ => Ok(()),
+    }
+}
+
+/// Whether a value's class is `name` or one that goes for it.
+fn class(value: &Value, name: &str) -> bool {
+    let kind = kind(value);
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    match name {
+        "float" => matches!(kind, "float" | "int" | "bool"),
+        "int" => matches!(kind, "int" | "bool"),
+        "complex" => matches!(kind, "complex" | "float" | "int" | "bool"),
+        "date" => matches!(kind, "date" | "datetime"),
+        "Mapping" => kind == "dict",
+        "Set" => matches!(kind, "set" | "frozenset"),
+        "Sequence" => matches!(kind, "list" | "tuple" | "str" | "bytes"),
+        "Iterable" | "Collection" => matches!(kind, "list" | "tuple" | "set" | "frozenset" | "dict" | "str" | "bytes"),
+        "Path" => matches!(kind, "Path" | "File"),
+        // A frame's or a series' columns are known to its reader only; both are Arrow.
+        "Series" => kind == "DataFrame",
+        name => {
+            kind == name || last(kind) == last(name) || (tag(value).is_none() && value.is_object() && is_users(name))
+        }
+    }
+}
+
+/// Whether a class is not one of ours: a `TypedDict` of the user's is stored as a mapping.
+fn is_users(name: &str) -> bool {
+    crate::parse::known(name).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn mismatch(value: Value, ty: &str) -> Option<String> {
+        check(&value, &ty.parse().unwrap()).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_of_their_type_pass() {
+        for (value, ty) in [
+            (json!(1), "float"),
+            (json!(null), "int | None"),
+            (json!([{"a": 1.5}]), "list[dict[str, float]]"),
+            (json!({"$": "tuple", "v": [1, "x"]}), "tuple[int, str]"),
+            (json!({"$": "attachment", "k": "arrow", "i": 0}), "DataFrame"),
+            (json!({"$": "object", "t": "sales.Row", "v": {}}), "Row"),
+            (json!("a"), "Literal[\"a\", \"b\"]"),
+            (json!({"$": "map", "v": [[1, "x"]]}), "dict[int, str]"),
+        ] {
+            assert_eq!(mismatch(value.clone(), ty), None, "{value} as {ty}");
+        }
+    }
+
+    #[test]
+    fn the_first_mismatch_is_told_with_its_path() {
+        for (value, ty, why) in [
+            (json!([1, "x"]), "list[int]", "at [1]: expected int, got str"),
+            (json!([{"price": "7"}]), "list[dict[str, float]]", "at [0][\"price\"]: expected float, got str"),
+            (json!(1.5), "int", "expected int, got float"),
+            (json!({"$": "tuple", "v": [1]}), "tuple[int, str]", "expected tuple[int, str], got a tuple of 1"),
+            (json!(null), "str", "expected str, got None"),
+        ] {
+            assert_eq!(mismatch(value, ty).as_deref(), Some(why));
+        }
+    }
+}

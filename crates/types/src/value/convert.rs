@@ -1,0 +1,258 @@
+//! Reads parameters: a text of the command line, or plain JSON, by the declared type into the tagged form.
+
+use serde_json::{Map, Value, json};
+
+use super::{ValueError, stored_key};
+use crate::ty::{Literal, Ty};
+
+/// The largest integer that every reader of JSON holds exactly.
+const EXACT: i64 = 1 << 53;
+
+/// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON.
+pub fn from_text(text: &str, ty: &Ty) -> Result<Value, ValueError> {
+    let mut first = None;
+    // Of a union the narrowest member that reads it: str, which takes everything, comes last.
+    let mut members: Vec<&Ty> = ty.members().iter().collect();
+    members.sort_by_key(|member| **member == Ty::class("str"));
+    for member in members {
+        match scalar(text, member) {
+            Ok(value) => return Ok(value),
+            Err(error) => drop(first.get_or_insert(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| ValueError::new("no value is of type Never")))
+}
+
+fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
+    let wrong = || ValueError::new(format!("expected {ty}, got `{text}`"));
+    match ty {
+        Ty::Class(name) => match name.as_str() {
+            "str" => Ok(Value::from(text)),
+            "int" => integer(text.trim()).ok_or_else(wrong),
+            "float" => text.trim().parse().ok().map(float).ok_or_else(wrong),
+            "bool" => match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(json!(true)),
+                "false" | "0" | "no" | "off" => Ok(json!(false)),
+                _ => Err(wrong()),
+            },
+            "Decimal" | "date" | "datetime" | "time" | "UUID" | "Path" => tagged_text(text, name).ok_or_else(wrong),
+            _ => json_text(text, ty),
+        },
+        Ty::Literal(values) => {
+            let found = values.iter().find_map(|value| match value {
+                Literal::Text(literal) => (literal == text).then(|| json!(literal)),
+                Literal::Int(literal) => (text.trim().parse() == Ok(*literal)).then(|| json!(literal)),
+                Literal::Bool(literal) => {
+                    text.trim().eq_ignore_ascii_case(&literal.to_string()).then(|| json!(literal))
+                }
+            });
+            found.ok_or_else(wrong)
+        }
+        Ty::None => {
+            if matches!(text.trim(), "" | "null" | "None") {
+                Ok(Value::Null)
+            } else {
+                Err(wrong())
+            }
+        }
+        Ty::Any => Ok(serde_json::from_str(text)
+            .ok()
+            .and_then(|plain| from_plain(&plain, ty).ok())
+            .unwrap_or_else(|| json!(text))),
+        _ => json_text(text, ty),
+    }
+}
+
+fn json_text(text: &str, ty: &Ty) -> Result<Value, ValueError> {
+    let plain = serde_json::from_str(text).map_err(|e| ValueError::new(format!("expected {ty} as JSON: {e}")))?;
+    from_plain(&plain, ty)
+}
+
+fn integer(text: &str) -> Option<Value> {
+    match text.parse::<i64>() {
+        Ok(value) if (-EXACT..=EXACT).contains(&value) => Some(json!(value)),
+        _ => {
+            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+            let all = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            all.then(|| json!({"$": "int", "v": text.trim_start_matches('+')}))
+        }
+    }
+}
+
+fn float(value: f64) -> Value {
+    if value.is_finite() {
+        return json!(value);
+    }
+    let text = if value.is_nan() {
+        "nan"
+    } else if value > 0.0 {
+        "inf"
+    } else {
+        "-inf"
+    };
+    json!({"$": "float", "v": text})
+}
+
+/// Texts that stand for themselves once their shape is right.
+fn tagged_text(text: &str, name: &str) -> Option<Value> {
+    let text = text.trim();
+    let shaped = |pattern: &str| {
+        text.len() == pattern.len()
+            && text.chars().zip(pattern.chars()).all(|(c, p)| if p == '0' { c.is_ascii_digit() } else { c == p })
+    };
+    let date = |text: &str| {
+        let numbers: Vec<u32> = text.splitn(3, '-').filter_map(|part| part.parse().ok()).collect();
+        matches!(numbers[..], [year, month, day] if year > 0 && (1..=12).contains(&month) && day >= 1 && day <= days(year, month))
+    };
+    let good = match name {
+        "date" => shaped("0000-00-00") && date(text),
+        "datetime" => {
+            text.len() >= 10 && text.is_char_boundary(10) && date(&text[..10]) && text[10..].starts_with(['T', ' '])
+        }
+        "time" => {
+            text.len() >= 5
+                && text.as_bytes()[2] == b':'
+                && text.bytes().all(|b| b.is_ascii_digit() || b":.+-Z".contains(&b))
+        }
+        "UUID" => {
+            text.len() == 36
+                && text
+                    .bytes()
+                    .enumerate()
+                    .all(|(i, b)| if [8, 13, 18, 23].contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() })
+        }
+        "Decimal" => {
+            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+            digits.bytes().any(|b| b.is_ascii_digit()) && digits.parse::<f64>().is_ok()
+        }
+        _ => !text.is_empty(),
+    };
+    good.then(|| json!({"$": name.to_ascii_lowercase(), "v": text}))
+}
+
+fn days(year: u32, month: u32) -> u32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Reads plain JSON by the declared type.
+pub fn from_plain(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
+    let wrong = || ValueError::new(format!("expected {ty}, got {plain}"));
+    match (ty, plain) {
+        (Ty::Any, Value::Array(items)) => {
+            items.iter().map(|i| from_plain(i, &Ty::Any)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        (Ty::Any, Value::Object(fields)) => object(fields, &Ty::Any),
+        (Ty::Any, Value::Number(_)) => Ok(number(plain)),
+        (Ty::Any, _) | (Ty::None, Value::Null) => Ok(plain.clone()),
+        (Ty::Union(members), _) => {
+            // A member that takes the value as it is comes before one that converts it.
+            let exact = members.iter().filter(|m| super::check(plain, m).is_ok());
+            let found = exact.chain(members).find_map(|member| from_plain(plain, member).ok());
+            found.ok_or_else(wrong)
+        }
+        (Ty::Class(name), Value::String(text)) if !matches!(name.as_str(), "int" | "float" | "bool") => {
+            scalar(text, ty).map_err(|_| wrong())
+        }
+        (Ty::Class(name), Value::Number(value)) if name == "float" => value.as_f64().map(float).ok_or_else(wrong),
+        (Ty::Class(name), Value::Number(value)) if name == "int" => {
+            if value.is_f64() {
+                Err(wrong())
+            } else {
+                Ok(number(plain))
+            }
+        }
+        (Ty::Class(name), Value::Array(_))
+            if matches!(name.as_str(), "list" | "Sequence" | "Iterable" | "Collection") =>
+        {
+            from_plain(plain, &Ty::Any)
+        }
+        (Ty::Class(_), Value::Object(fields)) => object(fields, &Ty::Any),
+        (Ty::Generic(name, parameters), Value::Array(items)) => {
+            let item = parameters.first().unwrap_or(&Ty::Any);
+            let items = elements(items, |_| item)?;
+            match name.as_str() {
+                "set" | "frozenset" | "Set" => {
+                    let tag = if name == "frozenset" { "frozenset" } else { "set" };
+                    Ok(json!({"$": tag, "v": items}))
+                }
+                _ => Ok(Value::Array(items)),
+            }
+        }
+        (Ty::Generic(_, parameters), Value::Object(fields)) => object(fields, parameters.get(1).unwrap_or(&Ty::Any)),
+        (Ty::Tuple(types), Value::Array(items)) if types.len() == items.len() => {
+            Ok(json!({"$": "tuple", "v": elements(items, |i| &types[i])?}))
+        }
+        (Ty::Tuples(item), Value::Array(items)) => Ok(json!({"$": "tuple", "v": elements(items, |_| item)?})),
+        _ => super::check(plain, ty).map(|()| plain.clone()).map_err(|_| wrong()),
+    }
+}
+
+fn number(plain: &Value) -> Value {
+    match plain.as_i64() {
+        Some(value) if !(-EXACT..=EXACT).contains(&value) => json!({"$": "int", "v": value.to_string()}),
+        None if plain.is_u64() => json!({"$": "int", "v": plain.to_string()}),
+        _ => plain.clone(),
+    }
+}
+
+fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty) -> Result<Vec<Value>, ValueError> {
+    let read = |(i, item)| from_plain(item, ty(i)).map_err(|e: ValueError| e.below(&format!("[{i}]")));
+    items.iter().enumerate().map(read).collect()
+}
+
+fn object(fields: &Map<String, Value>, ty: &Ty) -> Result<Value, ValueError> {
+    let read = |(key, value): (&String, &Value)| {
+        let value = from_plain(value, ty).map_err(|e| e.below(&format!("[{key:?}]")))?;
+        Ok((stored_key(key), value))
+    };
+    fields.iter().map(read).collect::<Result<Map<_, _>, _>>().map(Value::Object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, ty: &str) -> Result<Value, String> {
+        from_text(text, &ty.parse().unwrap()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_text_is_read_by_the_declared_type() {
+        for (text, ty, value) in [
+            ("007", "str", json!("007")),
+            ("null", "str", json!("null")),
+            ("007", "int", json!(7)),
+            ("1e3", "float", json!(1000.0)),
+            ("inf", "float", json!({"$": "float", "v": "inf"})),
+            ("yes", "bool", json!(true)),
+            ("12345678901234567890", "int", json!({"$": "int", "v": "12345678901234567890"})),
+            ("2026-02-28", "date", json!({"$": "date", "v": "2026-02-28"})),
+            ("[1, 2]", "list[float]", json!([1.0, 2.0])),
+            ("[1, 2]", "tuple[int, int]", json!({"$": "tuple", "v": [1, 2]})),
+            ("{\"$x\": 1}", "dict[str, int]", json!({"$$x": 1})),
+            ("7", "int | str", json!(7)),
+            ("x", "int | str", json!("x")),
+            ("b", "Literal[\"a\", \"b\"]", json!("b")),
+            ("plain", "Any", json!("plain")),
+        ] {
+            assert_eq!(read(text, ty), Ok(value), "{text} as {ty}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_does_not_read_says_what_was_expected() {
+        for (text, ty, why) in [
+            ("many", "int", "expected int, got `many`"),
+            ("2026-02-30", "date", "expected date, got `2026-02-30`"),
+            ("[1, \"x\"]", "list[int]", "at [1]: expected int, got \"x\""),
+            ("1.5", "int", "expected int, got `1.5`"),
+        ] {
+            assert_eq!(read(text, ty), Err(why.to_owned()));
+        }
+    }
+}
