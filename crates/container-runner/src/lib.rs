@@ -1,1 +1,24 @@
-//! Owns containers: environments, pool, attempts.
+//! Owns containers: takes orders, makes environments, runs attempts, keeps outcomes until they are recorded.
+
+pub mod adopt;
+pub mod blobs;
+mod config;
+pub mod environment;
+pub mod harness;
+pub mod held;
+pub mod lifecycle;
+pub mod pool;
+pub mod python;
+pub mod resolve;
+pub mod result;
+pub mod run;
+pub mod runtime;
+pub mod sample;
+pub mod secrets;
+mod serve;
+pub mod spool;
+mod tagged_stub;
+pub mod submit;
+
+pub use config::{Config, RuntimeKind};
+pub use serve::serve;

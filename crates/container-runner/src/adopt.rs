@@ -1,0 +1,70 @@
+//! After a restart: containers whose harness still answers go on, all others are removed.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use qflow_telemetry::Event;
+
+use crate::{
+    pool::{Container, State},
+    run::Runner,
+};
+
+/// How long a harness may take to dial again: it tries several times a second.
+const REDIAL: Duration = Duration::from_secs(10);
+
+/// Takes in what an earlier runner left; attempts go on beside this.
+pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) {
+    let states: Vec<State> = runner.spool.containers();
+    let known: BTreeSet<String> = states.iter().map(|s| s.spec.name.clone()).collect();
+    for (id, name) in runner.runtime.list(name).await.unwrap_or_default() {
+        if !known.contains(&name) {
+            // An orphan that stays is removed at the next start.
+            runner.runtime.remove(&id).await.ok();
+        }
+    }
+    for entry in std::fs::read_dir(sockets).into_iter().flatten().flatten() {
+        let orphan = entry.file_name().to_str().is_some_and(|name| !known.contains(name));
+        if orphan && entry.path().join("s").exists() {
+            std::fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+    let waiting: BTreeSet<_> = runner.spool.waiting().into_iter().collect();
+    for state in states {
+        let order = state.order.clone().filter(|order| !waiting.contains(&order.key));
+        let container = match runner.pool.adopt(state.clone()) {
+            Ok(container) => container,
+            Err(error) => {
+                let note = Event::warning("container_not_adopted", error.to_string());
+                runner.telemetry.emit(note.with("container_id", state.id.clone()));
+                runner.runtime.remove(&state.id).await.ok();
+                runner.spool.forget_container(&state.spec.name);
+                continue;
+            }
+        };
+        tokio::spawn(go_on(Arc::clone(runner), container, order));
+    }
+}
+
+async fn go_on(runner: Arc<Runner>, mut container: Container, order: Option<qflow_proto::order::Order>) {
+    // Held while the harness dials, so that the first heartbeat names it.
+    match order {
+        Some(order) => {
+            if !runner.held.expect(order.key) {
+                return;
+            }
+            let answered = runner.pool.hello(&mut container, REDIAL).await;
+            runner.held.leave(order.key);
+            match answered {
+                Ok(()) => runner.resume(container, order).await,
+                Err(_) => {
+                    runner.pool.remove(container, "exited").await;
+                    runner.vanished(&order).await;
+                }
+            }
+        }
+        None => match runner.pool.hello(&mut container, REDIAL).await {
+            Ok(()) => runner.pool.give_back(container, true, "exited").await,
+            Err(_) => runner.pool.remove(container, "exited").await,
+        },
+    }
+}

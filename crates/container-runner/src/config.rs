@@ -1,0 +1,88 @@
+//! What an operator may set of a container-runner.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Which runtime starts containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum RuntimeKind {
+    /// Docker if its socket answers and an image is there, else processes.
+    #[default]
+    Auto,
+    /// Docker, or nothing.
+    Docker,
+    /// Processes of this machine: not isolated.
+    Process,
+}
+
+/// Settings of a container-runner.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Where its own gRPC listens.
+    #[arg(long = "runner-listen", env = "QFLOW_RUNNER_LISTEN", default_value = "127.0.0.1:7402")]
+    pub listen: SocketAddr,
+    /// Where /metrics and the probes are; absent where another part of the process serves them.
+    #[arg(long = "runner-admin", env = "QFLOW_RUNNER_ADMIN")]
+    pub admin: Option<SocketAddr>,
+    /// Orchestrators to get work from; one suffices, it names the others.
+    #[arg(
+        long,
+        env = "QFLOW_ORCHESTRATOR_URLS",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7401"
+    )]
+    pub orchestrator_urls: Vec<String>,
+    /// The token that services show one another.
+    #[arg(long, env = "QFLOW_SERVICE_TOKEN", hide_env_values = true)]
+    pub service_token: Option<String>,
+    /// A file with that token.
+    #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
+    pub service_token_file: Option<PathBuf>,
+    /// What starts containers.
+    #[arg(long, env = "QFLOW_RUNTIME", value_enum, default_value_t)]
+    pub runtime: RuntimeKind,
+    /// Versions of Python to offer.
+    #[arg(long, env = "QFLOW_PYTHON_VERSIONS", value_delimiter = ',', default_value = "3.8,3.9,3.10,3.11,3.12")]
+    pub python_versions: Vec<String>,
+    /// Interpreters for the process runtime, `3.11=/path,…`; else those on PATH.
+    #[arg(long, env = "QFLOW_PYTHONS")]
+    pub pythons: Option<String>,
+    /// The image of a version of Python.
+    #[arg(long, env = "QFLOW_PYTHON_IMAGE", default_value = "python:{version}-slim")]
+    pub python_image: String,
+    /// Where blobs are.
+    #[arg(long, env = "QFLOW_BLOBS_URL")]
+    pub blobs_url: Option<String>,
+    /// Where state is kept.
+    #[arg(long, env = "QFLOW_DATA_DIR", default_value = ".qflow")]
+    pub data_dir: PathBuf,
+    /// Where sockets are: a short path, since a socket's ends at 107 bytes.
+    #[arg(long, env = "QFLOW_RUN_DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Secrets, as `TENANT/NAME`.
+    #[arg(long, env = "QFLOW_SECRETS_DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// How many attempts run at once; default: twice the processors.
+    #[arg(long, env = "QFLOW_SLOTS")]
+    pub slots: Option<u32>,
+}
+
+impl Config {
+    /// How many attempts run at once.
+    pub fn slots(&self) -> u32 {
+        let processors = || std::thread::available_parallelism().map_or(2, |n| n.get() as u32 * 2);
+        self.slots.unwrap_or_else(processors).max(1)
+    }
+
+    /// Where blobs are.
+    pub fn blobs(&self) -> anyhow::Result<String> {
+        match &self.blobs_url {
+            Some(url) => Ok(url.clone()),
+            None => Ok(format!("file://{}", std::path::absolute(self.data_dir.join("blobs"))?.display())),
+        }
+    }
+
+    /// Where sockets are.
+    pub fn sockets(&self) -> std::io::Result<PathBuf> {
+        std::path::absolute(self.run_dir.clone().unwrap_or_else(|| self.data_dir.join("run")))
+    }
+}

@@ -1,0 +1,538 @@
+//! The frames between runner and harness (`docs/HARNESS.md`): a codec, the messages, and a link that outlives its connection.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use qflow_model::{
+    expression::{Answer, Path as ValuePath},
+    outcome::Failure,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_util::codec::{Decoder, Encoder, Framed};
+
+/// Bytes of a frame's body: what one side makes the other hold at once.
+pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that one message may announce: a value's bound and some.
+const ANNOUNCED_BYTES: u64 = qflow_model::limits::VALUE_BYTES + (64 << 20);
+/// Messages in flight on a link: enough for bursts of log lines.
+const IN_FLIGHT: usize = 64;
+/// How long a dialer may take to say who it is.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A JSON message.
+    Json(Bytes),
+    /// Bytes that the last message announced.
+    Bytes(Bytes),
+}
+
+/// Reads and writes frames.
+#[derive(Debug, Default)]
+pub struct Codec;
+
+impl Decoder for Codec {
+    type Item = Frame;
+    type Error = std::io::Error;
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, std::io::Error> {
+        let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_be_bytes(*head) as usize;
+        if length == 0 || length > FRAME_BYTES + 1 {
+            return Err(bad(format!("a frame of {length} bytes, where 1 to {} are allowed", FRAME_BYTES + 1)));
+        }
+        if buffer.len() < 4 + length {
+            buffer.reserve(4 + length - buffer.len());
+            return Ok(None);
+        }
+        buffer.advance(4);
+        let kind = buffer.get_u8();
+        let body = buffer.split_to(length - 1).freeze();
+        match kind {
+            b'J' => Ok(Some(Frame::Json(body))),
+            b'B' => Ok(Some(Frame::Bytes(body))),
+            other => Err(bad(format!("a frame of kind {other}"))),
+        }
+    }
+}
+
+impl Encoder<Frame> for Codec {
+    type Error = std::io::Error;
+    fn encode(&mut self, frame: Frame, buffer: &mut BytesMut) -> Result<(), std::io::Error> {
+        let (kind, body) = match frame {
+            Frame::Json(body) => (b'J', body),
+            Frame::Bytes(body) => (b'B', body),
+        };
+        if body.len() > FRAME_BYTES {
+            return Err(bad(format!("a frame of {} bytes, where {FRAME_BYTES} are allowed", body.len())));
+        }
+        buffer.reserve(5 + body.len());
+        buffer.put_u32(body.len() as u32 + 1);
+        buffer.put_u8(kind);
+        buffer.put_slice(&body);
+        Ok(())
+    }
+}
+
+fn bad(message: String) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, message)
+}
+
+/// What the runner says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Say {
+    /// The answer to a hello.
+    Welcome {
+        /// The last `seq` that arrived.
+        ack: u64,
+    },
+    /// Fork a template and import the user's file.
+    Load {
+        /// The submission's files.
+        files: BTreeMap<String, String>,
+        /// The node's.
+        file: String,
+        /// A folder of packages.
+        site: Option<String>,
+        /// Environment variables.
+        env: BTreeMap<String, String>,
+        /// Where to lay files out.
+        workdir: String,
+    },
+    /// Run one attempt.
+    Attempt(Box<AttemptSay>),
+    /// End an attempt.
+    Kill {
+        /// Which.
+        attempt: String,
+        /// Milliseconds between SIGTERM and SIGKILL.
+        grace_ms: u64,
+    },
+    /// Everything up to here is safe.
+    Ack {
+        /// The sequence.
+        seq: u64,
+    },
+    /// Leave.
+    Exit,
+}
+
+/// One attempt, for the harness; bytes of the arguments follow.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptSay {
+    /// Its key as text.
+    pub attempt: String,
+    /// The function's name.
+    pub function: String,
+    /// Its file.
+    pub file: String,
+    /// The declared result.
+    pub returns: String,
+    /// Declared types of the parameters.
+    pub types: BTreeMap<String, String>,
+    /// What to answer about the result.
+    pub asks: Vec<ValuePath>,
+    /// What `qflow.current()` gives.
+    pub current: serde_json::Value,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// Milliseconds it may take.
+    pub deadline_ms: Option<u64>,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Bytes of the arguments' object.
+    pub size: u64,
+    /// What follows the object.
+    pub attachments: Vec<AttachmentHead>,
+}
+
+/// An attachment that follows a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentHead {
+    /// `arrow`, `npy`, `bytes`, `file`.
+    pub kind: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A line that user code wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Grows by one per line of the attempt.
+    pub sequence: u64,
+    /// Microseconds since 1970.
+    pub at_us: i64,
+    /// `stdout`, `stderr`, `log`.
+    pub stream: String,
+    /// The text.
+    pub text: String,
+}
+
+/// How an attempt ended, as the harness saw it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndedSaid {
+    /// Which.
+    pub attempt: String,
+    /// Whether it returned.
+    pub ok: bool,
+    /// Why not.
+    pub error: Option<Failure>,
+    /// The child's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether the cgroup's `oom_kill` counter moved.
+    pub oom: bool,
+    /// Peak resident memory.
+    pub peak_memory_bytes: u64,
+    /// Processor seconds.
+    pub cpu_seconds: f64,
+    /// Milliseconds in the function.
+    pub user_code_ms: f64,
+    /// Lines kept.
+    pub log_lines: u64,
+    /// Lines dropped.
+    pub log_lines_dropped: u64,
+    /// For the user.
+    pub warnings: Vec<String>,
+}
+
+/// What the harness says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Said {
+    /// The first after dialing.
+    Hello {
+        /// Shows that it is ours.
+        token: String,
+        /// The interpreter's version.
+        python: String,
+        /// The zygote's process.
+        pid: i64,
+    },
+    /// The user's file is imported.
+    Loaded {
+        /// Which.
+        file: String,
+        /// How long it took.
+        ms: f64,
+        /// Attempts start fresh.
+        #[serde(default)]
+        threads: bool,
+    },
+    /// The user's file did not import.
+    LoadFailed {
+        /// Which.
+        file: String,
+        /// Why.
+        error: Failure,
+    },
+    /// The child was forked.
+    Started {
+        /// Which.
+        attempt: String,
+    },
+    /// Lines.
+    Logs {
+        /// Of which.
+        attempt: String,
+        /// In order.
+        lines: Vec<Line>,
+    },
+    /// What user code says of its progress.
+    Progress {
+        /// Of which.
+        attempt: String,
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// A span that user code made.
+    Span(SpanSaid),
+    /// The value; its bytes follow.
+    Result {
+        /// Of which.
+        attempt: String,
+        /// Bytes of the encoding.
+        size: u64,
+        /// Elements, where there is an offset table.
+        #[serde(default)]
+        items: Option<u32>,
+        /// Answers to the asks.
+        #[serde(default)]
+        answers: Vec<Answer>,
+        /// What follows the encoding.
+        #[serde(default)]
+        attachments: Vec<AttachmentHead>,
+    },
+    /// The attempt is over.
+    Ended(EndedSaid),
+}
+
+/// A span that user code made.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SpanSaid {
+    /// Of which attempt.
+    pub attempt: String,
+    /// Its name.
+    pub name: String,
+    /// Its id in hex.
+    pub span_id: String,
+    /// Its parent's.
+    #[serde(default)]
+    pub parent_id: Option<String>,
+    /// Start in microseconds since 1970.
+    pub start_us: i64,
+    /// End in microseconds since 1970.
+    pub end_us: i64,
+    /// Its attributes.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// A message with its number and the bytes it announced.
+#[derive(Debug)]
+pub struct Heard {
+    /// Its number.
+    pub seq: u64,
+    /// The message.
+    pub said: Said,
+    /// For a result: the encoding, then each attachment.
+    pub parts: Vec<Bytes>,
+}
+
+/// What a link tells its holder.
+#[derive(Debug)]
+pub enum Told {
+    /// A message.
+    Heard(Heard),
+    /// The harness left the grammar: the container must end.
+    Fault(String),
+}
+
+/// One container's line, over as many connections as it takes.
+#[derive(Debug)]
+pub struct Link {
+    say: mpsc::Sender<(Say, Vec<Bytes>)>,
+    told: mpsc::Receiver<Told>,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    /// Listens at `socket` for a harness that knows `token`.
+    pub fn listen(socket: &Path, token: String, mode: u32) -> std::io::Result<Self> {
+        if let Err(error) = std::fs::remove_file(socket)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let listener = UnixListener::bind(socket)?;
+        std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+        let (say, to_say) = mpsc::channel(IN_FLIGHT);
+        let (tell, told) = mpsc::channel(IN_FLIGHT);
+        let task = tokio::spawn(Talk { listener, token, to_say, tell, seen: 0, acked: 0 }.run());
+        Ok(Self { say, told, task })
+    }
+
+    /// Says something; false where the link has ended.
+    pub async fn say(&self, say: Say, parts: Vec<Bytes>) -> bool {
+        self.say.send((say, parts)).await.is_ok()
+    }
+
+    /// Tells that everything up to `seq` is safe.
+    pub async fn ack(&self, seq: u64) {
+        self.say(Say::Ack { seq }, Vec::new()).await;
+    }
+
+    /// What comes next; `None` once the link has ended.
+    pub async fn next(&mut self) -> Option<Told> {
+        self.told.recv().await
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Talk {
+    listener: UnixListener,
+    token: String,
+    to_say: mpsc::Receiver<(Say, Vec<Bytes>)>,
+    tell: mpsc::Sender<Told>,
+    seen: u64,
+    acked: u64,
+}
+
+impl Talk {
+    /// Accepts, talks until the connection breaks, accepts again.
+    async fn run(mut self) {
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else { return };
+            let mut framed = Framed::new(stream, Codec);
+            let Ok(Some(hello)) = tokio::time::timeout(HELLO, self.hello(&mut framed)).await else { continue };
+            if self.tell.send(Told::Heard(hello)).await.is_err() {
+                return;
+            }
+            match self.talk(&mut framed).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    // Nobody listens any more: then the container is being removed anyway.
+                    self.tell.send(Told::Fault(error.to_string())).await.ok();
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn hello(&mut self, framed: &mut Framed<UnixStream, Codec>) -> Option<Heard> {
+        let Some(Ok(Frame::Json(body))) = framed.next().await else { return None };
+        let heard = parse(&body).ok()?;
+        match &heard.said {
+            Said::Hello { token, .. } if *token == self.token => {}
+            _ => return None,
+        }
+        write(framed, Say::Welcome { ack: self.acked }, Vec::new()).await.ok()?;
+        Some(heard)
+    }
+
+    /// True where the harness may dial again, false where nobody holds the link any more.
+    async fn talk(&mut self, framed: &mut Framed<UnixStream, Codec>) -> std::io::Result<bool> {
+        loop {
+            tokio::select! {
+                frame = framed.next() => {
+                    let Some(frame) = frame else { return Ok(true) };
+                    let Frame::Json(body) = frame? else { return Err(bad("bytes that no message announced".into())) };
+                    let mut heard = parse(&body)?;
+                    heard.parts = parts(framed, &heard.said).await?;
+                    if heard.seq != 0 && heard.seq <= self.seen {
+                        continue;
+                    }
+                    self.seen = self.seen.max(heard.seq);
+                    if self.tell.send(Told::Heard(heard)).await.is_err() {
+                        return Ok(false);
+                    }
+                }
+                say = self.to_say.recv() => {
+                    let Some((say, parts)) = say else { return Ok(false) };
+                    if let Say::Ack { seq } = say {
+                        self.acked = self.acked.max(seq);
+                    }
+                    write(framed, say, parts).await?;
+                }
+            }
+        }
+    }
+}
+
+fn parse(body: &[u8]) -> std::io::Result<Heard> {
+    #[derive(Deserialize)]
+    struct Seq {
+        #[serde(default)]
+        seq: u64,
+    }
+    let seq: Seq = serde_json::from_slice(body).map_err(|e| bad(e.to_string()))?;
+    let said = serde_json::from_slice(body).map_err(|e| bad(e.to_string()))?;
+    Ok(Heard { seq: seq.seq, said, parts: Vec::new() })
+}
+
+async fn parts(framed: &mut Framed<UnixStream, Codec>, said: &Said) -> std::io::Result<Vec<Bytes>> {
+    let Said::Result { size, attachments, .. } = said else { return Ok(Vec::new()) };
+    let sizes: Vec<u64> = std::iter::once(*size).chain(attachments.iter().map(|a| a.size)).collect();
+    let announced = sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size));
+    if announced > ANNOUNCED_BYTES {
+        return Err(bad(format!("a result of {announced} bytes, where {ANNOUNCED_BYTES} are allowed")));
+    }
+    let mut all = BytesMut::new();
+    while (all.len() as u64) < announced {
+        match framed.next().await {
+            Some(Ok(Frame::Bytes(bytes))) => all.extend_from_slice(&bytes),
+            Some(Ok(Frame::Json(_))) => return Err(bad("a message where bytes were announced".into())),
+            Some(Err(error)) => return Err(error),
+            None => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+    if all.len() as u64 > announced {
+        return Err(bad("more bytes than were announced".into()));
+    }
+    let mut all = all.freeze();
+    Ok(sizes.iter().map(|size| all.split_to(*size as usize)).collect())
+}
+
+async fn write(framed: &mut Framed<UnixStream, Codec>, say: Say, parts: Vec<Bytes>) -> std::io::Result<()> {
+    let body = serde_json::to_vec(&say).map_err(|e| bad(e.to_string()))?;
+    framed.feed(Frame::Json(body.into())).await?;
+    for mut part in parts {
+        while !part.is_empty() {
+            framed.feed(Frame::Bytes(part.split_to(part.len().min(FRAME_BYTES)))).await?;
+        }
+    }
+    framed.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reads_back_as_it_was_written() {
+        let mut buffer = BytesMut::new();
+        Codec.encode(Frame::Json(Bytes::from_static(b"{}")), &mut buffer).unwrap();
+        Codec.encode(Frame::Bytes(Bytes::from_static(b"abc")), &mut buffer).unwrap();
+        assert_eq!(&buffer[..5], b"\0\0\0\x03J");
+        assert_eq!(Codec.decode(&mut buffer).unwrap(), Some(Frame::Json(Bytes::from_static(b"{}"))));
+        assert_eq!(Codec.decode(&mut buffer).unwrap(), Some(Frame::Bytes(Bytes::from_static(b"abc"))));
+        assert_eq!(Codec.decode(&mut buffer).unwrap(), None);
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_or_of_no_kind_is_refused() {
+        let mut long = BytesMut::from(&u32::MAX.to_be_bytes()[..]);
+        assert!(Codec.decode(&mut long).is_err());
+        let mut kind = BytesMut::from(&b"\0\0\0\x01X"[..]);
+        assert!(Codec.decode(&mut kind).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_harness_that_dials_again_is_welcomed_with_what_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let mut link = Link::listen(&socket, "t".into(), 0o600).unwrap();
+        let dial = async |messages: &[&str]| {
+            let mut framed = Framed::new(UnixStream::connect(&socket).await.unwrap(), Codec);
+            let hello = r#"{"type":"hello","token":"t","python":"3.11.7","pid":1,"seq":0}"#;
+            for message in std::iter::once(&hello).chain(messages) {
+                framed.send(Frame::Json(Bytes::copy_from_slice(message.as_bytes()))).await.unwrap();
+            }
+            let Some(Ok(Frame::Json(welcome))) = framed.next().await else { panic!("no welcome") };
+            (framed, String::from_utf8(welcome.to_vec()).unwrap())
+        };
+        let started = r#"{"type":"started","attempt":"a","seq":1}"#;
+        let (mut first, welcome) = dial(&[started]).await;
+        assert_eq!(welcome, r#"{"type":"welcome","ack":0}"#);
+        assert!(matches!(link.next().await, Some(Told::Heard(Heard { said: Said::Hello { .. }, .. }))));
+        assert!(matches!(link.next().await, Some(Told::Heard(Heard { seq: 1, .. }))));
+        link.ack(1).await;
+        assert!(matches!(first.next().await, Some(Ok(Frame::Json(_)))));
+        drop(first);
+        let (_second, welcome) = dial(&[started, r#"{"type":"started","attempt":"b","seq":2}"#]).await;
+        assert_eq!(welcome, r#"{"type":"welcome","ack":1}"#);
+        assert!(matches!(link.next().await, Some(Told::Heard(Heard { said: Said::Hello { .. }, .. }))));
+        assert!(matches!(link.next().await, Some(Told::Heard(Heard { seq: 2, .. }))));
+    }
+}

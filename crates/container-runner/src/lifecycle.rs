@@ -1,0 +1,160 @@
+//! What to do with containers, decided without touching one: which to reuse, which to retire. Pure.
+
+use qflow_model::{
+    definition::Isolation,
+    environment::{ContainerClass, EnvLock},
+    ids::{Digest, RunId},
+};
+use qflow_proto::order::Order;
+
+/// Attempts after which a container is replaced: bounds what leaks inside it.
+pub const ATTEMPTS: u32 = 1_000;
+
+/// Whose attempts may follow one another in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// Nobody's yet: warm.
+    Nobody,
+    /// One run's.
+    Run(RunId),
+    /// A workflow version's of one user.
+    Shared {
+        /// Whose.
+        tenant: String,
+        /// Who.
+        user: String,
+        /// The submission's files.
+        source: Digest,
+    },
+    /// One attempt's: never reused.
+    Once,
+}
+
+impl Owner {
+    /// Who will own the container that an order runs in.
+    pub fn of(order: &Order) -> Self {
+        match order.isolation {
+            Isolation::Run => Self::Run(order.key.run),
+            Isolation::Node => Self::Once,
+            Isolation::Shared => {
+                Self::Shared { tenant: order.tenant.clone(), user: order.user.clone(), source: source(order) }
+            }
+        }
+    }
+}
+
+/// Names the submission's files.
+pub fn source(order: &Order) -> Digest {
+    Digest::of_parts(order.files.iter().flat_map(|(path, text)| [path.as_bytes(), text.as_bytes()]))
+}
+
+/// Names what a template has imported: the submission, the file, the variables it saw.
+pub fn template(order: &Order) -> String {
+    let source = source(order);
+    let env = order.env.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
+    Digest::of_parts([source.0.as_slice(), order.file.as_bytes()].into_iter().chain(env)).to_string()
+}
+
+/// What a container must be like for an order.
+pub fn class(order: &Order, lock: &EnvLock) -> ContainerClass {
+    ContainerClass {
+        environment: lock.digest(),
+        resources: order.resources.clone(),
+        secrets: order.secrets.keys().cloned().collect(),
+    }
+}
+
+/// An idle container, as far as decisions need it.
+#[derive(Clone, Debug)]
+pub struct Idle {
+    /// What it is like.
+    pub class: ContainerClass,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The file its template has imported.
+    pub loaded: Option<String>,
+}
+
+/// Where an attempt runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// In the idle container at this position.
+    Reuse(usize),
+    /// In a new one; first the idle one at this position leaves, where the bound is reached.
+    Start {
+        /// Who leaves.
+        evict: Option<usize>,
+    },
+}
+
+/// Chooses among idle containers, oldest first; `busy` others are at work and `bound` may be there in all.
+pub fn choose(idle: &[Idle], class: &ContainerClass, owner: &Owner, file: &str, busy: usize, bound: usize) -> Choice {
+    let fits = |i: &&Idle| i.class == *class;
+    let position = |test: &dyn Fn(&Idle) -> bool| idle.iter().position(|i| fits(&i) && test(i));
+    let reuse = (*owner != Owner::Once)
+        .then(|| {
+            position(&|i| i.owner == *owner && i.loaded.as_deref() == Some(file))
+                .or_else(|| position(&|i| i.owner == *owner))
+        })
+        .flatten();
+    match reuse.or_else(|| position(&|i| i.owner == Owner::Nobody)) {
+        Some(at) => Choice::Reuse(at),
+        None => Choice::Start { evict: (busy + idle.len() >= bound && !idle.is_empty()).then_some(0) },
+    }
+}
+
+/// Whether a container goes on after an attempt: it answered, has attempts left, and somebody may use it.
+pub fn keep(owner: &Owner, attempts: u32, healthy: bool) -> bool {
+    healthy && attempts < ATTEMPTS && *owner != Owner::Once
+}
+
+/// Whether a container leaves when a run has ended.
+pub fn leaves_with(owner: &Owner, run: RunId) -> bool {
+    *owner == Owner::Run(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(network: bool) -> ContainerClass {
+        let resources = qflow_model::definition::Resources { network, ..Default::default() };
+        ContainerClass { environment: Digest::of(b"e"), resources, secrets: vec![] }
+    }
+    fn run(n: u128) -> Owner {
+        Owner::Run(RunId(uuid::Uuid::from_u128(n)))
+    }
+    fn idle(owner: Owner, file: &str) -> Idle {
+        Idle { class: class(false), owner, loaded: Some(file.into()) }
+    }
+
+    #[test]
+    fn a_run_reuses_its_own_container_and_prefers_the_one_that_loaded_the_file() {
+        let there = [idle(run(2), "a.py"), idle(run(1), "b.py"), idle(run(1), "a.py")];
+        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 9), Choice::Reuse(2));
+        assert_eq!(choose(&there, &class(false), &run(1), "c.py", 0, 9), Choice::Reuse(1));
+        assert_eq!(choose(&there, &class(true), &run(1), "a.py", 0, 9), Choice::Start { evict: None });
+    }
+
+    #[test]
+    fn a_container_is_never_taken_from_another_run() {
+        let there = [idle(run(2), "a.py")];
+        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 9), Choice::Start { evict: None });
+        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 1, 2), Choice::Start { evict: Some(0) });
+    }
+
+    #[test]
+    fn isolation_by_node_takes_a_warm_container_and_never_gives_it_back() {
+        let there = [idle(Owner::Once, "a.py"), idle(Owner::Nobody, "")];
+        assert_eq!(choose(&there, &class(false), &Owner::Once, "a.py", 0, 9), Choice::Reuse(1));
+        assert!(!keep(&Owner::Once, 1, true));
+    }
+
+    #[test]
+    fn a_container_retires_when_it_is_worn_out_or_does_not_answer() {
+        assert!(keep(&run(1), 1, true));
+        assert!(!keep(&run(1), ATTEMPTS, true));
+        assert!(!keep(&run(1), 1, false));
+    }
+}

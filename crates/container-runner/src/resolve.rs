@@ -1,0 +1,299 @@
+//! Arguments become bytes beside their consumer: stored values are read, whole or by range, and put together.
+
+use bytes::Bytes;
+use qflow_model::{
+    expression::{Path, Segment},
+    ids::RunId,
+    value::{Argument, Attachment, ValueRef},
+};
+use crate::tagged_stub as tagged;
+use serde_json::{Map, Value};
+
+use crate::{blobs::Blobs, harness::AttachmentHead};
+
+/// Digits of the skeleton's length at the end of an encoding with an offset table.
+const TAIL: u64 = 20;
+/// Bytes of an offset table: 11 for each of ten million elements.
+const TABLE_BYTES: u64 = 110 << 20;
+
+/// The arguments of an attempt, as they go to the harness.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// A JSON object of the arguments.
+    pub object: Bytes,
+    /// What follows it.
+    pub heads: Vec<AttachmentHead>,
+    /// Their bytes.
+    pub attachments: Vec<Bytes>,
+}
+
+/// Why an argument could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A blob is not to be had: another try may help.
+    #[error(transparent)]
+    Blob(#[from] crate::blobs::Error),
+    /// What is stored is not what it says.
+    #[error("stored value: {0}")]
+    Stored(String),
+    /// The path leads nowhere.
+    #[error("argument `{name}`: {message}")]
+    Path {
+        /// The parameter.
+        name: String,
+        /// As Python would say.
+        message: String,
+    },
+}
+
+/// Puts all arguments of an attempt together.
+pub async fn arguments(blobs: &Blobs, run: RunId, arguments: &[(String, Argument)]) -> Result<Resolved, Error> {
+    let mut resolver = Resolver { blobs, run, used: Vec::new() };
+    let mut object = Map::new();
+    for (name, argument) in arguments {
+        let value = resolver.argument(argument).await.map_err(|error| match error {
+            Error::Path { message, .. } => Error::Path { name: name.clone(), message },
+            other => other,
+        })?;
+        object.insert(name.clone(), value);
+    }
+    let mut resolved = Resolved {
+        object: serde_json::to_vec(&Value::Object(object)).map_err(|e| Error::Stored(e.to_string()))?.into(),
+        ..Resolved::default()
+    };
+    for attachment in resolver.used {
+        let content = blobs.read(run, attachment.digest).await?;
+        resolved.heads.push(AttachmentHead { kind: attachment.kind, size: content.len() as u64 });
+        resolved.attachments.push(content);
+    }
+    Ok(resolved)
+}
+
+struct Resolver<'a> {
+    blobs: &'a Blobs,
+    run: RunId,
+    used: Vec<Attachment>,
+}
+
+impl Resolver<'_> {
+    async fn argument(&mut self, argument: &Argument) -> Result<Value, Error> {
+        match argument {
+            Argument::Literal(value) => Ok(value.clone()),
+            Argument::Value { value, element, path } => self.value(value, *element, path).await,
+            Argument::Gathered { values, path } => self.gathered(values, path).await,
+            Argument::Manifest { list, count: _, element, path } => {
+                let bytes = self.bytes(list).await?;
+                let values: Vec<ValueRef> =
+                    serde_json::from_slice(&bytes).map_err(|e| Error::Stored(format!("a manifest: {e}")))?;
+                match element {
+                    None => self.gathered(&values, path).await,
+                    Some(element) => {
+                        let value = values.get(*element as usize).ok_or_else(|| nowhere("list index out of range"))?;
+                        self.value(value, None, path).await
+                    }
+                }
+            }
+            Argument::List(parts) => Ok(Value::Array(self.all(parts).await?)),
+            Argument::Tuple(parts) => Ok(serde_json::json!({"$": "tuple", "v": self.all(parts).await?})),
+            Argument::Dict(parts) => {
+                let mut object = Map::new();
+                for (key, part) in parts {
+                    let key = if key.starts_with('$') { format!("${key}") } else { key.clone() };
+                    object.insert(key, Box::pin(self.argument(part)).await?);
+                }
+                Ok(Value::Object(object))
+            }
+            Argument::Format(parts) => {
+                Ok(Value::String(self.all(parts).await?.iter().map(tagged::to_text).collect::<String>()))
+            }
+        }
+    }
+
+    async fn all(&mut self, parts: &[Argument]) -> Result<Vec<Value>, Error> {
+        let mut values = Vec::with_capacity(parts.len());
+        for part in parts {
+            values.push(Box::pin(self.argument(part)).await?);
+        }
+        Ok(values)
+    }
+
+    /// The list of several values; a path that begins with an index needs only one of them.
+    async fn gathered(&mut self, values: &[ValueRef], path: &Path) -> Result<Value, Error> {
+        if let Some((Segment::Index(index), rest)) = path.split_first() {
+            let at = if *index < 0 { values.len() as i64 + index } else { *index };
+            let value = usize::try_from(at).ok().and_then(|at| values.get(at));
+            let value = value.ok_or_else(|| nowhere("list index out of range"))?;
+            return self.value(value, None, &rest.to_vec()).await;
+        }
+        if !path.is_empty() {
+            return Err(nowhere("list indices must be integers"));
+        }
+        let mut list = Vec::with_capacity(values.len());
+        for value in values {
+            list.push(self.value(value, None, &Path::new()).await?);
+        }
+        Ok(Value::Array(list))
+    }
+
+    /// A stored value, an element of it, a part of that.
+    async fn value(&mut self, value: &ValueRef, element: Option<u32>, path: &Path) -> Result<Value, Error> {
+        let found = match (element, value.items, &value.inline) {
+            (Some(element), Some(_), None) => self.element(value, element).await?,
+            (element, ..) => {
+                let whole = tagged::decode(&self.bytes(value).await?).map_err(|e| Error::Stored(e.to_string()))?;
+                match element {
+                    None => whole,
+                    Some(element) => pick(whole, element)?,
+                }
+            }
+        };
+        let mut part = tagged::at(&found, path).map_err(|message| nowhere(&message))?.clone();
+        self.renumber(&mut part, &value.attachments)?;
+        Ok(part)
+    }
+
+    /// The bytes of a value's encoding.
+    async fn bytes(&self, value: &ValueRef) -> Result<Bytes, Error> {
+        match &value.inline {
+            Some(inline) => Ok(Bytes::copy_from_slice(inline)),
+            None => Ok(self.blobs.read(self.run, value.digest).await?),
+        }
+    }
+
+    /// One element of a long list, by its range: the rest is not read.
+    async fn element(&self, value: &ValueRef, element: u32) -> Result<Value, Error> {
+        let wrong = || Error::Stored("its offset table does not read".into());
+        let tail = self.blobs.range(self.run, value.digest, value.size.saturating_sub(TAIL)..value.size).await?;
+        let skeleton: u64 = std::str::from_utf8(&tail).ok().and_then(|t| t.parse().ok()).ok_or_else(wrong)?;
+        let table = skeleton + 1..value.size.saturating_sub(TAIL + 1);
+        if table.end < table.start || table.end - table.start > TABLE_BYTES {
+            return Err(wrong());
+        }
+        let table = self.blobs.range(self.run, value.digest, table).await?;
+        let mut starts = table.split(|b| *b == b',').skip(element as usize);
+        let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u64>().ok();
+        let start = starts.next().and_then(number).ok_or_else(wrong)?;
+        // An element ends before the comma ahead of the next, the last before the closing bracket.
+        let end = starts.next().and_then(number).unwrap_or(skeleton).checked_sub(1).ok_or_else(wrong)?;
+        if end <= start || end >= skeleton {
+            return Err(wrong());
+        }
+        let bytes = self.blobs.range(self.run, value.digest, start..end).await?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::Stored(e.to_string()))
+    }
+
+    /// Attachments are counted per value; together they need numbers of their own.
+    fn renumber(&mut self, value: &mut Value, attachments: &[Attachment]) -> Result<(), Error> {
+        match value {
+            Value::Array(parts) => parts.iter_mut().try_for_each(|part| self.renumber(part, attachments)),
+            Value::Object(object) if object.get("$").and_then(Value::as_str) == Some("attachment") => {
+                let index = object.get("i").and_then(Value::as_u64).map(|i| i as usize);
+                let attachment = index.and_then(|i| attachments.get(i));
+                let attachment = attachment.ok_or_else(|| Error::Stored("an attachment that is not there".into()))?;
+                object.insert("i".into(), self.used.len().into());
+                self.used.push(attachment.clone());
+                Ok(())
+            }
+            Value::Object(object) => object.values_mut().try_for_each(|part| self.renumber(part, attachments)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An element of a list or a tuple that is in memory.
+fn pick(whole: Value, element: u32) -> Result<Value, Error> {
+    let list = match whole {
+        Value::Array(list) => list,
+        Value::Object(mut object) => match object.remove("v") {
+            Some(Value::Array(list)) => list,
+            _ => return Err(nowhere("it is not a list")),
+        },
+        _ => return Err(nowhere("it is not a list")),
+    };
+    list.into_iter().nth(element as usize).ok_or_else(|| nowhere("list index out of range"))
+}
+
+fn nowhere(message: &str) -> Error {
+    Error::Path { name: String::new(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qflow_model::ids::Digest;
+
+    fn run() -> RunId {
+        RunId(uuid::Uuid::from_u128(1))
+    }
+
+    fn inline(text: &str) -> ValueRef {
+        ValueRef {
+            digest: Digest::of(text.as_bytes()),
+            size: text.len() as u64,
+            inline: Some(text.as_bytes().to_vec()),
+            items: None,
+            attachments: vec![],
+        }
+    }
+
+    fn blobs() -> (tempfile::TempDir, Blobs) {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&format!("file://{}", folder.path().display())).unwrap();
+        (folder, blobs)
+    }
+
+    async fn text(blobs: &Blobs, argument: Argument) -> String {
+        let resolved = arguments(blobs, run(), &[("x".into(), argument)]).await.unwrap();
+        String::from_utf8(resolved.object.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_path_and_an_element_are_applied_beside_the_consumer() {
+        let (_folder, blobs) = blobs();
+        let value = inline(r#"[{"a":1},{"a":2}]"#);
+        let path = vec![Segment::Key("a".into())];
+        assert_eq!(text(&blobs, Argument::Value { value, element: Some(1), path }).await, r#"{"x":2}"#);
+        let gathered = Argument::Gathered { values: vec![inline("1"), inline("2")], path: vec![Segment::Index(-1)] };
+        assert_eq!(text(&blobs, gathered).await, r#"{"x":2}"#);
+    }
+
+    #[tokio::test]
+    async fn an_element_of_a_long_list_is_read_by_its_range() {
+        let (_folder, blobs) = blobs();
+        let skeleton = r#"["aa",[1,2],"c"]"#;
+        let encoding = format!("{skeleton}\n1,6,12\n{:020}", skeleton.len());
+        let digest = Digest::of(encoding.as_bytes());
+        let value =
+            ValueRef { digest, size: encoding.len() as u64, inline: None, items: Some(3), attachments: vec![] };
+        blobs.write(run(), digest, encoding.into()).await.unwrap();
+        for (element, wanted) in [(0, r#"{"x":"aa"}"#), (1, r#"{"x":[1,2]}"#), (2, r#"{"x":"c"}"#)] {
+            let argument = Argument::Value { value: value.clone(), element: Some(element), path: vec![] };
+            assert_eq!(text(&blobs, argument).await, wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn attachments_of_several_values_are_numbered_together() {
+        let (_folder, blobs) = blobs();
+        let mut parts = Vec::new();
+        for content in ["one", "two"] {
+            let digest = Digest::of(content.as_bytes());
+            blobs.write(run(), digest, content.into()).await.unwrap();
+            let mut value = inline(r#"{"$":"attachment","k":"bytes","i":0}"#);
+            value.attachments = vec![Attachment { digest, size: 3, kind: "bytes".into() }];
+            parts.push(Argument::Value { value, element: None, path: vec![] });
+        }
+        let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))]).await.unwrap();
+        let object: Value = serde_json::from_slice(&resolved.object).unwrap();
+        assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
+        assert_eq!(resolved.attachments, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_leads_nowhere_names_the_parameter() {
+        let (_folder, blobs) = blobs();
+        let argument = Argument::Gathered { values: vec![], path: vec![Segment::Index(0)] };
+        let error = arguments(&blobs, run(), &[("rows".into(), argument)]).await.unwrap_err();
+        assert_eq!(error.to_string(), "argument `rows`: list index out of range");
+    }
+}

@@ -1,0 +1,64 @@
+//! A result is taken: decoded, checked against its declared type, asked, and kept as a value.
+
+use bytes::Bytes;
+use qflow_model::{
+    definition::TypeText,
+    expression::Path,
+    ids::{Digest, RunId},
+    limits::{INLINE_VALUE_BYTES, VALUE_BYTES},
+    outcome::Ending,
+    status::FailureClass,
+    value::{Attachment, Produced, ValueRef},
+};
+use crate::tagged_stub as tagged;
+
+use crate::{blobs::Blobs, harness::AttachmentHead, run::failed};
+
+/// A result as it came.
+#[derive(Debug)]
+pub struct Raw {
+    /// The encoding, then each attachment.
+    pub parts: Vec<Bytes>,
+    /// Elements, where there is an offset table.
+    pub items: Option<u32>,
+    /// What the attachments are.
+    pub attachments: Vec<AttachmentHead>,
+}
+
+/// Checks and keeps a result; what the harness says of it is not believed but worked out again.
+pub async fn take(
+    blobs: &Blobs,
+    run: RunId,
+    raw: Raw,
+    returns: &TypeText,
+    asks: &[Path],
+) -> Result<Produced, Ending> {
+    let mut parts = raw.parts.into_iter();
+    let encoding = parts.next().unwrap_or_default();
+    let size = encoding.len() as u64 + parts.as_slice().iter().map(|p| p.len() as u64).sum::<u64>();
+    if size > VALUE_BYTES {
+        return Err(failed(FailureClass::User, "output_size", format!("the result has {size} bytes, where {VALUE_BYTES} are allowed")));
+    }
+    let value = tagged::decode(&encoding).map_err(|e| failed(FailureClass::User, "protocol", e))?;
+    let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {
+        failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
+    })?;
+    tagged::check(&value, &ty).map_err(|e| failed(FailureClass::User, "output_type", e))?;
+    let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
+    let unkept = |e: crate::blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
+    let mut attachments = Vec::new();
+    for (head, content) in raw.attachments.into_iter().zip(parts) {
+        let (digest, size) = (Digest::of(&content), content.len() as u64);
+        blobs.write(run, digest, content).await.map_err(unkept)?;
+        attachments.push(Attachment { digest, size, kind: head.kind });
+    }
+    let (digest, size) = (Digest::of(&encoding), encoding.len() as u64);
+    let is_inline = encoding.len() <= INLINE_VALUE_BYTES;
+    // An offset table stands only in lists past the inline bound, and then names every element.
+    let items = raw.items.filter(|items| !is_inline && value.as_array().is_some_and(|a| a.len() == *items as usize));
+    let inline = is_inline.then(|| encoding.to_vec());
+    if !is_inline {
+        blobs.write(run, digest, encoding).await.map_err(unkept)?;
+    }
+    Ok(Produced { value: ValueRef { digest, size, inline, items, attachments }, answers })
+}

@@ -1,0 +1,329 @@
+//! Containers of Docker, hardened: user code is taken to be hostile.
+
+use std::{collections::HashMap, path::Path};
+
+use async_trait::async_trait;
+use bollard::{
+    Docker,
+    models::{
+        ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions, ResourcesUlimits,
+        VolumeCreateRequest,
+    },
+    query_parameters::{
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        StartContainerOptions, StatsOptionsBuilder, WaitContainerOptions,
+    },
+};
+use futures_util::StreamExt;
+use qflow_model::{definition::PythonVersion, ids::Digest};
+
+use super::{Build, Built, ContainerSpec, Error, Exit, INPUT, Runtime, SITE, Usage};
+use crate::python;
+
+/// The user of every container: nobody's on the host.
+const USER: &str = "65532:65532";
+/// The container's folder, inside.
+const INSIDE: &str = "/run/qflow";
+/// The environment's volume, inside.
+const ENVIRONMENT: &str = "/opt/qflow";
+/// Files and pipes that a process may have open.
+const OPEN_FILES: i64 = 256;
+/// The label that names a container's runner.
+const LABEL_RUNNER: &str = "qflow.runner";
+/// The label that names a container's folder.
+const LABEL_NAME: &str = "qflow.name";
+/// Variables that a builder sees of the runner's: how to reach an index.
+const PASSED: &[&str] = &["QFLOW_INDEX_URL", "QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+/// And those that begin so.
+const PASSED_PREFIXES: &[&str] = &["UV_", "PIP_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+
+/// Starts containers of Docker.
+#[derive(Debug)]
+pub struct DockerRuntime {
+    docker: Docker,
+    version: String,
+    images: HashMap<PythonVersion, String>,
+}
+
+fn call<'a>(doing: &'a str) -> impl Fn(bollard::errors::Error) -> Error + 'a {
+    move |error| Error::call(doing, &error)
+}
+
+impl DockerRuntime {
+    /// Asks the daemon for the images of the configured versions.
+    pub async fn connect(pattern: &str, versions: &[PythonVersion]) -> Result<Self, Error> {
+        let docker = Docker::connect_with_defaults().map_err(call("reach Docker"))?;
+        let docker = docker.negotiate_version().await.map_err(call("reach Docker"))?;
+        let version = docker.version().await.map_err(call("ask Docker's version"))?.version.unwrap_or_default();
+        let mut images = HashMap::new();
+        for python in versions {
+            let name = pattern.replace("{version}", &python.to_string());
+            if let Ok(image) = docker.inspect_image(&name).await
+                && let Some(id) = image.id
+            {
+                images.insert(*python, id);
+            }
+        }
+        Ok(Self { docker, version, images })
+    }
+
+    fn volume(environment: Digest) -> String {
+        format!("qflow-env-{environment}")
+    }
+
+    /// What every container has, whatever runs in it.
+    fn hardened() -> HostConfig {
+        HostConfig {
+            cap_drop: Some(vec!["ALL".into()]),
+            security_opt: Some(vec!["no-new-privileges:true".into()]),
+            readonly_rootfs: Some(true),
+            init: Some(true),
+            ipc_mode: Some("private".into()),
+            ..HostConfig::default()
+        }
+    }
+
+    async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        let image = body.image.clone().unwrap_or_default();
+        match self.docker.create_container(Some(options), body).await {
+            Ok(created) => Ok(created.id),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, message }) => {
+                Err(Error::NoImage { image, message })
+            }
+            Err(error) => Err(Error::call("create the container", &error)),
+        }
+    }
+
+    async fn begin(&self, id: &str) -> Result<(), Error> {
+        let started = self.docker.start_container(id, None::<StartContainerOptions>).await;
+        if let Err(error) = started {
+            // It did not start; that it cannot be removed would say nothing more.
+            self.remove(id).await.ok();
+            return Err(Error::call("start the container", &error));
+        }
+        Ok(())
+    }
+
+    async fn output(&self, id: &str) -> Result<(String, String), Error> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
+        let mut logs = self.docker.logs(id, Some(options));
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        while let Some(line) = logs.next().await {
+            match line.map_err(call("read the builder's words"))? {
+                bollard::container::LogOutput::StdErr { message } => stderr.push_str(&String::from_utf8_lossy(&message)),
+                other => stdout.push_str(&String::from_utf8_lossy(&other.into_bytes())),
+            }
+        }
+        Ok((stdout, stderr))
+    }
+}
+
+fn bind(source: &Path, target: &str) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.display().to_string()),
+        target: Some(target.to_owned()),
+        read_only: Some(true),
+        ..Mount::default()
+    }
+}
+
+fn volume(name: String, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(name),
+        target: Some(ENVIRONMENT.to_owned()),
+        read_only: Some(read_only),
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    }
+}
+
+fn small_log() -> HostConfigLogConfig {
+    let bounds = [("max-size", "1m"), ("max-file", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    HostConfigLogConfig { typ: Some("json-file".into()), config: Some(bounds.into()) }
+}
+
+#[async_trait]
+impl Runtime for DockerRuntime {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+
+    fn pythons(&self) -> Vec<PythonVersion> {
+        let mut pythons: Vec<PythonVersion> = self.images.keys().copied().collect();
+        pythons.sort();
+        pythons
+    }
+
+    async fn image(&self, python: PythonVersion) -> Result<String, Error> {
+        self.images.get(&python).cloned().ok_or(Error::NoPython(python))
+    }
+
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, Error> {
+        let resources = &spec.resources;
+        // The socket's folder is read by another user; its token keeps others out.
+        std::fs::set_permissions(&spec.directory, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .map_err(|e| Error::call("open the container's folder", &e))?;
+        let mut mounts = vec![bind(&spec.directory, INSIDE)];
+        mounts.extend(spec.environment.map(|environment| volume(Self::volume(environment), true)));
+        let threads = resources.cpu_millis.div_ceil(1000).max(1);
+        let mut env = vec![
+            format!("QFLOW_SOCKET={INSIDE}/s"),
+            format!("QFLOW_TOKEN={}", spec.token),
+            format!("QFLOW_SDK={INSIDE}"),
+            "HOME=/tmp".to_owned(),
+            "USER=qflow".to_owned(),
+            "LOGNAME=qflow".to_owned(),
+            "TZ=UTC".to_owned(),
+            "LANG=C.UTF-8".to_owned(),
+            "PYTHONDONTWRITEBYTECODE=1".to_owned(),
+        ];
+        env.extend(["OMP", "OPENBLAS", "MKL"].map(|library| format!("{library}_NUM_THREADS={threads}")));
+        let tmp = format!("rw,noexec,nosuid,nodev,mode=1777,size={}", resources.tmp_bytes);
+        let host = HostConfig {
+            network_mode: Some(if resources.network { "bridge" } else { "none" }.into()),
+            pids_limit: Some(resources.pids.into()),
+            memory: Some(resources.memory_bytes as i64),
+            memory_swap: Some(resources.memory_bytes as i64),
+            nano_cpus: Some(i64::from(resources.cpu_millis) * 1_000_000),
+            tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
+            ulimits: Some(vec![ResourcesUlimits {
+                name: Some("nofile".into()),
+                soft: Some(OPEN_FILES),
+                hard: Some(OPEN_FILES),
+            }]),
+            mounts: Some(mounts),
+            log_config: Some(small_log()),
+            ..Self::hardened()
+        };
+        let labels = [(LABEL_RUNNER, &spec.runner), (LABEL_NAME, &spec.name)];
+        let body = ContainerCreateBody {
+            image: Some(spec.image.clone()),
+            user: Some(USER.into()),
+            working_dir: Some("/tmp".into()),
+            entrypoint: Some(vec!["python3".into()]),
+            cmd: Some(vec![format!("{INSIDE}/{}", python::HARNESS)]),
+            env: Some(env),
+            labels: Some(labels.map(|(name, text)| (name.to_owned(), text.clone())).into()),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        let id = self.create(&format!("qflow-{}", spec.name), body).await?;
+        self.begin(&id).await?;
+        Ok(id)
+    }
+
+    async fn wait(&self, id: &str) -> Exit {
+        let mut waits = self.docker.wait_container(id, None::<WaitContainerOptions>);
+        // It ends with an error for every code but 0: what matters is read from the container itself.
+        while let Some(Ok(_)) = waits.next().await {}
+        let Ok(found) = self.docker.inspect_container(id, None).await else { return Exit::default() };
+        let state = found.state.unwrap_or_default();
+        Exit {
+            code: state.exit_code.map(|code| code as i32),
+            signal: None,
+            oom: state.oom_killed.unwrap_or_default(),
+        }
+    }
+
+    async fn usage(&self, id: &str) -> Result<Usage, Error> {
+        let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let stats = self.docker.stats(id, Some(options)).next().await;
+        let stats = stats.ok_or_else(|| Error::call("read usage", &"no answer"))?.map_err(call("read usage"))?;
+        let cpu = stats.cpu_stats.unwrap_or_default();
+        let seconds = |ns: Option<u64>| ns.unwrap_or_default() as f64 / 1e9;
+        Ok(Usage {
+            cpu_seconds: seconds(cpu.cpu_usage.and_then(|usage| usage.total_usage)),
+            memory_bytes: stats.memory_stats.and_then(|memory| memory.usage).unwrap_or_default(),
+            throttled_seconds: seconds(cpu.throttling_data.and_then(|data| data.throttled_time)),
+        })
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match self.docker.remove_container(id, Some(options)).await {
+            Ok(())
+            | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(Error::call("remove the container", &error)),
+        }
+    }
+
+    async fn list(&self, runner: &str) -> Result<Vec<(String, String)>, Error> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL_RUNNER}={runner}")])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let found = self.docker.list_containers(Some(options)).await.map_err(call("list containers"))?;
+        let named = found.into_iter().filter_map(|container| {
+            let name = container.labels.unwrap_or_default().remove(LABEL_NAME)?;
+            Some((container.id?, name))
+        });
+        Ok(named.collect())
+    }
+
+    async fn build(&self, build: &Build) -> Result<Built, Error> {
+        let mut mounts = vec![bind(&build.work, "/work")];
+        if let Some(environment) = build.environment {
+            let request = VolumeCreateRequest { name: Some(Self::volume(environment)), ..VolumeCreateRequest::default() };
+            self.docker.create_volume(request).await.map_err(call("create the environment's volume"))?;
+            mounts.push(volume(Self::volume(environment), false));
+        }
+        let passed = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
+        let mut env: Vec<String> =
+            std::env::vars().filter(|(name, _)| passed(name)).map(|(name, text)| format!("{name}={text}")).collect();
+        env.push("HOME=/tmp".into());
+        for bundle in ["QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"].iter().filter_map(std::env::var_os) {
+            let path = Path::new(&bundle);
+            let target = path.display().to_string();
+            if path.is_file() && !mounts.iter().any(|m| m.target.as_ref() == Some(&target)) {
+                mounts.push(bind(path, &target));
+            }
+        }
+        let script = format!("exec python3 /work/{} \"$@\" < /work/{INPUT}", python::BUILDER);
+        let mut words = vec!["-c".to_owned(), script, "builder".to_owned()];
+        words.extend(build.arguments.iter().map(|a| a.replace(SITE, &format!("{ENVIRONMENT}/site"))));
+        let host = HostConfig {
+            // It installs wheels by hash and runs none of their code; indexes of the host's network must be in reach.
+            network_mode: Some("host".into()),
+            tmpfs: Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev,mode=1777".to_owned())])),
+            mounts: Some(mounts),
+            ..Self::hardened()
+        };
+        let body = ContainerCreateBody {
+            image: Some(build.image.clone()),
+            entrypoint: Some(vec!["sh".into()]),
+            cmd: Some(words),
+            env: Some(env),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        let name = crate::pool::random(6).map_err(|e| Error::call("read randomness", &e))?;
+        let id = self.create(&format!("qflow-build-{name}"), body).await?;
+        self.begin(&id).await?;
+        let exit = self.wait(&id).await;
+        let output = self.output(&id).await;
+        self.remove(&id).await?;
+        let (stdout, stderr) = output?;
+        Ok(Built { ok: exit.code == Some(0), stdout, stderr })
+    }
+
+    fn site(&self, _environment: Digest) -> String {
+        format!("{ENVIRONMENT}/site")
+    }
+
+    fn workdir(&self, _spec: &ContainerSpec) -> String {
+        "/tmp/work".to_owned()
+    }
+
+    fn socket_mode(&self) -> u32 {
+        0o666
+    }
+
+    fn isolated(&self) -> bool {
+        true
+    }
+}

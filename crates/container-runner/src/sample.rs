@@ -1,0 +1,60 @@
+//! What containers use, looked at now and then.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use qflow_service::Shutdown;
+use tokio::time::Instant;
+
+use crate::run::Runner;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The last look at each container, for those who ask.
+#[derive(Debug, Default)]
+pub struct Samples(std::sync::Mutex<BTreeMap<String, Sample>>);
+
+/// What a container used at the last look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Per cent of one processor since the look before.
+    pub cpu_percent: f64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+impl Samples {
+    fn inside(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Sample>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The last look at a container.
+    pub fn of(&self, id: &str) -> Option<Sample> {
+        self.inside().get(id).copied()
+    }
+}
+
+/// Looks until the order to stop; retires what is idle too long.
+pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdown) {
+    let mut before: BTreeMap<String, (f64, Instant)> = BTreeMap::new();
+    let mut looks = tokio::time::interval(EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! { () = shutdown.wait() => return, _ = looks.tick() => {} }
+        runner.pool.expire().await;
+        let mut now = BTreeMap::new();
+        let mut found = BTreeMap::new();
+        for container in runner.pool.list() {
+            let Ok(usage) = runner.runtime.usage(&container.id).await else { continue };
+            let at = Instant::now();
+            let cpu_percent = before.get(&container.id).map_or(0.0, |(seconds, then)| {
+                let elapsed = at.duration_since(*then).as_secs_f64();
+                if elapsed > 0.0 { (usage.cpu_seconds - seconds).max(0.0) / elapsed * 100.0 } else { 0.0 }
+            });
+            now.insert(container.id.clone(), (usage.cpu_seconds, at));
+            found.insert(container.id, Sample { cpu_percent, memory_bytes: usage.memory_bytes });
+        }
+        before = now;
+        *samples.inside() = found;
+    }
+}

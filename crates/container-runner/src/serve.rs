@@ -1,0 +1,130 @@
+//! A runner as a service: chooses its runtime, takes in what was left, dials orchestrators, drains.
+
+use std::{path::Path, sync::Arc};
+
+use qflow_model::definition::PythonVersion;
+use qflow_proto::v1::container_runner_service_server::ContainerRunnerServiceServer;
+use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
+use qflow_telemetry::{Event, Telemetry};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    adopt,
+    blobs::Blobs,
+    config::{Config, RuntimeKind},
+    environment::Environments,
+    held::Held,
+    pool::{Pool, random},
+    run::Runner,
+    runtime::{Runtime, docker::DockerRuntime, process::ProcessRuntime},
+    sample::{self, Samples},
+    secrets::Secrets,
+    spool::Spool,
+    submit::{Edge, Service},
+};
+
+/// Words of attempts that may wait for a stream.
+const WORDS: usize = 1024;
+/// Idle containers beside those at work.
+const IDLE: usize = 4;
+
+/// Serves until the order to stop.
+pub async fn serve(
+    config: Config,
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+    listening: oneshot::Sender<Listening>,
+) -> anyhow::Result<()> {
+    let telemetry = telemetry.component("container-runner");
+    let folder = std::path::absolute(config.data_dir.join("runner"))?;
+    let (spool, sockets) = (Spool::open(&folder)?, config.sockets()?);
+    private(&sockets)?;
+    let runner_id = identity(&folder)?;
+    let runtime = choose(&config, &folder, &telemetry).await?;
+    let slots = config.slots();
+    let (words, to_tell) = mpsc::channel(WORDS);
+    let bound = slots as usize + IDLE;
+    let runner = Arc::new(Runner {
+        pool: Pool::new(Arc::clone(&runtime), spool.clone(), sockets.clone(), runner_id.clone(), bound, telemetry.clone()),
+        environments: Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone())?,
+        runtime,
+        blobs: Blobs::open(&config.blobs()?)?,
+        spool,
+        secrets: Secrets::new(config.secrets_dir.clone()),
+        held: Held::default(),
+        words,
+        telemetry: telemetry.clone(),
+        clock: Arc::new(SystemClock),
+    });
+    adopt::adopt(&runner, &runner_id, &sockets).await;
+
+    let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
+    let samples = Arc::new(Samples::default());
+    let session = random(8)?;
+    let edge = Edge::new(Arc::clone(&runner), Arc::clone(&samples), runner_id, session, slots, token.clone(), shutdown.clone());
+    tokio::spawn(Arc::clone(&edge).speak(to_tell));
+    tokio::spawn(sample::watch(Arc::clone(&runner), samples, shutdown.clone()));
+    config.orchestrator_urls.iter().filter(|url| !url.is_empty()).for_each(|url| edge.dial(url));
+
+    let listener = qflow_service::bind(config.listen).await?;
+    let readiness = Readiness::new();
+    let mut heard = Listening { grpc: listener.local_addr()?, http: None, admin: None };
+    telemetry.emit(Event::ServiceListening { listener: "grpc", address: heard.grpc.to_string() });
+    if let Some(admin) = config.admin {
+        let listener = qflow_service::bind(admin).await?;
+        heard.admin = Some(listener.local_addr()?);
+        telemetry.emit(Event::ServiceListening { listener: "admin", address: listener.local_addr()?.to_string() });
+        tokio::spawn(qflow_service::admin(listener, telemetry.clone(), readiness.clone(), shutdown.clone()));
+    }
+    readiness.started();
+    // Nobody may wait for the address.
+    listening.send(heard).ok();
+    let options = ServeOptions { auth: token.map_or(Auth::None, Auth::Token), ..ServeOptions::default() };
+    let routes = tonic::service::Routes::new(ContainerRunnerServiceServer::new(Service(edge)));
+    qflow_service::serve_grpc(listener, routes, options, telemetry, shutdown).await?;
+    runner.pool.close().await;
+    Ok(())
+}
+
+/// Docker where it answers and has an image; else processes, and why.
+async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow::Result<Arc<dyn Runtime>> {
+    let versions: Vec<PythonVersion> =
+        config.python_versions.iter().map(|version| version.trim().parse()).collect::<Result<_, _>>()?;
+    if config.runtime != RuntimeKind::Process {
+        match DockerRuntime::connect(&config.python_image, &versions).await {
+            Ok(docker) if !docker.pythons().is_empty() => return Ok(Arc::new(docker)),
+            Ok(_) if config.runtime == RuntimeKind::Docker => {
+                anyhow::bail!("Docker answers, but has none of the images `{}` for {}", config.python_image, config.python_versions.join(", "))
+            }
+            Err(error) if config.runtime == RuntimeKind::Docker => return Err(error.into()),
+            Ok(_) => telemetry.emit(Event::warning("runtime_fallback", "Docker answers, but has no image of Python")),
+            Err(error) => telemetry.emit(Event::warning("runtime_fallback", format!("Docker is not to be had: {error}"))),
+        }
+    }
+    let process = ProcessRuntime::find(config.pythons.as_deref(), folder.join("environments")).await;
+    anyhow::ensure!(!process.pythons().is_empty(), "no Python is to be had: neither Docker nor `python3` on PATH");
+    telemetry.emit(Event::warning(
+        "runtime_not_isolated",
+        "user code runs as plain processes of this machine: it is NOT isolated from it, nor kept from the network",
+    ));
+    Ok(Arc::new(process))
+}
+
+/// A folder for its owner only.
+fn private(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+}
+
+/// The runner's name, made once and kept.
+fn identity(folder: &Path) -> std::io::Result<String> {
+    let path = folder.join("id");
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        _ => {
+            let id = format!("runner-{}", random(4)?);
+            std::fs::write(path, &id)?;
+            Ok(id)
+        }
+    }
+}

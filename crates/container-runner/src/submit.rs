@@ -1,0 +1,366 @@
+//! The edge: gets orders from orchestrators over their work streams, gives words back, and describes itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::Stream;
+use qflow_model::{
+    environment::EnvSpec,
+    ids::{AttemptKey, RunId},
+    limits::{HEARTBEAT_MS, MESSAGE_BYTES},
+    progress::KillReason,
+};
+use qflow_proto::{order::Order, v1};
+use qflow_service::Shutdown;
+use qflow_telemetry::Event;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use v1::{work_request::Message as Say, work_response::Message as Heard};
+
+use crate::{
+    pool::Brief,
+    run::{Runner, Word},
+    sample::Samples,
+};
+
+/// Messages that may wait on a stream.
+const QUEUE: usize = 1024;
+/// First and longest wait before dialing again.
+const BACKOFF_MS: std::ops::RangeInclusive<u64> = 100..=5_000;
+/// Heartbeats of an orchestrator that may be missed: a deaf stream is a dead one.
+const MISSED: u64 = 3;
+/// Between two answers of `Watch`.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// All streams of a runner.
+pub struct Edge {
+    runner: Arc<Runner>,
+    /// Stable over restarts.
+    pub runner_id: String,
+    /// New with each start.
+    pub session: String,
+    /// How many attempts run at once.
+    pub slots: u32,
+    token: Option<String>,
+    running: Arc<Semaphore>,
+    samples: Arc<Samples>,
+    streams: Mutex<BTreeMap<String, Open>>,
+    dialed: Mutex<BTreeSet<String>>,
+    shutdown: Shutdown,
+}
+
+struct Open {
+    to: mpsc::Sender<v1::WorkRequest>,
+    shards: Vec<u32>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn request(message: Say) -> v1::WorkRequest {
+    v1::WorkRequest { message: Some(message) }
+}
+
+impl Edge {
+    /// An edge that has dialed nobody yet.
+    pub fn new(
+        runner: Arc<Runner>,
+        samples: Arc<Samples>,
+        runner_id: String,
+        session: String,
+        slots: u32,
+        token: Option<String>,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            runner,
+            runner_id,
+            session,
+            slots,
+            token,
+            running: Arc::new(Semaphore::new(slots as usize)),
+            samples,
+            streams: Mutex::default(),
+            dialed: Mutex::default(),
+            shutdown,
+        })
+    }
+
+    /// Keeps a stream to an orchestrator; each is dialed once.
+    pub fn dial(self: &Arc<Self>, url: &str) {
+        if lock(&self.dialed).insert(url.to_owned()) {
+            tokio::spawn(Arc::clone(self).keep(url.to_owned()));
+        }
+    }
+
+    async fn keep(self: Arc<Self>, url: String) {
+        let mut wait = *BACKOFF_MS.start();
+        while !self.shutdown.is_triggered() {
+            let ended = tokio::select! {
+                ended = self.work(&url) => ended,
+                () = self.shutdown.wait() => return,
+            };
+            let was_open = lock(&self.streams).remove(&url).is_some();
+            wait = if was_open { *BACKOFF_MS.start() } else { (wait * 2).min(*BACKOFF_MS.end()) };
+            if was_open && let Err(status) = ended {
+                let note = Event::warning("work_stream_lost", status.message().to_owned());
+                self.runner.telemetry.emit(note.with("url", url.clone()).with("code", format!("{:?}", status.code())));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+                () = self.shutdown.wait() => return,
+            }
+        }
+    }
+
+    /// One stream, from its hello to its end.
+    async fn work(self: &Arc<Self>, url: &str) -> Result<(), Status> {
+        let channel = qflow_service::authed_channel(url, self.token.as_deref())
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let mut client = v1::dispatch_service_client::DispatchServiceClient::new(channel)
+            .max_decoding_message_size(2 * MESSAGE_BYTES)
+            .max_encoding_message_size(2 * MESSAGE_BYTES);
+        let (to, from) = mpsc::channel(QUEUE);
+        // A new queue has room for the first two messages.
+        to.send(request(Say::Hello(self.hello()))).await.ok();
+        let mut heard = client.work(ReceiverStream::new(from)).await?.into_inner();
+        let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
+        let deaf = Duration::from_millis(HEARTBEAT_MS * MISSED);
+        let mut silent_until = tokio::time::Instant::now() + deaf;
+        loop {
+            tokio::select! {
+                message = heard.message() => {
+                    silent_until = tokio::time::Instant::now() + deaf;
+                    match message?.and_then(|m| m.message) {
+                        Some(message) => self.hear(url, &to, message).await,
+                        None => return Ok(()),
+                    }
+                }
+                _ = beat.tick() => {
+                    if to.try_send(request(Say::Heartbeat(self.heartbeat()))).is_err() {
+                        return Err(Status::unavailable("the orchestrator does not read"));
+                    }
+                }
+                () = tokio::time::sleep_until(silent_until) => return Err(Status::unavailable("the orchestrator is silent")),
+            }
+        }
+    }
+
+    fn attempts(&self) -> Vec<String> {
+        let mut keys: BTreeSet<AttemptKey> = self.runner.held.keys().into_iter().collect();
+        keys.extend(self.runner.spool.waiting());
+        keys.iter().map(ToString::to_string).collect()
+    }
+
+    fn hello(&self) -> v1::RunnerHello {
+        v1::RunnerHello {
+            runner_id: self.runner_id.clone(),
+            session: self.session.clone(),
+            runtime: self.runner.runtime.name().to_owned(),
+            runtime_version: self.runner.runtime.version(),
+            python_versions: self.runner.runtime.pythons().iter().map(ToString::to_string).collect(),
+            slots: self.slots,
+            attempts: self.attempts(),
+        }
+    }
+
+    fn heartbeat(&self) -> v1::RunnerHeartbeat {
+        v1::RunnerHeartbeat {
+            attempts: self.attempts(),
+            containers: self.runner.pool.list().len() as u32,
+            warm_environments: self.runner.environments.warm(),
+        }
+    }
+
+    async fn hear(self: &Arc<Self>, url: &str, to: &mpsc::Sender<v1::WorkRequest>, message: Heard) {
+        match message {
+            Heard::Hello(hello) => {
+                lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: hello.shards });
+                self.meet(&hello.peers);
+                // Attempts that are held already take slots that this stream must not fill again.
+                let held = self.runner.held.keys().len() as u32;
+                let count = (self.slots / lock(&self.streams).len().max(1) as u32).saturating_sub(held).max(1);
+                to.send(request(Say::Credits(v1::Credits { count }))).await.ok();
+                for key in self.runner.spool.waiting() {
+                    self.tell_ended(key).await;
+                }
+            }
+            Heard::Heartbeat(heartbeat) => {
+                if let Some(open) = lock(&self.streams).get_mut(url) {
+                    open.shards = heartbeat.shards;
+                }
+                self.meet(&heartbeat.peers);
+            }
+            Heard::Attempt(order) => self.begin(order, to.clone()),
+            Heard::Kill(kill) => {
+                let reason = serde_json::from_value(serde_json::Value::String(kill.reason));
+                if let Ok(key) = kill.attempt.parse() {
+                    self.runner.held.kill(key, reason.unwrap_or(KillReason::Cancelled));
+                }
+            }
+            Heard::Ack(ack) => {
+                if let Ok(key) = ack.attempt.parse() {
+                    self.runner.spool.forget(key);
+                }
+            }
+            Heard::Lock(order) => {
+                tokio::spawn(Arc::clone(self).lock(order, to.clone()));
+            }
+            Heard::RunEnded(ended) => {
+                if let Ok(run) = ended.run_id.parse() {
+                    let runner = Arc::clone(&self.runner);
+                    tokio::spawn(async move { runner.pool.run_ended(run).await });
+                }
+            }
+        }
+    }
+
+    fn meet(self: &Arc<Self>, peers: &[String]) {
+        peers.iter().filter(|peer| !peer.is_empty()).for_each(|peer| self.dial(peer));
+    }
+
+    /// Runs an order in its turn; its credit goes back when it has ended.
+    fn begin(self: &Arc<Self>, order: v1::AttemptOrder, to: mpsc::Sender<v1::WorkRequest>) {
+        let parsed: Result<Order, _> = serde_json::from_slice(&order.order_json);
+        let order = match parsed {
+            Ok(order) => order,
+            Err(error) => {
+                // The lease runs out; a runner of the same version would read it.
+                let note = Event::error("order_unreadable", error.to_string());
+                self.runner.telemetry.emit(note.with("attempt", order.attempt));
+                return;
+            }
+        };
+        let (runner, running) = (Arc::clone(&self.runner), Arc::clone(&self.running));
+        tokio::spawn(async move {
+            let Ok(_slot) = running.acquire_owned().await else { return };
+            runner.run(order).await;
+            to.send(request(Say::Credits(v1::Credits { count: 1 }))).await.ok();
+        });
+    }
+
+    async fn lock(self: Arc<Self>, order: v1::LockOrder, to: mpsc::Sender<v1::WorkRequest>) {
+        let spec: Result<EnvSpec, _> = serde_json::from_slice(&order.spec_json);
+        let result = match &spec {
+            Ok(spec) => self.runner.environments.lock(spec).await,
+            Err(error) => Err(qflow_model::outcome::Failure {
+                error_type: "protocol".into(),
+                message: error.to_string(),
+                ..qflow_model::outcome::Failure::default()
+            }),
+        };
+        let result_json = serde_json::to_vec(&result).unwrap_or_default();
+        to.send(request(Say::Locked(v1::LockAnswer { spec_digest: order.spec_digest, result_json }))).await.ok();
+    }
+
+    /// The stream of the shard's owner, else any.
+    fn stream(&self, run: RunId) -> Option<mpsc::Sender<v1::WorkRequest>> {
+        let streams = lock(&self.streams);
+        let shard = u32::from(run.shard().0);
+        let owner = streams.values().find(|open| open.shards.contains(&shard));
+        owner.or_else(|| streams.values().next()).map(|open| open.to.clone())
+    }
+
+    async fn send(&self, run: RunId, message: Say) {
+        if let Some(to) = self.stream(run) {
+            // A stream that ended loses words, never outcomes: those are sent again.
+            to.send(request(message)).await.ok();
+        }
+    }
+
+    async fn tell_ended(&self, key: AttemptKey) {
+        if let Some(outcome_json) = self.runner.spool.kept(key) {
+            self.send(key.run, Say::Ended(v1::AttemptEnded { attempt: key.to_string(), outcome_json })).await;
+        }
+    }
+
+    /// Passes words of attempts on, until the runner ends.
+    pub async fn speak(self: Arc<Self>, mut words: mpsc::Receiver<(AttemptKey, Word)>) {
+        while let Some((key, word)) = words.recv().await {
+            let attempt = key.to_string();
+            let message = match word {
+                Word::Started { container_id } => Say::Started(v1::AttemptStarted { attempt, container_id }),
+                Word::Doing { doing, fraction } => Say::Progress(v1::AttemptProgress { attempt, doing, fraction }),
+                Word::Lines { node_id, lines } => {
+                    let lines = lines.into_iter().map(|line| v1::RunnerLogLine {
+                        sequence: line.sequence,
+                        at_us: line.at_us,
+                        stream: line.stream,
+                        text: line.text,
+                    });
+                    Say::Logs(v1::LogLines { attempt, node_id, lines: lines.collect() })
+                }
+                Word::Ended => {
+                    self.tell_ended(key).await;
+                    continue;
+                }
+            };
+            self.send(key.run, message).await;
+        }
+    }
+
+    fn container(&self, brief: Brief) -> v1::Container {
+        let sample = self.samples.of(&brief.id);
+        v1::Container {
+            container_id: brief.id,
+            status: brief.status.to_owned(),
+            python_version: brief.python,
+            run_id: brief.run.map(|run| run.to_string()).unwrap_or_default(),
+            attempt: brief.attempt.map(|key| key.to_string()).unwrap_or_default(),
+            cpu_percent: sample.map_or(0.0, |s| s.cpu_percent),
+            memory_bytes: sample.map_or(0, |s| s.memory_bytes),
+        }
+    }
+
+    fn containers(&self) -> Vec<v1::Container> {
+        self.runner.pool.list().into_iter().map(|brief| self.container(brief)).collect()
+    }
+}
+
+/// `ContainerRunnerService`, over an edge.
+#[derive(Clone)]
+pub struct Service(pub Arc<Edge>);
+
+#[tonic::async_trait]
+impl v1::container_runner_service_server::ContainerRunnerService for Service {
+    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {
+        let hello = self.0.hello();
+        Ok(Response::new(v1::DescribeResponse {
+            runner_id: hello.runner_id,
+            runtime: hello.runtime,
+            runtime_version: hello.runtime_version,
+            slots: hello.slots,
+            python_versions: hello.python_versions,
+        }))
+    }
+
+    async fn list_containers(
+        &self,
+        _: Request<v1::ListContainersRequest>,
+    ) -> Result<Response<v1::ListContainersResponse>, Status> {
+        Ok(Response::new(v1::ListContainersResponse { containers: self.0.containers() }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (tell, told) = mpsc::channel(1);
+        let edge = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut looks = tokio::time::interval(WATCH);
+            while !edge.shutdown.is_triggered() {
+                looks.tick().await;
+                if tell.send(Ok(v1::WatchResponse { containers: edge.containers() })).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
+    }
+}
