@@ -222,7 +222,11 @@ pub fn parameter(text: &str) -> Result<Parameter, String> {
         (None, Some(path)) => (name, Written::File(path.into())),
         (None, None) => (name, Written::Text(value.to_owned())),
     };
-    if name.is_empty() { Err("a parameter has a name".to_owned()) } else { Ok(Parameter { name: name.to_owned(), value }) }
+    if name.is_empty() {
+        Err("a parameter has a name".to_owned())
+    } else {
+        Ok(Parameter { name: name.to_owned(), value })
+    }
 }
 
 /// Reads `90s`, `10m`, `2h`, `500ms`, and a bare number as seconds.

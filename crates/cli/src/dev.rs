@@ -1,24 +1,33 @@
 //! A server in this process: for `qflow dev`, and for calls that find none.
 
-use std::path::Path;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use qflow_service::{Listening, Shutdown};
+use qflow_telemetry::Telemetry;
+use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    args::{DevArgs, ServerArgs},
-    discover::{self, Target},
+    args::{DevArgs, Ports, ServerArgs},
+    discover::{self, ServerFile, Target},
     exit::{Exit, Fail},
+    parts,
     submit::{self, Client},
 };
+
+/// How long services may take to stop: past it the process ends, which the store's design bears.
+const STOP: Duration = Duration::from_secs(12);
 
 /// A client, and the server that it calls where that was started for it.
 #[derive(Debug)]
 pub struct Session {
     /// To call with.
     pub client: Client,
-    embedded: Option<Embedded>,
+    embedded: Option<Server>,
 }
-
-#[derive(Debug)]
-struct Embedded;
 
 impl Session {
     /// Whether the server ends with this call.
@@ -27,22 +36,194 @@ impl Session {
     }
 
     /// Stops what was started for this call.
-    pub async fn close(self) {}
+    pub async fn close(self) {
+        if let Some(server) = self.embedded {
+            server.stop().await;
+        }
+    }
 }
 
 /// Connects to the server that a call goes to, starting one where there is none.
 pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail> {
     match discover::discover(args, data_dir)? {
         Target::Server { url, token } => {
-            let client = submit::connect(&url, token.as_deref()).await?;
-            Ok(Session { client, embedded: None })
+            Ok(Session { client: submit::connect(&url, token.as_deref()).await?, embedded: None })
         }
-        Target::Embedded => Err(Fail::new(Exit::Unreachable, "no server runs, and this build cannot embed one; start `qflow dev`")),
+        Target::Embedded => {
+            let server = Server::start(data_dir, Ports::Any, parts::telemetry(true)).await?;
+            let client = submit::connect(&server.http, Some(&server.token)).await;
+            match client {
+                Ok(client) => Ok(Session { client, embedded: Some(server) }),
+                Err(fail) => {
+                    server.stop().await;
+                    Err(fail)
+                }
+            }
+        }
     }
 }
 
-/// `qflow dev`.
+/// `qflow dev`: serves until SIGTERM or an interrupt.
 pub async fn dev(args: DevArgs, data_dir: &Path) -> Result<Exit, Fail> {
-    let _ = (args, data_dir);
-    Err(Fail::new(Exit::Failed, "this build has no services"))
+    let signals = Shutdown::on_signals().map_err(anyhow::Error::from)?;
+    let mut server = Server::start(data_dir, args.ports, parts::telemetry(false)).await?;
+    let file = ServerFile { pid: std::process::id(), http: server.http.clone() };
+    discover::write_server(data_dir, &file).map_err(anyhow::Error::from)?;
+    eprintln!("qflow {} serves {}", env!("CARGO_PKG_VERSION"), data_dir.display());
+    for (name, address) in &server.addresses {
+        eprintln!("  {name:<24} {address}");
+    }
+    eprintln!("  {:<24} {}", "token", data_dir.join("token").display());
+    eprintln!("run something: qflow run FILE");
+    let ended = tokio::select! {
+        () = signals.wait() => None,
+        ended = server.tasks.join_next() => Some(ended),
+    };
+    discover::remove_server(data_dir);
+    server.stop().await;
+    match ended {
+        None => Ok(Exit::Completed),
+        Some(Some(Ok((name, Err(error))))) => Err(Fail::new(Exit::Failed, format!("{name}: {error:#}"))),
+        Some(_) => Err(Fail::new(Exit::Failed, "a service ended by itself")),
+    }
+}
+
+/// A service's end, by its name.
+pub type Ended = (&'static str, anyhow::Result<()>);
+
+/// The four services in this process.
+#[derive(Debug)]
+pub struct Server {
+    /// Where clients call.
+    pub http: String,
+    /// What they show.
+    pub token: String,
+    /// Every address by its name.
+    pub addresses: Vec<(&'static str, String)>,
+    tasks: JoinSet<Ended>,
+    shutdown: Shutdown,
+    telemetry: Flush,
+}
+
+/// Flushes telemetry once the services have stopped.
+struct Flush(Telemetry);
+
+impl std::fmt::Debug for Flush {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Flush")
+    }
+}
+
+impl Server {
+    /// Starts them, each once those that it calls listen.
+    async fn start(data_dir: &Path, ports: Ports, telemetry: Telemetry) -> Result<Self, Fail> {
+        let token = discover::ensure_token(data_dir).map_err(|e| {
+            Fail::usage(format!("{}: {e}; set QFLOW_DATA_DIR to a folder that you may write", data_dir.display()))
+        })?;
+        let mut starting = Starting {
+            ports,
+            tasks: JoinSet::new(),
+            shutdown: Shutdown::new(),
+            telemetry: telemetry.clone(),
+            addresses: Vec::new(),
+        };
+        let started = parts::start(&mut starting, data_dir, &token).await;
+        let Starting { tasks, shutdown, addresses, .. } = starting;
+        let mut server = Self { http: String::new(), token, addresses, tasks, shutdown, telemetry: Flush(telemetry) };
+        match started {
+            Ok(http) => {
+                server.http = http;
+                Ok(server)
+            }
+            Err(error) => {
+                server.stop().await;
+                Err(Fail::from(error))
+            }
+        }
+    }
+
+    /// Has them stop, and waits for it.
+    pub async fn stop(mut self) {
+        self.shutdown.trigger();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // Past the bound what still runs is dropped with the process: nothing acknowledged is lost by that.
+        drop(tokio::time::timeout(STOP, all).await);
+        self.telemetry.0.shutdown();
+    }
+}
+
+/// The services while they start.
+pub struct Starting {
+    ports: Ports,
+    tasks: JoinSet<Ended>,
+    shutdown: Shutdown,
+    telemetry: Telemetry,
+    addresses: Vec<(&'static str, String)>,
+}
+
+impl Starting {
+    /// The published port, or any, on loopback.
+    pub fn address(&self, published: u16) -> SocketAddr {
+        let port = if self.ports == Ports::Any { 0 } else { published };
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// Starts one service and waits until it listens.
+    pub async fn launch<F>(
+        &mut self,
+        name: &'static str,
+        serve: impl FnOnce(Telemetry, Shutdown, oneshot::Sender<Listening>) -> F,
+    ) -> anyhow::Result<Listening>
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let serving = serve(self.telemetry.component(name), self.shutdown.clone(), sender);
+        self.tasks.spawn(async move { (name, serving.await) });
+        if let Ok(listening) = receiver.await {
+            self.addresses.push((name, format!("grpc {}", listening.grpc)));
+            if let Some(http) = listening.http {
+                self.addresses.push((name, format!("http://{http}")));
+            }
+            if let Some(admin) = listening.admin {
+                self.addresses.push(("admin", format!("http://{admin}/metrics")));
+            }
+            return Ok(listening);
+        }
+        // It ended without listening: its own error says why.
+        while let Some(ended) = self.tasks.join_next().await {
+            let (ended, result) = ended?;
+            if ended == name {
+                return Err(result.err().unwrap_or_else(|| anyhow::anyhow!("it ended at once")).context(name));
+            }
+        }
+        Err(anyhow::anyhow!("{name} ended at once"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starting() -> Starting {
+        Starting {
+            ports: Ports::Any,
+            tasks: JoinSet::new(),
+            shutdown: Shutdown::new(),
+            telemetry: Telemetry::silent(),
+            addresses: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_start_says_why_under_its_name() {
+        let launched = starting().launch("part", |_, _, _sender| async { anyhow::bail!("no port is free") }).await;
+        assert_eq!(format!("{:#}", launched.unwrap_err()), "part: no port is free");
+    }
+
+    #[tokio::test]
+    async fn published_ports_are_taken_unless_any_will_do() {
+        assert_eq!(starting().address(7400).port(), 0);
+        assert_eq!(Starting { ports: Ports::Default, ..starting() }.address(7400).port(), 7400);
+    }
 }

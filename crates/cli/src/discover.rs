@@ -37,7 +37,11 @@ pub enum Target {
 pub fn data_dir(set: Option<PathBuf>) -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
     set.or_else(|| {
-        std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|p| p.is_absolute()).or_else(home).map(|p| p.join("qflow"))
+        std::env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+            .or_else(home)
+            .map(|p| p.join("qflow"))
     })
     .unwrap_or_else(|| PathBuf::from(".qflow"))
 }
@@ -121,7 +125,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let server = ServerFile { pid: std::process::id(), http: "http://127.0.0.1:1".to_owned() };
         write_server(home.path(), &server).unwrap();
-        let args = ServerArgs { server: Some("http://there".to_owned()), token: Some("t".to_owned()), token_file: None };
+        let args =
+            ServerArgs { server: Some("http://there".to_owned()), token: Some("t".to_owned()), token_file: None };
         let target = discover(&args, home.path()).unwrap();
         assert_eq!(target, Target::Server { url: "http://there".to_owned(), token: Some("t".to_owned()) });
     }

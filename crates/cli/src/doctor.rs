@@ -4,11 +4,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use crate::{
-    args::Output,
-    exit::Exit,
-    render,
-};
+use crate::{args::Output, exit::Exit, render};
 
 /// How long one question may take: a daemon that hangs is told as absent.
 const ASK: Duration = Duration::from_secs(10);
@@ -76,13 +72,21 @@ async fn look(data_dir: &Path) -> Vec<Finding> {
         what: "images".to_owned(),
         found: !images.is_empty(),
         needed: false,
-        detail: if images.is_empty() { "docker pull python:3.11-slim, or `make images`".to_owned() } else { images.join(" ") },
+        detail: if images.is_empty() {
+            "docker pull python:3.11-slim, or `make images`".to_owned()
+        } else {
+            images.join(" ")
+        },
     });
     findings.push(Finding {
         what: "pythons".to_owned(),
         found: !pythons.is_empty(),
         needed: docker.is_none(),
-        detail: if pythons.is_empty() { "apt-get install python3, or use Docker".to_owned() } else { pythons.join(" ") },
+        detail: if pythons.is_empty() {
+            "apt-get install python3, or use Docker".to_owned()
+        } else {
+            pythons.join(" ")
+        },
     });
     let uv = std::env::var("QFLOW_UV").unwrap_or_else(|_| "uv".to_owned());
     let uv = ask(&uv, &["--version"]).await;
@@ -106,7 +110,9 @@ async fn ask(program: &str, args: &[&str]) -> Option<String> {
 
 fn writable(data_dir: &Path) -> Finding {
     let probe = data_dir.join(format!(".doctor-{}", std::process::id()));
-    let tried = std::fs::create_dir_all(data_dir).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe));
+    let tried = std::fs::create_dir_all(data_dir)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe));
     let detail = match &tried {
         Ok(()) => data_dir.display().to_string(),
         Err(e) => format!("{}: {e}; set QFLOW_DATA_DIR to a folder that you may write", data_dir.display()),

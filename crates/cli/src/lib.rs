@@ -5,6 +5,7 @@ pub mod dev;
 pub mod discover;
 pub mod doctor;
 pub mod exit;
+mod parts;
 pub mod render;
 pub mod run;
 pub mod runs;

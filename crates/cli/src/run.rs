@@ -39,7 +39,10 @@ async fn submit(
         eprint!("{}", render::problems(&registered.problems));
     }
     if registered.problems.iter().any(|p| !p.warning) {
-        return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), render::count(&registered.problems))));
+        return Err(Fail::new(
+            Exit::Invalid,
+            format!("{}: {}", args.file.display(), render::count(&registered.problems)),
+        ));
     }
     check_names(&registered.definition, args.workflow.as_deref(), &parameters)?;
     let start = Start {
@@ -190,7 +193,9 @@ fn check_names(definition: &Definition, workflow: Option<&str>, given: &[(String
     let known = || workflows.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let chosen: Option<&WorkflowDef> = match workflow {
         Some(name) => Some(
-            workflows.get(name).ok_or_else(|| Fail::usage(format!("there is no workflow `{name}`; there is {}", known())))?,
+            workflows
+                .get(name)
+                .ok_or_else(|| Fail::usage(format!("there is no workflow `{name}`; there is {}", known())))?,
         ),
         // Of several, the server knows which of them no other calls.
         None if workflows.len() == 1 => workflows.values().next(),

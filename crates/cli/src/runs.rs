@@ -20,7 +20,8 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
             let session = dev::session(&list.server, data_dir).await?;
             let status = status.map(|s| s.to_string()).unwrap_or_default();
             let workflow = workflow.unwrap_or_default();
-            let runs = run::with(session, |client, _| async move { client.list(&workflow, &status, limit).await }).await?;
+            let runs =
+                run::with(session, |client, _| async move { client.list(&workflow, &status, limit).await }).await?;
             match list.output {
                 Output::Json => println!("{:#}", runs.iter().map(render::run_json).collect::<serde_json::Value>()),
                 Output::Raw => runs.iter().for_each(|run| println!("{}", run.run_id)),
@@ -29,7 +30,9 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
             Ok(Exit::Completed)
         }
         RunsCommand::Get(one) => show(one, data_dir, async |client: Client, id: String| client.get(&id).await).await,
-        RunsCommand::Cancel(one) => show(one, data_dir, async |client: Client, id: String| client.cancel(&id).await).await,
+        RunsCommand::Cancel(one) => {
+            show(one, data_dir, async |client: Client, id: String| client.cancel(&id).await).await
+        }
         RunsCommand::Retry(one) => retry(one, data_dir).await,
         RunsCommand::Watch(one) => watch(one, data_dir).await,
         RunsCommand::Logs { node, follow, run } => logs(run, node.unwrap_or_default(), follow, data_dir).await,
@@ -43,14 +46,20 @@ pub async fn workflows(list: ListArgs, data_dir: &Path) -> Result<Exit, Fail> {
     match list.output {
         Output::Json => println!("{:#}", serde_json::json!(workflows)),
         _ => {
-            let rows = workflows.into_iter().map(|w| [w.name, w.digest[..w.digest.len().min(12)].to_owned(), w.registered_at.unwrap_or_default()]);
+            let rows = workflows
+                .into_iter()
+                .map(|w| [w.name, w.digest[..w.digest.len().min(12)].to_owned(), w.registered_at.unwrap_or_default()]);
             print!("{}", render::table(["WORKFLOW", "SOURCE", "REGISTERED"], rows));
         }
     }
     Ok(Exit::Completed)
 }
 
-async fn show(one: OneRun, data_dir: &Path, call: impl AsyncFnOnce(Client, String) -> Result<Run, Fail>) -> Result<Exit, Fail> {
+async fn show(
+    one: OneRun,
+    data_dir: &Path,
+    call: impl AsyncFnOnce(Client, String) -> Result<Run, Fail>,
+) -> Result<Exit, Fail> {
     let session = dev::session(&one.list.server, data_dir).await?;
     let run = run::with(session, |client, _| call(client, one.run.to_string())).await?;
     match one.list.output {

@@ -170,7 +170,10 @@ pub struct Client(OrchestratorServiceClient<InterceptedService<Channel, Bearer>>
 pub async fn connect(url: &str, token: Option<&str>) -> Result<Client, Fail> {
     let unreachable = |error: tonic::transport::Error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        Fail::new(Exit::Unreachable, format!("cannot reach {url}: {cause}\nstart a server with `qflow dev`, or unset QFLOW_SERVER"))
+        Fail::new(
+            Exit::Unreachable,
+            format!("cannot reach {url}: {cause}\nstart a server with `qflow dev`, or unset QFLOW_SERVER"),
+        )
     };
     let url_with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let endpoint = Endpoint::from_shared(url_with_scheme)
@@ -242,7 +245,8 @@ impl Client {
     /// The known workflows.
     pub async fn workflows(&self) -> Result<Vec<Workflow>, Fail> {
         let answer = self.0.clone().list_workflows(v1::ListWorkflowsRequest {}).await.map_err(|e| fail(&e))?;
-        let one = |w: v1::Workflow| Workflow { name: w.name, digest: w.digest, registered_at: w.registered_at.map(time) };
+        let one =
+            |w: v1::Workflow| Workflow { name: w.name, digest: w.digest, registered_at: w.registered_at.map(time) };
         Ok(answer.into_inner().workflows.into_iter().map(one).collect())
     }
 
@@ -259,7 +263,10 @@ impl Client {
     }
 
     /// The run, then its changes until it has ended.
-    pub async fn watch(&self, run_id: &str) -> Result<impl Stream<Item = Result<Run, Fail>> + Send + Unpin + use<>, Fail> {
+    pub async fn watch(
+        &self,
+        run_id: &str,
+    ) -> Result<impl Stream<Item = Result<Run, Fail>> + Send + Unpin + use<>, Fail> {
         let request = v1::WatchRunRequest { run_id: run_id.to_owned() };
         let answers = self.0.clone().watch_run(request).await.map_err(|e| fail(&e))?.into_inner();
         Ok(answers.map(|answer| answer.map_err(|e| fail(&e)).and_then(|answer| run(answer.run))))
@@ -308,7 +315,8 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<Option<T>, Fail> {
     if json.is_empty() {
         return Ok(None);
     }
-    let wrong = |e| Fail::new(Exit::Failed, format!("the server's answer does not read ({e}): is it of another version?"));
+    let wrong =
+        |e| Fail::new(Exit::Failed, format!("the server's answer does not read ({e}): is it of another version?"));
     serde_json::from_slice(json).map(Some).map_err(wrong)
 }
 

@@ -47,7 +47,8 @@ impl Tree {
         let all: Vec<&Node> = self.order.iter().filter_map(|id| self.nodes.get(id)).collect();
         // Elements of a map are told by their step, but where they failed.
         let shown = |node: &&&Node| {
-            !node.node_id.ends_with(']') || matches!(node.status, NodeStatus::Failed | NodeStatus::TimedOut | NodeStatus::Retrying)
+            !node.node_id.ends_with(']')
+                || matches!(node.status, NodeStatus::Failed | NodeStatus::TimedOut | NodeStatus::Retrying)
         };
         let mut nodes: Vec<&Node> = all.iter().filter(shown).copied().collect();
         let left_out = nodes.len().saturating_sub(SHOWN_NODES);
@@ -210,7 +211,8 @@ pub(crate) mod tests {
         let running = run(vec![node("a", NodeStatus::Running)]);
         assert_eq!(tree.apply(&running).len(), 1);
         assert!(tree.apply(&running).is_empty());
-        let building = Node { doing: "environment: installing 5 packages".to_owned(), ..node("b", NodeStatus::Waiting) };
+        let building =
+            Node { doing: "environment: installing 5 packages".to_owned(), ..node("b", NodeStatus::Waiting) };
         assert!(tree.apply(&run(vec![building]))[0].contains("installing 5 packages"));
     }
 
@@ -221,7 +223,8 @@ pub(crate) mod tests {
         let elements = [NodeStatus::Completed, NodeStatus::Failed, NodeStatus::Running];
         let elements = elements.into_iter().enumerate().map(|(i, status)| node(&format!("f[{i}]"), status));
         tree.apply(&run(std::iter::once(map).chain(elements).collect()));
-        let lines: Vec<String> = tree.lines().iter().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let lines: Vec<String> =
+            tree.lines().iter().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines, ["f running 1/3", "f[1] failed"]);
     }
 

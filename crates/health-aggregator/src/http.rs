@@ -23,10 +23,7 @@ struct Shared {
 
 /// The routes.
 pub fn routes(cache: Cache, clock: Arc<dyn Clock>) -> Router {
-    Router::new()
-        .route("/health", get(whole))
-        .route("/health/{part}", get(part))
-        .with_state(Shared { cache, clock })
+    Router::new().route("/health", get(whole)).route("/health/{part}", get(part)).with_state(Shared { cache, clock })
 }
 
 async fn whole(State(Shared { cache, clock }): State<Shared>) -> (StatusCode, Json<Value>) {

@@ -6,12 +6,16 @@ pub mod services;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use qflow_telemetry::{
+    Telemetry,
+    labels::{Open, Truth},
+};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use crate::verdict::{Aged, Reading};
+use crate::verdict::{Aged, Reading, Status};
 
 /// How long a probe may take: below the round, so that rounds never overlap.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,12 +54,12 @@ impl Cache {
 }
 
 /// Probes every `every` until nobody reads the cache any more. Each probe has its own task: one that hangs delays no other.
-pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration) -> (Cache, tokio::task::JoinSet<()>) {
+pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration, telemetry: &Telemetry) -> (Cache, tokio::task::JoinSet<()>) {
     let (sender, receiver) = watch::channel(Arc::new(Readings::new()));
     let sender = Arc::new(sender);
     let mut tasks = tokio::task::JoinSet::new();
     for probe in probes {
-        let sender = Arc::clone(&sender);
+        let (sender, telemetry) = (Arc::clone(&sender), telemetry.clone());
         tasks.spawn(async move {
             let mut round = interval(every);
             round.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,6 +67,7 @@ pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration) -> (Cache, tokio::tas
                 round.tick().await;
                 let readings = ask(&*probe).await;
                 let at = Instant::now();
+                readings.iter().for_each(|reading| measure(reading, &telemetry));
                 sender.send_modify(|all| {
                     let all = Arc::make_mut(all);
                     all.extend(readings.into_iter().map(|reading| (reading.name, (reading, at))));
@@ -73,14 +78,21 @@ pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration) -> (Cache, tokio::tas
     (Cache(receiver), tasks)
 }
 
+/// A dependency that this shape lacks has no series: an alert on 0 would never end.
+fn measure(reading: &Reading, telemetry: &Telemetry) {
+    if reading.status != Status::NotConfigured {
+        let critical = Truth::of(if reading.critical { "true" } else { "false" });
+        let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
+        telemetry.metrics().dependency_up(Open::of(reading.name), critical).set(up);
+    }
+}
+
 /// One probe's readings, with the time it took; a probe that hangs makes its parts unhealthy.
 async fn ask(probe: &dyn Probe) -> Vec<Reading> {
     let begun = Instant::now();
     let mut readings = match timeout(PROBE_TIMEOUT, probe.probe()).await {
         Ok(readings) => readings,
-        Err(_) => {
-            probe.names().iter().map(|(name, critical)| Reading::unhealthy(name, *critical, "timeout")).collect()
-        }
+        Err(_) => probe.names().iter().map(|(name, critical)| Reading::unhealthy(name, *critical, "timeout")).collect(),
     };
     for reading in &mut readings {
         if reading.response_time_ms == 0.0 {
@@ -93,8 +105,6 @@ async fn ask(probe: &dyn Probe) -> Vec<Reading> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Status;
-
     struct Hangs;
 
     #[async_trait]
@@ -109,10 +119,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_hangs_is_unhealthy_by_time_out() {
-        let (cache, _tasks) = start(vec![Box::new(Hangs)], Duration::from_secs(15));
+        let telemetry = Telemetry::silent();
+        let (cache, _tasks) = start(vec![Box::new(Hangs)], Duration::from_secs(15), &telemetry);
         let mut changes = cache.0.clone();
         changes.changed().await.unwrap();
         let found = cache.get("database").unwrap().reading;
         assert_eq!((found.status, found.error), (Status::Unhealthy, Some("timeout")));
+        assert!(telemetry.render(None).1.contains(r#"{dependency="database",critical="true"} 0"#));
     }
 }

@@ -57,7 +57,9 @@ pub async fn serve(
     listening: oneshot::Sender<Listening>,
 ) -> anyhow::Result<()> {
     let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
-    let (cache, _probes) = probe::start(probes(&config, token.as_deref())?, Duration::from_secs(config.probe_seconds));
+    let telemetry = telemetry.component("health-aggregator");
+    let every = Duration::from_secs(config.probe_seconds);
+    let (cache, _probes) = probe::start(probes(&config, token.as_deref())?, every, &telemetry);
     let auth = token.map_or(Auth::None, Auth::Token);
     let grpc = qflow_service::bind(config.listen).await?;
     let http = qflow_service::bind(config.http_listen).await?;
@@ -69,7 +71,8 @@ pub async fn serve(
     readiness.started();
     let admin_address = admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     // Nobody may wait for the addresses.
-    let _ = listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
+    let _ =
+        listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
 
     let routes = tonic::service::Routes::new(HealthAggregatorServiceServer::new(submit::Server(cache.clone())));
     let options = ServeOptions { auth: auth.clone(), loopback_only: config.loopback_only, tls: None };

@@ -3,8 +3,8 @@
 use std::pin::Pin;
 
 use qflow_proto::v1;
-use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use qflow_service::AuthedChannel;
+use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
 use qflow_service::AuthedChannel;
+use serde_json::{Map, Value, json};
 
 use super::Probe;
 use crate::{
@@ -86,7 +86,8 @@ fn pythons(overview: &Overview, promised: &[String]) -> Reading {
     let available: BTreeSet<&str> =
         overview.runners.iter().flat_map(|r| r.pythons.iter().map(String::as_str)).collect();
     let mut available: Vec<&str> = available.into_iter().collect();
-    available.sort_by_key(|version| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>());
+    available
+        .sort_by_key(|version| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>());
     let absent: Vec<&str> = promised.iter().map(String::as_str).filter(|v| !available.contains(v)).collect();
     let status = if available.is_empty() { Status::Degraded } else { Status::Healthy };
     let facts = json!({

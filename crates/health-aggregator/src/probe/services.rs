@@ -1,8 +1,8 @@
 //! Whether a service serves, by the health protocol that every service speaks.
 
 use async_trait::async_trait;
-use serde_json::Map;
 use qflow_service::AuthedChannel;
+use serde_json::Map;
 
 use super::Probe;
 use crate::{

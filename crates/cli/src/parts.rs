@@ -1,0 +1,126 @@
+//! How the four services are told of each other when they share a process.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use qflow_model::ids::Digest;
+use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
+
+use crate::dev::Starting;
+
+/// Bytes of the data directory's path up to which sockets may lie in it: theirs end at 107.
+const SHORT_PATH: usize = 40;
+
+/// A service's configuration by its flags' defaults and the environment, to be overridden where this shape knows better.
+#[derive(Parser)]
+struct Defaults<C: clap::Args> {
+    #[command(flatten)]
+    config: C,
+}
+
+fn defaults<C: clap::Args>() -> anyhow::Result<C> {
+    Ok(Defaults::<C>::try_parse_from(["qflow"])?.config)
+}
+
+/// Telemetry for all four; for a single call only what is amiss, on stderr: its stdout is the user's.
+pub fn telemetry(single_call: bool) -> Telemetry {
+    if !single_call {
+        return qflow_service::init("qflow-dev");
+    }
+    let setting = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    Telemetry::new(TelemetryConfig {
+        service: "qflow-dev",
+        version: env!("CARGO_PKG_VERSION"),
+        json: false,
+        level: if setting("QFLOW_LOG").is_some() { Level::Info } else { Level::Warning },
+        to_stderr: true,
+        otlp_endpoint: setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT")),
+    })
+}
+
+/// Starts all four, and gives the address for clients.
+pub async fn start(starting: &mut Starting, data_dir: &Path, token: &str) -> anyhow::Result<String> {
+    let data_dir = std::path::absolute(data_dir)?;
+    let validator = validator(starting, token).await?;
+    let (clients, services) = orchestrator(starting, &data_dir, token, &validator).await?;
+    runner(starting, &data_dir, token, &services).await?;
+    health(starting, token, &services, &validator).await?;
+    Ok(clients)
+}
+
+/// The type-validator's address.
+async fn validator(_starting: &mut Starting, _token: &str) -> anyhow::Result<String> {
+    anyhow::bail!("this build has no type-validator")
+}
+
+/// The orchestrator's addresses for clients and for services.
+async fn orchestrator(_: &mut Starting, _: &Path, _: &str, _validator: &str) -> anyhow::Result<(String, String)> {
+    anyhow::bail!("this build has no orchestrator")
+}
+
+async fn runner(starting: &mut Starting, data_dir: &Path, token: &str, orchestrator: &str) -> anyhow::Result<()> {
+    let mut config: qflow_container_runner::Config = defaults()?;
+    config.listen = starting.address(7402);
+    config.admin = None;
+    config.orchestrator_urls = vec![orchestrator.to_owned()];
+    config.service_token = Some(token.to_owned());
+    config.service_token_file = None;
+    config.run_dir = Some(config.run_dir.unwrap_or_else(|| run_dir(data_dir)));
+    config.data_dir = data_dir.to_owned();
+    starting
+        .launch("container-runner", move |telemetry, shutdown, listening| {
+            qflow_container_runner::serve(config, telemetry, shutdown, listening)
+        })
+        .await?;
+    Ok(())
+}
+
+async fn health(starting: &mut Starting, token: &str, orchestrator: &str, validator: &str) -> anyhow::Result<()> {
+    let mut config: qflow_health_aggregator::Config = defaults()?;
+    config.listen = starting.address(7404);
+    config.http_listen = starting.address(7405);
+    config.admin_listen = None;
+    config.orchestrator_urls = vec![orchestrator.to_owned()];
+    config.type_validator_url = validator.to_owned();
+    config.service_token = Some(token.to_owned());
+    config.service_token_file = None;
+    config.loopback_only = true;
+    starting
+        .launch("health-aggregator", move |telemetry, shutdown, listening| {
+            qflow_health_aggregator::serve(config, telemetry, shutdown, listening)
+        })
+        .await?;
+    Ok(())
+}
+
+/// Where sockets are: in the data directory, or where its path is long, in a short one that is the same after a restart.
+fn run_dir(data_dir: &Path) -> PathBuf {
+    if data_dir.as_os_str().len() <= SHORT_PATH {
+        return data_dir.join("run");
+    }
+    let name = format!("qflow-{}", Digest::of(data_dir.as_os_str().as_encoded_bytes()).short());
+    let user = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|p| p.as_os_str().len() <= SHORT_PATH && p.is_dir());
+    user.unwrap_or_else(|| PathBuf::from("/tmp")).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_lie_in_a_short_folder_that_is_the_same_after_a_restart() {
+        assert_eq!(run_dir(Path::new("/home/me/.local/share/qflow")), Path::new("/home/me/.local/share/qflow/run"));
+        let long = PathBuf::from(format!("/{}", "x".repeat(100)));
+        assert!(run_dir(&long).as_os_str().len() <= SHORT_PATH + 20);
+        assert_eq!(run_dir(&long), run_dir(&long));
+        assert_ne!(run_dir(&long), run_dir(&long.join("y")));
+    }
+
+    #[test]
+    fn every_service_can_be_configured_by_its_defaults() {
+        assert!(defaults::<qflow_container_runner::Config>().is_ok());
+        assert!(defaults::<qflow_health_aggregator::Config>().is_ok());
+    }
+}
