@@ -19,7 +19,7 @@ pub struct Cli {
 /// The verbs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run a server in this process: all four services, state in SQLite.
+    /// Run a server in this process: all four services, state in `SQLite`.
     Dev(DevArgs),
     /// Run a workflow and print its result.
     Run(RunArgs),
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_time_has_a_unit_or_is_in_seconds() {
-        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("10m"), Ok(Duration::from_mins(10)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
         assert!(duration("10 m").is_err());

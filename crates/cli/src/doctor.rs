@@ -27,17 +27,16 @@ pub struct Finding {
 /// Looks, prints, and fails where something needed is missing.
 pub async fn doctor(output: Output, data_dir: &Path) -> Exit {
     let findings = look(data_dir).await;
-    match output {
-        Output::Json => println!("{:#}", serde_json::json!(findings)),
-        _ => {
-            let state = |f: &Finding| match (f.found, f.needed) {
-                (true, _) => "ok",
-                (false, true) => "MISSING",
-                (false, false) => "absent",
-            };
-            let rows = findings.iter().map(|f| [f.what.clone(), state(f).to_owned(), f.detail.clone()]);
-            print!("{}", render::table(["WHAT", "STATE", "DETAIL"], rows));
-        }
+    if output == Output::Json {
+        println!("{:#}", serde_json::json!(findings));
+    } else {
+        let state = |f: &Finding| match (f.found, f.needed) {
+            (true, _) => "ok",
+            (false, true) => "MISSING",
+            (false, false) => "absent",
+        };
+        let rows = findings.iter().map(|f| [f.what.clone(), state(f).to_owned(), f.detail.clone()]);
+        print!("{}", render::table(["WHAT", "STATE", "DETAIL"], rows));
     }
     verdict(&findings)
 }

@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn only_a_completed_run_ends_with_0() {
         for status in RunStatus::ALL {
-            let expected = if *status == RunStatus::Completed { 0 } else { 1 };
+            let expected = u8::from(*status != RunStatus::Completed);
             assert_eq!(Exit::of_run(*status) as u8, expected, "{status}");
         }
     }

@@ -23,7 +23,7 @@ fn defaults<C: clap::Args>() -> anyhow::Result<C> {
 }
 
 /// Telemetry for all four; for a single call only what is amiss, on stderr: its stdout is the user's.
-pub fn telemetry(single_call: bool) -> Telemetry {
+pub(crate) fn telemetry(single_call: bool) -> Telemetry {
     if !single_call {
         return qflow_service::init("qflow-dev");
     }
@@ -39,7 +39,7 @@ pub fn telemetry(single_call: bool) -> Telemetry {
 }
 
 /// Starts all four, and gives the address for clients.
-pub async fn start(starting: &mut Starting, data_dir: &Path, token: &str) -> anyhow::Result<String> {
+pub(crate) async fn start(starting: &mut Starting, data_dir: &Path, token: &str) -> anyhow::Result<String> {
     let data_dir = std::path::absolute(data_dir)?;
     let validator = validator(starting, token).await?;
     let (clients, services) = orchestrator(starting, &data_dir, token, &validator).await?;

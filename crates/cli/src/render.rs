@@ -189,7 +189,7 @@ mod tests {
     fn a_table_is_aligned_without_lines() {
         let text = table(["A", "LONG"], [["xx".to_owned(), "1".to_owned()]]);
         assert_eq!(text.lines().count(), 2);
-        assert!(text.starts_with("A"));
+        assert!(text.starts_with('A'));
         assert!(text.contains("xx"));
     }
 }

@@ -103,7 +103,11 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
                 client.cancel(run_id).await?;
             }
             batch = lines.next(), if lines_open => match batch {
-                Some(Ok(batch)) => batch.iter().for_each(|line| view.log(line)),
+                Some(Ok(batch)) => {
+                    for line in &batch {
+                        view.log(line);
+                    }
+                }
                 // Lines are a comfort: the run is told by its own stream.
                 Some(Err(_)) | None => lines_open = false,
             },
@@ -140,7 +144,9 @@ where
     if open {
         let rest = async {
             while let Some(Ok(batch)) = lines.next().await {
-                batch.iter().for_each(|line| view.log(line));
+                for line in &batch {
+                    view.log(line);
+                }
             }
         };
         // Past the bound the run's end counts more than its last lines; `runs logs` has them.
@@ -206,9 +212,10 @@ fn check_names(definition: &Definition, workflow: Option<&str>, given: &[(String
     let params = || chosen.params.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
     for (name, _) in given {
         if !chosen.params.iter().any(|p| p.name == *name) {
-            wrong.push(match chosen.params.is_empty() {
-                true => format!("`{}` takes no parameters, so not `{name}`", chosen.name),
-                false => format!("`{}` has no parameter `{name}`; it has {}", chosen.name, params()),
+            wrong.push(if chosen.params.is_empty() {
+                format!("`{}` takes no parameters, so not `{name}`", chosen.name)
+            } else {
+                format!("`{}` has no parameter `{name}`; it has {}", chosen.name, params())
             });
         }
     }
@@ -252,7 +259,7 @@ mod tests {
             result: serde_json::from_str(r#"{"literal":null}"#).unwrap(),
             max_parallel: None,
             timeout_ms: None,
-            on_failure: Default::default(),
+            on_failure: qflow_model::definition::OnFailure::default(),
             place: Place::default(),
         };
         Definition { workflows: [("w".to_owned(), workflow)].into(), ..Definition::default() }

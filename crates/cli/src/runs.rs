@@ -43,14 +43,13 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
 pub async fn workflows(list: ListArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let session = dev::session(&list.server, data_dir).await?;
     let workflows = run::with(session, |client, _| async move { client.workflows().await }).await?;
-    match list.output {
-        Output::Json => println!("{:#}", serde_json::json!(workflows)),
-        _ => {
-            let rows = workflows
-                .into_iter()
-                .map(|w| [w.name, w.digest[..w.digest.len().min(12)].to_owned(), w.registered_at.unwrap_or_default()]);
-            print!("{}", render::table(["WORKFLOW", "SOURCE", "REGISTERED"], rows));
-        }
+    if list.output == Output::Json {
+        println!("{:#}", serde_json::json!(workflows));
+    } else {
+        let rows = workflows
+            .into_iter()
+            .map(|w| [w.name, w.digest[..w.digest.len().min(12)].to_owned(), w.registered_at.unwrap_or_default()]);
+        print!("{}", render::table(["WORKFLOW", "SOURCE", "REGISTERED"], rows));
     }
     Ok(Exit::Completed)
 }
@@ -69,7 +68,9 @@ async fn show(
             print!("{}", render::run_list(std::slice::from_ref(&run)));
             let mut tree = tree::Tree::default();
             tree.apply(&run);
-            tree.lines().iter().for_each(|line| println!("{line}"));
+            for line in tree.lines() {
+                println!("{line}");
+            }
             print!("{}", render::failure(&run));
             if let Some(result) = &run.result {
                 println!("result: {}", render::result(result, Output::Table));

@@ -86,7 +86,7 @@ fn beside(root: &Path, importer: &Path, module: &str) -> Option<PathBuf> {
     let dots = module.chars().take_while(|c| *c == '.').count();
     let mut base = PathBuf::new();
     if dots > 0 {
-        base = importer.ancestors().nth(dots)?.to_owned();
+        importer.ancestors().nth(dots)?.clone_into(&mut base);
     }
     let name = &module[dots..];
     let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c == '_' || c.is_alphanumeric());

@@ -70,27 +70,29 @@ impl Tree {
 }
 
 fn line(node: &Node) -> String {
+    use std::fmt::Write as _;
+    // Writing to a String cannot fail.
     let mut line = format!("  {:<24} {}", printable(&node.node_id), node.status);
     if node.length > 0 {
-        line += &format!(" {}/{}", node.completed, node.length);
+        let _ = write!(line, " {}/{}", node.completed, node.length);
     }
     if node.attempts > 1 {
-        line += &format!(" (attempt {})", node.attempts);
+        let _ = write!(line, " (attempt {})", node.attempts);
     }
     if let Some(progress) = node.progress.filter(|_| node.status == NodeStatus::Running) {
-        line += &format!(" {:.0} %", progress * 100.0);
+        let _ = write!(line, " {:.0} %", progress * 100.0);
     }
     if !node.doing.is_empty() && !node.status.is_terminal() {
-        line += &format!(" · {}", printable(&node.doing));
+        let _ = write!(line, " · {}", printable(&node.doing));
     }
     if let Some(phases) = node.phases.filter(|_| node.status == NodeStatus::Completed && node.length == 0) {
-        line += &format!(" {:.0} ms", phases.user_code_ms);
+        let _ = write!(line, " {:.0} ms", phases.user_code_ms);
     }
     if let Some(error) = &node.error {
-        line += &format!(" · {}", printable(&error.error_type));
+        let _ = write!(line, " · {}", printable(&error.error_type));
     }
     for warning in &node.warnings {
-        line += &format!(" · warning: {}", printable(warning));
+        let _ = write!(line, " · warning: {}", printable(warning));
     }
     line
 }
@@ -124,7 +126,11 @@ impl View {
                 let lines = self.tree.lines().join("\n");
                 bar.set_message(format!("{} {}\n{lines}", printable(&run.workflow), run.status));
             }
-            None => told.iter().for_each(|line| say(line)),
+            None => {
+                for line in &told {
+                    say(line);
+                }
+            }
         }
     }
 
@@ -145,7 +151,9 @@ impl View {
     pub fn finish(self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-            self.tree.lines().iter().for_each(|line| say(line));
+            for line in self.tree.lines() {
+                say(&line);
+            }
         }
     }
 }

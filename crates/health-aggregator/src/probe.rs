@@ -67,7 +67,9 @@ pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration, telemetry: &Telemetry
                 round.tick().await;
                 let readings = ask(&*probe).await;
                 let at = Instant::now();
-                readings.iter().for_each(|reading| measure(reading, &telemetry));
+                for reading in &readings {
+                    measure(reading, &telemetry);
+                }
                 sender.send_modify(|all| {
                     let all = Arc::make_mut(all);
                     all.extend(readings.into_iter().map(|reading| (reading.name, (reading, at))));
