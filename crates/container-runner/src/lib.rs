@@ -17,7 +17,6 @@ pub mod sample;
 pub mod secrets;
 mod serve;
 pub mod spool;
-mod tagged_stub;
 pub mod submit;
 
 pub use config::{Config, RuntimeKind};

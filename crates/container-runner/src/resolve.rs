@@ -6,13 +6,13 @@ use qflow_model::{
     ids::RunId,
     value::{Argument, Attachment, ValueRef},
 };
-use crate::tagged_stub as tagged;
+use qflow_types::value as tagged;
 use serde_json::{Map, Value};
 
 use crate::{blobs::Blobs, harness::AttachmentHead};
 
-/// Digits of the skeleton's length at the end of an encoding with an offset table.
-const TAIL: u64 = 20;
+/// The end of an encoding with an offset table: a line break and the skeleton's length in 20 digits.
+const TAIL: u64 = 21;
 /// Bytes of an offset table: 11 for each of ten million elements.
 const TABLE_BYTES: u64 = 110 << 20;
 
@@ -163,22 +163,16 @@ impl Resolver<'_> {
     /// One element of a long list, by its range: the rest is not read.
     async fn element(&self, value: &ValueRef, element: u32) -> Result<Value, Error> {
         let wrong = || Error::Stored("its offset table does not read".into());
-        let tail = self.blobs.range(self.run, value.digest, value.size.saturating_sub(TAIL)..value.size).await?;
-        let skeleton: u64 = std::str::from_utf8(&tail).ok().and_then(|t| t.parse().ok()).ok_or_else(wrong)?;
-        let table = skeleton + 1..value.size.saturating_sub(TAIL + 1);
-        if table.end < table.start || table.end - table.start > TABLE_BYTES {
+        let tail = value.size.saturating_sub(TAIL)..value.size;
+        let tail = self.blobs.range(self.run, value.digest, tail).await?;
+        let skeleton = tagged::trailer_start(&tail).filter(|start| *start < value.size).ok_or_else(wrong)?;
+        if value.size - skeleton > TABLE_BYTES {
             return Err(wrong());
         }
-        let table = self.blobs.range(self.run, value.digest, table).await?;
-        let mut starts = table.split(|b| *b == b',').skip(element as usize);
-        let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u64>().ok();
-        let start = starts.next().and_then(number).ok_or_else(wrong)?;
-        // An element ends before the comma ahead of the next, the last before the closing bracket.
-        let end = starts.next().and_then(number).unwrap_or(skeleton).checked_sub(1).ok_or_else(wrong)?;
-        if end <= start || end >= skeleton {
-            return Err(wrong());
-        }
-        let bytes = self.blobs.range(self.run, value.digest, start..end).await?;
+        let trailer = self.blobs.range(self.run, value.digest, skeleton..value.size).await?;
+        let offsets = tagged::Offsets::read(&trailer, skeleton).map_err(|e| Error::Stored(e.to_string()))?;
+        let range = offsets.range(element).filter(|r| r.start < r.end && r.end < skeleton).ok_or_else(wrong)?;
+        let bytes = self.blobs.range(self.run, value.digest, range).await?;
         serde_json::from_slice(&bytes).map_err(|e| Error::Stored(e.to_string()))
     }
 

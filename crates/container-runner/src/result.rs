@@ -10,7 +10,7 @@ use qflow_model::{
     status::FailureClass,
     value::{Attachment, Produced, ValueRef},
 };
-use crate::tagged_stub as tagged;
+use qflow_types::value as tagged;
 
 use crate::{blobs::Blobs, harness::AttachmentHead, run::failed};
 

@@ -446,14 +446,21 @@ impl Runner {
             // The lease will run out and the attempt be given anew.
             self.telemetry.emit(Event::error("outcome_not_kept", error.to_string()).with("attempt", order.key.to_string()));
         }
+        let reason = if over.said.oom { "oom" } else { "killed" };
+        let mut container = container;
+        if let Some(container) = &container {
+            container.link.ack(progress.seen).await;
+        }
+        // A container that goes on is there before its run's next attempt is asked for.
+        if over.healthy && let Some(container) = container.take() {
+            self.pool.give_back(container, true, reason).await;
+        }
         self.held.leave(order.key);
         if kept.is_ok() {
             self.say(order, Word::Ended).await;
         }
         if let Some(container) = container {
-            container.link.ack(progress.seen).await;
-            let reason = if over.said.oom { "oom" } else { "killed" };
-            self.pool.give_back(container, over.healthy, reason).await;
+            self.pool.give_back(container, false, reason).await;
         }
     }
 
