@@ -1,1 +1,3 @@
 //! Owns runs: submit, validate, plan, progress, dispatch, record.
+
+pub mod record;

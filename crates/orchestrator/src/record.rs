@@ -1,0 +1,268 @@
+//! Where runs are kept: the trait, and what moves through it. SQL stands only below this module.
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod sqlite;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use qflow_model::{
+    definition::Source,
+    environment::EnvLock,
+    ids::{Digest, Epoch, NodeKey, RunId, Shard, Timestamp},
+    plan::Plan,
+    progress::{Happening, NodeRun, RunHead, RunSpec},
+    status::RunStatus,
+};
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another replica owns the shard: what was written under the older epoch is dropped.
+    #[error("shard {} is no longer ours", .0.0)]
+    Fenced(Shard),
+    /// Another process has the file.
+    #[error("`{path}` is in use by another process; stop it, or set QFLOW_DATA_DIR to another folder")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// The file was written by another version.
+    #[error("`{path}` has schema version {found}, this program knows {known}")]
+    Schema {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The user has too many queued runs.
+    #[error("{queued} runs are queued; the bound for a user is {bound}")]
+    TooManyQueued {
+        /// How many.
+        queued: u32,
+        /// At most.
+        bound: u32,
+    },
+    /// The database said no.
+    #[error("{doing}")]
+    Database {
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What comes back.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A run to be accepted, with all that it needs.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// What never changes of it.
+    pub spec: Arc<RunSpec>,
+    /// What it does.
+    pub plan: Arc<Plan>,
+    /// The source it was read from.
+    pub source: Arc<Source>,
+    /// The client's key, unique per tenant for 24 h.
+    pub idempotency_key: Option<String>,
+    /// Resolve environments anew.
+    pub relock: bool,
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// The run is durable.
+    Created(Timestamp),
+    /// The key named this run.
+    Existing(RunId),
+}
+
+/// What changed of one run, to be written as a whole.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The run.
+    pub run: RunId,
+    /// Its row, where that changed.
+    pub head: Option<RunHead>,
+    /// Rows of node runs that changed.
+    pub nodes: Vec<(NodeKey, NodeRun)>,
+    /// Lines of its history.
+    pub history: Vec<Happening>,
+}
+
+/// What one commit writes.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Shards it writes to, under these epochs.
+    pub fences: BTreeMap<Shard, Epoch>,
+    /// Runs that changed.
+    pub changes: Vec<Change>,
+    /// Inbox rows that were worked off.
+    pub done: Vec<i64>,
+    /// Locks that runners answered.
+    pub locks: Vec<Arc<EnvLock>>,
+}
+
+/// A command that was acknowledged and not yet worked off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboxRow {
+    /// Its row.
+    pub id: i64,
+    /// The run it is for.
+    pub run: RunId,
+    /// What it says.
+    pub command: Command,
+}
+
+/// What clients ask of a run.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Begin.
+    Start {
+        /// Resolve environments anew.
+        relock: bool,
+    },
+    /// Stop.
+    Cancel {
+        /// Who asked.
+        by: String,
+    },
+    /// Run again from its failed nodes.
+    RetryFailed {
+        /// Who asked.
+        by: String,
+    },
+}
+
+/// A run as its rows tell it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What never changes of it.
+    pub spec: Arc<RunSpec>,
+    /// What it does.
+    pub plan: Arc<Plan>,
+    /// Its row.
+    pub head: RunHead,
+    /// Its node runs.
+    pub nodes: Vec<(NodeKey, NodeRun)>,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// What never changes of it.
+    pub spec: Arc<RunSpec>,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Its row.
+    pub head: RunHead,
+}
+
+/// Which runs to list; newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Whose.
+    pub tenant: String,
+    /// Of this workflow only.
+    pub workflow: Option<String>,
+    /// In this state only.
+    pub status: Option<RunStatus>,
+    /// Older than this run only.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A workflow that was registered or run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registered {
+    /// Its name.
+    pub name: String,
+    /// Its source's digest.
+    pub digest: Digest,
+    /// When its source was first seen.
+    pub at: Timestamp,
+}
+
+/// How the store is, for health.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Runs not begun.
+    pub pending: u64,
+    /// Runs under way.
+    pub running: u64,
+    /// Runs that ended within the last hour.
+    pub ended_last_hour: u64,
+    /// Of these, failed or timed out.
+    pub failed_last_hour: u64,
+}
+
+/// A line that user code wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLine {
+    /// The node run's id.
+    pub node_id: String,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// Its place among the attempt's lines.
+    pub sequence: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// `stdout`, `stderr`, `log`.
+    pub stream: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// Where runs are kept. Every write is one transaction.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// `sqlite`, `postgres`, `memory`.
+    fn kind(&self) -> &'static str;
+    /// The store's clock: it alone decides what has expired.
+    async fn now(&self) -> Result<Timestamp>;
+    /// Takes every shard that is free for `owner`, each under a higher epoch.
+    async fn take_shards(&self, owner: &str) -> Result<BTreeMap<Shard, Epoch>>;
+    /// Accepts a run: the run, its plan and source, its first command and its key, or nothing.
+    async fn submit(&self, submission: Submission) -> Result<Submitted>;
+    /// Keeps a source and the workflows in it.
+    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()>;
+    /// Appends a command for a run; its commit is the acknowledgement.
+    async fn post(&self, run: RunId, command: Command) -> Result<()>;
+    /// Commands not yet worked off, oldest first.
+    async fn inbox(&self) -> Result<Vec<InboxRow>>;
+    /// Writes a batch, or nothing where a shard is no longer ours; the store's time of it.
+    async fn commit(&self, batch: Batch) -> Result<Timestamp>;
+    /// Runs that have not ended.
+    async fn unfinished(&self) -> Result<Vec<RunId>>;
+    /// A run as its rows tell it.
+    async fn load(&self, run: RunId) -> Result<Option<Loaded>>;
+    /// The lines of a run's history, oldest first.
+    async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>>;
+    /// Runs by a filter, newest first.
+    async fn list(&self, filter: Filter) -> Result<Vec<Listed>>;
+    /// Workflows by name, each under its newest source.
+    async fn workflows(&self) -> Result<Vec<Registered>>;
+    /// A source by its digest.
+    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>>;
+    /// The newest lock of a spec that is not older than `since`.
+    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>>;
+    /// Appends lines of a run; one that is there already is left as it is.
+    async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()>;
+    /// Lines of a run after a position, and the position of the last.
+    async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)>;
+    /// How the store is.
+    async fn totals(&self) -> Result<Totals>;
+}

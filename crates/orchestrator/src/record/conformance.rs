@@ -1,0 +1,210 @@
+//! What every store promises, in the same words for each.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use qflow_model::{
+    definition::Source,
+    ids::{Digest, Epoch, NodeKey, RunId, StepIx, Timestamp},
+    plan::Plan,
+    progress::{Happening, RunHead, RunSpec, TraceContext},
+    status::RunStatus,
+};
+use qflow_service::ManualClock;
+use serde_json::json;
+
+use super::*;
+
+fn plan() -> Arc<Plan> {
+    Arc::new(
+        serde_json::from_value(json!({
+            "workflow": "daily", "source": Digest::of(b""), "params": [], "returns": "Any", "steps": [], "branches": [],
+            "result": {"literal": 1}, "environments": [], "nodes": {}, "on_failure": "finish", "python": null,
+        }))
+        .unwrap(),
+    )
+}
+
+fn submission(id: u128, key: Option<&str>) -> Submission {
+    let plan = plan();
+    let spec = RunSpec {
+        id: RunId(uuid::Uuid::from_u128(id)),
+        tenant: "t".into(),
+        user: "u".into(),
+        plan: plan.digest(),
+        params: BTreeMap::new(),
+        trace: TraceContext::default(),
+        created_at: Timestamp(0),
+    };
+    let source = Source { entry: "w.py".into(), files: [("w.py".into(), "x".into())].into() };
+    Submission {
+        spec: Arc::new(spec),
+        plan,
+        source: Arc::new(source),
+        idempotency_key: key.map(str::to_owned),
+        relock: false,
+    }
+}
+
+fn change(run: RunId, head: RunHead) -> Change {
+    Change { run, head: Some(head), nodes: vec![], history: vec![Happening::RunStarted] }
+}
+
+/// An accepted run is there with its first command, whatever happens next.
+async fn an_accepted_run_is_durable_with_its_first_command(store: &dyn Store) {
+    let run = submission(1, None);
+    assert!(matches!(store.submit(run.clone()).await.unwrap(), Submitted::Created(_)));
+    let loaded = store.load(run.spec.id).await.unwrap().unwrap();
+    assert_eq!((loaded.head.status, &loaded.plan), (RunStatus::Pending, &run.plan));
+    assert_eq!(store.unfinished().await.unwrap(), [run.spec.id]);
+    let inbox = store.inbox().await.unwrap();
+    assert_eq!(inbox.iter().map(|row| &row.command).collect::<Vec<_>>(), [&Command::Start { relock: false }]);
+    assert_eq!(store.source(run.source.digest()).await.unwrap(), Some(run.source));
+}
+
+/// A key names one run, however often it is used.
+async fn a_key_names_one_run(store: &dyn Store) {
+    assert!(matches!(store.submit(submission(1, Some("k"))).await.unwrap(), Submitted::Created(_)));
+    let again = store.submit(submission(2, Some("k"))).await.unwrap();
+    assert_eq!(again, Submitted::Existing(RunId(uuid::Uuid::from_u128(1))));
+    assert_eq!(store.unfinished().await.unwrap().len(), 1);
+}
+
+/// Every state change, its history and the command that caused it commit together.
+async fn a_batch_is_written_as_a_whole(store: &dyn Store) {
+    let fences = store.take_shards("a").await.unwrap();
+    let run = submission(1, None);
+    store.submit(run.clone()).await.unwrap();
+    let loaded = store.load(run.spec.id).await.unwrap().unwrap();
+    let row = store.inbox().await.unwrap().remove(0);
+    let head = RunHead { status: RunStatus::Completed, ended_at: Some(store.now().await.unwrap()), ..loaded.head };
+    let batch = Batch { fences, changes: vec![change(run.spec.id, head.clone())], done: vec![row.id], locks: vec![] };
+    store.commit(batch).await.unwrap();
+    assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().head, head);
+    assert_eq!(store.history(run.spec.id).await.unwrap().len(), 1);
+    assert!(store.inbox().await.unwrap().is_empty() && store.unfinished().await.unwrap().is_empty());
+    assert_eq!(store.totals().await.unwrap(), Totals { ended_last_hour: 1, ..Totals::default() });
+}
+
+/// What an older owner writes is dropped, all of it.
+async fn a_write_under_an_older_epoch_is_refused(store: &dyn Store) {
+    let old = store.take_shards("a").await.unwrap();
+    let new = store.take_shards("b").await.unwrap();
+    assert!(old.iter().all(|(shard, epoch)| new[shard] > *epoch));
+    let run = submission(1, None);
+    store.submit(run.clone()).await.unwrap();
+    let head = store.load(run.spec.id).await.unwrap().unwrap().head;
+    let failed = RunHead { status: RunStatus::Failed, ..head.clone() };
+    let batch = Batch { fences: old, changes: vec![change(run.spec.id, failed)], ..Batch::default() };
+    assert!(matches!(store.commit(batch).await, Err(Error::Fenced(_))));
+    assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().head, head);
+}
+
+/// Node runs read back as they were written, a step before its elements.
+async fn node_runs_read_back(store: &dyn Store) {
+    let run = submission(1, None);
+    store.submit(run.clone()).await.unwrap();
+    let node: NodeRun =
+        serde_json::from_value(json!({"status": "running", "attempt": 2, "user_retries": 1, "infra_retries": 0}))
+            .unwrap();
+    let key = |index| NodeKey { step: StepIx(0), index };
+    let nodes = vec![(key(None), node.clone()), (key(Some(0)), node.clone()), (key(Some(1)), node)];
+    let change = Change { run: run.spec.id, head: None, nodes: nodes.clone(), history: vec![] };
+    store.commit(Batch { changes: vec![change], ..Batch::default() }).await.unwrap();
+    assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().nodes, nodes);
+}
+
+/// Lists are newest first, by filter, page by page.
+async fn lists_are_newest_first_and_paged(store: &dyn Store) {
+    for id in 1..=3 {
+        store.submit(submission(id, None)).await.unwrap();
+    }
+    let list = async |before, status| {
+        let filter = Filter { tenant: "t".into(), before, status, limit: 2, ..Filter::default() };
+        store.list(filter).await.unwrap().into_iter().map(|run| run.spec.id).collect::<Vec<_>>()
+    };
+    let id = |id| RunId(uuid::Uuid::from_u128(id));
+    assert_eq!(list(None, None).await, [id(3), id(2)]);
+    assert_eq!(list(Some(id(2)), None).await, [id(1)]);
+    assert!(list(None, Some(RunStatus::Failed)).await.is_empty());
+    let others = Filter { tenant: "other".into(), limit: 9, ..Filter::default() };
+    assert!(store.list(others).await.unwrap().is_empty(), "another tenant's runs are not seen");
+    assert_eq!(store.workflows().await.unwrap()[0].name, "daily");
+}
+
+/// A line that arrives twice is there once.
+async fn lines_are_kept_once_and_in_order(store: &dyn Store) {
+    let run = submission(1, None);
+    store.submit(run.clone()).await.unwrap();
+    let line = |sequence| StoredLine {
+        node_id: "a[1]".into(),
+        attempt: 1,
+        sequence,
+        at: Timestamp(1),
+        stream: "stdout".into(),
+        text: format!("line {sequence}"),
+    };
+    store.append_lines(run.spec.id, vec![line(1), line(2)]).await.unwrap();
+    store.append_lines(run.spec.id, vec![line(2), line(3)]).await.unwrap();
+    let (lines, last) = store.lines(run.spec.id, 0).await.unwrap();
+    assert_eq!(lines, [line(1), line(2), line(3)]);
+    assert_eq!(store.lines(run.spec.id, last).await.unwrap(), (vec![], last));
+}
+
+/// The newest lock of a spec is found until it is too old.
+async fn a_lock_is_found_until_it_is_too_old(store: &dyn Store) {
+    let spec = Digest::of(b"spec");
+    let lock: EnvLock = serde_json::from_value(json!({
+        "spec": spec, "python": "3.11", "lock": "", "image": "i", "harness": Digest::of(b""), "uv": "",
+        "platform": "linux/amd64", "packages": 0,
+    }))
+    .unwrap();
+    let at = store.commit(Batch { locks: vec![Arc::new(lock.clone())], ..Batch::default() }).await.unwrap();
+    assert_eq!(store.lock(spec, at).await.unwrap().as_deref(), Some(&lock));
+    assert_eq!(store.lock(spec, at.plus_ms(1)).await.unwrap(), None);
+}
+
+macro_rules! conformance {
+    ($($promise:ident),* $(,)?) => {
+        mod on_memory { $(#[tokio::test] async fn $promise() { super::$promise(&super::memory()).await; })* }
+        mod on_sqlite { $(#[tokio::test] async fn $promise() { super::$promise(&super::sqlite()).await; })* }
+    };
+}
+
+conformance!(
+    an_accepted_run_is_durable_with_its_first_command,
+    a_key_names_one_run,
+    a_batch_is_written_as_a_whole,
+    a_write_under_an_older_epoch_is_refused,
+    node_runs_read_back,
+    lists_are_newest_first_and_paged,
+    lines_are_kept_once_and_in_order,
+    a_lock_is_found_until_it_is_too_old,
+);
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp(7_200_000_000)))
+}
+
+fn memory() -> Memory {
+    Memory::new(clock())
+}
+
+fn sqlite() -> Sqlite {
+    Sqlite::in_memory(clock()).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_outlives_its_store_and_has_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = Sqlite::open(&path, clock()).unwrap();
+    let run = submission(1, None);
+    store.submit(run.clone()).await.unwrap();
+    let second = Sqlite::open(&path, clock()).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(second.contains("in use by another process"), "{second}");
+    drop(store);
+    let again = Sqlite::open(&path, clock()).unwrap();
+    assert_eq!(again.unfinished().await.unwrap(), [run.spec.id]);
+    let first = again.take_shards("a").await.unwrap();
+    assert!(first.values().all(|epoch| *epoch == Epoch(1)));
+}

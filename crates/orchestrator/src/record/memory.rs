@@ -1,0 +1,232 @@
+//! A store in memory: for tests of what stands on it. Nothing outlives the process.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use qflow_model::{
+    definition::Source,
+    environment::EnvLock,
+    ids::{Digest, Epoch, NodeKey, RunId, SHARDS, Shard, Timestamp},
+    limits,
+    plan::Plan,
+    progress::{Happening, NodeRun, RunHead, RunSpec, RunState},
+    status::RunStatus,
+};
+use qflow_service::Clock;
+
+use super::{
+    Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
+    Submitted, Totals,
+};
+
+/// A store in memory.
+pub struct Memory {
+    clock: Arc<dyn Clock>,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    epochs: BTreeMap<Shard, Epoch>,
+    runs: BTreeMap<RunId, Row>,
+    inbox: Vec<InboxRow>,
+    last_inbox: i64,
+    keys: BTreeMap<(String, String), (RunId, Timestamp)>,
+    sources: BTreeMap<Digest, Arc<Source>>,
+    workflows: BTreeMap<String, (Digest, Timestamp)>,
+    locks: BTreeMap<Digest, (Arc<EnvLock>, Timestamp)>,
+}
+
+struct Row {
+    spec: Arc<RunSpec>,
+    plan: Arc<Plan>,
+    head: RunHead,
+    nodes: BTreeMap<NodeKey, NodeRun>,
+    history: Vec<(Timestamp, Happening)>,
+    lines: Vec<StoredLine>,
+}
+
+impl Memory {
+    /// An empty one.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let epochs = (0..SHARDS).map(|id| (Shard(id), Epoch(0))).collect();
+        Self { clock, tables: Mutex::new(Tables { epochs, ..Tables::default() }) }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn post(&mut self, run: RunId, command: Command) {
+        self.last_inbox += 1;
+        self.inbox.push(InboxRow { id: self.last_inbox, run, command });
+    }
+
+    fn keep(&mut self, source: Arc<Source>, workflows: &[String], now: Timestamp) {
+        let digest = source.digest();
+        self.sources.insert(digest, source);
+        self.workflows.extend(workflows.iter().map(|name| (name.clone(), (digest, now))));
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
+    async fn take_shards(&self, _: &str) -> Result<BTreeMap<Shard, Epoch>> {
+        let mut tables = self.tables();
+        tables.epochs.values_mut().for_each(|epoch| epoch.0 += 1);
+        Ok(tables.epochs.clone())
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<Submitted> {
+        let (mut tables, now) = (self.tables(), self.clock.now());
+        let Submission { spec, plan, source, idempotency_key, relock } = submission;
+        tables.keys.retain(|_, (_, at)| now.ms_since(*at) < limits::IDEMPOTENCY_MS);
+        if let Some(key) = idempotency_key.map(|key| (spec.tenant.clone(), key)) {
+            if let Some((run, _)) = tables.keys.get(&key) {
+                return Ok(Submitted::Existing(*run));
+            }
+            tables.keys.insert(key, (spec.id, now));
+        }
+        let ours = |row: &&Row| row.spec.tenant == spec.tenant && row.spec.user == spec.user;
+        let queued =
+            tables.runs.values().filter(ours).filter(|row| row.head.status == RunStatus::Pending).count() as u32;
+        if queued >= limits::QUEUED_RUNS {
+            return Err(Error::TooManyQueued { queued, bound: limits::QUEUED_RUNS });
+        }
+        tables.keep(source, std::slice::from_ref(&plan.workflow), now);
+        let spec = Arc::new(RunSpec { created_at: now, ..(*spec).clone() });
+        let head = RunState::new(spec.clone(), plan.clone()).head;
+        tables.post(spec.id, Command::Start { relock });
+        let row =
+            Row { plan, head, nodes: BTreeMap::new(), history: Vec::new(), lines: Vec::new(), spec: spec.clone() };
+        tables.runs.insert(spec.id, row);
+        Ok(Submitted::Created(now))
+    }
+
+    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
+        let now = self.clock.now();
+        self.tables().keep(source, &workflows, now);
+        Ok(())
+    }
+
+    async fn post(&self, run: RunId, command: Command) -> Result<()> {
+        self.tables().post(run, command);
+        Ok(())
+    }
+
+    async fn inbox(&self) -> Result<Vec<InboxRow>> {
+        Ok(self.tables().inbox.clone())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Timestamp> {
+        let (mut tables, now) = (self.tables(), self.clock.now());
+        let lost = |(shard, epoch): &(&Shard, &Epoch)| tables.epochs.get(shard) != Some(epoch);
+        if let Some((shard, _)) = batch.fences.iter().find(lost) {
+            return Err(Error::Fenced(*shard));
+        }
+        for change in batch.changes {
+            let Some(row) = tables.runs.get_mut(&change.run) else { continue };
+            row.head = change.head.unwrap_or_else(|| row.head.clone());
+            row.nodes.extend(change.nodes);
+            row.history.extend(change.history.into_iter().map(|event| (now, event)));
+        }
+        tables.inbox.retain(|row| !batch.done.contains(&row.id));
+        tables.locks.extend(batch.locks.into_iter().map(|lock| (lock.spec, (lock, now))));
+        Ok(now)
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RunId>> {
+        let tables = self.tables();
+        Ok(tables.runs.iter().filter(|(_, row)| !row.head.status.is_terminal()).map(|(id, _)| *id).collect())
+    }
+
+    async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
+        Ok(self.tables().runs.get(&run).map(|row| Loaded {
+            spec: row.spec.clone(),
+            plan: row.plan.clone(),
+            head: row.head.clone(),
+            nodes: row.nodes.iter().map(|(key, node)| (*key, node.clone())).collect(),
+        }))
+    }
+
+    async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {
+        Ok(self.tables().runs.get(&run).map(|row| row.history.clone()).unwrap_or_default())
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Listed>> {
+        let tables = self.tables();
+        let wanted = |row: &&Row| {
+            row.spec.tenant == filter.tenant
+                && filter.workflow.as_ref().is_none_or(|name| row.plan.workflow == *name)
+                && filter.status.is_none_or(|status| row.head.status == status)
+                && filter.before.is_none_or(|run| row.spec.id < run)
+        };
+        let listed =
+            |row: &Row| Listed { spec: row.spec.clone(), workflow: row.plan.workflow.clone(), head: row.head.clone() };
+        Ok(tables.runs.values().rev().filter(wanted).take(filter.limit as usize).map(listed).collect())
+    }
+
+    async fn workflows(&self) -> Result<Vec<Registered>> {
+        let registered = |(name, (digest, at)): (&String, &(Digest, Timestamp))| Registered {
+            name: name.clone(),
+            digest: *digest,
+            at: *at,
+        };
+        Ok(self.tables().workflows.iter().map(registered).collect())
+    }
+
+    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
+        Ok(self.tables().sources.get(&digest).cloned())
+    }
+
+    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
+        Ok(self.tables().locks.get(&spec).filter(|(_, at)| *at >= since).map(|(lock, _)| lock.clone()))
+    }
+
+    async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()> {
+        let mut tables = self.tables();
+        let Some(row) = tables.runs.get_mut(&run) else { return Ok(()) };
+        for line in lines {
+            let same =
+                |l: &StoredLine| (&l.node_id, l.attempt, l.sequence) == (&line.node_id, line.attempt, line.sequence);
+            if !row.lines.iter().any(same) {
+                row.lines.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
+        let tables = self.tables();
+        let lines = tables.runs.get(&run).map_or(&[][..], |row| &row.lines);
+        Ok((lines.iter().skip(usize::try_from(after).unwrap_or(0)).cloned().collect(), lines.len() as i64))
+    }
+
+    async fn totals(&self) -> Result<Totals> {
+        let (tables, now) = (self.tables(), self.clock.now());
+        let mut totals = Totals::default();
+        for row in tables.runs.values() {
+            totals.pending += u64::from(row.head.status == RunStatus::Pending);
+            totals.running += u64::from(row.head.status == RunStatus::Running);
+            if row.head.ended_at.is_some_and(|at| now.ms_since(at) < 3_600_000) {
+                totals.ended_last_hour += 1;
+                totals.failed_last_hour +=
+                    u64::from(matches!(row.head.status, RunStatus::Failed | RunStatus::TimedOut));
+            }
+        }
+        Ok(totals)
+    }
+}
