@@ -15,7 +15,8 @@ fn main() {
     found.sort();
     let mut table = String::from("&[\n");
     for (name, path) in found {
-        writeln!(table, "    ({name:?}, include_bytes!({:?})),", path.display().to_string()).expect("a text takes text");
+        writeln!(table, "    ({name:?}, include_bytes!({:?})),", path.display().to_string())
+            .expect("a text takes text");
     }
     table.push(']');
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it")).join("python.rs");

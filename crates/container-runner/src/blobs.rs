@@ -24,7 +24,8 @@ pub struct Error {
 impl Blobs {
     /// The store at `file://FOLDER`.
     pub fn open(url: &str) -> anyhow::Result<Self> {
-        let folder = url.strip_prefix("file://").ok_or_else(|| anyhow::anyhow!("QFLOW_BLOBS_URL `{url}` is not file://…"))?;
+        let folder =
+            url.strip_prefix("file://").ok_or_else(|| anyhow::anyhow!("QFLOW_BLOBS_URL `{url}` is not file://…"))?;
         std::fs::create_dir_all(folder)?;
         let store = object_store::local::LocalFileSystem::new_with_prefix(folder)?;
         Ok(Self { store: Box::new(store) })
@@ -36,7 +37,13 @@ impl Blobs {
 
     /// Where an attempt's lines go: `runs/{run}/logs/{node}/{attempt}`, the node's id as one segment.
     pub fn log_path(run: RunId, node_id: &str, attempt: u32) -> Path {
-        Path::from_iter(["runs".to_owned(), run.to_string(), "logs".to_owned(), node_id.to_owned(), attempt.to_string()])
+        Path::from_iter([
+            "runs".to_owned(),
+            run.to_string(),
+            "logs".to_owned(),
+            node_id.to_owned(),
+            attempt.to_string(),
+        ])
     }
 
     /// A whole blob.
@@ -49,7 +56,11 @@ impl Blobs {
     /// A range of a blob.
     pub async fn range(&self, run: RunId, digest: Digest, range: Range<u64>) -> Result<Bytes, Error> {
         let path = Self::of(run, digest);
-        self.store.get_range(&path, range).await.map_err(|source| Error { doing: "read", path: path.to_string(), source })
+        self.store.get_range(&path, range).await.map_err(|source| Error {
+            doing: "read",
+            path: path.to_string(),
+            source,
+        })
     }
 
     /// Keeps content under its digest.

@@ -24,12 +24,7 @@ pub struct Config {
     #[arg(long = "runner-admin", env = "QFLOW_RUNNER_ADMIN")]
     pub admin: Option<SocketAddr>,
     /// Orchestrators to get work from; one suffices, it names the others.
-    #[arg(
-        long,
-        env = "QFLOW_ORCHESTRATOR_URLS",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:7401"
-    )]
+    #[arg(long, env = "QFLOW_ORCHESTRATOR_URLS", value_delimiter = ',', default_value = "http://127.0.0.1:7401")]
     pub orchestrator_urls: Vec<String>,
     /// The token that services show one another.
     #[arg(long, env = "QFLOW_SERVICE_TOKEN", hide_env_values = true)]

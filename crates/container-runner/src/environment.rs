@@ -124,7 +124,13 @@ impl Environments {
         std::fs::write(self.note(digest), "").map_err(|e| platform(&e))
     }
 
-    async fn build(&self, lock: &EnvLock, work: &Work, environment: Option<Digest>, verb: &str) -> Result<Built, Failure> {
+    async fn build(
+        &self,
+        lock: &EnvLock,
+        work: &Work,
+        environment: Option<Digest>,
+        verb: &str,
+    ) -> Result<Built, Failure> {
         let mut arguments = vec![verb.to_owned(), "--python".to_owned(), lock.python.to_string()];
         if environment.is_some() {
             arguments.extend(["--target".to_owned(), SITE.to_owned()]);

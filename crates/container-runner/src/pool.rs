@@ -126,7 +126,11 @@ impl Pool {
             let idle: Vec<Idle> = inside
                 .idle
                 .iter()
-                .map(|c| Idle { class: c.state.class.clone(), owner: c.state.owner.clone(), loaded: c.state.loaded.clone() })
+                .map(|c| Idle {
+                    class: c.state.class.clone(),
+                    owner: c.state.owner.clone(),
+                    loaded: c.state.loaded.clone(),
+                })
                 .collect();
             let busy = inside.busy.len() + inside.starting;
             match lifecycle::choose(&idle, &class, &owner, loaded, busy, self.bound) {
@@ -285,17 +289,15 @@ impl Pool {
         let State { id, spec, .. } = &container.state;
         self.inside().busy.remove(id);
         if let Err(error) = self.runtime.remove(id).await {
-            let error = ErrorInfo { error_type: error.code().into(), message: error.to_string(), ..ErrorInfo::default() };
+            let error =
+                ErrorInfo { error_type: error.code().into(), message: error.to_string(), ..ErrorInfo::default() };
             self.telemetry.emit(Event::ContainerError { container: reference(&container), error });
         }
         // A folder that stays is swept at the next start.
         std::fs::remove_dir_all(&spec.directory).ok();
         self.spool.forget_container(&spec.name);
-        let stopped = Event::ContainerStopped {
-            container: reference(&container),
-            reason: reason.to_owned(),
-            exit_code: None,
-        };
+        let stopped =
+            Event::ContainerStopped { container: reference(&container), reason: reason.to_owned(), exit_code: None };
         self.telemetry.emit(stopped);
     }
 

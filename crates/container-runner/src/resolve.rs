@@ -257,8 +257,7 @@ mod tests {
         let skeleton = r#"["aa",[1,2],"c"]"#;
         let encoding = format!("{skeleton}\n1,6,12\n{:020}", skeleton.len());
         let digest = Digest::of(encoding.as_bytes());
-        let value =
-            ValueRef { digest, size: encoding.len() as u64, inline: None, items: Some(3), attachments: vec![] };
+        let value = ValueRef { digest, size: encoding.len() as u64, inline: None, items: Some(3), attachments: vec![] };
         blobs.write(run(), digest, encoding.into()).await.unwrap();
         for (element, wanted) in [(0, r#"{"x":"aa"}"#), (1, r#"{"x":[1,2]}"#), (2, r#"{"x":"c"}"#)] {
             let argument = Argument::Value { value: value.clone(), element: Some(element), path: vec![] };

@@ -26,18 +26,16 @@ pub struct Raw {
 }
 
 /// Checks and keeps a result; what the harness says of it is not believed but worked out again.
-pub async fn take(
-    blobs: &Blobs,
-    run: RunId,
-    raw: Raw,
-    returns: &TypeText,
-    asks: &[Path],
-) -> Result<Produced, Ending> {
+pub async fn take(blobs: &Blobs, run: RunId, raw: Raw, returns: &TypeText, asks: &[Path]) -> Result<Produced, Ending> {
     let mut parts = raw.parts.into_iter();
     let encoding = parts.next().unwrap_or_default();
     let size = encoding.len() as u64 + parts.as_slice().iter().map(|p| p.len() as u64).sum::<u64>();
     if size > VALUE_BYTES {
-        return Err(failed(FailureClass::User, "output_size", format!("the result has {size} bytes, where {VALUE_BYTES} are allowed")));
+        return Err(failed(
+            FailureClass::User,
+            "output_size",
+            format!("the result has {size} bytes, where {VALUE_BYTES} are allowed"),
+        ));
     }
     let value = tagged::decode(&encoding).map_err(|e| failed(FailureClass::User, "protocol", e))?;
     let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {

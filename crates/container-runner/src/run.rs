@@ -11,6 +11,7 @@ use qflow_model::{
 };
 use qflow_proto::order::Order;
 use qflow_service::Clock;
+use qflow_telemetry::labels::{Open, Python};
 use qflow_telemetry::{ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext};
 use tokio::{
     sync::{mpsc, watch},
@@ -156,7 +157,11 @@ impl Runner {
     }
 
     /// The environment, the container, and the word to import.
-    async fn prepare(&self, progress: &mut Progress<'_>, kill: &watch::Receiver<Option<KillReason>>) -> Result<Container, Ending> {
+    async fn prepare(
+        &self,
+        progress: &mut Progress<'_>,
+        kill: &watch::Receiver<Option<KillReason>>,
+    ) -> Result<Container, Ending> {
         let order = progress.order;
         progress.secrets = self.secrets.read(order).map_err(|e| failed(FailureClass::User, "secret", e))?;
         let began = Instant::now();
@@ -170,10 +175,11 @@ impl Runner {
             return Err(killed(reason));
         }
         let began = Instant::now();
-        let container = self.pool.take(order, &order.lock, &progress.loaded).await.map_err(|error| Ending::Lost {
-            reason: error.code().to_owned(),
-            message: error.to_string(),
-        })?;
+        let container = self
+            .pool
+            .take(order, &order.lock, &progress.loaded)
+            .await
+            .map_err(|error| Ending::Lost { reason: error.code().to_owned(), message: error.to_string() })?;
         progress.phases.container_ms = ms(began);
         if container.state.loaded.as_ref() == Some(&progress.loaded) {
             match self.begin(&container, progress).await {
@@ -256,7 +262,11 @@ impl Runner {
                 Stage::Running => {
                     // The harness keeps the time itself; this is for one that does not.
                     let late = Duration::from_millis(KILL_GRACE_MS) + AFTER_KILL;
-                    progress.order.timeout_ms.zip(progress.began).map(|(ms, began)| began + Duration::from_millis(ms) + late)
+                    progress
+                        .order
+                        .timeout_ms
+                        .zip(progress.began)
+                        .map(|(ms, began)| began + Duration::from_millis(ms) + late)
                 }
             };
             let limit = if progress.why.is_some() { None } else { limit };
@@ -400,7 +410,9 @@ impl Runner {
             (false, Some(KillReason::TimedOut), _) => timed_out(progress),
             (false, Some(reason), _) => killed(reason),
             (false, None, _) => match failure(&said) {
-                late if late.error_type == "timeout" && progress.order.timeout_ms.is_some() => Ending::TimedOut(Box::new(late)),
+                late if late.error_type == "timeout" && progress.order.timeout_ms.is_some() => {
+                    Ending::TimedOut(Box::new(late))
+                }
                 failure => Ending::Failed(Box::new(failure)),
             },
         };
@@ -424,6 +436,7 @@ impl Runner {
             let node = node_ref(order);
             self.telemetry.emit(Event::PythonError { node, container_id: container_id.clone(), error });
         }
+        self.measure(order, &over.said);
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {
             warnings.push(format!("lines were not kept: {error}"));
@@ -444,7 +457,8 @@ impl Runner {
         let kept = self.spool.keep(order.key, &outcome);
         if let Err(error) = &kept {
             // The lease will run out and the attempt be given anew.
-            self.telemetry.emit(Event::error("outcome_not_kept", error.to_string()).with("attempt", order.key.to_string()));
+            self.telemetry
+                .emit(Event::error("outcome_not_kept", error.to_string()).with("attempt", order.key.to_string()));
         }
         let reason = if over.said.oom { "oom" } else { "killed" };
         let mut container = container;
@@ -452,7 +466,9 @@ impl Runner {
             container.link.ack(progress.seen).await;
         }
         // A container that goes on is there before its run's next attempt is asked for.
-        if over.healthy && let Some(container) = container.take() {
+        if over.healthy
+            && let Some(container) = container.take()
+        {
             self.pool.give_back(container, true, reason).await;
         }
         self.held.leave(order.key);
@@ -461,6 +477,20 @@ impl Runner {
         }
         if let Some(container) = container {
             self.pool.give_back(container, false, reason).await;
+        }
+    }
+
+    fn measure(&self, order: &Order, said: &EndedSaid) {
+        let metrics = self.telemetry.metrics();
+        if said.user_code_ms > 0.0 {
+            let python = Python::of(&order.lock.python.to_string());
+            let trace = TraceContext::parse(&order.traceparent);
+            metrics
+                .python_execution(python, Open::of(&order.function))
+                .record_in(said.user_code_ms / 1e3, trace.as_ref());
+        }
+        if said.oom {
+            metrics.container_oom_kills().increment(1);
         }
     }
 

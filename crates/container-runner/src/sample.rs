@@ -1,8 +1,13 @@
 //! What containers use, looked at now and then.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use qflow_service::Shutdown;
+use qflow_telemetry::labels::{ContainerStatus, Python};
 use tokio::time::Instant;
 
 use crate::run::Runner;
@@ -37,6 +42,7 @@ impl Samples {
 /// Looks until the order to stop; retires what is idle too long.
 pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdown) {
     let mut before: BTreeMap<String, (f64, Instant)> = BTreeMap::new();
+    let mut counted = BTreeSet::new();
     let mut looks = tokio::time::interval(EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -55,6 +61,20 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
             found.insert(container.id, Sample { cpu_percent, memory_bytes: usage.memory_bytes });
         }
         before = now;
+        count(&runner, &mut counted);
         *samples.inside() = found;
+    }
+}
+
+/// Sets the gauge of containers; what was counted before and is gone goes to 0.
+fn count(runner: &Runner, counted: &mut BTreeSet<(String, &'static str)>) {
+    let mut now: BTreeMap<(String, &'static str), u32> = counted.iter().map(|key| (key.clone(), 0)).collect();
+    for container in runner.pool.list() {
+        *now.entry((container.python, container.status)).or_default() += 1;
+    }
+    for ((python, status), count) in now {
+        let gauge = runner.telemetry.metrics().active_containers(Python::of(&python), ContainerStatus::of(status));
+        gauge.set(f64::from(count));
+        counted.insert((python, status));
     }
 }

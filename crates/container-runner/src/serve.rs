@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use qflow_model::definition::PythonVersion;
 use qflow_proto::v1::container_runner_service_server::ContainerRunnerServiceServer;
 use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
-use qflow_telemetry::{Event, Telemetry};
+use qflow_telemetry::{Event, Telemetry, labels::Python};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -41,11 +41,22 @@ pub async fn serve(
     private(&sockets)?;
     let runner_id = identity(&folder)?;
     let runtime = choose(&config, &folder, &telemetry).await?;
+    for version in &config.python_versions {
+        let offered = runtime.pythons().iter().any(|python| python.to_string() == version.trim());
+        telemetry.metrics().python_available(Python::of(version.trim())).set(f64::from(u8::from(offered)));
+    }
     let slots = config.slots();
     let (words, to_tell) = mpsc::channel(WORDS);
     let bound = slots as usize + IDLE;
     let runner = Arc::new(Runner {
-        pool: Pool::new(Arc::clone(&runtime), spool.clone(), sockets.clone(), runner_id.clone(), bound, telemetry.clone()),
+        pool: Pool::new(
+            Arc::clone(&runtime),
+            spool.clone(),
+            sockets.clone(),
+            runner_id.clone(),
+            bound,
+            telemetry.clone(),
+        ),
         environments: Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone())?,
         runtime,
         blobs: Blobs::open(&config.blobs()?)?,
@@ -61,7 +72,15 @@ pub async fn serve(
     let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
     let samples = Arc::new(Samples::default());
     let session = random(8)?;
-    let edge = Edge::new(Arc::clone(&runner), Arc::clone(&samples), runner_id, session, slots, token.clone(), shutdown.clone());
+    let edge = Edge::new(
+        Arc::clone(&runner),
+        Arc::clone(&samples),
+        runner_id,
+        session,
+        slots,
+        token.clone(),
+        shutdown.clone(),
+    );
     tokio::spawn(Arc::clone(&edge).speak(to_tell));
     tokio::spawn(sample::watch(Arc::clone(&runner), samples, shutdown.clone()));
     config.orchestrator_urls.iter().filter(|url| !url.is_empty()).for_each(|url| edge.dial(url));
@@ -94,11 +113,17 @@ async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow
         match DockerRuntime::connect(&config.python_image, &versions).await {
             Ok(docker) if !docker.pythons().is_empty() => return Ok(Arc::new(docker)),
             Ok(_) if config.runtime == RuntimeKind::Docker => {
-                anyhow::bail!("Docker answers, but has none of the images `{}` for {}", config.python_image, config.python_versions.join(", "))
+                anyhow::bail!(
+                    "Docker answers, but has none of the images `{}` for {}",
+                    config.python_image,
+                    config.python_versions.join(", ")
+                )
             }
             Err(error) if config.runtime == RuntimeKind::Docker => return Err(error.into()),
             Ok(_) => telemetry.emit(Event::warning("runtime_fallback", "Docker answers, but has no image of Python")),
-            Err(error) => telemetry.emit(Event::warning("runtime_fallback", format!("Docker is not to be had: {error}"))),
+            Err(error) => {
+                telemetry.emit(Event::warning("runtime_fallback", format!("Docker is not to be had: {error}")))
+            }
         }
     }
     let process = ProcessRuntime::find(config.pythons.as_deref(), folder.join("environments")).await;

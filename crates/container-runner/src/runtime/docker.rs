@@ -35,7 +35,8 @@ const LABEL_NAME: &str = "qflow.name";
 /// Variables that a builder sees of the runner's: how to reach an index.
 const PASSED: &[&str] = &["QFLOW_INDEX_URL", "QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 /// And those that begin so.
-const PASSED_PREFIXES: &[&str] = &["UV_", "PIP_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+const PASSED_PREFIXES: &[&str] =
+    &["UV_", "PIP_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
 
 /// Starts containers of Docker.
 #[derive(Debug)]
@@ -111,7 +112,9 @@ impl DockerRuntime {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         while let Some(line) = logs.next().await {
             match line.map_err(call("read the builder's words"))? {
-                bollard::container::LogOutput::StdErr { message } => stderr.push_str(&String::from_utf8_lossy(&message)),
+                bollard::container::LogOutput::StdErr { message } => {
+                    stderr.push_str(&String::from_utf8_lossy(&message))
+                }
                 other => stdout.push_str(&String::from_utf8_lossy(&other.into_bytes())),
             }
         }
@@ -225,11 +228,7 @@ impl Runtime for DockerRuntime {
         while let Some(Ok(_)) = waits.next().await {}
         let Ok(found) = self.docker.inspect_container(id, None).await else { return Exit::default() };
         let state = found.state.unwrap_or_default();
-        Exit {
-            code: state.exit_code.map(|code| code as i32),
-            signal: None,
-            oom: state.oom_killed.unwrap_or_default(),
-        }
+        Exit { code: state.exit_code.map(|code| code as i32), signal: None, oom: state.oom_killed.unwrap_or_default() }
     }
 
     async fn usage(&self, id: &str) -> Result<Usage, Error> {
@@ -248,8 +247,7 @@ impl Runtime for DockerRuntime {
     async fn remove(&self, id: &str) -> Result<(), Error> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.docker.remove_container(id, Some(options)).await {
-            Ok(())
-            | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
             Err(error) => Err(Error::call("remove the container", &error)),
         }
     }
@@ -268,7 +266,8 @@ impl Runtime for DockerRuntime {
     async fn build(&self, build: &Build) -> Result<Built, Error> {
         let mut mounts = vec![bind(&build.work, "/work")];
         if let Some(environment) = build.environment {
-            let request = VolumeCreateRequest { name: Some(Self::volume(environment)), ..VolumeCreateRequest::default() };
+            let request =
+                VolumeCreateRequest { name: Some(Self::volume(environment)), ..VolumeCreateRequest::default() };
             self.docker.create_volume(request).await.map_err(call("create the environment's volume"))?;
             mounts.push(volume(Self::volume(environment), false));
         }

@@ -126,7 +126,12 @@ fn family(pid: i32) -> Vec<(i32, Stat)> {
     let mut members = BTreeSet::from([pid]);
     loop {
         let before = members.len();
-        members.extend(all.iter().filter(|(_, s)| members.contains(&s.parent) || s.group == pid).map(|(p, _)| *p).collect::<Vec<_>>());
+        members.extend(
+            all.iter()
+                .filter(|(_, s)| members.contains(&s.parent) || s.group == pid)
+                .map(|(p, _)| *p)
+                .collect::<Vec<_>>(),
+        );
         if members.len() == before {
             return all.into_iter().filter(|(pid, _)| members.contains(pid)).collect();
         }
@@ -154,7 +159,8 @@ impl Runtime for ProcessRuntime {
 
     async fn start(&self, spec: &ContainerSpec) -> Result<String, Error> {
         let interpreter = self.interpreter(spec.python)?;
-        let log = std::fs::File::create(spec.directory.join("harness.log")).map_err(|e| Error::call("open harness.log", &e))?;
+        let log = std::fs::File::create(spec.directory.join("harness.log"))
+            .map_err(|e| Error::call("open harness.log", &e))?;
         let errors = log.try_clone().map_err(|e| Error::call("open harness.log", &e))?;
         let mut child = Command::new(&interpreter.path)
             .arg(spec.directory.join(python::HARNESS))
@@ -230,7 +236,8 @@ impl Runtime for ProcessRuntime {
         let interpreter = self.interpreter(build.python)?;
         let site = build.environment.map(|e| self.site(e)).unwrap_or_default();
         let arguments = build.arguments.iter().map(|argument| argument.replace(SITE, &site));
-        let input = std::fs::File::open(build.work.join(INPUT)).map_err(|e| Error::call("open the builder's input", &e))?;
+        let input =
+            std::fs::File::open(build.work.join(INPUT)).map_err(|e| Error::call("open the builder's input", &e))?;
         let output = Command::new(&interpreter.path)
             .arg(build.work.join(python::BUILDER))
             .args(arguments)

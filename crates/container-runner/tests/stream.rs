@@ -1,0 +1,166 @@
+//! The runner as a service, before an orchestrator that a test plays: hello, credits, an order, its outcome, acknowledgement.
+
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+
+use clap::Parser;
+use futures_util::Stream;
+use qflow_container_runner::{Config, serve};
+use qflow_model::{
+    definition::{Isolation, Resources, TypeText},
+    environment::{EnvLock, EnvSpec},
+    ids::{AttemptKey, NodeKey, RunId, StepIx},
+    outcome::{Ending, Failure, Outcome},
+    value::Argument,
+};
+use qflow_proto::{
+    order::Order,
+    v1::{self, work_request::Message as Said, work_response::Message as Say},
+};
+use qflow_service::{ServeOptions, Shutdown};
+use qflow_telemetry::Telemetry;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+type Line = (Streaming<v1::WorkRequest>, mpsc::Sender<Result<v1::WorkResponse, Status>>);
+
+/// Hands every stream to the test.
+struct Orchestrator(mpsc::Sender<Line>);
+
+#[tonic::async_trait]
+impl v1::dispatch_service_server::DispatchService for Orchestrator {
+    type WorkStream = Pin<Box<dyn Stream<Item = Result<v1::WorkResponse, Status>> + Send>>;
+    async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Self::WorkStream>, Status> {
+        let (say, said) = mpsc::channel(64);
+        self.0.send((request.into_inner(), say)).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(said))))
+    }
+}
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    config: Config,
+}
+
+async fn say(line: &Line, message: Say) {
+    line.1.send(Ok(v1::WorkResponse { message: Some(message) })).await.unwrap();
+}
+
+async fn until<T>(line: &mut Line, wanted: impl Fn(Said) -> Option<T>) -> T {
+    loop {
+        let message = line.0.message().await.unwrap().expect("the runner stays").message.unwrap();
+        if let Some(found) = wanted(message) {
+            return found;
+        }
+    }
+}
+
+fn order(lock: EnvLock, source: &str) -> Order {
+    Order {
+        key: AttemptKey {
+            run: RunId(uuid::Uuid::now_v7()),
+            node: NodeKey { step: StepIx(0), index: None },
+            attempt: 1,
+        },
+        node_id: "double".into(),
+        function: "double".into(),
+        file: "flow.py".into(),
+        files: Arc::new(BTreeMap::from([("flow.py".to_owned(), source.to_owned())])),
+        workflow: "flow".into(),
+        tenant: "default".into(),
+        user: "me".into(),
+        arguments: vec![("x".into(), Argument::Literal(21.into()))],
+        types: vec![("x".into(), TypeText("int".into()))],
+        returns: TypeText("int".into()),
+        asks: vec![],
+        lock: Arc::new(lock),
+        resources: Resources::default(),
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        timeout_ms: None,
+        isolation: Isolation::Run,
+        idempotent: true,
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+        idempotency_key: "k".into(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_is_told_again_until_it_is_acknowledged() {
+    let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").unwrap();
+    let (open, mut opened) = mpsc::channel(4);
+    let listener = qflow_service::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes =
+        tonic::service::Routes::new(v1::dispatch_service_server::DispatchServiceServer::new(Orchestrator(open)));
+    let shutdown = Shutdown::new();
+    tokio::spawn(qflow_service::serve_grpc(
+        listener,
+        routes,
+        ServeOptions::default(),
+        Telemetry::silent(),
+        shutdown.child(),
+    ));
+
+    let data = folder.path().display().to_string();
+    let words = ["runner", "--runtime", "process", "--runner-listen", "127.0.0.1:0"];
+    let words = words.into_iter().chain(["--data-dir", &data, "--orchestrator-urls", &url, "--slots", "2"]);
+    let (listening, heard) = oneshot::channel();
+    let stop = shutdown.child();
+    let serving =
+        tokio::spawn(serve(Arguments::parse_from(words).config, Telemetry::silent(), stop.clone(), listening));
+
+    let mut line = opened.recv().await.unwrap();
+    let python = until(&mut line, |said| match said {
+        Said::Hello(hello) => Some(hello.python_versions.last().unwrap().clone()),
+        _ => None,
+    })
+    .await;
+    say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
+    let credits = until(&mut line, |said| if let Said::Credits(c) = said { Some(c.count) } else { None }).await;
+    assert_eq!(credits, 2);
+
+    let spec = EnvSpec { python: python.parse().unwrap(), requirements: vec![] };
+    let spec_json = serde_json::to_vec(&spec).unwrap();
+    say(&line, Say::Lock(v1::LockOrder { spec_digest: spec.digest().to_string(), spec_json, run_id: String::new() }))
+        .await;
+    let answer = until(&mut line, |said| if let Said::Locked(l) = said { Some(l) } else { None }).await;
+    let lock: Result<EnvLock, Failure> = serde_json::from_slice(&answer.result_json).unwrap();
+
+    let order = order(lock.unwrap(), "def double(x: int) -> int:\n    return 2 * x\n");
+    let attempt = order.key.to_string();
+    let order_json = serde_json::to_vec(&order).unwrap();
+    say(&line, Say::Attempt(v1::AttemptOrder { attempt: attempt.clone(), order_json })).await;
+    let started = until(&mut line, |said| if let Said::Started(s) = said { Some(s) } else { None }).await;
+    assert_eq!(started.attempt, attempt);
+    let ended = |said| if let Said::Ended(e) = said { Some(e) } else { None };
+    let first = until(&mut line, ended).await;
+    let outcome: Outcome = serde_json::from_slice(&first.outcome_json).unwrap();
+    assert!(matches!(&outcome.ending, Ending::Completed(p) if p.value.inline.as_deref() == Some(b"42")), "{outcome:?}");
+
+    // The stream breaks before the acknowledgement: the runner dials again and tells it again.
+    drop(line);
+    let mut line = opened.recv().await.unwrap();
+    let held = until(&mut line, |said| if let Said::Hello(h) = said { Some(h.attempts) } else { None }).await;
+    assert_eq!(held, [attempt.clone()]);
+    say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
+    assert_eq!(until(&mut line, ended).await, first);
+    say(&line, Say::Ack(v1::EndedAck { attempt, accepted: true })).await;
+    until(&mut line, |said| match said {
+        Said::Heartbeat(beat) => beat.attempts.is_empty().then_some(()),
+        _ => None,
+    })
+    .await;
+
+    // Its own service lists the container that the run still has.
+    let url = format!("http://{}", heard.await.unwrap().grpc);
+    let channel = qflow_service::channel(&url).unwrap();
+    let mut client = v1::container_runner_service_client::ContainerRunnerServiceClient::new(channel);
+    let containers = client.list_containers(v1::ListContainersRequest {}).await.unwrap().into_inner().containers;
+    assert_eq!(containers.iter().map(|c| c.status.as_str()).collect::<Vec<_>>(), ["idle"]);
+    stop.trigger();
+    drop(line);
+    serving.await.unwrap().unwrap();
+    shutdown.trigger();
+}
