@@ -1,1 +1,8 @@
-//! Owns types: validates workflows at submit.
+//! Owns types: validates workflows at submit. Reads source, never runs it.
+
+pub mod parameters;
+mod serve;
+pub mod submit;
+pub mod validate;
+
+pub use serve::{Config, serve};

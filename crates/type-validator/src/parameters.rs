@@ -1,0 +1,146 @@
+//! Parameters of a run: read by their declared types, defaults filled in, the body's questions answered. Pure.
+
+use std::collections::BTreeMap;
+
+use qflow_model::{
+    definition::{Param, ParamDefault, WorkflowDef},
+    expression::Path,
+    plan::param_asks,
+    value::{Produced, ValueRef},
+};
+use qflow_types::{Ty, value};
+use serde::Serialize;
+use serde_json::Value;
+
+/// A parameter as the client sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub text: Text,
+}
+
+/// How a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// To be read by the declared type.
+    Plain(String),
+    /// Plain JSON.
+    Json(String),
+}
+
+/// Why a parameter cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParameterError {
+    /// `unknown-parameter`, `missing-parameter` or `wrong-value`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// The parameter.
+    pub name: String,
+}
+
+/// Every parameter of the workflow by name, or all that is wrong with what was given. Of a name given twice the last counts.
+pub fn read(workflow: &WorkflowDef, given: Vec<Given>) -> Result<BTreeMap<String, Produced>, Vec<ParameterError>> {
+    let (mut by_name, mut errors) = (BTreeMap::new(), Vec::new());
+    for Given { name, text } in given {
+        if workflow.params.iter().any(|param| param.name == name) {
+            by_name.insert(name, text);
+        } else {
+            let known: Vec<_> = workflow.params.iter().map(|param| param.name.as_str()).collect();
+            let takes = if known.is_empty() { "no parameters".to_owned() } else { known.join(", ") };
+            let message = format!("`{}` has no parameter `{name}`; it takes {takes}", workflow.name);
+            errors.push(ParameterError { code: "unknown-parameter", message, name });
+        }
+    }
+    let (asks, mut read) = (param_asks(workflow), BTreeMap::new());
+    for param in &workflow.params {
+        match one(param, by_name.get(&param.name)) {
+            Ok(value) => {
+                let asks = asks.get(&param.name).map(Vec::as_slice).unwrap_or_default();
+                read.insert(param.name.clone(), produced(&value, asks));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(read) } else { Err(errors) }
+}
+
+fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
+    let (name, ty) = (&param.name, param.ty.0.parse().unwrap_or(Ty::Any));
+    let wrong = |why: String| ParameterError {
+        code: "wrong-value",
+        message: format!("parameter `{name}`: {why}"),
+        name: name.clone(),
+    };
+    let read = |read: Result<Value, value::ValueError>| {
+        // What reads is not yet what is declared, e.g. a mapping for a list.
+        let checked = read.and_then(|value| value::check(&value, &ty).map(|()| value));
+        checked.map_err(|error| wrong(error.to_string()))
+    };
+    match (given, &param.default) {
+        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty)),
+        (Some(Text::Json(text)), _) => {
+            let plain: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
+            read(value::from_plain(&plain, &ty))
+        }
+        (None, Some(ParamDefault::Value(value))) => Ok(value.clone()),
+        // A workflow's default is always known; one that only Python knows cannot be filled in.
+        (None, Some(ParamDefault::Python) | None) => Err(ParameterError {
+            code: "missing-parameter",
+            message: format!("parameter `{name}` of type {ty} is needed: -p {name}=VALUE"),
+            name: name.clone(),
+        }),
+    }
+}
+
+fn produced(value: &Value, asks: &[Path]) -> Produced {
+    let encoded = value::encode(value);
+    let value_ref = ValueRef {
+        digest: encoded.digest,
+        size: encoded.bytes.len() as u64,
+        inline: Some(encoded.bytes),
+        items: encoded.items,
+        attachments: Vec::new(),
+    };
+    Produced { value: value_ref, answers: asks.iter().map(|path| value::answer(value, path)).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::tests::{param, workflow};
+    use qflow_model::expression::{Expr, Scalar};
+    use serde_json::json;
+
+    fn two() -> WorkflowDef {
+        let mut limit = param("limit", "int");
+        limit.default = Some(ParamDefault::Value(json!(3)));
+        let result = Expr::Param { name: "limit".into(), path: vec![] };
+        WorkflowDef { params: vec![param("rows", "list[float]"), limit], result, ..workflow("main", vec![]) }
+    }
+
+    fn given(name: &str, text: Text) -> Given {
+        Given { name: name.into(), text }
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_questions_answered() {
+        let read = read(&two(), vec![given("rows", Text::Json("[1, 2.5]".into()))]).unwrap();
+        assert_eq!(read["rows"].value.inline.as_deref(), Some(b"[1.0,2.5]".as_slice()));
+        assert_eq!((read["rows"].value.items, read["rows"].answers.len()), (Some(2), 0));
+        assert_eq!(read["limit"].value.inline.as_deref(), Some(b"3".as_slice()));
+        assert_eq!(read["limit"].answers[0].scalar, Some(Scalar::Int(3)));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let sent = vec![given("limit", Text::Plain("many".into())), given("x", Text::Plain("1".into()))];
+        let told: Vec<_> = read(&two(), sent).unwrap_err().into_iter().map(|e| (e.code, e.name)).collect();
+        let wrong = ["unknown-parameter", "missing-parameter", "wrong-value"];
+        assert_eq!(told, wrong.into_iter().zip(["x", "rows", "limit"].map(String::from)).collect::<Vec<_>>());
+        let broken = read(&two(), vec![given("rows", Text::Json("[".into()))]).unwrap_err();
+        assert!(broken[0].message.starts_with("parameter `rows`: not JSON"), "{broken:?}");
+    }
+}

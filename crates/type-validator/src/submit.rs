@@ -1,0 +1,143 @@
+//! The only file of this crate that names the wire: questions about a source, and about one edge.
+
+use std::collections::BTreeMap;
+
+use qflow_model::{
+    definition::{Problem, Source},
+    limits,
+};
+use qflow_proto::v1::{
+    self, parameter,
+    type_validator_service_server::{TypeValidatorService, TypeValidatorServiceServer},
+};
+use qflow_telemetry::{Event, Telemetry, traces};
+use qflow_types::{Ty, assignable};
+use serde::Serialize;
+use tonic::{Request, Response, Status, service::Routes};
+
+use crate::{
+    parameters::{self, Given, Text},
+    validate::{self, Inspected},
+};
+
+/// The service's routes.
+pub fn routes(telemetry: Telemetry) -> Routes {
+    let server = TypeValidatorServiceServer::new(Server { telemetry });
+    Routes::new(server.max_decoding_message_size(limits::MESSAGE_BYTES))
+}
+
+struct Server {
+    telemetry: Telemetry,
+}
+
+#[tonic::async_trait]
+impl TypeValidatorService for Server {
+    async fn validate_workflow(
+        &self,
+        request: Request<v1::ValidateWorkflowRequest>,
+    ) -> Result<Response<v1::ValidateWorkflowResponse>, Status> {
+        let request = request.into_inner();
+        let sent = request.source.ok_or_else(|| Status::invalid_argument("a source is needed"))?;
+        let source = source(sent)?;
+        let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
+        let (workflow, with_parameters) = (request.workflow, request.with_parameters);
+        let started = tokio::time::Instant::now();
+        // Reading takes as long as the source is large: not on a thread that others' calls wait for.
+        let task = move || judge(&source, &workflow, with_parameters.then_some(given));
+        let judged = tokio::task::spawn_blocking(task).await;
+        let (answer, edges) = judged.map_err(|_| Status::internal("the source could not be read"))??;
+        let took_ms = started.elapsed().as_secs_f64() * 1000.0;
+        for (workflow, edges) in edges {
+            self.telemetry.emit(Event::TypeValidated { workflow, edges, took_ms, trace: traces::current() });
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn check_edge(
+        &self,
+        request: Request<v1::CheckEdgeRequest>,
+    ) -> Result<Response<v1::CheckEdgeResponse>, Status> {
+        let request = request.into_inner();
+        let (source, target) = (ty(&request.source_type)?, ty(&request.target_type)?);
+        let reason = assignable(&source, &target).err().map(|reason| reason.to_string());
+        let compatible = reason.is_none();
+        Ok(Response::new(v1::CheckEdgeResponse { compatible, reason: reason.unwrap_or_default() }))
+    }
+}
+
+type Edges = BTreeMap<String, Vec<(String, String, bool)>>;
+
+fn judge(
+    source: &Source,
+    name: &str,
+    given: Option<Vec<Given>>,
+) -> Result<(v1::ValidateWorkflowResponse, Edges), Status> {
+    let Inspected { definition, mut problems, edges } = validate::inspect(source);
+    let mut answer = v1::ValidateWorkflowResponse::default();
+    let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.warning);
+    // What does not read has fewer workflows than were written: no word about the choice then.
+    if sound(&problems) {
+        match validate::choose(&definition, name) {
+            Ok(workflow) => {
+                answer.workflow.clone_from(&workflow.name);
+                if let Some(given) = given {
+                    match parameters::read(workflow, given) {
+                        Ok(read) => answer.parameters_json = json(&read)?,
+                        Err(errors) => answer.parameter_errors_json = json(&errors)?,
+                    }
+                }
+            }
+            // Without a name and without a run in sight, any number of workflows will do.
+            Err(_) if name.is_empty() && given.is_none() => {}
+            Err(choice) => problems.push(choice.problem(source)),
+        }
+    }
+    if sound(&problems) {
+        answer.definition_json = json(&definition)?;
+    }
+    answer.problems_json = json(&problems)?;
+    Ok((answer, edges))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {
+    serde_json::to_vec(value).map_err(|error| Status::internal(format!("write the answer: {error}")))
+}
+
+fn ty(text: &str) -> Result<Ty, Status> {
+    text.parse().map_err(|error: qflow_types::NotAType| Status::invalid_argument(error.to_string()))
+}
+
+fn source(sent: v1::Source) -> Result<Source, Status> {
+    let bytes: usize = sent.files.iter().map(|file| file.path.len() + file.text.len()).sum();
+    if bytes > limits::SUBMISSION_BYTES {
+        let bound = limits::SUBMISSION_BYTES;
+        return Err(Status::invalid_argument(format!("a submission has at most {bound} bytes, this one {bytes}")));
+    }
+    if sent.files.len() > limits::FILES {
+        let (bound, files) = (limits::FILES, sent.files.len());
+        return Err(Status::invalid_argument(format!("a submission has at most {bound} files, this one {files}")));
+    }
+    let files: BTreeMap<_, _> = sent.files.into_iter().map(|file| (file.path, file.text)).collect();
+    if !files.contains_key(&sent.entry) {
+        return Err(Status::invalid_argument(format!("the entry `{}` is none of the files", sent.entry)));
+    }
+    Ok(Source { entry: sent.entry, files })
+}
+
+fn given(sent: v1::Parameter) -> Result<Given, Status> {
+    let text = match sent.value {
+        Some(parameter::Value::Text(text)) => Text::Plain(text),
+        Some(parameter::Value::Json(json)) => Text::Json(json),
+        None => return Err(Status::invalid_argument(format!("parameter `{}` has no value", sent.name))),
+    };
+    Ok(Given { name: sent.name, text })
+}
+
+/// Asks a service about one edge.
+#[cfg(test)]
+pub(crate) async fn edge(channel: tonic::transport::Channel, source: &str, target: &str) -> (bool, String) {
+    let mut client = v1::type_validator_service_client::TypeValidatorServiceClient::new(channel);
+    let request = v1::CheckEdgeRequest { source_type: source.to_owned(), target_type: target.to_owned() };
+    let answer = client.check_edge(request).await.unwrap().into_inner();
+    (answer.compatible, answer.reason)
+}

@@ -1,0 +1,540 @@
+//! Whether what a source defines fits together: every argument with its parameter, every result with its declaration. Pure.
+
+use std::collections::BTreeMap;
+
+use qflow_model::{
+    definition::{Definition, Guard, Param, Place, Problem, Source, Step, StepKind, TypeText, WorkflowDef},
+    expression::{Condition, Expr, Operator, Segment},
+    limits,
+};
+use qflow_types::{Ty, assignable, value};
+use serde_json::Value;
+
+/// What a source defines, what is wrong with it, and which edges were checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inspected {
+    /// What it defines; partial where there are errors.
+    pub definition: Definition,
+    /// Everything wrong, ordered by place; warnings included.
+    pub problems: Vec<Problem>,
+    /// By workflow: the source's constructor, the target's, whether it goes.
+    pub edges: BTreeMap<String, Vec<(String, String, bool)>>,
+}
+
+/// Reads a source and checks it: all problems at once.
+pub fn validate(source: &Source) -> (Definition, Vec<Problem>) {
+    let Inspected { definition, problems, .. } = inspect(source);
+    (definition, problems)
+}
+
+/// [`validate`], with the edges that were checked.
+pub fn inspect(source: &Source) -> Inspected {
+    let read = qflow_python_source::read(source);
+    let mut inspected = check(read.definition);
+    inspected.problems.extend(read.problems);
+    for problem in &mut inspected.problems {
+        quote(problem, source);
+    }
+    inspected.problems.sort();
+    inspected.problems.dedup();
+    inspected
+}
+
+/// Fills in the line of source that a problem stands on.
+fn quote(problem: &mut Problem, source: &Source) {
+    let line = (problem.place.line as usize).checked_sub(1);
+    if let (true, Some(line), Some(text)) = (problem.excerpt.is_empty(), line, source.files.get(&problem.place.file)) {
+        problem.excerpt = text.lines().nth(line).unwrap_or_default().to_owned();
+    }
+}
+
+/// Why no workflow can be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Choice {
+    /// There is none.
+    #[error("no workflow is defined")]
+    None,
+    /// None of that name.
+    #[error("no workflow is called `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Several that no other calls, or none such.
+    #[error("which workflow is meant: {}", .0.join(", "))]
+    Several(Vec<String>),
+}
+
+impl Choice {
+    /// As a problem of a source.
+    pub fn problem(&self, source: &Source) -> Problem {
+        let (code, remedy) = match self {
+            Self::None => ("no-workflow", "decorate the function that says the order with @workflow".to_owned()),
+            Self::Unknown { known, .. } if known.is_empty() => ("unknown-workflow", "the source has none".to_owned()),
+            Self::Unknown { known, .. } => ("unknown-workflow", format!("name one of {}", known.join(", "))),
+            Self::Several(_) => ("several-workflows", "name one: --workflow NAME".to_owned()),
+        };
+        let place = Place { file: source.entry.clone(), line: 1, column: 1 };
+        Problem { remedy: Some(remedy), ..problem(&place, code, self.to_string()) }
+    }
+}
+
+/// The workflow of a name; without a name the only one that no other calls.
+pub fn choose<'a>(definition: &'a Definition, name: &str) -> Result<&'a WorkflowDef, Choice> {
+    let names = || definition.workflows.keys().cloned().collect::<Vec<_>>();
+    if !name.is_empty() {
+        let named = definition.workflows.values().find(|w| w.name == name);
+        let found = named.or_else(|| definition.workflows.values().find(|w| w.function == name));
+        return found.ok_or_else(|| Choice::Unknown { name: name.to_owned(), known: names() });
+    }
+    let called = |workflow: &WorkflowDef| {
+        let others = definition.workflows.values().filter(|other| other.name != workflow.name);
+        others.flat_map(|other| &other.steps).any(|step| {
+            let function = step.kind.function();
+            !definition.nodes.contains_key(function) && (function == workflow.name || function == workflow.function)
+        })
+    };
+    let free: Vec<_> = definition.workflows.values().filter(|workflow| !called(workflow)).collect();
+    match free[..] {
+        [one] => Ok(one),
+        [] if definition.workflows.is_empty() => Err(Choice::None),
+        [] => Err(Choice::Several(names())),
+        _ => Err(Choice::Several(free.into_iter().map(|w| w.name.clone()).collect())),
+    }
+}
+
+/// Checks a definition's edges.
+pub fn check(definition: Definition) -> Inspected {
+    let (mut problems, mut all) = (Vec::new(), BTreeMap::new());
+    for workflow in definition.workflows.values() {
+        if let Some(problem) = too_large(workflow) {
+            problems.push(problem);
+            continue;
+        }
+        let mut checker = Checker { definition: &definition, workflow, problems: Vec::new(), edges: Vec::new() };
+        workflow.steps.iter().for_each(|step| checker.step(step));
+        checker.result();
+        problems.extend(checker.problems);
+        all.insert(workflow.name.clone(), checker.edges);
+    }
+    problems.sort();
+    problems.dedup();
+    Inspected { definition, problems, edges: all }
+}
+
+fn too_large(workflow: &WorkflowDef) -> Option<Problem> {
+    let (steps, mut edges) = (workflow.steps.len(), 0);
+    for (_, argument) in workflow.steps.iter().flat_map(|step| &step.arguments) {
+        argument.results(&mut |_, _| edges += 1);
+    }
+    let over = |what: &str, bound: usize, count: usize| {
+        let message = format!("a workflow has at most {bound} {what}, `{}` has {count}", workflow.name);
+        Problem { remedy: Some("use map".to_owned()), ..problem(&workflow.place, "too-large", message) }
+    };
+    if steps > limits::STEPS {
+        return Some(over("steps", limits::STEPS, steps));
+    }
+    (edges > limits::EDGES).then(|| over("references between steps", limits::EDGES, edges))
+}
+
+fn problem(place: &Place, code: &str, message: String) -> Problem {
+    Problem {
+        place: place.clone(),
+        end_column: place.column,
+        code: code.to_owned(),
+        message,
+        remedy: None,
+        other: None,
+        excerpt: String::new(),
+        warning: false,
+    }
+}
+
+fn ty(text: &TypeText) -> Ty {
+    // What does not read was told of by the reader.
+    text.0.parse().unwrap_or(Ty::Any)
+}
+
+/// Where a value comes from: what it is called, and where that is declared.
+struct Origin {
+    name: String,
+    place: Option<Place>,
+}
+
+/// What a value must go into.
+struct Target<'a> {
+    label: String,
+    ty: &'a Ty,
+    declared: &'a Place,
+    /// Where the value is handed over.
+    place: &'a Place,
+    code: &'static str,
+}
+
+/// What is called: a node, or another workflow.
+struct Callee<'a> {
+    params: &'a [Param],
+    returns: &'a TypeText,
+    place: &'a Place,
+}
+
+struct Checker<'a> {
+    definition: &'a Definition,
+    workflow: &'a WorkflowDef,
+    problems: Vec<Problem>,
+    edges: Vec<(String, String, bool)>,
+}
+
+impl<'a> Checker<'a> {
+    fn callee(&self, function: &str) -> Option<Callee<'a>> {
+        if let Some(node) = self.definition.nodes.get(function) {
+            return Some(Callee { params: &node.params, returns: &node.returns, place: &node.place });
+        }
+        let workflows = &self.definition.workflows;
+        let called = workflows.get(function).or_else(|| workflows.values().find(|w| w.function == function))?;
+        Some(Callee { params: &called.params, returns: &called.returns, place: &called.place })
+    }
+
+    fn step(&mut self, step: &'a Step) {
+        let function = step.kind.function();
+        let Some(callee) = self.callee(function) else {
+            self.problems.push(problem(&step.place, "unknown-node", format!("no node is called `{function}`")));
+            return;
+        };
+        let mapped: &[String] = match &step.kind {
+            StepKind::Map { over, .. } => over,
+            StepKind::Node { .. } => &[],
+        };
+        for (name, expr) in &step.arguments {
+            let Some(param) = callee.params.iter().find(|param| param.name == *name) else {
+                let known: Vec<_> = callee.params.iter().map(|param| param.name.as_str()).collect();
+                let takes = if known.is_empty() { "no arguments".to_owned() } else { known.join(", ") };
+                let message = format!("`{function}` has no parameter `{name}`; it takes {takes}");
+                let told = problem(&step.place, "unknown-argument", message);
+                self.problems.push(Problem { other: Some(callee.place.clone()), ..told });
+                continue;
+            };
+            let declared = ty(&param.ty);
+            let target = Target {
+                label: format!("{function}.{name}"),
+                ty: &declared,
+                declared: &param.place,
+                place: &step.place,
+                code: "incompatible-types",
+            };
+            if mapped.contains(name) {
+                self.mapped(expr, &step.guards, &target);
+            } else {
+                self.goes(expr, &step.guards, &target);
+            }
+        }
+        for param in callee.params.iter().filter(|param| param.default.is_none()) {
+            if step.arguments.iter().all(|(name, _)| *name != param.name) {
+                let message = format!("`{function}` needs an argument `{}`: {}", param.name, param.ty.0);
+                let told = problem(&step.place, "missing-argument", message);
+                self.problems.push(Problem { other: Some(param.place.clone()), ..told });
+            }
+        }
+    }
+
+    fn result(&mut self) {
+        let workflow = self.workflow;
+        let declared = ty(&workflow.returns);
+        let target = Target {
+            label: format!("{} returns", workflow.name),
+            ty: &declared,
+            declared: &workflow.place,
+            place: &workflow.place,
+            code: "incompatible-result",
+        };
+        self.goes(&workflow.result, &[], &target);
+    }
+
+    /// Whether a value goes where it is handed to; of a choice each side for itself.
+    fn goes(&mut self, expr: &Expr, guards: &[Guard], target: &Target<'_>) {
+        match expr {
+            Expr::Select { branch, then, otherwise } => {
+                for (holds, side) in [(true, then), (false, otherwise)] {
+                    let guards = [guards, &[Guard { branch: *branch, holds }]].concat();
+                    self.goes(side, &guards, target);
+                }
+            }
+            // A literal is checked as the value that it is.
+            Expr::Literal(literal) => {
+                let wrong = value::check(literal, target.ty).err();
+                let found = widened(of_value(literal));
+                self.edge(&found, target, wrong.is_none());
+                if wrong.is_some() {
+                    let origin = Origin { name: format!("literal {}", value::to_plain(literal)), place: None };
+                    self.tell(&found, &origin, "", target);
+                }
+            }
+            _ => {
+                let Some((found, origin)) = self.type_of(expr, guards, target.place) else { return };
+                self.compare(&found, &origin, target);
+            }
+        }
+    }
+
+    /// Whether each element goes.
+    fn mapped(&mut self, expr: &Expr, guards: &[Guard], target: &Target<'_>) {
+        if let Expr::Select { branch, then, otherwise } = expr {
+            for (holds, side) in [(true, then), (false, otherwise)] {
+                let guards = [guards, &[Guard { branch: *branch, holds }]].concat();
+                self.mapped(side, &guards, target);
+            }
+            return;
+        }
+        let Some((found, origin)) = self.type_of(expr, guards, target.place) else { return };
+        let elements: Option<Vec<_>> = found.members().iter().map(Ty::element).collect();
+        if let Some(elements) = elements {
+            let origin = Origin { name: format!("each of {}", origin.name), place: origin.place };
+            self.compare(&Ty::union(elements), &origin, target);
+            return;
+        }
+        let message = format!("{} is mapped over {} → {found}, which is not a list", target.label, origin.name);
+        let told = problem(target.place, "not-mappable", message);
+        self.problems.push(Problem { other: origin.place, ..told });
+    }
+
+    fn compare(&mut self, found: &Ty, origin: &Origin, target: &Target<'_>) {
+        let outcome = assignable(found, target.ty);
+        self.edge(found, target, outcome.is_ok());
+        if let Err(reason) = outcome {
+            self.tell(found, origin, &reason.0, target);
+        }
+    }
+
+    fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {
+        self.edges.push((found.root().to_owned(), target.ty.root().to_owned(), goes));
+    }
+
+    /// `total.rows: list[X] ← fetch → dict[X] (sales.py:9 → sales.py:15)`
+    fn tell(&mut self, found: &Ty, origin: &Origin, reason: &str, target: &Target<'_>) {
+        let at = |place: &Place| format!("{}:{}", place.file, place.line);
+        let from = origin.place.as_ref().unwrap_or(target.place);
+        let ends = format!("({} → {})", at(from), at(target.declared));
+        let mut message = format!("{}: {} ← {} → {found} {ends}", target.label, target.ty, origin.name);
+        // What the two types already say is not said again.
+        if !reason.is_empty() && reason != format!("{found} is not {}", target.ty) {
+            message.push_str(": ");
+            message.push_str(reason);
+        }
+        let told = problem(target.place, target.code, message);
+        let other = origin.place.clone().unwrap_or_else(|| target.declared.clone());
+        self.problems.push(Problem { other: Some(other), ..told });
+    }
+
+    /// The type of an expression; `None` where it has none, which has been told.
+    fn type_of(&mut self, expr: &Expr, guards: &[Guard], place: &Place) -> Option<(Ty, Origin)> {
+        let here = |name: &str, ty: Ty| Some((ty, Origin { name: name.to_owned(), place: None }));
+        match expr {
+            Expr::Literal(literal) => here("literal", of_value(literal)),
+            Expr::Param { name, path } => {
+                let param = self.workflow.params.iter().find(|param| param.name == *name)?;
+                let origin = Origin { name: format!("{name}{}", spelled(path)), place: Some(param.place.clone()) };
+                let is_given =
+                    |e: &[Segment]| self.is_given(&Expr::Param { name: name.clone(), path: e.into() }, guards);
+                let found = walk(ty(&param.ty), path, is_given);
+                self.walked(found, origin, place)
+            }
+            Expr::Result { step: ix, path } => {
+                let step = self.workflow.steps.get(ix.0 as usize)?;
+                let callee = self.callee(step.kind.function())?;
+                let returns = match step.kind {
+                    StepKind::Node { .. } => ty(callee.returns),
+                    StepKind::Map { .. } => Ty::Generic("list".to_owned(), vec![ty(callee.returns)]),
+                };
+                let origin =
+                    Origin { name: format!("{}{}", step.id, spelled(path)), place: Some(callee.place.clone()) };
+                let is_given = |e: &[Segment]| self.is_given(&Expr::Result { step: *ix, path: e.into() }, guards);
+                let found = walk(returns, path, is_given);
+                self.walked(found, origin, place)
+            }
+            Expr::List(parts) => {
+                let item = Ty::union(self.types(parts, guards, place)?);
+                here("list", Ty::Generic("list".to_owned(), vec![item]))
+            }
+            Expr::Tuple(parts) => here("tuple", Ty::Tuple(self.types(parts, guards, place)?)),
+            Expr::Dict(parts) => {
+                let types: Option<Vec<_>> =
+                    parts.iter().map(|(_, part)| Some(self.type_of(part, guards, place)?.0)).collect();
+                here("dict", Ty::Generic("dict".to_owned(), vec![Ty::class("str"), Ty::union(types?)]))
+            }
+            Expr::Format(_) => here("f-string", Ty::class("str")),
+            Expr::Condition(_) => here("condition", Ty::class("bool")),
+            Expr::Select { branch, then, otherwise } => {
+                let mut side = |holds: bool, expr: &Expr| {
+                    let guards = [guards, &[Guard { branch: *branch, holds }]].concat();
+                    self.type_of(expr, &guards, place)
+                };
+                let ((then, origin), (otherwise, _)) = (side(true, then)?, side(false, otherwise)?);
+                Some((Ty::union([then, otherwise]), origin))
+            }
+        }
+    }
+
+    fn types(&mut self, parts: &[Expr], guards: &[Guard], place: &Place) -> Option<Vec<Ty>> {
+        parts.iter().map(|part| Some(self.type_of(part, guards, place)?.0)).collect()
+    }
+
+    fn walked(&mut self, found: Result<Ty, String>, origin: Origin, place: &Place) -> Option<(Ty, Origin)> {
+        match found {
+            Ok(found) => Some((found, origin)),
+            Err(why) => {
+                let told = problem(place, "no-such-part", format!("{}: {why}", origin.name));
+                self.problems.push(Problem { other: origin.place, ..told });
+                None
+            }
+        }
+    }
+
+    /// Whether the branches that something stands in say that a value is not None.
+    fn is_given(&self, expr: &Expr, guards: &[Guard]) -> bool {
+        guards.iter().any(|guard| {
+            let branch = self.workflow.branches.get(guard.branch.0 as usize);
+            branch.is_some_and(|branch| implies(&branch.condition, guard.holds, expr))
+        })
+    }
+}
+
+/// Whether a value cannot be None where a condition holds, or does not.
+fn implies(condition: &Condition, holds: bool, expr: &Expr) -> bool {
+    match condition {
+        Condition::Truth(tested) => holds && tested == expr,
+        Condition::Not(inner) => implies(inner, !holds, expr),
+        Condition::And(parts) if holds => parts.iter().any(|part| implies(part, true, expr)),
+        Condition::Or(parts) if !holds => parts.iter().any(|part| implies(part, false, expr)),
+        Condition::And(parts) | Condition::Or(parts) => {
+            !parts.is_empty() && parts.iter().all(|part| implies(part, holds, expr))
+        }
+        Condition::Compare { left, operator, right } => {
+            let none = matches!(right, Expr::Literal(Value::Null)) && left == expr;
+            none && match operator {
+                Operator::IsNot | Operator::Ne => holds,
+                Operator::Is | Operator::Eq => !holds,
+                _ => false,
+            }
+        }
+    }
+}
+
+/// The type of a part; what is known not to be None on the way is taken for that.
+fn walk(whole: Ty, path: &[Segment], is_given: impl Fn(&[Segment]) -> bool) -> Result<Ty, String> {
+    let given = |ty: Ty, to: usize| {
+        if ty.members().len() > 1 && is_given(&path[..to]) {
+            Ty::union(ty.members().iter().filter(|member| **member != Ty::None).cloned())
+        } else {
+            ty
+        }
+    };
+    let mut ty = given(whole, 0);
+    for (i, segment) in path.iter().enumerate() {
+        let parts = ty.members().iter().map(|member| part(member, segment)).collect::<Result<Vec<_>, _>>()?;
+        ty = given(Ty::union(parts), i + 1);
+    }
+    Ok(ty)
+}
+
+fn part(ty: &Ty, segment: &Segment) -> Result<Ty, String> {
+    let none = || Err(format!("{ty} has no part {}", spelled(std::slice::from_ref(segment))));
+    let root = ty.root();
+    match (ty, segment) {
+        (Ty::Any | Ty::Never, _) => Ok(ty.clone()),
+        (Ty::Tuple(items), Segment::Index(index)) => {
+            let at = if *index < 0 { index + items.len() as i64 } else { *index };
+            let item = usize::try_from(at).ok().and_then(|at| items.get(at));
+            item.cloned().ok_or_else(|| format!("{ty} has {} items, not one at {index}", items.len()))
+        }
+        (Ty::Tuples(item), Segment::Index(_)) => Ok((**item).clone()),
+        (Ty::Generic(_, parameters), Segment::Index(_)) if matches!(root, "list" | "Sequence") => {
+            Ok(parameters.first().cloned().unwrap_or(Ty::Any))
+        }
+        (Ty::Generic(_, parameters), Segment::Key(_)) if matches!(root, "dict" | "Mapping") => {
+            let [key, item] = parameters.as_slice() else { return Ok(Ty::Any) };
+            if assignable(&Ty::class("str"), key).is_ok() || matches!(key, Ty::Literal(_)) {
+                return Ok(item.clone());
+            }
+            none()
+        }
+        (Ty::Generic(_, parameters), Segment::Index(_)) if matches!(root, "dict" | "Mapping") => {
+            let [key, item] = parameters.as_slice() else { return Ok(Ty::Any) };
+            if assignable(&Ty::class("int"), key).is_ok() || matches!(key, Ty::Literal(_)) {
+                return Ok(item.clone());
+            }
+            none()
+        }
+        (Ty::Class(_), Segment::Index(_)) if matches!(root, "list" | "tuple" | "Sequence" | "dict" | "Mapping") => {
+            Ok(Ty::Any)
+        }
+        (Ty::Class(_), Segment::Key(_)) if matches!(root, "dict" | "Mapping") => Ok(Ty::Any),
+        // What the user's own classes have is theirs to say.
+        (Ty::Class(_) | Ty::Generic(..), _) if root == "object" => Ok(Ty::Any),
+        _ => none(),
+    }
+}
+
+/// `["rows"][0].name`
+fn spelled(path: &[Segment]) -> String {
+    let one = |segment: &Segment| match segment {
+        Segment::Index(index) => format!("[{index}]"),
+        Segment::Key(key) => format!("[{key:?}]"),
+        Segment::Field(name) => format!(".{name}"),
+    };
+    path.iter().map(one).collect()
+}
+
+/// The type of a value in the tagged form, as narrow as `Literal[…]` can say it.
+fn of_value(value: &Value) -> Ty {
+    use qflow_types::Literal;
+    let list = |items: &[Value]| Ty::union(items.iter().map(of_value));
+    match value {
+        Value::Null => Ty::None,
+        Value::Bool(value) => Ty::Literal(vec![Literal::Bool(*value)]),
+        Value::String(text) => Ty::Literal(vec![Literal::Text(text.clone())]),
+        Value::Number(number) if number.is_f64() => Ty::class("float"),
+        Value::Number(number) => number.as_i64().map_or(Ty::class("int"), |i| Ty::Literal(vec![Literal::Int(i)])),
+        Value::Array(items) => Ty::Generic("list".to_owned(), vec![list(items)]),
+        Value::Object(fields) => match (fields.get("$").and_then(Value::as_str), fields.get("v")) {
+            (None, _) => {
+                let values = Ty::union(fields.values().map(of_value));
+                Ty::Generic("dict".to_owned(), vec![Ty::class("str"), values])
+            }
+            (Some("tuple"), Some(Value::Array(items))) => Ty::Tuple(items.iter().map(of_value).collect()),
+            (Some(tag @ ("set" | "frozenset")), Some(Value::Array(items))) => {
+                Ty::Generic(tag.to_owned(), vec![list(items)])
+            }
+            (Some("decimal"), _) => Ty::class("Decimal"),
+            (Some("uuid"), _) => Ty::class("UUID"),
+            (Some("path"), _) => Ty::class("Path"),
+            (Some(tag @ ("int" | "float" | "bytes" | "date" | "datetime" | "time" | "timedelta" | "complex")), _) => {
+                Ty::class(tag)
+            }
+            _ => Ty::Any,
+        },
+    }
+}
+
+/// Literals as their classes, for people.
+fn widened(ty: Ty) -> Ty {
+    use qflow_types::Literal;
+    match ty {
+        Ty::Literal(values) => Ty::union(values.iter().map(|value| {
+            Ty::class(match value {
+                Literal::Bool(_) => "bool",
+                Literal::Int(_) => "int",
+                Literal::Text(_) => "str",
+            })
+        })),
+        Ty::Generic(name, parameters) => Ty::Generic(name, parameters.into_iter().map(widened).collect()),
+        Ty::Tuple(items) => Ty::Tuple(items.into_iter().map(widened).collect()),
+        Ty::Tuples(item) => Ty::Tuples(Box::new(widened(*item))),
+        Ty::Union(members) => Ty::union(members.into_iter().map(widened)),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
