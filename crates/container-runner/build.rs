@@ -34,7 +34,7 @@ fn collect(folder: &Path, name: &str, found: &mut Vec<(String, PathBuf)>) {
         }
         if path.is_dir() {
             collect(&path, &format!("{name}/{file}"), found);
-        } else if file.ends_with(".py") || file.ends_with(".typed") {
+        } else if path.extension().is_some_and(|kind| kind == "py" || kind == "typed") {
             found.push((format!("{name}/{file}"), path));
         }
     }

@@ -54,12 +54,11 @@ async fn go_on(runner: Arc<Runner>, mut container: Container, order: Option<qflo
             }
             let answered = runner.pool.hello(&mut container, REDIAL).await;
             runner.held.leave(order.key);
-            match answered {
-                Ok(()) => runner.resume(container, order).await,
-                Err(_) => {
-                    runner.pool.remove(container, "exited").await;
-                    runner.vanished(&order).await;
-                }
+            if answered.is_ok() {
+                runner.resume(container, order).await;
+            } else {
+                runner.pool.remove(container, "exited").await;
+                runner.vanished(&order).await;
             }
         }
         None => match runner.pool.hello(&mut container, REDIAL).await {

@@ -61,7 +61,7 @@ impl Environments {
     }
 
     /// Resolves a spec to exact versions with hashes; without requirements there is nothing to resolve.
-    pub async fn lock(&self, spec: &EnvSpec) -> Result<EnvLock, Failure> {
+    pub async fn lock(&self, spec: &EnvSpec) -> Result<EnvLock, Box<Failure>> {
         let image = self.runtime.image(spec.python).await.map_err(|e| platform(&e))?;
         let mut lock = EnvLock {
             spec: spec.digest(),
@@ -79,7 +79,7 @@ impl Environments {
         let work = Work::new(&self.folder)?;
         work.write(INPUT, &spec.requirements.join("\n"))?;
         let built = self.build(&lock, &work, None, "lock").await?;
-        let answer: serde_json::Value = work.answer(&built)?;
+        let answer = answer(&built)?;
         let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         lock.lock = text("lock");
         lock.uv = text("uv");
@@ -88,7 +88,7 @@ impl Environments {
     }
 
     /// Makes sure that an environment is installed; gives its folder of packages as seen inside, where there is one.
-    pub async fn ready(&self, lock: &EnvLock) -> Result<Option<String>, Failure> {
+    pub async fn ready(&self, lock: &EnvLock) -> Result<Option<String>, Box<Failure>> {
         if lock.lock.is_empty() {
             return Ok(None);
         }
@@ -97,7 +97,7 @@ impl Environments {
         Ok(Some(self.runtime.site(digest)))
     }
 
-    async fn install(&self, lock: &EnvLock, digest: Digest) -> Result<(), Failure> {
+    async fn install(&self, lock: &EnvLock, digest: Digest) -> Result<(), Box<Failure>> {
         if self.note(digest).exists() {
             return Ok(());
         }
@@ -105,7 +105,7 @@ impl Environments {
         let work = Work::new(&self.folder)?;
         work.write(INPUT, &lock.lock)?;
         let installed = match self.build(lock, &work, Some(digest), "install").await {
-            Ok(built) => work.answer(&built).map(|_| ()),
+            Ok(built) => answer(&built).map(|_| ()),
             Err(failure) => Err(failure),
         };
         let error = installed.as_ref().err().map(|failure| ErrorInfo {
@@ -130,7 +130,7 @@ impl Environments {
         work: &Work,
         environment: Option<Digest>,
         verb: &str,
-    ) -> Result<Built, Failure> {
+    ) -> Result<Built, Box<Failure>> {
         let mut arguments = vec![verb.to_owned(), "--python".to_owned(), lock.python.to_string()];
         if environment.is_some() {
             arguments.extend(["--target".to_owned(), SITE.to_owned()]);
@@ -145,7 +145,7 @@ impl Environments {
 struct Work(PathBuf);
 
 impl Work {
-    fn new(folder: &Path) -> Result<Self, Failure> {
+    fn new(folder: &Path) -> Result<Self, Box<Failure>> {
         let name = crate::pool::random(6).map_err(|e| platform(&e))?;
         let work = Self(folder.join(format!("build-{name}")));
         std::fs::create_dir_all(&work.0).and_then(|()| python::lay_out(&work.0)).map_err(|e| platform(&e))?;
@@ -156,22 +156,22 @@ impl Work {
         Ok(work)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
+    fn write(&self, name: &str, text: &str) -> Result<(), Box<Failure>> {
         std::fs::write(self.0.join(name), text).map_err(|e| platform(&e))
     }
+}
 
-    /// The builder's answer, or its error: `{"error", "kind"}`.
-    fn answer(&self, built: &Built) -> Result<serde_json::Value, Failure> {
-        let last = built.stdout.trim().lines().last().unwrap_or_default();
-        let answer: serde_json::Value = serde_json::from_str(last).unwrap_or_default();
-        let said = |name: &str| answer.get(name).and_then(serde_json::Value::as_str);
-        if built.ok && said("error").is_none() {
-            return Ok(answer);
-        }
-        let message = said("error").map_or_else(|| tail(&built.stderr).to_owned(), str::to_owned);
-        let class = if said("kind") == Some("user") { FailureClass::User } else { FailureClass::Platform };
-        Err(Failure { class: Some(class), error_type: "environment".into(), message, ..Failure::default() })
+/// The builder's answer, or its error: `{"error", "kind"}`.
+fn answer(built: &Built) -> Result<serde_json::Value, Box<Failure>> {
+    let last = built.stdout.trim().lines().last().unwrap_or_default();
+    let answer: serde_json::Value = serde_json::from_str(last).unwrap_or_default();
+    let said = |name: &str| answer.get(name).and_then(serde_json::Value::as_str);
+    if built.ok && said("error").is_none() {
+        return Ok(answer);
     }
+    let message = said("error").map_or_else(|| tail(&built.stderr).to_owned(), str::to_owned);
+    let class = if said("kind") == Some("user") { FailureClass::User } else { FailureClass::Platform };
+    Err(Box::new(Failure { class: Some(class), error_type: "environment".into(), message, ..Failure::default() }))
 }
 
 impl Drop for Work {
@@ -190,11 +190,11 @@ fn tail(text: &str) -> &str {
     &text[start..]
 }
 
-fn platform(error: &dyn std::fmt::Display) -> Failure {
-    Failure {
+fn platform(error: &dyn std::fmt::Display) -> Box<Failure> {
+    Box::new(Failure {
         class: Some(FailureClass::Platform),
         error_type: "environment".into(),
         message: error.to_string(),
         ..Failure::default()
-    }
+    })
 }

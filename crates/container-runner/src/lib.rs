@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod blobs;
 mod config;
+mod ending;
 pub mod environment;
 pub mod harness;
 pub mod held;

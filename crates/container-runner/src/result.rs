@@ -12,7 +12,7 @@ use qflow_model::{
 };
 use qflow_types::value as tagged;
 
-use crate::{blobs::Blobs, harness::AttachmentHead, run::failed};
+use crate::{blobs::Blobs, ending::failed, harness::AttachmentHead};
 
 /// A result as it came.
 #[derive(Debug)]
@@ -37,11 +37,11 @@ pub async fn take(blobs: &Blobs, run: RunId, raw: Raw, returns: &TypeText, asks:
             format!("the result has {size} bytes, where {VALUE_BYTES} are allowed"),
         ));
     }
-    let value = tagged::decode(&encoding).map_err(|e| failed(FailureClass::User, "protocol", e))?;
+    let value = tagged::decode(&encoding).map_err(|e| failed(FailureClass::User, "protocol", e.to_string()))?;
     let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {
         failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
     })?;
-    tagged::check(&value, &ty).map_err(|e| failed(FailureClass::User, "output_type", e))?;
+    tagged::check(&value, &ty).map_err(|e| failed(FailureClass::User, "output_type", e.to_string()))?;
     let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
     let unkept = |e: crate::blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
     let mut attachments = Vec::new();

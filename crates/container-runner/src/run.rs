@@ -1,18 +1,18 @@
 //! One attempt, from its order to its outcome: environment, container, import, arguments, user code, result.
 
+mod conclude;
+
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use qflow_model::{
     limits::KILL_GRACE_MS,
-    outcome::{DeathCertificate, Ending, Failure, Outcome, Phases},
+    outcome::{Ending, Phases},
     progress::KillReason,
     status::FailureClass,
 };
 use qflow_proto::order::Order;
 use qflow_service::Clock;
-use qflow_telemetry::labels::{Open, Python};
-use qflow_telemetry::{ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext};
+use qflow_telemetry::{Event, SpanRecord, Telemetry, TraceContext};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     blobs::Blobs,
+    ending::{dead, failed, killed, lost, node_ref},
     environment::Environments,
     harness::{AttemptSay, EndedSaid, Heard, Line, Said, Say, SpanSaid, Told},
     held::Held,
@@ -169,7 +170,7 @@ impl Runner {
         if !self.environments.is_ready(&order.lock) {
             told(format!("environment: installing {} packages", order.lock.packages)).await;
         }
-        let site = self.environments.ready(&order.lock).await.map_err(|f| Ending::Failed(Box::new(f)))?;
+        let site = self.environments.ready(&order.lock).await.map_err(Ending::Failed)?;
         progress.phases.environment_ms = ms(began);
         if let Some(reason) = *kill.borrow() {
             return Err(killed(reason));
@@ -206,9 +207,9 @@ impl Runner {
     async fn begin(&self, container: &Container, progress: &mut Progress<'_>) -> Result<(), Ending> {
         let order = progress.order;
         let resolved = resolve::arguments(&self.blobs, order.key.run, &order.arguments).await.map_err(|e| match e {
-            resolve::Error::Path { .. } => failed(FailureClass::User, "argument", e),
+            resolve::Error::Path { .. } => failed(FailureClass::User, "argument", e.to_string()),
             resolve::Error::Blob(_) => Ending::Lost { reason: "blob_unreadable".into(), message: e.to_string() },
-            resolve::Error::Stored(_) => failed(FailureClass::Platform, "argument", e),
+            resolve::Error::Stored(_) => failed(FailureClass::Platform, "argument", e.to_string()),
         })?;
         let trace_id = order.traceparent.split('-').nth(1).unwrap_or_default();
         let say = AttemptSay {
@@ -296,7 +297,7 @@ impl Runner {
                     progress.why = Some(KillReason::TimedOut);
                     end_by = Some(self.end(container, progress).await);
                 }
-                () = at(end_by), if end_by.is_some() => return broken(dead(progress, gone)),
+                () = at(end_by), if end_by.is_some() => return broken(dead(progress.why, progress.order.timeout_ms, gone)),
             }
         }
     }
@@ -391,120 +392,6 @@ impl Runner {
         record.error = span.error.map(|error| progress.redact(&error));
         self.telemetry.record_span(record);
     }
-
-    async fn ended(&self, progress: &mut Progress<'_>, said: EndedSaid) -> Over {
-        progress.phases.user_code_ms = said.user_code_ms;
-        let healthy = !said.oom;
-        let ending = match (said.ok, progress.why, progress.value.take()) {
-            (true, _, Some(raw)) => {
-                let began = Instant::now();
-                let order = progress.order;
-                let taken = result::take(&self.blobs, order.key.run, raw, &order.returns, &order.asks).await;
-                progress.phases.upload_ms = ms(began);
-                match taken {
-                    Ok(produced) => Ending::Completed(Box::new(produced)),
-                    Err(ending) => ending,
-                }
-            }
-            (true, _, None) => failed(FailureClass::User, "protocol", "the attempt returned without a value"),
-            (false, Some(KillReason::TimedOut), _) => timed_out(progress),
-            (false, Some(reason), _) => killed(reason),
-            (false, None, _) => match failure(&said) {
-                late if late.error_type == "timeout" && progress.order.timeout_ms.is_some() => {
-                    Ending::TimedOut(Box::new(late))
-                }
-                failure => Ending::Failed(Box::new(failure)),
-            },
-        };
-        Over { ending, said, healthy }
-    }
-
-    /// Keeps the outcome, tells that it is there, lets the container go on.
-    async fn finish(&self, progress: Progress<'_>, mut over: Over, container: Option<Container>) {
-        let order = progress.order;
-        let container_id = container.as_ref().map(|c| c.state.id.clone()).unwrap_or_default();
-        if let Ending::Failed(failure) | Ending::TimedOut(failure) = &mut over.ending {
-            failure.message = progress.redact(&failure.message);
-            failure.traceback = progress.redact(&failure.traceback);
-            failure.certificate = Some(Box::new(certificate(&progress, &over.said, &container_id)));
-            let error = ErrorInfo {
-                class: failure.class,
-                error_type: failure.error_type.clone(),
-                message: failure.message.clone(),
-                stack_trace: failure.traceback.clone(),
-            };
-            let node = node_ref(order);
-            self.telemetry.emit(Event::PythonError { node, container_id: container_id.clone(), error });
-        }
-        self.measure(order, &over.said);
-        let mut warnings = progress.warnings.clone();
-        let log = self.write_log(order).await.unwrap_or_else(|error| {
-            warnings.push(format!("lines were not kept: {error}"));
-            None
-        });
-        warnings.extend(over.said.warnings.iter().cloned());
-        let outcome = Outcome {
-            ending: over.ending,
-            phases: progress.phases,
-            container_id,
-            peak_memory_bytes: over.said.peak_memory_bytes,
-            cpu_seconds: over.said.cpu_seconds,
-            log_lines: over.said.log_lines,
-            log_lines_dropped: over.said.log_lines_dropped,
-            log,
-            warnings,
-        };
-        let kept = self.spool.keep(order.key, &outcome);
-        if let Err(error) = &kept {
-            // The lease will run out and the attempt be given anew.
-            self.telemetry
-                .emit(Event::error("outcome_not_kept", error.to_string()).with("attempt", order.key.to_string()));
-        }
-        let reason = if over.said.oom { "oom" } else { "killed" };
-        let mut container = container;
-        if let Some(container) = &container {
-            container.link.ack(progress.seen).await;
-        }
-        // A container that goes on is there before its run's next attempt is asked for.
-        if over.healthy
-            && let Some(container) = container.take()
-        {
-            self.pool.give_back(container, true, reason).await;
-        }
-        self.held.leave(order.key);
-        if kept.is_ok() {
-            self.say(order, Word::Ended).await;
-        }
-        if let Some(container) = container {
-            self.pool.give_back(container, false, reason).await;
-        }
-    }
-
-    fn measure(&self, order: &Order, said: &EndedSaid) {
-        let metrics = self.telemetry.metrics();
-        if said.user_code_ms > 0.0 {
-            let python = Python::of(&order.lock.python.to_string());
-            let trace = TraceContext::parse(&order.traceparent);
-            metrics
-                .python_execution(python, Open::of(&order.function))
-                .record_in(said.user_code_ms / 1e3, trace.as_ref());
-        }
-        if said.oom {
-            metrics.container_oom_kills().increment(1);
-        }
-    }
-
-    /// The attempt's lines as one object, zstd; its digest.
-    async fn write_log(&self, order: &Order) -> anyhow::Result<Option<qflow_model::ids::Digest>> {
-        let lines = self.spool.read_lines(order.key);
-        if lines.is_empty() {
-            return Ok(None);
-        }
-        let packed = Bytes::from(zstd::encode_all(lines.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)?);
-        let digest = qflow_model::ids::Digest::of(&packed);
-        self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, packed).await?;
-        Ok(Some(digest))
-    }
 }
 
 impl<'a> Progress<'a> {
@@ -529,112 +416,8 @@ impl<'a> Progress<'a> {
     }
 }
 
-fn certificate(progress: &Progress<'_>, said: &EndedSaid, container_id: &str) -> DeathCertificate {
-    DeathCertificate {
-        exit_code: said.exit_code,
-        signal: said.signal,
-        oom: said.oom,
-        peak_memory_bytes: said.peak_memory_bytes,
-        cpu_seconds: said.cpu_seconds,
-        throttled_seconds: 0.0,
-        last_lines: progress.last.clone(),
-        image: progress.order.lock.image.clone(),
-        lock: Some(progress.order.lock.digest()),
-        container_id: container_id.to_owned(),
-        trace_id: progress.order.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
-    }
-}
-
-/// What an attempt failed of, as the harness saw it.
-fn failure(said: &EndedSaid) -> Failure {
-    let mut failure = said.error.clone().unwrap_or_else(|| {
-        let (error_type, message) = match (said.oom, said.signal, said.exit_code) {
-            (true, ..) => ("oom", "out of memory: the container's limit was reached".to_owned()),
-            (false, Some(signal), _) => ("exit", format!("the process was ended by signal {signal}")),
-            (false, None, code) => ("exit", format!("the process exited with code {}", code.unwrap_or_default())),
-        };
-        Failure { error_type: error_type.into(), message, ..Failure::default() }
-    });
-    failure.class.get_or_insert(FailureClass::User);
-    failure
-}
-
-/// How an attempt ended whose container has gone, or did not obey.
-fn dead(progress: &Progress<'_>, exit: Option<Exit>) -> Ending {
-    match (progress.why, exit) {
-        (Some(KillReason::TimedOut), _) => timed_out(progress),
-        (Some(reason), _) => killed(reason),
-        (None, Some(Exit { oom: true, .. })) => {
-            failed(FailureClass::User, "oom", "out of memory: the container's limit was reached")
-        }
-        (None, exit) => {
-            let how = match exit.unwrap_or_default() {
-                Exit { signal: Some(signal), .. } => format!("signal {signal}"),
-                Exit { code: Some(code), .. } => format!("exit code {code}"),
-                _ => "unknown end".to_owned(),
-            };
-            lost("container_vanished", &format!("the container ended ({how}) while the attempt was in it"))
-        }
-    }
-}
-
-fn timed_out(progress: &Progress<'_>) -> Ending {
-    let message = match progress.order.timeout_ms {
-        Some(ms) => format!("took longer than {} s", ms as f64 / 1e3),
-        None => "the run's time was up".to_owned(),
-    };
-    Ending::TimedOut(Box::new(Failure {
-        class: Some(FailureClass::User),
-        error_type: "timeout".into(),
-        message,
-        ..Failure::default()
-    }))
-}
-
-fn killed(reason: KillReason) -> Ending {
-    match reason {
-        KillReason::TimedOut => Ending::TimedOut(Box::new(Failure {
-            class: Some(FailureClass::User),
-            error_type: "timeout".into(),
-            message: "its time was up before it began".into(),
-            ..Failure::default()
-        })),
-        KillReason::Cancelled | KillReason::Superseded => Ending::Cancelled,
-    }
-}
-
-pub(crate) fn failed(class: FailureClass, error_type: &str, message: impl ToString) -> Ending {
-    Ending::Failed(Box::new(Failure {
-        class: Some(class),
-        error_type: error_type.into(),
-        message: message.to_string(),
-        ..Failure::default()
-    }))
-}
-
-fn lost(reason: &str, message: &str) -> Ending {
-    Ending::Lost { reason: reason.into(), message: message.into() }
-}
-
 fn broken(ending: Ending) -> Over {
     Over { ending, said: EndedSaid::default(), healthy: false }
-}
-
-fn node_ref(order: &Order) -> NodeRef {
-    NodeRef {
-        run: RunRef {
-            run_id: order.key.run.to_string(),
-            workflow: order.workflow.clone(),
-            user_id: order.user.clone(),
-            python_version: order.lock.python.to_string(),
-            trace: TraceContext::parse(&order.traceparent),
-        },
-        node_id: order.node_id.clone(),
-        name: order.function.clone(),
-        node_type: "python".into(),
-        python_version: order.lock.python.to_string(),
-        attempt: order.key.attempt,
-    }
 }
 
 fn time(us: i64) -> std::time::SystemTime {

@@ -249,11 +249,11 @@ impl Edge {
         let spec: Result<EnvSpec, _> = serde_json::from_slice(&order.spec_json);
         let result = match &spec {
             Ok(spec) => self.runner.environments.lock(spec).await,
-            Err(error) => Err(qflow_model::outcome::Failure {
+            Err(error) => Err(Box::new(qflow_model::outcome::Failure {
                 error_type: "protocol".into(),
                 message: error.to_string(),
                 ..qflow_model::outcome::Failure::default()
-            }),
+            })),
         };
         let result_json = serde_json::to_vec(&result).unwrap_or_default();
         to.send(request(Say::Locked(v1::LockAnswer { spec_digest: order.spec_digest, result_json }))).await.ok();

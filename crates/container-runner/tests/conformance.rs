@@ -1,5 +1,7 @@
 //! What every runtime must do, in the same words: real Python, in processes and in Docker where it answers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use qflow_container_runner::{

@@ -1,5 +1,7 @@
 //! The runner as a service, before an orchestrator that a test plays: hello, credits, an order, its outcome, acknowledgement.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
 use clap::Parser;

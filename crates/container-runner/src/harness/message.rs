@@ -1,0 +1,227 @@
+//! The messages between runner and harness, as `docs/HARNESS.md` lists them.
+
+use std::collections::BTreeMap;
+
+use qflow_model::{
+    expression::{Answer, Path as ValuePath},
+    outcome::Failure,
+};
+use serde::{Deserialize, Serialize};
+
+/// What the runner says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Say {
+    /// The answer to a hello.
+    Welcome {
+        /// The last `seq` that arrived.
+        ack: u64,
+    },
+    /// Fork a template and import the user's file.
+    Load {
+        /// The submission's files.
+        files: BTreeMap<String, String>,
+        /// The node's.
+        file: String,
+        /// A folder of packages.
+        site: Option<String>,
+        /// Environment variables.
+        env: BTreeMap<String, String>,
+        /// Where to lay files out.
+        workdir: String,
+    },
+    /// Run one attempt.
+    Attempt(Box<AttemptSay>),
+    /// End an attempt.
+    Kill {
+        /// Which.
+        attempt: String,
+        /// Milliseconds between SIGTERM and SIGKILL.
+        grace_ms: u64,
+    },
+    /// Everything up to here is safe.
+    Ack {
+        /// The sequence.
+        seq: u64,
+    },
+    /// Leave.
+    Exit,
+}
+
+/// One attempt, for the harness; bytes of the arguments follow.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptSay {
+    /// Its key as text.
+    pub attempt: String,
+    /// The function's name.
+    pub function: String,
+    /// Its file.
+    pub file: String,
+    /// The declared result.
+    pub returns: String,
+    /// Declared types of the parameters.
+    pub types: BTreeMap<String, String>,
+    /// What to answer about the result.
+    pub asks: Vec<ValuePath>,
+    /// What `qflow.current()` gives.
+    pub current: serde_json::Value,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// Milliseconds it may take.
+    pub deadline_ms: Option<u64>,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Bytes of the arguments' object.
+    pub size: u64,
+    /// What follows the object.
+    pub attachments: Vec<AttachmentHead>,
+}
+
+/// An attachment that follows a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentHead {
+    /// `arrow`, `npy`, `bytes`, `file`.
+    pub kind: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A line that user code wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Grows by one per line of the attempt.
+    pub sequence: u64,
+    /// Microseconds since 1970.
+    pub at_us: i64,
+    /// `stdout`, `stderr`, `log`.
+    pub stream: String,
+    /// The text.
+    pub text: String,
+}
+
+/// How an attempt ended, as the harness saw it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndedSaid {
+    /// Which.
+    pub attempt: String,
+    /// Whether it returned.
+    pub ok: bool,
+    /// Why not.
+    pub error: Option<Failure>,
+    /// The child's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether the cgroup's `oom_kill` counter moved.
+    pub oom: bool,
+    /// Peak resident memory.
+    pub peak_memory_bytes: u64,
+    /// Processor seconds.
+    pub cpu_seconds: f64,
+    /// Milliseconds in the function.
+    pub user_code_ms: f64,
+    /// Lines kept.
+    pub log_lines: u64,
+    /// Lines dropped.
+    pub log_lines_dropped: u64,
+    /// For the user.
+    pub warnings: Vec<String>,
+}
+
+/// What the harness says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Said {
+    /// The first after dialing.
+    Hello {
+        /// Shows that it is ours.
+        token: String,
+        /// The interpreter's version.
+        python: String,
+        /// The zygote's process.
+        pid: i64,
+    },
+    /// The user's file is imported.
+    Loaded {
+        /// Which.
+        file: String,
+        /// How long it took.
+        ms: f64,
+        /// Attempts start fresh.
+        #[serde(default)]
+        threads: bool,
+    },
+    /// The user's file did not import.
+    LoadFailed {
+        /// Which.
+        file: String,
+        /// Why.
+        error: Failure,
+    },
+    /// The child was forked.
+    Started {
+        /// Which.
+        attempt: String,
+    },
+    /// Lines.
+    Logs {
+        /// Of which.
+        attempt: String,
+        /// In order.
+        lines: Vec<Line>,
+    },
+    /// What user code says of its progress.
+    Progress {
+        /// Of which.
+        attempt: String,
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// A span that user code made.
+    Span(SpanSaid),
+    /// The value; its bytes follow.
+    Result {
+        /// Of which.
+        attempt: String,
+        /// Bytes of the encoding.
+        size: u64,
+        /// Elements, where there is an offset table.
+        #[serde(default)]
+        items: Option<u32>,
+        /// Answers to the asks.
+        #[serde(default)]
+        answers: Vec<Answer>,
+        /// What follows the encoding.
+        #[serde(default)]
+        attachments: Vec<AttachmentHead>,
+    },
+    /// The attempt is over.
+    Ended(EndedSaid),
+}
+
+/// A span that user code made.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SpanSaid {
+    /// Of which attempt.
+    pub attempt: String,
+    /// Its name.
+    pub name: String,
+    /// Its id in hex.
+    pub span_id: String,
+    /// Its parent's.
+    #[serde(default)]
+    pub parent_id: Option<String>,
+    /// Start in microseconds since 1970.
+    pub start_us: i64,
+    /// End in microseconds since 1970.
+    pub end_us: i64,
+    /// Its attributes.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<String>,
+}

@@ -1,0 +1,140 @@
+//! The end of an attempt: its result is taken, its outcome kept, its container given back.
+
+use bytes::Bytes;
+use qflow_model::{
+    ids::Digest,
+    outcome::{Ending, Outcome},
+    progress::KillReason,
+    status::FailureClass,
+};
+use qflow_proto::order::Order;
+use qflow_telemetry::{
+    ErrorInfo, Event, TraceContext,
+    labels::{Open, Python},
+};
+use tokio::time::Instant;
+
+use super::{Over, Progress, Runner, Word, ms};
+use crate::{
+    ending::{certificate, failed, failure, killed, node_ref, timed_out},
+    harness::EndedSaid,
+    pool::Container,
+    result,
+};
+
+impl Runner {
+    /// The last word: takes the result where there is one.
+    pub(super) async fn ended(&self, progress: &mut Progress<'_>, said: EndedSaid) -> Over {
+        progress.phases.user_code_ms = said.user_code_ms;
+        let healthy = !said.oom;
+        let ending = match (said.ok, progress.why, progress.value.take()) {
+            (true, _, Some(raw)) => {
+                let began = Instant::now();
+                let order = progress.order;
+                let taken = result::take(&self.blobs, order.key.run, raw, &order.returns, &order.asks).await;
+                progress.phases.upload_ms = ms(began);
+                match taken {
+                    Ok(produced) => Ending::Completed(Box::new(produced)),
+                    Err(ending) => ending,
+                }
+            }
+            (true, _, None) => failed(FailureClass::User, "protocol", "the attempt returned without a value"),
+            (false, Some(KillReason::TimedOut), _) => timed_out(progress.order.timeout_ms),
+            (false, Some(reason), _) => killed(reason),
+            (false, None, _) => match failure(&said) {
+                late if late.error_type == "timeout" && progress.order.timeout_ms.is_some() => {
+                    Ending::TimedOut(Box::new(late))
+                }
+                failure => Ending::Failed(Box::new(failure)),
+            },
+        };
+        Over { ending, said, healthy }
+    }
+
+    /// Keeps the outcome, tells that it is there, lets the container go on.
+    pub(super) async fn finish(&self, progress: Progress<'_>, mut over: Over, container: Option<Container>) {
+        let order = progress.order;
+        let container_id = container.as_ref().map(|c| c.state.id.clone()).unwrap_or_default();
+        if let Ending::Failed(failure) | Ending::TimedOut(failure) = &mut over.ending {
+            failure.message = progress.redact(&failure.message);
+            failure.traceback = progress.redact(&failure.traceback);
+            failure.certificate = Some(Box::new(certificate(order, &progress.last, &over.said, &container_id)));
+            let error = ErrorInfo {
+                class: failure.class,
+                error_type: failure.error_type.clone(),
+                message: failure.message.clone(),
+                stack_trace: failure.traceback.clone(),
+            };
+            let node = node_ref(order);
+            self.telemetry.emit(Event::PythonError { node, container_id: container_id.clone(), error });
+        }
+        self.measure(order, &over.said);
+        let mut warnings = progress.warnings.clone();
+        let log = self.write_log(order).await.unwrap_or_else(|error| {
+            warnings.push(format!("lines were not kept: {error}"));
+            None
+        });
+        warnings.extend(over.said.warnings.iter().cloned());
+        let outcome = Outcome {
+            ending: over.ending,
+            phases: progress.phases,
+            container_id,
+            peak_memory_bytes: over.said.peak_memory_bytes,
+            cpu_seconds: over.said.cpu_seconds,
+            log_lines: over.said.log_lines,
+            log_lines_dropped: over.said.log_lines_dropped,
+            log,
+            warnings,
+        };
+        let kept = self.spool.keep(order.key, &outcome);
+        if let Err(error) = &kept {
+            // The lease will run out and the attempt be given anew.
+            self.telemetry
+                .emit(Event::error("outcome_not_kept", error.to_string()).with("attempt", order.key.to_string()));
+        }
+        let reason = if over.said.oom { "oom" } else { "killed" };
+        let mut container = container;
+        if let Some(container) = &container {
+            container.link.ack(progress.seen).await;
+        }
+        // A container that goes on is there before its run's next attempt is asked for.
+        if over.healthy
+            && let Some(container) = container.take()
+        {
+            self.pool.give_back(container, true, reason).await;
+        }
+        self.held.leave(order.key);
+        if kept.is_ok() {
+            self.say(order, Word::Ended).await;
+        }
+        if let Some(container) = container {
+            self.pool.give_back(container, false, reason).await;
+        }
+    }
+
+    fn measure(&self, order: &Order, said: &EndedSaid) {
+        let metrics = self.telemetry.metrics();
+        if said.user_code_ms > 0.0 {
+            let python = Python::of(&order.lock.python.to_string());
+            let trace = TraceContext::parse(&order.traceparent);
+            metrics
+                .python_execution(python, Open::of(&order.function))
+                .record_in(said.user_code_ms / 1e3, trace.as_ref());
+        }
+        if said.oom {
+            metrics.container_oom_kills().increment(1);
+        }
+    }
+
+    /// The attempt's lines as one object, zstd; its digest.
+    async fn write_log(&self, order: &Order) -> anyhow::Result<Option<Digest>> {
+        let lines = self.spool.read_lines(order.key);
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let packed = Bytes::from(zstd::encode_all(lines.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)?);
+        let digest = Digest::of(&packed);
+        self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, packed).await?;
+        Ok(Some(digest))
+    }
+}
