@@ -49,8 +49,19 @@ pub(crate) async fn start(starting: &mut Starting, data_dir: &Path, token: &str)
 }
 
 /// The type-validator's address.
-async fn validator(_starting: &mut Starting, _token: &str) -> anyhow::Result<String> {
-    anyhow::bail!("this build has no type-validator")
+async fn validator(starting: &mut Starting, token: &str) -> anyhow::Result<String> {
+    let mut config: qflow_type_validator::Config = defaults()?;
+    config.listen = starting.address(7403);
+    config.admin_listen = None;
+    config.service_token = Some(token.to_owned());
+    config.service_token_file = None;
+    config.loopback_only = true;
+    let listening = starting
+        .launch("type-validator", move |telemetry, shutdown, listening| {
+            qflow_type_validator::serve(config, telemetry, shutdown, listening)
+        })
+        .await?;
+    Ok(format!("http://{}", listening.grpc))
 }
 
 /// The orchestrator's addresses for clients and for services.
@@ -121,6 +132,7 @@ mod tests {
     #[test]
     fn every_service_can_be_configured_by_its_defaults() {
         assert!(defaults::<qflow_container_runner::Config>().is_ok());
+        assert!(defaults::<qflow_type_validator::Config>().is_ok());
         assert!(defaults::<qflow_health_aggregator::Config>().is_ok());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, future::Future, path::Path};
 
-use qflow_model::definition::{Definition, WorkflowDef};
+use qflow_model::definition::Definition;
+use qflow_type_validator::validate::choose;
 use tokio_stream::StreamExt;
 
 use crate::{
@@ -195,19 +196,10 @@ fn read(path: &Path) -> Result<String, Fail> {
 
 /// Whether the workflow is there and the parameters are its own: usage, told before anything starts.
 fn check_names(definition: &Definition, workflow: Option<&str>, given: &[(String, Given)]) -> Result<(), Fail> {
-    let workflows = &definition.workflows;
-    let known = || workflows.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let chosen: Option<&WorkflowDef> = match workflow {
-        Some(name) => Some(
-            workflows
-                .get(name)
-                .ok_or_else(|| Fail::usage(format!("there is no workflow `{name}`; there is {}", known())))?,
-        ),
-        // Of several, the server knows which of them no other calls.
-        None if workflows.len() == 1 => workflows.values().next(),
-        None => None,
-    };
-    let Some(chosen) = chosen else { return Ok(()) };
+    let chosen = choose(definition, workflow.unwrap_or_default()).map_err(|choice| {
+        let known = definition.workflows.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Fail::usage(format!("{choice}; there is {known}"))
+    })?;
     let mut wrong = Vec::new();
     let params = || chosen.params.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
     for (name, _) in given {
@@ -240,7 +232,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::definition::{Param, ParamDefault, Place, TypeText};
+    use qflow_model::definition::{Param, ParamDefault, Place, TypeText, WorkflowDef};
 
     fn definition() -> Definition {
         let param = |name: &str, default| Param {
@@ -278,6 +270,6 @@ mod tests {
     #[test]
     fn an_unknown_workflow_names_those_that_there_are() {
         let fail = check_names(&definition(), Some("v"), &[]).unwrap_err();
-        assert_eq!((fail.exit, fail.message.as_str()), (Exit::Usage, "there is no workflow `v`; there is w"));
+        assert_eq!((fail.exit, fail.message.as_str()), (Exit::Usage, "no workflow is called `v`; there is w"));
     }
 }
