@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use qflow_model::definition::PythonVersion;
-use qflow_proto::v1::container_runner_service_server::ContainerRunnerServiceServer;
 use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::{Event, Telemetry, labels::Python};
 use tokio::sync::{mpsc, oneshot};
@@ -99,7 +98,7 @@ pub async fn serve(
     // Nobody may wait for the address.
     listening.send(heard).ok();
     let options = ServeOptions { auth: token.map_or(Auth::None, Auth::Token), ..ServeOptions::default() };
-    let routes = tonic::service::Routes::new(ContainerRunnerServiceServer::new(Service(edge)));
+    let routes = crate::submit::routes(Service(edge));
     qflow_service::serve_grpc(listener, routes, options, telemetry, shutdown).await?;
     runner.pool.close().await;
     Ok(())

@@ -327,6 +327,11 @@ impl Edge {
 #[derive(Clone)]
 pub struct Service(pub Arc<Edge>);
 
+/// The routes of the service.
+pub fn routes(service: Service) -> tonic::service::Routes {
+    tonic::service::Routes::new(v1::container_runner_service_server::ContainerRunnerServiceServer::new(service))
+}
+
 #[tonic::async_trait]
 impl v1::container_runner_service_server::ContainerRunnerService for Service {
     async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {

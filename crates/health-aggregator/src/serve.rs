@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use qflow_proto::v1::health_aggregator_service_server::HealthAggregatorServiceServer;
 use qflow_service::{Auth, Edge, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
@@ -74,7 +73,7 @@ pub async fn serve(
     let _ =
         listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
 
-    let routes = tonic::service::Routes::new(HealthAggregatorServiceServer::new(submit::Server(cache.clone())));
+    let routes = submit::routes(cache.clone());
     let options = ServeOptions { auth: auth.clone(), loopback_only: config.loopback_only, tls: None };
     // Whoever may reach the address may ask how the system is: load balancers and people have no token at hand.
     let edge = Edge { auth: Auth::None, loopback_only: config.loopback_only, telemetry: telemetry.clone() };

@@ -103,6 +103,11 @@ pub struct Server(pub Cache);
 
 type Watched = Pin<Box<dyn Stream<Item = Result<v1::HealthWatchResponse, Status>> + Send>>;
 
+/// The routes of the service.
+pub fn routes(cache: Cache) -> tonic::service::Routes {
+    tonic::service::Routes::new(v1::health_aggregator_service_server::HealthAggregatorServiceServer::new(Server(cache)))
+}
+
 #[tonic::async_trait]
 impl v1::health_aggregator_service_server::HealthAggregatorService for Server {
     async fn get(&self, _: Request<v1::HealthGetRequest>) -> Result<Response<v1::HealthGetResponse>, Status> {
