@@ -135,6 +135,7 @@ pub enum Scalar {
 /// Floats as text, since JSON has no infinities.
 mod float_text {
     use serde::{Deserialize, Deserializer, Serializer};
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     pub(super) fn serialize<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(value)
     }
@@ -181,7 +182,7 @@ impl Expr {
         match self {
             Self::Literal(_) | Self::Param { .. } | Self::Result { .. } => {}
             Self::List(parts) | Self::Tuple(parts) | Self::Format(parts) => {
-                parts.iter().for_each(|p| p.branches(visit))
+                parts.iter().for_each(|p| p.branches(visit));
             }
             Self::Dict(parts) => parts.iter().for_each(|(_, p)| p.branches(visit)),
             Self::Select { branch, then, otherwise } => {

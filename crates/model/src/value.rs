@@ -97,6 +97,7 @@ pub struct Produced {
 /// Bytes as text where they are UTF-8 (the tagged form is), since snapshots and rows are read by people.
 mod inline {
     use serde::{Deserialize, Deserializer, Serializer};
+    #[expect(clippy::ref_option, reason = "serde gives a reference")]
     pub(super) fn serialize<S: Serializer>(value: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
         match value {
             None => s.serialize_none(),

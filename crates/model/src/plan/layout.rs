@@ -30,6 +30,7 @@ pub fn plan(
     };
     let mut problems = Vec::new();
     bounds(workflow, &mut problems);
+    references(workflow, &mut problems);
     let mut environments: Vec<EnvSpec> = Vec::new();
     let mut positions = BTreeMap::new();
     let mut nodes = BTreeMap::new();
@@ -48,7 +49,7 @@ pub fn plan(
                     });
                     positions.insert(function.to_owned(), position as u32);
                 }
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
     }
@@ -102,25 +103,64 @@ fn bounds(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
     }
 }
 
-fn environment(node: &NodeDef, requires: Option<&str>, configured: &[PythonVersion]) -> Result<EnvSpec, Problem> {
+/// Everything refers only to what stands before it, so that no step waits for itself.
+fn references(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
+    let (steps, branches) = (workflow.steps.len(), workflow.branches.len());
+    for (ix, branch) in workflow.branches.iter().enumerate() {
+        let mut sound = branch.guards.iter().all(|g| (g.branch.0 as usize) < ix);
+        branch.condition.expressions(&mut |e| sound &= refers_before(e, steps, ix));
+        if !sound {
+            problems.push(problem(
+                &branch.place,
+                "bad-reference",
+                format!("branch {ix} refers to what stands after it"),
+            ));
+        }
+    }
+    if !problems.is_empty() {
+        return;
+    }
+    for (ix, step) in workflow.steps.iter().enumerate() {
+        let sound = step.guards.iter().all(|g| (g.branch.0 as usize) < branches)
+            && step.arguments.iter().all(|(_, e)| refers_before(e, ix, branches))
+            && needs(workflow, step).iter().all(|need| (need.0 as usize) < ix);
+        if !sound {
+            let message = format!("step `{}` refers to what stands after it", step.id);
+            problems.push(problem(&step.place, "bad-reference", message));
+        }
+    }
+    if !refers_before(&workflow.result, steps, branches) {
+        let message = "the result refers to a step that is not there".to_owned();
+        problems.push(problem(&workflow.place, "bad-reference", message));
+    }
+}
+
+fn refers_before(expr: &Expr, steps: usize, branches: usize) -> bool {
+    let mut sound = true;
+    expr.results(&mut |step, _| sound &= (step.0 as usize) < steps);
+    expr.branches(&mut |branch| sound &= (branch.0 as usize) < branches);
+    sound
+}
+
+fn environment(node: &NodeDef, requires: Option<&str>, configured: &[PythonVersion]) -> Result<EnvSpec, Box<Problem>> {
     let fits = |version: &PythonVersion| requires.is_none_or(|r| satisfies(*version, r));
     let names = |versions: &[PythonVersion]| versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let python = match node.python {
         Some(asked) if !configured.contains(&asked) => {
             let message = format!("node `{}` asks for Python {asked}; configured are {}", node.name, names(configured));
             let remedy = Some("choose one of these, or have QFLOW_PYTHON_VERSIONS name it".to_owned());
-            return Err(Problem { remedy, ..problem(&node.place, "python-version", message) });
+            return Err(Box::new(Problem { remedy, ..problem(&node.place, "python-version", message) }));
         }
         Some(asked) if !fits(&asked) => {
             let requires = requires.unwrap_or_default();
             let message = format!("node `{}` asks for Python {asked}, the file for {requires}", node.name);
-            return Err(problem(&node.place, "python-version", message));
+            return Err(Box::new(problem(&node.place, "python-version", message)));
         }
         Some(asked) => asked,
         None => configured.iter().copied().filter(fits).max().ok_or_else(|| {
             let requires = requires.unwrap_or("any");
             let message = format!("no configured Python satisfies `{requires}`; configured are {}", names(configured));
-            problem(&node.place, "python-version", message)
+            Box::new(problem(&node.place, "python-version", message))
         })?,
     };
     let mut requirements: BTreeSet<String> = node.requirements.iter().cloned().collect();
@@ -240,7 +280,7 @@ fn needs(workflow: &WorkflowDef, step: &crate::definition::Step) -> Vec<StepIx> 
         branch.condition.expressions(&mut |e| {
             e.branches(&mut |b| {
                 further.insert(b);
-            })
+            });
         });
         left.extend(further.into_iter().filter(|b| branches.insert(*b)));
     }
@@ -267,5 +307,58 @@ mod tests {
         ] {
             assert_eq!(satisfies(version(ours), requires), fits, "{ours} {requires}");
         }
+    }
+
+    fn definition(step_reads: u32) -> Definition {
+        let place = Place::default();
+        let node = serde_json::json!({
+            "name": "a", "file": "w.py", "params": [], "returns": "Any", "convert": false, "idempotent": true,
+            "isolation": "run", "frames": false, "place": place, "requirements": ["numpy"],
+            "retry": crate::definition::Retry::default(), "resources": crate::definition::Resources::default(),
+        });
+        let reads = |step: u32| serde_json::json!({"result": {"step": step, "path": [{"key": "rows"}]}});
+        let step = |id: &str, kind: serde_json::Value, arguments: serde_json::Value| serde_json::json!({"id": id, "kind": kind, "arguments": arguments, "place": place});
+        let call = serde_json::json!({"node": {"function": "a"}});
+        let map = serde_json::json!({"map": {"function": "a", "over": ["x"]}});
+        let workflow = serde_json::json!({
+            "name": "w", "function": "w", "params": [], "returns": "Any", "branches": [], "on_failure": "finish",
+            "place": place, "result": reads(1),
+            "steps": [
+                step("a", call, serde_json::json!([])),
+                step("a-2", map, serde_json::json!([["x", reads(step_reads)]])),
+            ],
+        });
+        serde_json::from_value(serde_json::json!({
+            "nodes": {"a": node}, "workflows": {"w": workflow}, "requires_python": ">=3.10,<3.13",
+        }))
+        .unwrap()
+    }
+
+    fn versions(texts: &[&str]) -> Vec<PythonVersion> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_plan_has_the_newest_python_that_fits_and_asks_for_what_is_mapped() {
+        let plan = plan(&definition(0), "w", Digest::of(b""), &versions(&["3.9", "3.12", "3.10", "3.13"])).unwrap();
+        let spec = EnvSpec { python: "3.12".parse().unwrap(), requirements: vec!["numpy".to_owned()] };
+        assert_eq!((plan.python, plan.environments), (Some(spec.python), vec![spec]));
+        assert_eq!(plan.steps[0].asks, [vec![Segment::Key("rows".to_owned())]]);
+        assert_eq!((&plan.steps[0].enables, &plan.steps[1].needs), (&vec![StepIx(1)], &vec![StepIx(0)]));
+    }
+
+    #[test]
+    fn what_cannot_be_laid_out_is_a_problem_with_a_name() {
+        let code = |definition: &Definition, workflow, configured: &[&str]| {
+            let problems = plan(definition, workflow, Digest::of(b""), &versions(configured)).unwrap_err();
+            problems.into_iter().map(|p| p.code).collect::<Vec<_>>()
+        };
+        assert_eq!(code(&definition(0), "v", &["3.11"]), ["unknown-workflow"]);
+        assert_eq!(code(&definition(0), "w", &["3.9"]), ["python-version"]);
+        assert_eq!(code(&definition(1), "w", &["3.11"]), ["bad-reference"], "a step that reads itself");
+        assert_eq!(code(&definition(9), "w", &["3.11"]), ["bad-reference"], "a step that is not there");
+        let mut without = definition(0);
+        without.nodes.clear();
+        assert_eq!(code(&without, "w", &["3.11"]), ["unknown-node", "unknown-node"]);
     }
 }

@@ -4,7 +4,7 @@ use super::{NodeRun, RunState};
 use crate::{
     condition::{Undecided, decide, of_literal},
     definition::{Guard, StepKind},
-    expression::{Answer, BranchIx, Expr, Path, Segment},
+    expression::{Answer, BranchIx, Condition, Expr, Path, Segment},
     ids::{NodeKey, StepIx},
     status::NodeStatus,
     value::{Argument, Produced},
@@ -76,20 +76,31 @@ impl RunState {
     /// The `index`-th element of a mapped argument.
     fn element(&self, expr: &Expr, index: u32) -> Argument {
         let expr = self.selected(expr);
-        match (expr, self.argument(expr)) {
-            (Expr::List(parts) | Expr::Tuple(parts), _) => self.argument(&parts[index as usize]),
-            (Expr::Literal(value), _) => Argument::Literal(literal_items(value)[index as usize].clone()),
-            (_, Argument::Value { value, path, .. }) if path.is_empty() => {
+        let at = index as usize;
+        // What holds all elements is not copied for one of them: a map over a map would cost their square.
+        match expr {
+            Expr::List(parts) | Expr::Tuple(parts) => {
+                return parts.get(at).map_or(Argument::Literal(serde_json::Value::Null), |part| self.argument(part));
+            }
+            Expr::Literal(value) => {
+                return Argument::Literal(
+                    literal_items(value).and_then(|items| items.get(at)).cloned().unwrap_or_default(),
+                );
+            }
+            Expr::Result { step, path } if path.is_empty() && self.steps[step.0 as usize].own.map.is_some() => {
+                return self.result(*step, &vec![Segment::Index(i64::from(index))]);
+            }
+            _ => {}
+        }
+        match self.argument(expr) {
+            Argument::Value { value, path, .. } if path.is_empty() => {
                 Argument::Value { value, element: Some(index), path }
             }
-            (_, Argument::Value { value, mut path, .. }) => {
+            Argument::Value { value, mut path, .. } => {
                 path.push(Segment::Index(i64::from(index)));
                 Argument::Value { value, element: None, path }
             }
-            (_, Argument::Gathered { values, .. }) => {
-                Argument::Value { value: values[index as usize].clone(), element: None, path: Vec::new() }
-            }
-            (_, other) => other,
+            other => other,
         }
     }
 
@@ -156,6 +167,11 @@ impl RunState {
             error_type: "TypeError".into(),
             message: "map takes a list; this value has no length".into(),
         };
+        match self.selected(expr) {
+            Expr::Literal(value) if literal_items(value).is_none() => return Err(not_a_list()),
+            Expr::Dict(_) => return Err(not_a_list()),
+            _ => {}
+        }
         let answer = self.answer(expr)?;
         if let Some(text) = answer.missing {
             let (error_type, message) = text.split_once(": ").unwrap_or(("LookupError", &text));
@@ -165,14 +181,42 @@ impl RunState {
     }
 
     /// Whether all guards hold; decides their branches on the way, outermost first.
-    pub(super) fn guards_hold(&mut self, guards: &[Guard]) -> Result<(bool, Vec<BranchIx>), Undecided> {
-        let mut decided = Vec::new();
+    pub(super) fn guards_hold(&mut self, guards: &[Guard], decided: &mut Vec<BranchIx>) -> Result<bool, Undecided> {
         for guard in guards {
-            if self.branch(guard.branch, &mut decided)? != guard.holds {
-                return Ok((false, decided));
+            if self.branch(guard.branch, decided)? != guard.holds {
+                return Ok(false);
             }
         }
-        Ok((true, decided))
+        Ok(true)
+    }
+
+    /// Decides what an expression chooses by or compares, on the sides that are taken.
+    pub(super) fn choose(&mut self, expr: &Expr, decided: &mut Vec<BranchIx>) -> Result<(), Undecided> {
+        match expr {
+            Expr::Literal(_) | Expr::Param { .. } | Expr::Result { .. } => Ok(()),
+            Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => {
+                parts.iter().try_for_each(|part| self.choose(part, decided))
+            }
+            Expr::Dict(parts) => parts.iter().try_for_each(|(_, part)| self.choose(part, decided)),
+            Expr::Select { branch, then, otherwise } => {
+                let side = if self.branch(*branch, decided)? { then } else { otherwise };
+                self.choose(side, decided)
+            }
+            Expr::Condition(condition) => {
+                self.choose_in(condition, decided)?;
+                decide(condition, &|e| self.answer(e)).map(drop)
+            }
+        }
+    }
+
+    fn choose_in(&mut self, condition: &Condition, decided: &mut Vec<BranchIx>) -> Result<(), Undecided> {
+        let mut settled = Ok(());
+        condition.expressions(&mut |e| {
+            if settled.is_ok() {
+                settled = self.choose(e, decided);
+            }
+        });
+        settled
     }
 
     /// Which way a branch goes; a branch inside a side that is not taken counts as not holding and stays undecided.
@@ -187,11 +231,7 @@ impl RunState {
                 return Ok(false);
             }
         }
-        let mut selects = Vec::new();
-        branch.condition.expressions(&mut |e| e.branches(&mut |b| selects.push(b)));
-        for select in selects {
-            self.branch(select, decided)?;
-        }
+        self.choose_in(&branch.condition, decided)?;
         let holds = decide(&branch.condition, &|e| self.answer(e))?;
         self.head.branches[ix.0 as usize] = Some(holds);
         decided.push(ix);
@@ -210,7 +250,9 @@ fn position(index: i64, len: usize) -> Option<usize> {
     usize::try_from(at).ok().filter(|at| *at < len)
 }
 
-fn literal_items(value: &serde_json::Value) -> &[serde_json::Value] {
-    let items = value.get("v").unwrap_or(value);
-    items.as_array().map_or(&[], Vec::as_slice)
+/// The elements of a literal list, tuple or set in the tagged form.
+fn literal_items(value: &serde_json::Value) -> Option<&[serde_json::Value]> {
+    let tag = value.get("$").and_then(serde_json::Value::as_str);
+    let items = if matches!(tag, Some("tuple" | "set" | "frozenset")) { value.get("v")? } else { value };
+    items.as_array().map(Vec::as_slice)
 }

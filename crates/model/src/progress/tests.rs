@@ -1,6 +1,9 @@
 //! The state machine, driven as a shell would drive it.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod faults;
+mod flow;
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -9,8 +12,8 @@ use super::*;
 use crate::{
     definition::*,
     expression::{Answer, BranchIx, Condition, Expr, Operator, Scalar, Segment},
-    ids::StepIx,
-    outcome::Ending,
+    ids::{AttemptKey, StepIx},
+    outcome::{Ending, Outcome},
     plan::plan,
     status::FailureClass,
     value::ValueRef,
@@ -106,6 +109,7 @@ fn lease(state: RunState) -> (RunState, AttemptKey) {
     (state, key)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "endings are made where they are given")]
 fn ending(ending: Ending) -> Box<Outcome> {
     Box::new(
         serde_json::from_value(json!({
@@ -149,111 +153,6 @@ fn chain() -> RunState {
     )
 }
 
-#[test]
-fn a_chain_runs_in_order_and_returns_its_last_value() {
-    let state = chain();
-    assert_eq!(ids(&state), ["a"]);
-    let (state, key) = lease(state);
-    assert!(ids(&state).is_empty());
-    let (state, _) = end(state, key, value("1", vec![]));
-    assert_eq!(ids(&state), ["b"]);
-    let (state, key) = lease(state);
-    assert!(
-        matches!(&state.arguments(key.node)[0].1, Argument::Value { value, .. } if value.inline == Some(b"1".to_vec()))
-    );
-    let (state, _) = end(state, key, value("2", vec![]));
-    assert_eq!(state.head.status, RunStatus::Completed);
-    assert!(matches!(&state.head.result, Some(Argument::Value { value, .. }) if value.inline == Some(b"2".to_vec())));
-    assert_eq!(state.counts(), (2, 2));
-}
-
-#[test]
-fn a_duplicate_or_stale_outcome_changes_nothing() {
-    let (state, key) = lease(chain());
-    let (state, _) = end(state, key, value("1", vec![]));
-    let again = Input::Ended { key, outcome: ending(value("9", vec![])) };
-    let (state, refused) = state.step(again, NOW).unwrap_err();
-    assert_eq!(refused, Refused::Node(NodeStatus::Completed));
-    let stale = AttemptKey { attempt: 7, ..key };
-    let (_, refused) = state.step(Input::Started { key: stale, container_id: "c".into() }, NOW).unwrap_err();
-    assert_eq!(refused, Refused::Stale { given: 7, current: 1 });
-}
-
-#[test]
-fn a_failure_is_tried_again_by_its_policy_and_then_fails_what_needs_it() {
-    let flaky =
-        node("a", |n| n.retry = Retry { retries: 1, backoff_ms: 100, exponential: true, on: vec!["KeyError".into()] });
-    let state =
-        run(vec![flaky, node("b", |_| ())], vec![step("a", vec![]), step("b", vec![("x", of(0))])], vec![], |_| ());
-    let (state, key) = lease(state);
-    let (state, _) = end(state, key, failure("KeyError"));
-    assert_eq!(state.node(key.node).unwrap().status, NodeStatus::Retrying);
-    let at = state.next_wake().unwrap();
-    assert!((NOW.plus_ms(100)..=NOW.plus_ms(125)).contains(&at), "back-off with jitter: {at:?}");
-    let (state, _) = state.step(Input::Tick, NOW).unwrap();
-    assert!(ids(&state).is_empty(), "not before its time");
-    let (state, _) = state.step(Input::Tick, at).unwrap();
-    let (state, key) = lease(state);
-    assert_eq!(key.attempt, 2);
-    let (state, _) = end(state, key, failure("KeyError"));
-    assert_eq!(state.head.status, RunStatus::Failed);
-    assert_eq!(state.head.error.as_ref().unwrap().node_id.as_deref(), Some("a"));
-    assert_eq!(state.node(NodeKey { step: StepIx(1), index: None }).unwrap().status, NodeStatus::UpstreamFailed);
-}
-
-#[test]
-fn what_a_policy_does_not_name_is_not_tried_again() {
-    let picky = node("a", |n| n.retry = Retry { retries: 5, on: vec!["KeyError".into()], ..Retry::default() });
-    let (state, key) = lease(run(vec![picky], vec![step("a", vec![])], vec![], |_| ()));
-    let (state, _) = end(state, key, failure("ValueError"));
-    assert_eq!(state.head.status, RunStatus::Failed);
-}
-
-#[test]
-fn lost_attempts_are_given_anew_three_times_and_then_the_platform_has_failed() {
-    let mut state = chain();
-    for attempt in 1..=4 {
-        let (leased, key) = lease(state);
-        assert_eq!(key.attempt, attempt);
-        state = leased.step(Input::Lost { key, reason: "runner_lost".into() }, NOW).unwrap().0;
-    }
-    assert_eq!(state.head.status, RunStatus::Failed);
-    let failure = &state.head.error.as_ref().unwrap().failure;
-    assert_eq!((failure.class, failure.error_type.as_str()), (Some(FailureClass::Platform), "runner_lost"));
-}
-
-fn branched() -> RunState {
-    let ask = Expr::Result { step: StepIx(0), path: vec![Segment::Key("gross".into())] };
-    let right = Expr::Literal(json!(500));
-    let condition = Condition::Compare { left: ask, operator: Operator::Gt, right };
-    let side = |id, holds| Step { guards: vec![Guard { branch: BranchIx(0), holds }], ..step(id, vec![]) };
-    let joined = Expr::Select { branch: BranchIx(0), then: Box::new(of(1)), otherwise: Box::new(of(2)) };
-    run(
-        ["a", "b", "c", "d"].map(|n| node(n, |_| ())).into(),
-        vec![step("a", vec![]), side("b", true), side("c", false), step("d", vec![("x", joined)])],
-        vec![Branch { condition, guards: vec![], place: Place::default() }],
-        |_| (),
-    )
-}
-
-#[test]
-fn a_branch_skips_one_side_and_its_join_takes_the_other() {
-    for (gross, taken, skipped) in [(900, "b", 2), (100, "c", 1)] {
-        let (state, key) = lease(branched());
-        let answer = Answer { scalar: Some(Scalar::Int(gross)), ..Answer::default() };
-        let (state, _) = end(state, key, value("{}", vec![answer]));
-        assert_eq!(ids(&state), [taken]);
-        assert_eq!(state.node(NodeKey { step: StepIx(skipped), index: None }).unwrap().status, NodeStatus::Skipped);
-        let (state, key) = lease(state);
-        let (state, _) = end(state, key, value("7", vec![]));
-        let (state, key) = lease(state);
-        let argument = &state.arguments(key.node)[0].1;
-        assert!(matches!(argument, Argument::Value { value, .. } if value.inline == Some(b"7".to_vec())));
-        let (state, _) = end(state, key, value("8", vec![]));
-        assert_eq!(state.head.status, RunStatus::Completed);
-    }
-}
-
 fn mapped(change: impl FnOnce(&mut WorkflowDef)) -> RunState {
     let map = Step {
         kind: StepKind::Map { function: "b".into(), over: vec!["x".into()] },
@@ -270,99 +169,6 @@ fn mapped(change: impl FnOnce(&mut WorkflowDef)) -> RunState {
 fn opened(state: RunState, length: u64) -> RunState {
     let (state, key) = lease(state);
     end(state, key, value("[]", vec![Answer { len: Some(length), ..Answer::default() }])).0
-}
-
-#[test]
-fn a_map_leases_its_elements_one_by_one_and_is_a_barrier() {
-    let mut state = opened(mapped(|_| ()), 3);
-    let mut keys = vec![];
-    for i in 0..3 {
-        assert_eq!(ids(&state), [format!("b[{i}]")]);
-        let (leased, key) = lease(state);
-        assert!(matches!(leased.arguments(key.node)[0].1, Argument::Value { element: Some(e), .. } if e == i));
-        keys.push(key);
-        state = leased;
-    }
-    assert!(ids(&state).is_empty());
-    for key in keys.into_iter().rev() {
-        assert!(ids(&state).is_empty(), "a map is a barrier");
-        state = end(state, key, value("1", vec![])).0;
-    }
-    let (state, key) = lease(state);
-    assert!(matches!(&state.arguments(key.node)[0].1, Argument::Gathered { values, .. } if values.len() == 3));
-    assert_eq!(end(state, key, value("3", vec![])).0.counts(), (5, 5));
-}
-
-#[test]
-fn a_map_over_nothing_gives_an_empty_list() {
-    let (state, key) = lease(opened(mapped(|_| ()), 0));
-    assert!(matches!(&state.arguments(key.node)[0].1, Argument::Gathered { values, .. } if values.is_empty()));
-}
-
-#[test]
-fn no_more_attempts_run_at_once_than_the_workflow_allows() {
-    let state = opened(mapped(|w| w.max_parallel = Some(2)), 5);
-    let (state, _) = lease(state);
-    let (state, key) = lease(state);
-    assert!(ids(&state).is_empty());
-    assert_eq!(ids(&end(state, key, value("1", vec![])).0), ["b[2]"]);
-}
-
-#[test]
-fn a_run_restored_from_its_rows_goes_on_as_it_would_have() {
-    let (state, _) = lease(opened(mapped(|_| ()), 3));
-    let rows = state.nodes().map(|(key, run)| (key, run.clone())).collect();
-    let restored = RunState::restore(state.spec.clone(), state.plan.clone(), state.head.clone(), rows);
-    assert_eq!(ids(&restored), ids(&state));
-    assert_eq!(restored.next_wake(), state.next_wake());
-    assert_eq!(restored.counts(), state.counts());
-}
-
-#[test]
-fn a_cancelled_run_kills_what_runs_and_takes_no_late_outcome() {
-    let (state, key) = lease(chain());
-    let (state, effects) = state.step(Input::Cancel { by: "u".into() }, NOW).unwrap();
-    assert!(
-        effects.iter().any(|e| matches!(e, Effect::Kill { key: k, reason: KillReason::Cancelled, .. } if *k == key))
-    );
-    let late = Input::Ended { key, outcome: ending(value("1", vec![])) };
-    assert_eq!(state.step(late, NOW).unwrap_err().1, Refused::Terminal(RunStatus::Cancelled));
-}
-
-#[test]
-fn a_node_that_outlives_its_time_and_its_runners_word_is_timed_out_by_us() {
-    let slow = node("a", |n| n.timeout_ms = Some(1000));
-    let (state, key) = lease(run(vec![slow], vec![step("a", vec![])], vec![], |_| ()));
-    let at = NOW.plus_ms(1000 + crate::limits::TIMEOUT_GRACE_MS);
-    assert_eq!(state.next_wake(), Some(at));
-    let (state, effects) = state.step(Input::Tick, at).unwrap();
-    assert!(
-        effects.iter().any(|e| matches!(e, Effect::Kill { key: k, reason: KillReason::TimedOut, .. } if *k == key))
-    );
-    assert_eq!(state.head.status, RunStatus::TimedOut);
-}
-
-#[test]
-fn an_environment_that_cannot_be_locked_fails_its_nodes() {
-    let failure = Failure { class: Some(FailureClass::User), error_type: "environment".into(), ..Failure::default() };
-    let answer = Input::Locked { environment: 0, result: Err(Box::new(failure)) };
-    let (state, _) = chain().step(answer, NOW).unwrap();
-    assert_eq!(state.head.status, RunStatus::Failed);
-    assert_eq!(state.head.error.unwrap().failure.error_type, "environment");
-}
-
-#[test]
-fn a_failed_run_goes_on_from_its_failed_nodes_with_the_rest_reused() {
-    let (state, key) = lease(chain());
-    let (state, _) = end(state, key, value("1", vec![]));
-    let (state, key) = lease(state);
-    let (state, _) = end(state, key, failure("ValueError"));
-    assert_eq!(state.head.status, RunStatus::Failed);
-    let (state, _) = state.step(Input::RetryFailed { by: "u".into() }, NOW).unwrap();
-    assert_eq!(ids(&state), ["b"]);
-    let (state, key) = lease(state);
-    assert_eq!(key.attempt, 2);
-    assert_eq!(end(state, key, value("2", vec![])).0.head.status, RunStatus::Completed);
 }
 
 /// Every status of a run with one node × every kind of input: where it leads, or why it is refused.
@@ -405,7 +211,7 @@ fn the_table_of_states_and_inputs() {
                 Ok((next, _)) => format!("{}, node {}", next.head.status, next.node(key.node).unwrap().status),
                 Err((_, refused)) => format!("refused: {refused}"),
             };
-            table.push_str(&format!("{name:<22} × {input_name:<12} → {told}\n"));
+            writeln!(table, "{name:<22} × {input_name:<12} → {told}").unwrap();
         }
     }
     insta::assert_snapshot!(table);

@@ -1,0 +1,247 @@
+//! The life of an attempt: leased, started, ended, lost, timed out, tried again.
+
+use super::{Effect, Happening, KillReason, MapExtent, NodeDetail, NodeRun, Refused, RunError, RunState, follow::user};
+use crate::{
+    definition::Retry,
+    ids::{AttemptKey, Digest, NodeKey, Timestamp},
+    limits,
+    outcome::{Ending, Failure, Outcome},
+    status::{FailureClass, NodeStatus, RunStatus},
+};
+
+impl RunState {
+    pub(super) fn lease(
+        &mut self,
+        key: NodeKey,
+        runner: String,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        let own = NodeKey { index: None, ..key };
+        let mapped = self.node(own).ok_or(Refused::Unknown)?.map;
+        if !self.is_ready(key) {
+            return Err(self.node(key).map_or(Refused::Unknown, |run| Refused::Node(run.status)));
+        }
+        let opening = mapped.filter(|map| key.index == Some(map.cursor));
+        if let Some(map) = opening {
+            let ready_at = self.run(own).ready_at;
+            self.steps[key.step.0 as usize].elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
+            let run = self.run_mut(own);
+            run.map = Some(MapExtent { cursor: map.cursor + 1, ..map });
+            run.status = NodeStatus::Running;
+            run.detail().started_at.get_or_insert(now);
+            if map.cursor + 1 == map.length {
+                self.ready.remove(&own);
+            }
+            effects.push(Effect::SaveNode(own));
+        } else {
+            self.ready.remove(&key);
+        }
+        let run = self.run_mut(key);
+        run.status = NodeStatus::Leased;
+        run.attempt += 1;
+        let queued_ms = now.ms_since(run.ready_at.unwrap_or(now));
+        let failure = run.detail.take().and_then(|detail| detail.failure);
+        run.detail =
+            Some(Box::new(NodeDetail { runner: runner.clone(), leased_at: now, failure, ..NodeDetail::default() }));
+        run.detail().phases.queued_ms = queued_ms as f64;
+        let attempt = run.attempt;
+        self.hold(key);
+        effects.extend([
+            Effect::SaveNode(key),
+            Effect::Record(Happening::NodeLeased { node: key, attempt, runner, queued_ms }),
+            Effect::Dispatch(AttemptKey { run: self.spec.id, node: key, attempt }),
+        ]);
+        self.wake(effects);
+        Ok(())
+    }
+
+    /// Checks that an attempt is its node's current one and held.
+    pub(super) fn current(&self, key: AttemptKey) -> Result<&NodeRun, Refused> {
+        let run = self.node(key.node).ok_or(Refused::Unknown)?;
+        if run.attempt != key.attempt {
+            return Err(Refused::Stale { given: key.attempt, current: run.attempt });
+        }
+        if !run.status.is_held() || run.map.is_some() { Err(Refused::Node(run.status)) } else { Ok(run) }
+    }
+
+    /// Whether an attempt was given up before, and another took its place or will.
+    fn is_late(&self, key: AttemptKey) -> bool {
+        self.node(key.node).is_some_and(|run| {
+            let again = matches!(run.status, NodeStatus::Ready | NodeStatus::Retrying);
+            key.attempt > 0 && (key.attempt < run.attempt || (key.attempt == run.attempt && again))
+        })
+    }
+
+    pub(super) fn started(
+        &mut self,
+        key: AttemptKey,
+        container_id: String,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        if self.current(key)?.status == NodeStatus::Running {
+            return Ok(());
+        }
+        let run = self.run_mut(key.node);
+        run.status = NodeStatus::Running;
+        run.detail().started_at = Some(now);
+        run.detail().container_id = container_id;
+        self.timers.extend(self.times_out(key.node).map(|at| (at, key.node)));
+        let record = Happening::NodeStarted { node: key.node, attempt: key.attempt };
+        effects.extend([Effect::SaveNode(key.node), Effect::Record(record)]);
+        self.wake(effects);
+        Ok(())
+    }
+
+    pub(super) fn ended(
+        &mut self,
+        key: AttemptKey,
+        outcome: Outcome,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        if self.is_late(key) {
+            effects.push(Effect::Record(Happening::Superseded { node: key.node, attempt: key.attempt }));
+            return Ok(());
+        }
+        self.current(key)?;
+        self.release(key.node);
+        let detail = self.run_mut(key.node).detail();
+        let queued_ms = detail.phases.queued_ms;
+        detail.phases = outcome.phases;
+        detail.phases.queued_ms = queued_ms;
+        detail.warnings = outcome.warnings;
+        if !outcome.container_id.is_empty() {
+            detail.container_id = outcome.container_id;
+        }
+        effects.push(Effect::Ready);
+        match outcome.ending {
+            Ending::Completed(produced) => {
+                detail.produced = Some(produced);
+                detail.failure = None;
+                self.end(key.node, NodeStatus::Completed, None, now, effects);
+            }
+            Ending::Failed(failure) => self.failed(key, *failure, NodeStatus::Failed, now, effects),
+            Ending::TimedOut(failure) => self.failed(key, *failure, NodeStatus::TimedOut, now, effects),
+            // A run that was cancelled takes no outcomes: here the runner gave up unasked, as when it shuts down.
+            Ending::Cancelled => {
+                let message = format!("attempt {} was cancelled by its runner", key.attempt);
+                self.lost(key, "runner_cancelled".to_owned(), message, now, effects);
+            }
+            Ending::Lost { reason, message } => self.lost(key, reason, message, now, effects),
+        }
+        self.finish(now, effects);
+        Ok(())
+    }
+
+    fn failed(
+        &mut self,
+        key: AttemptKey,
+        failure: Failure,
+        status: NodeStatus,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let plan = self.plan.clone();
+        let node = plan.node(key.node.step);
+        let used = self.run(key.node).user_retries;
+        if used < node.retry.retries && node.idempotent && may_retry(&node.retry, &failure, status) {
+            let delay = failure.retry_after_ms.unwrap_or_else(|| backoff_ms(&node.retry, used, key));
+            self.run_mut(key.node).user_retries += 1;
+            self.retry(key, delay, "user", failure, now, effects);
+        } else {
+            self.end(key.node, status, Some(failure), now, effects);
+        }
+    }
+
+    fn lost(&mut self, key: AttemptKey, reason: String, message: String, now: Timestamp, effects: &mut Vec<Effect>) {
+        let failure =
+            Failure { class: Some(FailureClass::Platform), error_type: reason, message, ..Failure::default() };
+        let began = self.run(key.node).detail.as_ref().is_some_and(|detail| detail.started_at.is_some());
+        let idempotent = self.plan.node(key.node.step).idempotent || !began;
+        if idempotent && self.run(key.node).infra_retries < limits::INFRASTRUCTURE_RETRIES {
+            self.run_mut(key.node).infra_retries += 1;
+            self.retry(key, 0, "infrastructure", failure, now, effects);
+        } else {
+            self.end(key.node, NodeStatus::Failed, Some(failure), now, effects);
+        }
+    }
+
+    fn retry(
+        &mut self,
+        key: AttemptKey,
+        delay_ms: u64,
+        kind: &str,
+        failure: Failure,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let at = now.plus_ms(delay_ms);
+        let failure = Box::new(failure);
+        let run = self.run_mut(key.node);
+        run.ready_at = Some(at);
+        run.detail().failure = Some(failure.clone());
+        if delay_ms == 0 {
+            run.status = NodeStatus::Ready;
+            self.ready.insert(key.node);
+        } else {
+            run.status = NodeStatus::Retrying;
+            self.timers.insert((at, key.node));
+        }
+        let record = Happening::NodeRetry { node: key.node, attempt: key.attempt, at, kind: kind.to_owned(), failure };
+        effects.extend([Effect::SaveNode(key.node), Effect::Record(record)]);
+        self.wake(effects);
+    }
+
+    pub(super) fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            let timeout = self.plan.timeout_ms.unwrap_or_default();
+            let failure = user("timeout", format!("the run's time of {timeout} ms is up"));
+            self.head.error = Some(RunError { node_id: None, failure });
+            return self.stop(RunStatus::TimedOut, None, now, effects);
+        }
+        while let Some(&(at, key)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            let run = self.run_mut(key);
+            if run.status == NodeStatus::Retrying {
+                run.status = NodeStatus::Ready;
+                self.ready.insert(key);
+                effects.extend([Effect::SaveNode(key), Effect::Ready]);
+            } else if run.status.is_held() {
+                let (attempt, runner) = (run.attempt, run.detail().runner.clone());
+                let key = AttemptKey { run: self.spec.id, node: key, attempt };
+                effects.push(Effect::Kill { key, runner, reason: KillReason::TimedOut });
+                self.release(key.node);
+                let timeout = self.plan.node(key.node.step).timeout_ms.unwrap_or_default();
+                let failure = user("timeout", format!("not ended {timeout} ms after it began"));
+                self.failed(key, failure, NodeStatus::TimedOut, now, effects);
+            }
+        }
+        self.finish(now, effects);
+        self.wake(effects);
+    }
+}
+
+/// Whether the policy covers this failure: by default any `Exception` and time-outs, not what a second attempt cannot change.
+fn may_retry(retry: &Retry, failure: &Failure, status: NodeStatus) -> bool {
+    if failure.abort {
+        return false;
+    }
+    let named = |name: &String| failure.mro.contains(name) || failure.error_type == *name;
+    let by_default = status == NodeStatus::TimedOut || failure.mro.iter().any(|name| name == "Exception");
+    failure.retry_after_ms.is_some() || if retry.on.is_empty() { by_default } else { retry.on.iter().any(named) }
+}
+
+/// The longest delay between attempts: a day, so that a policy cannot park a run for ever.
+const LONGEST_BACKOFF_MS: u64 = 24 * 3600 * 1000;
+
+/// The delay before the next attempt, with up to a quarter of it as jitter that follows from the attempt's name.
+fn backoff_ms(retry: &Retry, used: u32, key: AttemptKey) -> u64 {
+    let factor = if retry.exponential { 1_u64.checked_shl(used).unwrap_or(u64::MAX) } else { 1 };
+    let delay = retry.backoff_ms.saturating_mul(factor).min(LONGEST_BACKOFF_MS);
+    let jitter = u64::from(Digest::of(key.to_string().as_bytes()).0[0]);
+    delay + delay / 4 * jitter / 255
+}
