@@ -50,7 +50,7 @@ pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail
             Ok(Session { client: submit::connect(&url, token.as_deref()).await?, embedded: None })
         }
         Target::Embedded => {
-            let server = Server::start(data_dir, Ports::Any, parts::telemetry(true)).await?;
+            let server = Server::start(data_dir, Ports::Any, false, parts::telemetry(true)).await?;
             let client = submit::connect(&server.http, Some(&server.token)).await;
             match client {
                 Ok(client) => Ok(Session { client, embedded: Some(server) }),
@@ -66,7 +66,7 @@ pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail
 /// `qflow dev`: serves until SIGTERM or an interrupt.
 pub async fn dev(args: DevArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let signals = Shutdown::on_signals().map_err(anyhow::Error::from)?;
-    let mut server = Server::start(data_dir, args.ports, parts::telemetry(false)).await?;
+    let mut server = Server::start(data_dir, args.ports, true, parts::telemetry(false)).await?;
     let file = ServerFile { pid: std::process::id(), http: server.http.clone() };
     discover::write_server(data_dir, &file).map_err(anyhow::Error::from)?;
     eprintln!("qflow {} serves {}", env!("CARGO_PKG_VERSION"), data_dir.display());
@@ -116,12 +116,13 @@ impl std::fmt::Debug for Flush {
 
 impl Server {
     /// Starts them, each once those that it calls listen.
-    async fn start(data_dir: &Path, ports: Ports, telemetry: Telemetry) -> Result<Self, Fail> {
+    async fn start(data_dir: &Path, ports: Ports, admin: bool, telemetry: Telemetry) -> Result<Self, Fail> {
         let token = discover::ensure_token(data_dir).map_err(|e| {
             Fail::usage(format!("{}: {e}; set QFLOW_DATA_DIR to a folder that you may write", data_dir.display()))
         })?;
         let mut starting = Starting {
             ports,
+            admin,
             tasks: JoinSet::new(),
             shutdown: Shutdown::new(),
             telemetry: telemetry.clone(),
@@ -155,6 +156,7 @@ impl Server {
 /// The services while they start.
 pub struct Starting {
     ports: Ports,
+    admin: bool,
     tasks: JoinSet<Ended>,
     shutdown: Shutdown,
     telemetry: Telemetry,
@@ -166,6 +168,11 @@ impl Starting {
     pub fn address(&self, published: u16) -> SocketAddr {
         let port = if self.ports == Ports::Any { 0 } else { published };
         (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// The admin port of all four, in the first of them; none for a single call, which nobody scrapes.
+    pub fn admin(&self, published: u16) -> Option<SocketAddr> {
+        self.admin.then(|| self.address(published))
     }
 
     /// Starts one service and waits until it listens.
@@ -208,6 +215,7 @@ mod tests {
     fn starting() -> Starting {
         Starting {
             ports: Ports::Any,
+            admin: false,
             tasks: JoinSet::new(),
             shutdown: Shutdown::new(),
             telemetry: Telemetry::silent(),

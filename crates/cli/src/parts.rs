@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Parser;
 use qflow_model::ids::Digest;
 use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
@@ -65,8 +66,31 @@ async fn validator(starting: &mut Starting, token: &str) -> anyhow::Result<Strin
 }
 
 /// The orchestrator's addresses for clients and for services.
-async fn orchestrator(_: &mut Starting, _: &Path, _: &str, _validator: &str) -> anyhow::Result<(String, String)> {
-    anyhow::bail!("this build has no orchestrator")
+async fn orchestrator(
+    starting: &mut Starting,
+    data_dir: &Path,
+    token: &str,
+    validator: &str,
+) -> anyhow::Result<(String, String)> {
+    let mut config: qflow_orchestrator::Config = defaults()?;
+    config.listen = starting.address(7401);
+    config.http_listen = starting.address(7400);
+    config.admin_listen = starting.admin(9401);
+    data_dir.clone_into(&mut config.data_dir);
+    validator.clone_into(&mut config.type_validator_url);
+    config.advertise_url = None;
+    config.service_token = Some(token.to_owned());
+    config.service_token_file = None;
+    config.token = Some(token.to_owned());
+    config.token_file = None;
+    config.loopback_only = true;
+    let listening = starting
+        .launch("orchestrator", move |telemetry, shutdown, listening| {
+            qflow_orchestrator::serve(config, telemetry, shutdown, listening)
+        })
+        .await?;
+    let clients = listening.http.context("the orchestrator has an address for clients")?;
+    Ok((format!("http://{clients}"), format!("http://{}", listening.grpc)))
 }
 
 async fn runner(starting: &mut Starting, data_dir: &Path, token: &str, orchestrator: &str) -> anyhow::Result<()> {

@@ -1,3 +1,17 @@
-//! Owns runs: submit, validate, plan, progress, dispatch, record.
+//! Owns runs. A run passes through the modules in the order of the pipeline:
+//! submit → validate → plan → dispatch → (run, elsewhere) → progress → record.
 
+pub mod dispatch;
+pub mod plan;
+pub mod progress;
 pub mod record;
+pub mod submit;
+pub mod validate;
+
+pub mod blobs;
+pub mod bus;
+pub mod logs;
+pub mod result;
+mod serve;
+
+pub use serve::{Config, serve};

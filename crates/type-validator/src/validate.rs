@@ -318,9 +318,11 @@ impl<'a> Checker<'a> {
         let ends = format!("({} → {})", at(from), at(target.declared));
         let mut message = format!("{}: {} ← {} → {found} {ends}", target.label, target.ty, origin.name);
         // What the two types already say is not said again.
-        if !reason.is_empty() && reason != format!("{found} is not {}", target.ty) {
+        let said = format!("{found} is not {}", target.ty);
+        let more = reason.strip_prefix(&said).map_or(reason, |rest| rest.trim_start_matches(": "));
+        if !more.is_empty() {
             message.push_str(": ");
-            message.push_str(reason);
+            message.push_str(more);
         }
         let told = problem(target.place, target.code, message);
         let other = origin.place.clone().unwrap_or_else(|| target.declared.clone());

@@ -1,0 +1,160 @@
+//! Dispatch: what reaches the engine, and how others reach it. One engine owns the runs of its shards.
+
+mod engine;
+mod locks;
+mod orders;
+mod runners;
+mod tell;
+
+use std::collections::BTreeSet;
+
+use qflow_model::{
+    definition::PythonVersion,
+    environment::{EnvLock, EnvSpec},
+    ids::{AttemptKey, Digest, RunId},
+    outcome::{Failure, Outcome},
+    progress::KillReason,
+};
+use qflow_proto::order::Order;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use engine::{Engine, Parts};
+
+/// Words that may wait for the engine: past it streams are read more slowly.
+pub(crate) const QUEUE: usize = 4096;
+
+/// One work stream of a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// What reaches the engine.
+#[derive(Debug)]
+pub enum Word {
+    /// Commands were posted to the inbox; told once they are worked off.
+    Posted(Option<oneshot::Sender<()>>),
+    /// A runner said something.
+    Runner(StreamId, Said),
+}
+
+/// What a runner says.
+#[derive(Debug)]
+pub enum Said {
+    /// Who it is, what it holds, and how it is spoken to.
+    Hello(Box<Hello>, mpsc::UnboundedSender<Say>),
+    /// So many attempts more may be outstanding on its stream.
+    Credits(u32),
+    /// It lives.
+    Heartbeat {
+        /// Attempts that it holds.
+        attempts: Vec<AttemptKey>,
+        /// Containers that it has.
+        containers: u32,
+        /// Locks of environments that are installed.
+        warm: BTreeSet<Digest>,
+    },
+    /// An attempt began.
+    Started(AttemptKey, String),
+    /// An attempt ended.
+    Ended(AttemptKey, Box<Outcome>),
+    /// A spec was locked, or cannot be.
+    Locked(Digest, Result<EnvLock, Box<Failure>>),
+    /// What an attempt is doing, and how far it is.
+    Doing(AttemptKey, String, f64),
+    /// Its stream has ended.
+    Gone,
+}
+
+/// A runner as it presents itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hello {
+    /// Stable over restarts: what node runs are leased to.
+    pub runner_id: String,
+    /// `docker`, `process`, `kubernetes`.
+    pub runtime: String,
+    /// The runtime's version.
+    pub runtime_version: String,
+    /// Versions of Python that it can run.
+    pub pythons: BTreeSet<PythonVersion>,
+    /// Attempts that it can run at once.
+    pub slots: u32,
+    /// Attempts that it holds.
+    pub attempts: Vec<AttemptKey>,
+}
+
+/// What is said to a runner.
+#[derive(Debug)]
+pub enum Say {
+    /// Run this.
+    Attempt(Box<Order>),
+    /// Kill this.
+    Kill(AttemptKey, KillReason),
+    /// The outcome is recorded, or refused for good.
+    Ack(AttemptKey, bool),
+    /// Lock this, for a run.
+    Lock(EnvSpec, RunId),
+    /// The run's containers may go.
+    RunEnded(RunId),
+}
+
+/// A runner as seen from outside.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Who it is.
+    pub hello: Hello,
+    /// Attempts that it holds.
+    pub running: u32,
+    /// Containers that it has.
+    pub containers: u32,
+    /// Seconds since it was heard.
+    pub age_seconds: f64,
+}
+
+/// The whole as seen from outside.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sight {
+    /// Runners that are connected.
+    pub runners: Vec<Seen>,
+    /// Seconds since the oldest run with something ready was last served.
+    pub oldest_queued_seconds: f64,
+    /// Whether a runner was ever connected since the start.
+    pub met: bool,
+}
+
+/// The engine's other end.
+#[derive(Clone)]
+pub struct Handle {
+    words: mpsc::Sender<Word>,
+    sight: watch::Receiver<Sight>,
+}
+
+impl Handle {
+    /// Hands a word over; false where the engine has ended.
+    pub async fn say(&self, word: Word) -> bool {
+        self.words.send(word).await.is_ok()
+    }
+
+    /// Has the engine look into the inbox, and waits until that is worked off.
+    pub async fn work_off(&self) {
+        let (done, worked) = oneshot::channel();
+        if self.say(Word::Posted(Some(done))).await {
+            worked.await.ok();
+        }
+    }
+
+    /// The whole as seen now.
+    pub fn sight(&self) -> Sight {
+        self.sight.borrow().clone()
+    }
+
+    /// Waits until a runner has connected, at most so long.
+    pub async fn meet(&self, most: std::time::Duration) {
+        let mut sight = self.sight.clone();
+        // Without a runner by then the run waits, and says so.
+        drop(tokio::time::timeout(most, sight.wait_for(|seen| seen.met)).await);
+    }
+
+    /// Versions of Python that connected runners offer.
+    pub fn offered(&self) -> BTreeSet<PythonVersion> {
+        self.sight.borrow().runners.iter().flat_map(|seen| seen.hello.pythons.iter().copied()).collect()
+    }
+}

@@ -1,0 +1,253 @@
+//! The engine: hears words, steps runs, leases what is ready, commits all of it at once, then acts. Nothing else writes a run.
+
+mod heard;
+mod runs;
+mod turn;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use qflow_model::{
+    ids::{AttemptKey, Epoch, RunId, Shard, Timestamp},
+    limits,
+    progress::Input,
+};
+use qflow_service::Shutdown;
+use qflow_telemetry::{Event, Telemetry};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+
+use self::{runs::Runs, turn::Turn};
+use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
+use crate::{
+    blobs::Blobs,
+    bus::Bus,
+    record::{self, Store},
+};
+
+/// Words that are taken in before a commit: bounds how long the first of them waits.
+const TOGETHER: usize = 1024;
+/// Between two looks at what no word tells: silent runners, the inbox, hopeless environments.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a change that nobody waits for (an attempt has begun) may wait for another to be committed with.
+const LAZY: Duration = Duration::from_millis(20);
+/// First and longest wait before a store that failed is asked again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// What an engine stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where runs are kept.
+    pub store: Arc<dyn Store>,
+    /// Where large values are.
+    pub blobs: Arc<Blobs>,
+    /// Who watches.
+    pub bus: Arc<Bus>,
+    /// Where it is told.
+    pub telemetry: Telemetry,
+    /// This replica.
+    pub owner: String,
+}
+
+/// The one writer of the runs of its shards.
+pub struct Engine {
+    parts: Parts,
+    words: mpsc::Receiver<Word>,
+    sight: watch::Sender<Sight>,
+    shards: BTreeMap<Shard, Epoch>,
+    clock: StoreClock,
+    runs: Runs,
+    runners: Runners,
+    locks: Locks,
+    turn: Turn,
+    /// Words that a failed commit took with it.
+    again: Vec<Word>,
+    /// Runs whose rows are to be read before anything else happens to them.
+    unread: Vec<RunId>,
+    /// Attempts that were ordered a second time because the first order did not arrive.
+    reordered: HashSet<AttemptKey>,
+    /// Nobody is declared lost before: an outage of ours is not a runner's fault.
+    reap_from: Instant,
+    /// How long to wait for the store after it failed; none while it answers.
+    away: Option<Duration>,
+    /// Since when a change waits that is in no hurry.
+    lazy_since: Option<Instant>,
+}
+
+impl Engine {
+    /// Takes the shards, reads what has not ended, and goes on with it until the order to stop.
+    pub async fn start(parts: Parts, shutdown: Shutdown) -> record::Result<(Handle, JoinHandle<()>)> {
+        let shards = parts.store.take_shards(&parts.owner).await?;
+        let clock = StoreClock::new(parts.store.now().await?);
+        let (to, words) = mpsc::channel(QUEUE);
+        let (sight, seen) = watch::channel(Sight::default());
+        let mut engine = Self {
+            words,
+            sight,
+            shards,
+            clock,
+            runs: Runs::default(),
+            runners: Runners::default(),
+            locks: Locks::default(),
+            turn: Turn::default(),
+            again: vec![Word::Posted(None)],
+            unread: parts.store.unfinished().await?,
+            reordered: HashSet::new(),
+            reap_from: Instant::now() + lease(),
+            away: None,
+            lazy_since: None,
+            parts,
+        };
+        engine.read_unread().await?;
+        let running = tokio::spawn(engine.run(shutdown));
+        Ok((Handle { words: to, sight: seen }, running))
+    }
+
+    async fn run(mut self, shutdown: Shutdown) {
+        let (mut heard, mut tick) = (Vec::new(), tokio::time::interval(TICK));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wake = self.wake();
+            let ticked = tokio::select! {
+                () = shutdown.wait() => return,
+                count = self.words.recv_many(&mut heard, TOGETHER), if self.away.is_none() => match count {
+                    0 => return,
+                    _ => false,
+                },
+                () = tokio::time::sleep_until(wake), if self.again.is_empty() || self.away.is_some() => false,
+                () = std::future::ready(()), if !self.again.is_empty() && self.away.is_none() => false,
+                _ = tick.tick() => true,
+            };
+            if self.away.is_some() && !self.is_back().await {
+                continue;
+            }
+            for word in std::mem::take(&mut self.again).into_iter().chain(heard.drain(..)) {
+                self.hear(word).await;
+            }
+            if ticked {
+                self.tick().await;
+            }
+            self.due();
+            self.lease();
+            self.locks.give(&self.runners);
+            self.commit().await;
+        }
+    }
+
+    /// When to look again though nothing was heard.
+    fn wake(&self) -> Instant {
+        let now = Instant::now();
+        if !self.turn.touched.is_empty() && self.away.is_none() {
+            return now;
+        }
+        if let Some(wait) = self.away {
+            return now + wait;
+        }
+        let timer = self.runs.next_wake().map(|at| now + Duration::from_millis(at.ms_since(self.clock.now()) + 1));
+        let lazy = self.lazy_since.map(|since| since + LAZY);
+        [timer, lazy].into_iter().flatten().min().unwrap_or(now + TICK)
+    }
+
+    /// Whether the store answers again; what it may have missed is read anew.
+    async fn is_back(&mut self) -> bool {
+        let back = match self.parts.store.now().await {
+            Ok(now) => {
+                self.clock = StoreClock::new(now);
+                self.read_unread().await
+            }
+            Err(error) => Err(error),
+        };
+        match back {
+            Ok(()) => {
+                self.away = None;
+                self.reap_from = Instant::now() + lease();
+                self.runners.pardon();
+                self.parts.telemetry.emit(Event::info("store_back", "the store answers again"));
+                true
+            }
+            Err(_) => {
+                self.away = self.away.map(|wait| (wait * 2).min(BACKOFF.1));
+                false
+            }
+        }
+    }
+
+    async fn read_unread(&mut self) -> record::Result<()> {
+        while let Some(run) = self.unread.last().copied() {
+            self.read(run).await?;
+            self.unread.pop();
+        }
+        Ok(())
+    }
+
+    /// Has what time alone brings happen.
+    fn due(&mut self) {
+        let now = self.clock.now();
+        for run in self.runs.due(now) {
+            self.give(run, Input::Tick);
+        }
+    }
+
+    /// Looks at what no word tells.
+    async fn tick(&mut self) {
+        self.work_inbox(None).await;
+        if Instant::now() >= self.reap_from {
+            for key in self.runners.silent() {
+                self.runners.release(key);
+                self.give(key.run, Input::Lost { key, reason: "runner_lost".to_owned() });
+            }
+        }
+        for (spec, failure) in self.locks.hopeless(&self.runners) {
+            self.locked(spec, Err(Box::new(failure)));
+        }
+        self.publish();
+    }
+
+    /// Tells others what is seen from here.
+    fn publish(&self) {
+        let seen = Sight {
+            runners: self.runners.seen(),
+            oldest_queued_seconds: self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64()),
+            met: self.runners.met,
+        };
+        self.sight.send_if_modified(|known| {
+            let changed = *known != seen;
+            *known = seen;
+            changed
+        });
+    }
+}
+
+/// Time by the store: its last reply, and what has passed here since.
+struct StoreClock {
+    reply: Timestamp,
+    at: Instant,
+}
+
+impl StoreClock {
+    fn new(reply: Timestamp) -> Self {
+        Self { reply, at: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.reply.0.saturating_add(i64::try_from(self.at.elapsed().as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Never goes back: a state that was stepped at a time is not stepped at an earlier one.
+    fn set(&mut self, reply: Timestamp) {
+        *self = Self::new(reply.max(self.now()));
+    }
+}
+
+const fn lease() -> Duration {
+    Duration::from_millis(limits::ATTEMPT_LEASE_MS)
+}
+
+#[cfg(test)]
+mod tests;

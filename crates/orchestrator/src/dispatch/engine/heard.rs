@@ -1,0 +1,252 @@
+//! What each word means for the runs: inputs to step, and answers that need no step.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use qflow_model::{
+    environment::EnvLock,
+    ids::{AttemptKey, Digest, RunId},
+    limits,
+    outcome::{Failure, Outcome},
+    progress::{Input, KillReason, RunState},
+};
+use qflow_telemetry::Event;
+use tokio::sync::oneshot;
+
+use super::{
+    Engine, StreamId, Word,
+    runs::{NotStepped, held},
+};
+use crate::{
+    dispatch::{Hello, Said, Say, locks::suits},
+    progress::{After, was_taken},
+    record::{self, Command, InboxRow},
+};
+
+impl Engine {
+    pub(super) async fn hear(&mut self, word: Word) {
+        match word {
+            Word::Posted(done) => self.work_inbox(done).await,
+            Word::Runner(stream, said) => self.hear_runner(stream, said).await,
+        }
+    }
+
+    async fn hear_runner(&mut self, stream: StreamId, said: Said) {
+        match said {
+            Said::Hello(hello, to) => {
+                self.runners.hello(stream, (*hello).clone(), to);
+                self.compare(&hello);
+                self.publish();
+            }
+            Said::Credits(count) => self.runners.credit(stream, count),
+            Said::Heartbeat { attempts, containers, warm } => {
+                self.runners.heartbeat(stream, &attempts, containers, warm);
+                self.publish();
+            }
+            Said::Started(key, container_id) => self.started(key, container_id),
+            Said::Ended(key, outcome) => self.ended(stream, key, outcome).await,
+            Said::Locked(spec, result) => {
+                self.turn.words.push(Word::Runner(stream, Said::Locked(spec, result.clone())));
+                self.locked(spec, result.map(Arc::new));
+            }
+            Said::Doing(key, doing, fraction) => {
+                if self.is_current(key) {
+                    self.parts.bus.doing(key.run, key.node, (doing, fraction));
+                }
+            }
+            Said::Gone => {
+                self.runners.gone(stream);
+                self.locks.gone(stream);
+                self.publish();
+            }
+        }
+    }
+
+    /// Compares what a runner that has just connected holds with what it should hold.
+    fn compare(&mut self, hello: &Hello) {
+        for key in &hello.attempts {
+            if self.is_current(*key) {
+                self.runners.confirm(*key);
+            } else {
+                self.runners.tell(&hello.runner_id, Say::Kill(*key, KillReason::Superseded));
+            }
+        }
+        for (key, begun) in self.runs.held_by(&hello.runner_id) {
+            if hello.attempts.contains(&key) {
+                continue;
+            }
+            // An order that did not arrive is given again, once; an attempt that had begun is gone with whatever it did.
+            if !begun && self.reordered.insert(key) {
+                self.runners.confirm(key);
+                self.after(After::Dispatch(key));
+            } else {
+                self.runners.release(key);
+                self.give(key.run, Input::Lost { key, reason: "runner_lost".to_owned() });
+            }
+        }
+    }
+
+    /// Whether a runner is to hold this attempt.
+    fn is_current(&self, key: AttemptKey) -> bool {
+        let node = self.runs.get(key.run).and_then(|entry| entry.state()).and_then(|state| state.node(key.node));
+        node.is_some_and(|node| node.attempt == key.attempt && node.status.is_held())
+    }
+
+    fn started(&mut self, key: AttemptKey, container_id: String) {
+        let now = self.clock.now();
+        if let Ok(true) = self.runs.step(key.run, Input::Started { key, container_id }, now) {
+            // Nobody waits for this: it goes with the next commit.
+            self.turn.lazy.insert(key.run);
+            self.lazy_since.get_or_insert_with(tokio::time::Instant::now);
+        }
+    }
+
+    async fn ended(&mut self, stream: StreamId, key: AttemptKey, outcome: Box<Outcome>) {
+        self.runners.release(key);
+        let now = self.clock.now();
+        let accepted = match self.runs.step(key.run, Input::Ended { key, outcome: outcome.clone() }, now) {
+            Ok(_) => {
+                self.turn.touched.insert(key.run);
+                let taken = self.runs.get(key.run).and_then(|entry| was_taken(&entry.progress.history, key));
+                taken.unwrap_or(true)
+            }
+            Err(NotStepped::Broken) => return self.quarantine(key.run).await,
+            Err(NotStepped::Absent | NotStepped::Refused) => match self.was_taken(key).await {
+                Ok(taken) => {
+                    self.turn.acks.push((stream, key, taken));
+                    return;
+                }
+                // Not acknowledged: heard again once the store answers.
+                Err(error) => {
+                    self.again.push(Word::Runner(stream, Said::Ended(key, outcome)));
+                    return self.is_away(&error);
+                }
+            },
+        };
+        self.turn.acks.push((stream, key, accepted));
+        self.turn.words.push(Word::Runner(stream, Said::Ended(key, outcome)));
+    }
+
+    /// What an outcome that changes nothing is answered with: the same as the first time.
+    async fn was_taken(&self, key: AttemptKey) -> record::Result<bool> {
+        let known = self.parts.store.history(key.run).await?;
+        Ok(was_taken(known.iter().map(|(_, happening)| happening), key).unwrap_or(false))
+    }
+
+    pub(super) fn locked(&mut self, spec: Digest, result: Result<Arc<EnvLock>, Box<Failure>>) {
+        if let Ok(lock) = &result {
+            self.turn.locks.push(Arc::clone(lock));
+        }
+        for (run, environment) in self.locks.answered(spec) {
+            self.give(run, Input::Locked { environment, result: result.clone() });
+        }
+    }
+
+    /// Steps a run on an input that cannot be refused for long: what is refused has already happened otherwise.
+    pub(super) fn give(&mut self, run: RunId, input: Input) {
+        let now = self.clock.now();
+        match self.runs.step(run, input, now) {
+            Ok(true) => drop(self.turn.touched.insert(run)),
+            Ok(false) | Err(NotStepped::Absent | NotStepped::Refused) => {}
+            Err(NotStepped::Broken) => self.turn.broken.push(run),
+        }
+    }
+
+    /// Has something done after the next commit, or at once where there is none.
+    pub(super) fn after(&mut self, after: After) {
+        let run = match after {
+            After::Dispatch(key) | After::Kill { key, .. } => key.run,
+            After::Lock { .. } => return,
+        };
+        if let Some(entry) = self.runs.get_mut(run) {
+            entry.progress.after.push(after);
+            self.turn.touched.insert(run);
+        }
+    }
+
+    /// Works off what clients posted; tells `done` once it is committed.
+    pub(super) async fn work_inbox(&mut self, done: Option<oneshot::Sender<()>>) {
+        self.turn.waiting.extend(done);
+        match self.parts.store.inbox().await {
+            Ok(rows) => {
+                for row in rows {
+                    if !self.turn.done.contains(&row.id) {
+                        self.obey(row).await;
+                    }
+                }
+            }
+            Err(error) => self.is_away(&error),
+        }
+    }
+
+    async fn obey(&mut self, row: InboxRow) {
+        if self.runs.get(row.run).is_none()
+            && let Err(error) = self.read(row.run).await
+        {
+            return self.is_away(&error);
+        }
+        let input = match row.command {
+            Command::Start { relock } => match self.known_locks(row.run, relock).await {
+                Ok(locks) => Input::Start { locks },
+                Err(error) => return self.is_away(&error),
+            },
+            Command::Cancel { by } => Input::Cancel { by },
+            Command::RetryFailed { by } => Input::RetryFailed { by },
+        };
+        self.give(row.run, input);
+        self.turn.done.push(row.id);
+        // One that was only read to be refused leaves again after the commit.
+        self.turn.touched.insert(row.run);
+    }
+
+    /// Locks of a run's environments that are young enough to be reused.
+    async fn known_locks(&self, run: RunId, relock: bool) -> record::Result<Vec<Option<Arc<EnvLock>>>> {
+        let Some(state) = self.runs.get(run).and_then(|entry| entry.state()) else { return Ok(Vec::new()) };
+        let mut locks = vec![None; state.plan.environments.len()];
+        if relock {
+            return Ok(locks);
+        }
+        let now = self.clock.now().0;
+        let since = qflow_model::ids::Timestamp(now.saturating_sub(limits::LOCK_REUSE_MS as i64 * 1000));
+        for (spec, slot) in state.plan.environments.iter().zip(&mut locks) {
+            let known = self.parts.store.lock(spec.digest(), since).await?;
+            *slot = known.filter(|lock| suits(lock, self.runners.runtime()));
+        }
+        Ok(locks)
+    }
+
+    /// Reads a run from its rows, in place of what is in memory; one that is not there is left out.
+    pub(super) async fn read(&mut self, run: RunId) -> record::Result<()> {
+        self.runs.remove(run);
+        let Some(loaded) = self.parts.store.load(run).await? else { return Ok(()) };
+        let source = self.parts.store.source(loaded.plan.source).await?;
+        let files = source.map_or_else(BTreeMap::new, |source| source.files.clone());
+        let state = RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
+        held(&state).for_each(|(key, ..)| self.runners.confirm(key));
+        let open = (0..).zip(state.head.locks.iter().zip(&state.plan.environments));
+        for (environment, (lock, spec)) in open {
+            let failed = state.head.lock_errors.contains_key(&environment);
+            if lock.is_none() && !failed && state.head.started_at.is_some() && !state.head.status.is_terminal() {
+                self.locks.want(spec, run, environment);
+            }
+        }
+        self.runs.insert(state, Arc::new(files));
+        Ok(())
+    }
+
+    /// A run whose step broke is read again and stands still, so that it cannot stop the others.
+    pub(super) async fn quarantine(&mut self, run: RunId) {
+        let note = Event::error("run_quarantined", "a step of the run broke; it is paused, and the others go on");
+        self.parts.telemetry.emit(note.with("run_id", run.to_string()));
+        if let Err(error) = self.read(run).await {
+            self.unread.push(run);
+            return self.is_away(&error);
+        }
+        let reason = "quarantined: a step of the run broke (a defect of Qflow; please report it)".to_owned();
+        let now = self.clock.now();
+        match self.runs.step(run, Input::Pause { reason }, now) {
+            Ok(_) => drop(self.turn.touched.insert(run)),
+            Err(NotStepped::Broken) => self.runs.remove(run),
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Runs in memory: each with what its steps since the last commit amount to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use qflow_model::{
+    ids::{AttemptKey, RunId, Timestamp},
+    progress::{Input, RunState},
+};
+use tokio::time::Instant;
+
+use crate::{progress::Progress, record::Change};
+
+/// A run in memory.
+pub(super) struct Entry {
+    /// Gone only while it is stepped, or after a step that panicked.
+    state: Option<RunState>,
+    /// The submission's files, for orders.
+    pub(super) files: Arc<BTreeMap<String, String>>,
+    /// What is not committed.
+    pub(super) progress: Progress,
+    wake: Option<Timestamp>,
+    /// Since when something ready waits without being served.
+    queued_since: Option<Instant>,
+}
+
+impl Entry {
+    /// Where it stands.
+    pub(super) fn state(&self) -> Option<&RunState> {
+        self.state.as_ref()
+    }
+}
+
+/// Why a step did not happen.
+#[derive(Debug)]
+pub(super) enum NotStepped {
+    /// The run is not here: it has ended, or never was.
+    Absent,
+    /// The state says no.
+    Refused,
+    /// The state machine broke; what it broke with is dropped.
+    Broken,
+}
+
+/// All runs in memory.
+#[derive(Default)]
+pub(super) struct Runs {
+    by_id: BTreeMap<RunId, Entry>,
+    wakes: BTreeSet<(Timestamp, RunId)>,
+}
+
+impl Runs {
+    pub(super) fn insert(&mut self, state: RunState, files: Arc<BTreeMap<String, String>>) {
+        let run = state.spec.id;
+        let entry = Entry { state: Some(state), files, progress: Progress::default(), wake: None, queued_since: None };
+        self.by_id.insert(run, entry);
+        self.settle(run);
+    }
+
+    pub(super) fn remove(&mut self, run: RunId) {
+        if let Some(Entry { wake: Some(at), .. }) = self.by_id.remove(&run) {
+            self.wakes.remove(&(at, run));
+        }
+    }
+
+    pub(super) fn get(&self, run: RunId) -> Option<&Entry> {
+        self.by_id.get(&run)
+    }
+
+    pub(super) fn get_mut(&mut self, run: RunId) -> Option<&mut Entry> {
+        self.by_id.get_mut(&run)
+    }
+
+    /// Steps a run; whether anything is to be committed or done because of it.
+    pub(super) fn step(&mut self, run: RunId, input: Input, now: Timestamp) -> Result<bool, NotStepped> {
+        let entry = self.by_id.get_mut(&run).ok_or(NotStepped::Absent)?;
+        let state = entry.state.take().ok_or(NotStepped::Absent)?;
+        // A panic must not take the other runs with it; the state that broke is not used again.
+        let stepped = catch_unwind(AssertUnwindSafe(|| state.step(input, now)));
+        let result = match stepped {
+            Ok(Ok((state, effects))) => {
+                let any = !effects.is_empty();
+                entry.progress.absorb(effects);
+                entry.state = Some(state);
+                Ok(any)
+            }
+            Ok(Err((state, _))) => {
+                entry.state = Some(state);
+                Err(NotStepped::Refused)
+            }
+            Err(_) => Err(NotStepped::Broken),
+        };
+        self.settle(run);
+        result
+    }
+
+    /// Works out anew when the run is to be looked at, and since when it waits.
+    fn settle(&mut self, run: RunId) {
+        let Some(entry) = self.by_id.get_mut(&run) else { return };
+        let wake = entry.state.as_ref().and_then(RunState::next_wake);
+        if wake != entry.wake {
+            if let Some(at) = entry.wake {
+                self.wakes.remove(&(at, run));
+            }
+            self.wakes.extend(wake.map(|at| (at, run)));
+            entry.wake = wake;
+        }
+        let waits = entry.state.as_ref().is_some_and(|state| state.ready().next().is_some());
+        entry.queued_since = waits.then(|| entry.queued_since.unwrap_or_else(Instant::now));
+    }
+
+    /// Says that the run was served now.
+    pub(super) fn served(&mut self, run: RunId) {
+        if let Some(entry) = self.by_id.get_mut(&run) {
+            entry.queued_since = entry.queued_since.map(|_| Instant::now());
+        }
+    }
+
+    /// Runs with something to lease, oldest first.
+    pub(super) fn with_ready(&self) -> Vec<RunId> {
+        self.by_id.iter().filter(|(_, entry)| entry.queued_since.is_some()).map(|(run, _)| *run).collect()
+    }
+
+    pub(super) fn oldest_queued(&self) -> Option<Instant> {
+        self.by_id.values().filter_map(|entry| entry.queued_since).min()
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    /// Runs whose time has come.
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<RunId> {
+        let due: Vec<RunId> = self.wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, run)| *run).collect();
+        for run in &due {
+            // A tick that changes nothing must not come again at once.
+            if let Some(entry) = self.by_id.get_mut(run)
+                && let Some(at) = entry.wake.take()
+            {
+                self.wakes.remove(&(at, *run));
+            }
+        }
+        due
+    }
+
+    /// What is to be written of the runs given.
+    pub(super) fn changes(&self, touched: &BTreeSet<RunId>) -> Vec<Change> {
+        let change = |run: &RunId| {
+            let entry = self.by_id.get(run)?;
+            let change = entry.progress.change(entry.state.as_ref()?);
+            let empty = change.head.is_none() && change.nodes.is_empty() && change.history.is_empty();
+            (!empty).then_some(change)
+        };
+        touched.iter().filter_map(change).collect()
+    }
+
+    /// Attempts that a runner is thought to hold, by the runs' states; with whether the runner has begun each.
+    pub(super) fn held_by(&self, runner_id: &str) -> Vec<(AttemptKey, bool)> {
+        let states = self.by_id.values().filter_map(|entry| entry.state.as_ref());
+        states
+            .flat_map(|state| held(state).filter(|(_, runner, _)| *runner == runner_id))
+            .map(|(key, _, begun)| (key, begun))
+            .collect()
+    }
+}
+
+/// Attempts of a run that runners hold: which, who, and whether it has begun.
+pub(super) fn held(state: &RunState) -> impl Iterator<Item = (AttemptKey, &str, bool)> {
+    let run = state.spec.id;
+    state.nodes().filter(|(_, node)| node.status.is_held() && node.map.is_none()).filter_map(move |(key, node)| {
+        let detail = node.detail.as_deref()?;
+        let attempt = AttemptKey { run, node: key, attempt: node.attempt };
+        Some((attempt, detail.runner.as_str(), detail.started_at.is_some()))
+    })
+}

@@ -1,0 +1,235 @@
+//! One turn's end: leases, the one commit, and what follows from it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use qflow_model::{
+    environment::EnvLock,
+    ids::{AttemptKey, NodeKey, RunId},
+    progress::Input,
+};
+use qflow_telemetry::Event;
+use tokio::sync::oneshot;
+
+use super::{BACKOFF, Engine, LAZY, StreamId, Word, runs::NotStepped};
+use crate::{
+    bus::{Changed, Note},
+    dispatch::{Say, orders, tell},
+    progress::{After, Progress},
+    record::{self, Batch},
+};
+
+/// What a turn gathers until its commit.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// Runs with something to commit or to do.
+    pub(super) touched: BTreeSet<RunId>,
+    /// Runs with something that may wait for another commit.
+    pub(super) lazy: BTreeSet<RunId>,
+    /// Runs whose step broke.
+    pub(super) broken: Vec<RunId>,
+    /// Inbox rows that were worked off.
+    pub(super) done: Vec<i64>,
+    /// Who waits for that.
+    pub(super) waiting: Vec<oneshot::Sender<()>>,
+    /// Outcomes to acknowledge.
+    pub(super) acks: Vec<(StreamId, AttemptKey, bool)>,
+    /// Words to hear again where the commit fails.
+    pub(super) words: Vec<Word>,
+    /// Locks that runners answered.
+    pub(super) locks: Vec<Arc<EnvLock>>,
+    /// Streams that gave a credit.
+    pub(super) spent: Vec<StreamId>,
+}
+
+impl Engine {
+    /// Gives what is ready to runners with credits: one node run of each run at a time, so that none starves another.
+    pub(super) fn lease(&mut self) {
+        let mut waiting = if self.runners.has_credit() { self.runs.with_ready() } else { Vec::new() };
+        while !waiting.is_empty() && self.runners.has_credit() {
+            waiting.retain(|run| self.runners.has_credit() && self.lease_one(*run));
+        }
+    }
+
+    /// Leases one node run of a run; whether there was one that some runner can take.
+    fn lease_one(&mut self, run: RunId) -> bool {
+        let Some(state) = self.runs.get(run).and_then(|entry| entry.state()) else { return false };
+        let placed = state.ready().find_map(|node| {
+            let lock = state.lock(node)?;
+            self.runners.choose(lock.python, lock.digest()).map(|stream| (node, stream))
+        });
+        let Some((node, stream)) = placed else { return false };
+        let Some(runner) = self.runners.spend(stream) else { return false };
+        let now = self.clock.now();
+        match self.runs.step(run, Input::Lease { node, runner }, now) {
+            Ok(_) => {
+                self.turn.touched.insert(run);
+                self.turn.spent.push(stream);
+                let attempt = self.attempt(run, node);
+                self.runners.confirm(AttemptKey { run, node, attempt });
+                self.runs.served(run);
+                true
+            }
+            Err(not) => {
+                self.runners.credit(stream, 1);
+                if matches!(not, NotStepped::Broken) {
+                    self.turn.broken.push(run);
+                }
+                false
+            }
+        }
+    }
+
+    fn attempt(&self, run: RunId, node: NodeKey) -> u32 {
+        let state = self.runs.get(run).and_then(|entry| entry.state());
+        state.and_then(|state| state.node(node)).map_or(0, |node| node.attempt)
+    }
+
+    /// Commits what the turn gathered as one transaction, then acts on it.
+    pub(super) async fn commit(&mut self) {
+        for run in std::mem::take(&mut self.turn.broken) {
+            self.quarantine(run).await;
+        }
+        let lazy_due = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
+        let urgent = !(self.turn.touched.is_empty() && self.turn.done.is_empty() && self.turn.locks.is_empty());
+        if !urgent && !lazy_due {
+            return self.answer().await;
+        }
+        let lazy = std::mem::take(&mut self.turn.lazy);
+        self.lazy_since = None;
+        self.turn.touched.extend(lazy);
+        let changes = self.runs.changes(&self.turn.touched);
+        if changes.is_empty() && self.turn.done.is_empty() && self.turn.locks.is_empty() {
+            return self.act().await;
+        }
+        let epoch = |run: RunId| self.shards.get_key_value(&run.shard()).map(|(shard, epoch)| (*shard, *epoch));
+        let batch = Batch {
+            fences: changes.iter().filter_map(|change| epoch(change.run)).collect(),
+            changes,
+            done: self.turn.done.clone(),
+            locks: self.turn.locks.clone(),
+        };
+        match self.parts.store.commit(batch).await {
+            Ok(at) => {
+                self.clock.set(at);
+                self.act().await;
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Nothing of the turn is known to be kept: its runs are read again, its words heard again, its credits given back.
+    fn failed(&mut self, error: &record::Error) {
+        let turn = std::mem::take(&mut self.turn);
+        for run in &turn.touched {
+            self.runs.remove(*run);
+            self.runners.forget(*run);
+        }
+        turn.spent.iter().for_each(|stream| self.runners.credit(*stream, 1));
+        self.unread.extend(turn.touched);
+        self.again.extend(turn.words);
+        self.again.push(Word::Posted(None));
+        // Where only the reply was lost, leases are in the rows and their orders were never sent: the runner's next hello,
+        // or the lease's end, mends that. Locks are asked for again by reading.
+        self.is_away(error);
+    }
+
+    /// The store does not answer as it should: it is asked again after a while.
+    pub(super) fn is_away(&mut self, error: &record::Error) {
+        if self.away.is_none() {
+            let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+            self.parts.telemetry.emit(Event::error("store_away", format!("{error}{cause}")));
+            self.away = Some(BACKOFF.0);
+        }
+    }
+
+    /// Acts on what is committed now.
+    async fn act(&mut self) {
+        for run in std::mem::take(&mut self.turn.touched) {
+            self.act_on(run).await;
+        }
+        self.turn.done.clear();
+        self.turn.locks.clear();
+        self.turn.words.clear();
+        self.turn.spent.clear();
+        self.answer().await;
+    }
+
+    /// Says to others what they wait for.
+    async fn answer(&mut self) {
+        for (stream, key, accepted) in self.turn.acks.drain(..) {
+            self.runners.say(stream, Say::Ack(key, accepted));
+        }
+        // Who asked may have gone.
+        self.turn.waiting.drain(..).for_each(|done| done.send(()).unwrap_or(()));
+    }
+
+    async fn act_on(&mut self, run: RunId) {
+        let Some(entry) = self.runs.get_mut(run) else { return };
+        let progress = std::mem::take(&mut entry.progress);
+        let files = Arc::clone(&entry.files);
+        let Some(state) = entry.state() else { return };
+        let now = self.clock.now();
+        for happening in &progress.history {
+            tell::tell(&self.parts.telemetry, state, happening, now);
+        }
+        let terminal = state.head.status.is_terminal();
+        let ended: Vec<NodeKey> = ended(&progress);
+        self.parts.bus.rest(run, (!terminal).then_some(&ended[..]));
+        if self.parts.bus.is_watched(run) {
+            self.parts.bus.tell(run, Note::Changed(Arc::new(changed(state, &progress))));
+        }
+        let (mut unsent, mut wanted) = (Vec::new(), Vec::new());
+        for after in &progress.after {
+            match after {
+                After::Dispatch(key) => {
+                    let Some(mut order) = orders::order(state, *key, Arc::clone(&files)) else { continue };
+                    let holder = state.node(key.node).and_then(|node| node.detail.as_deref()).map(|d| d.runner.clone());
+                    match orders::fit(&mut order, &self.parts.blobs).await {
+                        Ok(()) => self.runners.tell(&holder.unwrap_or_default(), Say::Attempt(Box::new(order))),
+                        Err(error) => {
+                            self.parts.telemetry.emit(Event::error("blob_store_failed", error.to_string()));
+                            unsent.push(*key);
+                        }
+                    }
+                }
+                After::Kill { key, runner, reason } => {
+                    self.runners.release(*key);
+                    self.runners.tell(runner, Say::Kill(*key, *reason));
+                }
+                After::Lock { environment } => wanted.push(*environment),
+            }
+        }
+        for environment in wanted {
+            self.locks.want(&state.plan.environments[environment as usize], run, environment);
+        }
+        self.locks.give(&self.runners);
+        if terminal {
+            self.runs.remove(run);
+            self.runners.tell_all(|| Say::RunEnded(run));
+        }
+        for key in unsent {
+            self.runners.release(key);
+            self.give(run, Input::Lost { key, reason: "blob_store".to_owned() });
+        }
+    }
+}
+
+/// Node runs that have ended, or wait to be tried again: they do nothing now.
+fn ended(progress: &Progress) -> Vec<NodeKey> {
+    use qflow_model::progress::Happening::{NodeEnded, NodeRetry};
+    let ended = progress.history.iter().filter_map(|happening| match happening {
+        NodeEnded { node, .. } | NodeRetry { node, .. } => Some(*node),
+        _ => None,
+    });
+    ended.collect()
+}
+
+fn changed(state: &qflow_model::progress::RunState, progress: &Progress) -> Changed {
+    Changed {
+        spec: Arc::clone(&state.spec),
+        plan: Arc::clone(&state.plan),
+        head: state.head.clone(),
+        counts: state.counts(),
+        nodes: progress.change(state).nodes,
+    }
+}

@@ -1,0 +1,141 @@
+//! Environments that runs wait for: each spec is locked once, by any runner that can, however many runs want it.
+
+use std::{collections::HashMap, time::Duration};
+
+use qflow_model::{
+    environment::{EnvLock, EnvSpec},
+    ids::{Digest, RunId},
+    outcome::Failure,
+    status::FailureClass,
+};
+use tokio::time::Instant;
+
+use super::{Say, StreamId, runners::Runners};
+
+/// How long a version of Python that no connected runner offers is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A spec that is to be locked.
+struct Asked {
+    spec: EnvSpec,
+    wants: Vec<(RunId, u32)>,
+    given: Option<StreamId>,
+    since: Instant,
+}
+
+/// Specs that are to be locked.
+#[derive(Default)]
+pub(super) struct Locks(HashMap<Digest, Asked>);
+
+impl Locks {
+    /// A run wants its environment at a position locked.
+    pub(super) fn want(&mut self, spec: &EnvSpec, run: RunId, environment: u32) {
+        let asked = self.0.entry(spec.digest()).or_insert_with(|| Asked {
+            spec: spec.clone(),
+            wants: Vec::new(),
+            given: None,
+            since: Instant::now(),
+        });
+        if !asked.wants.contains(&(run, environment)) {
+            asked.wants.push((run, environment));
+        }
+    }
+
+    /// Gives what is not given yet to runners that can.
+    pub(super) fn give(&mut self, runners: &Runners) {
+        for asked in self.0.values_mut().filter(|asked| asked.given.is_none()) {
+            if let (Some(stream), Some((run, _))) = (runners.offering(asked.spec.python), asked.wants.first()) {
+                runners.say(stream, Say::Lock(asked.spec.clone(), *run));
+                asked.given = Some(stream);
+            }
+        }
+    }
+
+    /// A runner has gone: what it was to lock is given anew.
+    pub(super) fn gone(&mut self, stream: StreamId) {
+        for asked in self.0.values_mut().filter(|asked| asked.given == Some(stream)) {
+            asked.given = None;
+            asked.since = Instant::now();
+        }
+    }
+
+    /// A spec is locked, or cannot be: who wanted it.
+    pub(super) fn answered(&mut self, spec: Digest) -> Vec<(RunId, u32)> {
+        self.0.remove(&spec).map(|asked| asked.wants).unwrap_or_default()
+    }
+
+    /// Specs whose Python nobody offers, though somebody is connected: why they fail.
+    pub(super) fn hopeless(&self, runners: &Runners) -> Vec<(Digest, Failure)> {
+        if runners.is_empty() {
+            return Vec::new();
+        }
+        let offered = runners.pythons().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let waiting = self.0.iter().filter(|(_, asked)| asked.given.is_none() && asked.since.elapsed() >= PATIENCE);
+        waiting
+            .map(|(digest, Asked { spec, .. })| {
+                let message = format!(
+                    "no runner offers Python {}; they offer {offered}. Choose one of these, or prepare {} on a runner",
+                    spec.python, spec.python
+                );
+                let error_type = "environment".to_owned();
+                (*digest, Failure { class: Some(FailureClass::Platform), error_type, message, ..Failure::default() })
+            })
+            .collect()
+    }
+}
+
+/// Whether a lock that was made before is of use on a runtime: images and interpreters are not interchangeable.
+pub(super) fn suits(lock: &EnvLock, runtime: Option<&str>) -> bool {
+    let image = lock.image.starts_with("sha256:");
+    match runtime {
+        None => false,
+        Some("process") => !image,
+        Some(_) => image,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::Hello;
+    use tokio::sync::mpsc;
+
+    fn spec() -> EnvSpec {
+        EnvSpec { python: "3.11".parse().unwrap(), requirements: vec![] }
+    }
+
+    fn connect(runners: &mut Runners, stream: u64, python: &str) -> mpsc::UnboundedReceiver<Say> {
+        let (to, from) = mpsc::unbounded_channel();
+        let hello = Hello { runner_id: "r".into(), pythons: [python.parse().unwrap()].into(), ..Hello::default() };
+        runners.hello(StreamId(stream), hello, to);
+        from
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spec_is_given_once_and_again_only_when_its_runner_has_gone() {
+        let (mut locks, mut runners, run) = (Locks::default(), Runners::default(), RunId(uuid::Uuid::from_u128(1)));
+        let mut first = connect(&mut runners, 1, "3.11");
+        locks.want(&spec(), run, 0);
+        locks.want(&spec(), RunId(uuid::Uuid::from_u128(2)), 3);
+        locks.give(&runners);
+        locks.give(&runners);
+        assert!(matches!(first.try_recv(), Ok(Say::Lock(given, _)) if given == spec()));
+        assert!(first.try_recv().is_err());
+        locks.gone(StreamId(1));
+        let mut second = connect(&mut runners, 2, "3.11");
+        locks.give(&runners);
+        assert!(matches!(second.try_recv(), Ok(Say::Lock(..))));
+        assert_eq!(locks.answered(spec().digest()).len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_nobody_offers_fails_with_those_that_are_offered() {
+        let (mut locks, mut runners) = (Locks::default(), Runners::default());
+        locks.want(&spec(), RunId(uuid::Uuid::from_u128(1)), 0);
+        tokio::time::advance(PATIENCE).await;
+        assert!(locks.hopeless(&runners).is_empty(), "without any runner it waits");
+        let _line = connect(&mut runners, 1, "3.12");
+        let hopeless = locks.hopeless(&runners);
+        assert!(hopeless[0].1.message.contains("Python 3.11; they offer 3.12"), "{}", hopeless[0].1.message);
+    }
+}

@@ -1,0 +1,121 @@
+//! Orders: an attempt as its runner is told it, complete and small enough for a message.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use qflow_model::{
+    ids::{AttemptKey, Digest, RunId},
+    limits,
+    progress::RunState,
+    value::{Argument, ValueRef},
+};
+use qflow_proto::order::Order;
+
+use super::tell::attempt_span;
+use crate::blobs::{Blobs, Error};
+
+/// The order of an attempt that is leased; nothing where it is not any more.
+pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<String, String>>) -> Option<Order> {
+    let run = state.node(key.node)?;
+    if run.attempt != key.attempt || !run.status.is_held() {
+        return None;
+    }
+    let (plan, spec) = (&state.plan, &state.spec);
+    let node = plan.node(key.node.step);
+    let trace = &spec.trace;
+    Some(Order {
+        key,
+        node_id: state.node_id(key.node),
+        function: node.name.clone(),
+        file: node.file.clone(),
+        files,
+        workflow: plan.workflow.clone(),
+        tenant: spec.tenant.clone(),
+        user: spec.user.clone(),
+        arguments: state.arguments(key.node),
+        types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
+        returns: node.returns.clone(),
+        asks: plan.step(key.node.step).asks.clone(),
+        lock: Arc::clone(state.lock(key.node)?),
+        resources: node.resources.clone(),
+        env: node.env.clone(),
+        secrets: node.secrets.clone(),
+        timeout_ms: node.timeout_ms,
+        isolation: node.isolation,
+        idempotent: node.idempotent,
+        traceparent: format!("00-{}-{}-{:02x}", trace.trace_id, attempt_span(key), trace.flags),
+        idempotency_key: Digest::of(format!("{}.{:?}", key.run, key.node).as_bytes()).short(),
+    })
+}
+
+/// Moves inline values of an order into blobs where together they are more than an attempt may carry.
+pub(super) async fn fit(order: &mut Order, blobs: &Blobs) -> Result<(), Error> {
+    let inline: usize = order.arguments.iter().map(|(_, argument)| inline(argument)).sum();
+    if inline <= limits::INLINE_ATTEMPT_BYTES {
+        return Ok(());
+    }
+    for (_, argument) in &mut order.arguments {
+        refer(argument, order.key.run, blobs).await?;
+    }
+    Ok(())
+}
+
+/// Bytes that a reference to a value takes in a message besides the value's own.
+const REFERENCE: usize = 160;
+
+fn inline(argument: &Argument) -> usize {
+    let of = |value: &ValueRef| REFERENCE + value.inline.as_ref().map_or(0, Vec::len);
+    match argument {
+        Argument::Literal(_) | Argument::Manifest { .. } => 0,
+        Argument::Value { value, .. } => of(value),
+        Argument::Gathered { values, .. } => values.iter().map(of).sum(),
+        Argument::List(parts) | Argument::Tuple(parts) | Argument::Format(parts) => parts.iter().map(inline).sum(),
+        Argument::Dict(parts) => parts.iter().map(|(_, part)| inline(part)).sum(),
+    }
+}
+
+async fn refer(argument: &mut Argument, run: RunId, blobs: &Blobs) -> Result<(), Error> {
+    match argument {
+        Argument::Literal(_) | Argument::Manifest { .. } => {}
+        Argument::Value { value, .. } => blobs.refer(run, value).await?,
+        Argument::Gathered { values, path } => {
+            let count = values.len() as u32;
+            let bytes = serde_json::to_vec(values).unwrap_or_default();
+            let digest = Digest::of(&bytes);
+            let list = ValueRef { digest, size: bytes.len() as u64, inline: None, items: None, attachments: vec![] };
+            blobs.write(run, digest, bytes).await?;
+            *argument = Argument::Manifest { list, count, element: None, path: std::mem::take(path) };
+        }
+        Argument::List(parts) | Argument::Tuple(parts) | Argument::Format(parts) => {
+            for part in parts {
+                Box::pin(refer(part, run, blobs)).await?;
+            }
+        }
+        Argument::Dict(parts) => {
+            for (_, part) in parts {
+                Box::pin(refer(part, run, blobs)).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_join_becomes_a_manifest_that_reads_back() {
+        let (blobs, run) = (Blobs::in_memory(), RunId(uuid::Uuid::from_u128(1)));
+        let bytes = vec![b'1'; 1000];
+        let value =
+            ValueRef { digest: Digest::of(&bytes), size: 1000, inline: Some(bytes), items: None, attachments: vec![] };
+        let values = vec![value; 2000];
+        let mut argument = Argument::Gathered { values: values.clone(), path: vec![] };
+        assert!(inline(&argument) > limits::INLINE_ATTEMPT_BYTES);
+        refer(&mut argument, run, &blobs).await.unwrap();
+        let Argument::Manifest { list, count: 2000, .. } = &argument else { panic!("{argument:?}") };
+        let read: Vec<ValueRef> = serde_json::from_slice(&blobs.bytes(run, list).await.unwrap()).unwrap();
+        assert_eq!(read, values);
+        assert_eq!(inline(&argument), 0);
+    }
+}

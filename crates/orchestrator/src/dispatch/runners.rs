@@ -1,0 +1,236 @@
+//! Runners that are connected: their credits, what they hold, and since when they have not said so.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use qflow_model::{
+    definition::PythonVersion,
+    ids::{AttemptKey, Digest, RunId},
+    limits,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Hello, Say, Seen, StreamId};
+
+/// A connected runner.
+pub(super) struct Runner {
+    pub(super) hello: Hello,
+    to: mpsc::UnboundedSender<Say>,
+    credits: u32,
+    running: u32,
+    containers: u32,
+    warm: BTreeSet<Digest>,
+    heard: Instant,
+}
+
+/// All that are connected, and all attempts that are thought to be held.
+#[derive(Default)]
+pub(super) struct Runners {
+    streams: HashMap<StreamId, Runner>,
+    /// By runner: its newest stream.
+    newest: HashMap<String, StreamId>,
+    /// When a runner last said of an attempt that it holds it, or was given it.
+    confirmed: HashMap<AttemptKey, Instant>,
+    pub(super) met: bool,
+}
+
+impl Runners {
+    pub(super) fn hello(&mut self, stream: StreamId, hello: Hello, to: mpsc::UnboundedSender<Say>) {
+        self.met = true;
+        if let Some(old) = self.newest.insert(hello.runner_id.clone(), stream) {
+            self.streams.remove(&old);
+        }
+        let runner = Runner {
+            running: hello.attempts.len() as u32,
+            hello,
+            to,
+            credits: 0,
+            containers: 0,
+            warm: BTreeSet::new(),
+            heard: Instant::now(),
+        };
+        self.streams.insert(stream, runner);
+    }
+
+    /// Forgets a stream; whether it was its runner's newest.
+    pub(super) fn gone(&mut self, stream: StreamId) -> bool {
+        let Some(runner) = self.streams.remove(&stream) else { return false };
+        let newest = self.newest.get(&runner.hello.runner_id) == Some(&stream);
+        if newest {
+            self.newest.remove(&runner.hello.runner_id);
+        }
+        newest
+    }
+
+    pub(super) fn credit(&mut self, stream: StreamId, count: u32) {
+        if let Some(runner) = self.streams.get_mut(&stream) {
+            runner.credits = (runner.credits + count).min(runner.hello.slots);
+            runner.heard = Instant::now();
+        }
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        stream: StreamId,
+        attempts: &[AttemptKey],
+        containers: u32,
+        warm: BTreeSet<Digest>,
+    ) {
+        let now = Instant::now();
+        if let Some(runner) = self.streams.get_mut(&stream) {
+            (runner.heard, runner.containers, runner.warm) = (now, containers, warm);
+            runner.running = attempts.len() as u32;
+        }
+        for key in attempts {
+            if let Some(at) = self.confirmed.get_mut(key) {
+                *at = now;
+            }
+        }
+    }
+
+    /// Begins an attempt's lease, or renews it.
+    pub(super) fn confirm(&mut self, key: AttemptKey) {
+        self.confirmed.insert(key, Instant::now());
+    }
+
+    pub(super) fn release(&mut self, key: AttemptKey) {
+        self.confirmed.remove(&key);
+    }
+
+    /// Forgets the attempts of a run that is read again.
+    pub(super) fn forget(&mut self, run: RunId) {
+        self.confirmed.retain(|key, _| key.run != run);
+    }
+
+    /// Attempts that nobody has spoken of for a lease.
+    pub(super) fn silent(&self) -> Vec<AttemptKey> {
+        let lease = Duration::from_millis(limits::ATTEMPT_LEASE_MS);
+        self.confirmed.iter().filter(|(_, at)| at.elapsed() >= lease).map(|(key, _)| *key).collect()
+    }
+
+    /// Begins every lease anew: after the store was away nobody is to blame for silence.
+    pub(super) fn pardon(&mut self) {
+        self.confirmed.values_mut().for_each(|at| *at = Instant::now());
+    }
+
+    pub(super) fn has_credit(&self) -> bool {
+        self.streams.values().any(|runner| runner.credits > 0)
+    }
+
+    /// Who is to take an attempt: who has the environment installed, then who has most credits.
+    pub(super) fn choose(&self, python: PythonVersion, environment: Digest) -> Option<StreamId> {
+        let able = self.streams.iter().filter(|(_, r)| r.credits > 0 && r.hello.pythons.contains(&python));
+        able.max_by_key(|(id, r)| (r.warm.contains(&environment), r.credits, std::cmp::Reverse(**id)))
+            .map(|(id, _)| *id)
+    }
+
+    /// Takes a credit of a stream, and says whose it is.
+    pub(super) fn spend(&mut self, stream: StreamId) -> Option<String> {
+        let runner = self.streams.get_mut(&stream)?;
+        runner.credits = runner.credits.saturating_sub(1);
+        Some(runner.hello.runner_id.clone())
+    }
+
+    /// Any that can run a version.
+    pub(super) fn offering(&self, python: PythonVersion) -> Option<StreamId> {
+        self.streams.iter().filter(|(_, r)| r.hello.pythons.contains(&python)).map(|(id, _)| *id).min()
+    }
+
+    /// The runtime of those connected, where it is one.
+    pub(super) fn runtime(&self) -> Option<&str> {
+        self.streams.values().map(|r| r.hello.runtime.as_str()).min()
+    }
+
+    pub(super) fn pythons(&self) -> BTreeSet<PythonVersion> {
+        self.streams.values().flat_map(|r| r.hello.pythons.iter().copied()).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Says something on a stream; what a runner misses because its stream has ended, its next hello mends.
+    pub(super) fn say(&self, stream: StreamId, say: Say) {
+        if let Some(runner) = self.streams.get(&stream) {
+            runner.to.send(say).ok();
+        }
+    }
+
+    /// Says something to a runner, where it is connected.
+    pub(super) fn tell(&self, runner_id: &str, say: Say) {
+        if let Some(stream) = self.newest.get(runner_id) {
+            self.say(*stream, say);
+        }
+    }
+
+    pub(super) fn tell_all(&self, say: impl Fn() -> Say) {
+        self.streams.values().for_each(|runner| drop(runner.to.send(say())));
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        let seen = |runner: &Runner| Seen {
+            hello: runner.hello.clone(),
+            running: runner.running,
+            containers: runner.containers,
+            age_seconds: runner.heard.elapsed().as_secs_f64(),
+        };
+        let mut all: Vec<Seen> = self.streams.values().map(seen).collect();
+        all.sort_by(|a, b| a.hello.runner_id.cmp(&b.hello.runner_id));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qflow_model::ids::{NodeKey, StepIx};
+
+    fn runner(runners: &mut Runners, stream: u64, python: &str, credits: u32) -> mpsc::UnboundedReceiver<Say> {
+        let (to, from) = mpsc::unbounded_channel();
+        let hello = Hello {
+            runner_id: format!("r{stream}"),
+            pythons: [python.parse().unwrap()].into(),
+            slots: 4,
+            ..Hello::default()
+        };
+        runners.hello(StreamId(stream), hello, to);
+        runners.credit(StreamId(stream), credits);
+        from
+    }
+
+    #[test]
+    fn an_attempt_goes_to_who_has_its_environment_then_to_who_has_most_room() {
+        let (mut runners, python, environment) = (Runners::default(), "3.11".parse().unwrap(), Digest::of(b"e"));
+        let _lines = [
+            runner(&mut runners, 1, "3.11", 3),
+            runner(&mut runners, 2, "3.11", 1),
+            runner(&mut runners, 3, "3.12", 4),
+        ];
+        assert_eq!(runners.choose(python, environment), Some(StreamId(1)));
+        runners.heartbeat(StreamId(2), &[], 1, [environment].into());
+        assert_eq!(runners.choose(python, environment), Some(StreamId(2)));
+        assert_eq!(runners.spend(StreamId(2)).as_deref(), Some("r2"));
+        assert_eq!(runners.choose(python, environment), Some(StreamId(1)), "a runner without credits takes nothing");
+        assert_eq!(runners.choose("3.9".parse().unwrap(), environment), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_silent_after_a_lease_without_a_word_of_it() {
+        let mut runners = Runners::default();
+        let _line = runner(&mut runners, 1, "3.11", 1);
+        let key = |step| AttemptKey {
+            run: RunId(uuid::Uuid::from_u128(1)),
+            node: NodeKey { step: StepIx(step), index: None },
+            attempt: 1,
+        };
+        runners.confirm(key(0));
+        runners.confirm(key(1));
+        tokio::time::advance(Duration::from_millis(limits::ATTEMPT_LEASE_MS - 1)).await;
+        runners.heartbeat(StreamId(1), &[key(1)], 0, BTreeSet::new());
+        assert!(runners.silent().is_empty());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(runners.silent(), [key(0)]);
+    }
+}

@@ -1,0 +1,197 @@
+//! What happened to runs, told once: events, and the spans of runs and attempts under ids that survive a restart.
+
+use qflow_model::{
+    ids::{AttemptKey, Digest, NodeKey, Timestamp},
+    outcome::{Failure, Phases},
+    progress::{Happening, RunState},
+    status::{NodeStatus, RunStatus},
+};
+use qflow_telemetry::{ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext, traces::system_time};
+
+/// The span of an attempt: it follows from its name, so that runner and orchestrator mean the same one.
+pub(super) fn attempt_span(key: AttemptKey) -> String {
+    Digest::of(key.to_string().as_bytes()).to_string()[..16].to_owned()
+}
+
+fn trace(state: &RunState) -> TraceContext {
+    let trace = &state.spec.trace;
+    TraceContext {
+        trace_id: trace.trace_id.clone(),
+        span_id: trace.span_id.clone(),
+        sampled: trace.flags & 1 == 1,
+        tracestate: trace.state.clone(),
+    }
+}
+
+fn run_ref(state: &RunState) -> RunRef {
+    RunRef {
+        run_id: state.spec.id.to_string(),
+        workflow: state.plan.workflow.clone(),
+        user_id: state.spec.user.clone(),
+        python_version: state.plan.python.map_or_else(|| "mixed".to_owned(), |python| python.to_string()),
+        trace: Some(trace(state)),
+    }
+}
+
+fn node_ref(state: &RunState, node: NodeKey, attempt: u32) -> NodeRef {
+    let step = state.plan.step(node.step);
+    let span = attempt_span(AttemptKey { run: state.spec.id, node, attempt });
+    let run = run_ref(state);
+    let trace = run.trace.as_ref().map(|trace| trace.with_span(span));
+    NodeRef {
+        run: RunRef { trace, ..run },
+        node_id: state.node_id(node),
+        name: step.kind.function().to_owned(),
+        node_type: "python".to_owned(),
+        python_version: state.plan.environments[step.environment as usize].python.to_string(),
+        attempt,
+    }
+}
+
+fn error_info(failure: &Failure) -> ErrorInfo {
+    ErrorInfo {
+        class: failure.class,
+        error_type: failure.error_type.clone(),
+        message: failure.message.clone(),
+        stack_trace: failure.traceback.clone(),
+    }
+}
+
+/// Tells one happening of a run, after its commit.
+pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happening, now: Timestamp) {
+    match happening {
+        Happening::RunStarted => telemetry.emit(Event::RunStarted { run: run_ref(state) }),
+        Happening::RunStatus { status, .. } if status.is_terminal() => run_ended(telemetry, state, *status, now),
+        Happening::RunStatus { status: RunStatus::Paused, reason } => {
+            let note = Event::warning("workflow_paused", reason.clone().unwrap_or_default());
+            telemetry.emit(note.with("run_id", state.spec.id.to_string()));
+        }
+        Happening::NodeLeased { queued_ms, .. } => telemetry.metrics().queue_wait().record(*queued_ms as f64 / 1e3),
+        Happening::NodeStarted { node, attempt } => {
+            let detail = state.node(*node).and_then(|run| run.detail.as_ref());
+            telemetry.emit(Event::NodeStarted {
+                node: node_ref(state, *node, *attempt),
+                container_id: detail.map(|d| d.container_id.clone()),
+                queued_ms: detail.map(|d| d.phases.queued_ms),
+            });
+        }
+        Happening::NodeRetry { node, attempt, at, kind, failure } => {
+            let reason = match failure.error_type.as_str() {
+                _ if kind == "user" && failure.error_type != "timeout" => "user",
+                known @ ("timeout" | "runner_lost" | "container_vanished" | "image_missing") => known,
+                _ => "platform",
+            };
+            telemetry.emit(Event::NodeRetry {
+                node: node_ref(state, *node, *attempt),
+                reason: reason.to_owned(),
+                delay_ms: at.ms_since(now),
+                error: Some(error_info(failure)),
+            });
+            attempt_ended(telemetry, state, (*node, *attempt), "retrying", Some(failure), now);
+        }
+        Happening::NodeEnded { node, attempt, status, failure, phases } => {
+            node_ended(telemetry, state, (*node, *attempt), *status, failure.as_deref(), *phases, now);
+        }
+        _ => {}
+    }
+}
+
+fn run_ended(telemetry: &Telemetry, state: &RunState, status: RunStatus, now: Timestamp) {
+    let (spec, head) = (&state.spec, &state.head);
+    let run = run_ref(state);
+    let ended = head.ended_at.unwrap_or(now);
+    let error = head.error.as_ref().map(|error| error_info(&error.failure));
+    let took_ms = ended.ms_since(spec.created_at);
+    let said = match status {
+        RunStatus::Completed => "workflow_complete",
+        RunStatus::Cancelled => "workflow_cancelled",
+        _ => "workflow_error",
+    };
+    let mut span =
+        SpanRecord::new("workflow_execution", &trace(state), system_time(spec.created_at), system_time(ended))
+            .with("workflow_id", run.workflow.clone())
+            .with("workflow.id", run.workflow.clone())
+            .with("python_version", run.python_version.clone())
+            .with("workflow.python_version", run.python_version.clone())
+            .with("user_id", run.user_id.clone())
+            .with("run_id", run.run_id.clone())
+            .with("workflow.status", status.as_str())
+            .with("cicd.pipeline.name", run.workflow.clone())
+            .with("cicd.pipeline.run.id", run.run_id.clone())
+            .event("workflow_start", system_time(head.started_at.unwrap_or(spec.created_at)))
+            .event(said, system_time(ended));
+    if let Some(error) = &error {
+        span = span.with("error.type", error.error_type.clone()).error(Some(error.message.clone()));
+    }
+    span.parent_span_id.clone_from(&spec.trace.parent_span_id);
+    telemetry.record_span(span);
+    telemetry.emit(Event::RunEnded { run, status, took_ms, error });
+}
+
+fn node_ended(
+    telemetry: &Telemetry,
+    state: &RunState,
+    (node, attempt): (NodeKey, u32),
+    status: NodeStatus,
+    failure: Option<&Failure>,
+    phases: Phases,
+    now: Timestamp,
+) {
+    let Some(run) = state.node(node) else { return };
+    if run.map.is_some() {
+        // A mapped step is no execution of its own: its elements are.
+        return;
+    }
+    let detail = run.detail.as_deref();
+    let started = detail.and_then(|d| d.started_at.or((attempt > 0).then_some(d.leased_at)));
+    let took_ms = started.map_or(0, |at| detail.and_then(|d| d.ended_at).unwrap_or(now).ms_since(at));
+    telemetry.emit(Event::NodeEnded {
+        node: node_ref(state, node, attempt),
+        status,
+        took_ms,
+        phases: (attempt > 0).then_some(phases),
+        warm: phases.container_ms < 1.0 && phases.environment_ms < 1.0,
+        error: failure.map(error_info),
+    });
+    if attempt > 0 {
+        attempt_ended(telemetry, state, (node, attempt), status.as_str(), failure, now);
+    }
+}
+
+fn attempt_ended(
+    telemetry: &Telemetry,
+    state: &RunState,
+    (node, attempt): (NodeKey, u32),
+    status: &str,
+    failure: Option<&Failure>,
+    now: Timestamp,
+) {
+    let Some(detail) = state.node(node).and_then(|run| run.detail.as_deref()) else { return };
+    let named = node_ref(state, node, attempt);
+    let Some(context) = &named.run.trace else { return };
+    let definition = state.plan.node(node.step);
+    let (begun, ended) = (detail.leased_at, detail.ended_at.unwrap_or(now));
+    let types: Vec<String> = definition.params.iter().map(|p| p.ty.0.clone()).collect();
+    let mut span = SpanRecord::new("node_execution", context, system_time(begun), system_time(ended))
+        .child_of(state.spec.trace.span_id.clone())
+        .with("node_id", named.node_id.clone())
+        .with("node.id", named.node_id.clone())
+        .with("node_type", named.node_type.clone())
+        .with("node.type", named.node_type.clone())
+        .with("node.name", named.name.clone())
+        .with("input_types", types)
+        .with("output_types", vec![definition.returns.0.clone()])
+        .with("node.status", status)
+        .with("node.duration_ms", ended.ms_since(detail.started_at.unwrap_or(begun)))
+        .with("node.attempt", attempt)
+        .with("python_version", named.python_version.clone())
+        .with("container.id", detail.container_id.clone());
+    if let Some(started) = detail.started_at {
+        span = span.event("node_start", system_time(started));
+    }
+    span = span.event(if failure.is_some() { "node_error" } else { "node_complete" }, system_time(ended));
+    if let Some(failure) = failure {
+        span = span.with("error.type", failure.error_type.clone()).error(Some(failure.message.clone()));
+    }
+    telemetry.record_span(span);
+}

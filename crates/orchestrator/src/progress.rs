@@ -1,0 +1,136 @@
+//! What steps of a run amount to between two commits: rows to write, history to tell, effects to perform. Pure.
+
+use std::collections::BTreeSet;
+
+use qflow_model::{
+    ids::{AttemptKey, NodeKey, Timestamp},
+    progress::{Effect, Happening, KillReason, RunState},
+};
+
+use crate::record::Change;
+
+/// What a run's steps since the last commit amount to.
+#[derive(Debug, Default)]
+pub struct Progress {
+    head: bool,
+    nodes: BTreeSet<NodeKey>,
+    /// What happened, in order.
+    pub history: Vec<Happening>,
+    /// What is to be done once it is committed.
+    pub after: Vec<After>,
+}
+
+/// What is done only once the state that asks for it is committed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum After {
+    /// Send the attempt to its runner.
+    Dispatch(AttemptKey),
+    /// Have a runner kill an attempt.
+    Kill {
+        /// Which.
+        key: AttemptKey,
+        /// Who holds it.
+        runner: String,
+        /// Why.
+        reason: KillReason,
+    },
+    /// Have some runner lock an environment of the plan.
+    Lock {
+        /// Position in the plan's environments.
+        environment: u32,
+    },
+}
+
+/// What the shell keeps in mind at once: it follows from state, and is worked out anew where that is read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// There may be something to lease.
+    pub ready: bool,
+    /// When to look again.
+    pub wake: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Takes in the effects of one step.
+    pub fn absorb(&mut self, effects: Vec<Effect>) -> Now {
+        let mut now = Now::default();
+        for effect in effects {
+            match effect {
+                Effect::SaveRun => self.head = true,
+                Effect::SaveNode(key) => drop(self.nodes.insert(key)),
+                Effect::Record(happening) => {
+                    // The run's row tells its state too, which a list of runs is filtered by.
+                    self.head |= matches!(happening, Happening::RunStatus { .. } | Happening::Restarted { .. });
+                    self.history.push(happening);
+                }
+                Effect::Dispatch(key) => self.after.push(After::Dispatch(key)),
+                Effect::Kill { key, runner, reason } => self.after.push(After::Kill { key, runner, reason }),
+                Effect::Lock { environment } => self.after.push(After::Lock { environment }),
+                Effect::Wake { at } => now.wake = Some(now.wake.map_or(at, |known| known.min(at))),
+                Effect::Ready => now.ready = true,
+            }
+        }
+        now
+    }
+
+    /// A line of history that no step gave.
+    pub fn record(&mut self, happening: Happening) {
+        self.history.push(happening);
+    }
+
+    /// The rows to write, as the state has them now.
+    pub fn change(&self, state: &RunState) -> Change {
+        let row = |key: &NodeKey| Some((*key, state.node(*key)?.clone()));
+        Change {
+            run: state.spec.id,
+            head: self.head.then(|| state.head.clone()),
+            nodes: self.nodes.iter().filter_map(row).collect(),
+            history: self.history.clone(),
+        }
+    }
+}
+
+/// Whether history says that an attempt's outcome was taken: what a second delivery of it is answered with.
+pub fn was_taken<'a>(history: impl IntoIterator<Item = &'a Happening>, key: AttemptKey) -> Option<bool> {
+    let same = |node: NodeKey, attempt: u32| (node, attempt) == (key.node, key.attempt);
+    history.into_iter().find_map(|happening| match happening {
+        Happening::Superseded { node, attempt } if same(*node, *attempt) => Some(false),
+        Happening::NodeEnded { node, attempt, status, .. } if same(*node, *attempt) => {
+            Some(*status != qflow_model::status::NodeStatus::Cancelled)
+        }
+        Happening::NodeRetry { node, attempt, kind, .. } if same(*node, *attempt) => Some(kind == "user"),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qflow_model::{
+        ids::{RunId, StepIx},
+        outcome::Phases,
+        status::NodeStatus,
+    };
+
+    #[test]
+    fn an_outcome_is_answered_as_history_has_it() {
+        let node = NodeKey { step: StepIx(0), index: None };
+        let key = |attempt| AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node, attempt };
+        let ended =
+            |attempt, status| Happening::NodeEnded { node, attempt, status, failure: None, phases: Phases::default() };
+        let history = [Happening::Superseded { node, attempt: 1 }, ended(2, NodeStatus::Completed)];
+        assert_eq!(was_taken(&history, key(1)), Some(false));
+        assert_eq!(was_taken(&history, key(2)), Some(true));
+        assert_eq!(was_taken(&history, key(3)), None);
+        assert_eq!(was_taken(&[ended(1, NodeStatus::Cancelled)], key(1)), Some(false));
+    }
+
+    #[test]
+    fn only_what_must_follow_a_commit_waits_for_it() {
+        let mut progress = Progress::default();
+        let wake = |at| Effect::Wake { at: Timestamp(at) };
+        let now = progress.absorb(vec![Effect::Ready, wake(9), wake(3), Effect::Lock { environment: 1 }]);
+        assert_eq!(now, Now { ready: true, wake: Some(Timestamp(3)) });
+        assert_eq!(progress.after, [After::Lock { environment: 1 }]);
+    }
+}

@@ -1,0 +1,180 @@
+//! The service's life: from its configuration to its listeners, until the order to stop.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use qflow_model::definition::PythonVersion;
+use qflow_service::{Auth, Clock, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
+use qflow_telemetry::Telemetry;
+use tokio::sync::oneshot;
+
+use crate::{
+    blobs::Blobs,
+    bus::Bus,
+    dispatch::{Engine, Parts},
+    logs::Logs,
+    record::{Sqlite, Store},
+    submit::{self, Remote, Server},
+};
+
+/// What the service is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Where services call: gRPC.
+    #[arg(long = "orchestrator-listen", env = "QFLOW_ORCHESTRATOR_LISTEN", default_value = "127.0.0.1:7401")]
+    pub listen: SocketAddr,
+    /// Where clients call.
+    #[arg(long = "orchestrator-http", env = "QFLOW_ORCHESTRATOR_HTTP_LISTEN", default_value = "127.0.0.1:7400")]
+    pub http_listen: SocketAddr,
+    /// Where the admin port listens; none where another part of the process has it.
+    #[arg(long = "orchestrator-admin", env = "QFLOW_ORCHESTRATOR_ADMIN")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Where runs are kept: `sqlite://PATH`; default: `qflow.db` in the data directory.
+    #[arg(long, env = "QFLOW_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Where large values are: `file://FOLDER`; default: `blobs` in the data directory.
+    #[arg(long, env = "QFLOW_BLOBS_URL")]
+    pub blobs_url: Option<String>,
+    /// Where state is kept.
+    #[arg(long, env = "QFLOW_DATA_DIR", default_value = ".qflow")]
+    pub data_dir: PathBuf,
+    /// The type-validator's address.
+    #[arg(long, env = "QFLOW_TYPE_VALIDATOR_URL", default_value = "http://127.0.0.1:7403")]
+    pub type_validator_url: String,
+    /// Versions of Python that may be planned for.
+    #[arg(long, env = "QFLOW_PYTHON_VERSIONS", default_value = "3.8,3.9,3.10,3.11,3.12", value_delimiter = ',')]
+    pub python_versions: Vec<String>,
+    /// The address under which runners reach this replica.
+    #[arg(long, env = "QFLOW_ADVERTISE_URL")]
+    pub advertise_url: Option<String>,
+    /// The token that services show each other.
+    #[arg(long, env = "QFLOW_SERVICE_TOKEN", hide_env_values = true)]
+    pub service_token: Option<String>,
+    /// A file that holds it.
+    #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
+    pub service_token_file: Option<PathBuf>,
+    /// The token that clients show; default: the services'.
+    #[arg(long = "client-token", env = "QFLOW_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// A file that holds it.
+    #[arg(long = "client-token-file", env = "QFLOW_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Refuse callers whose `Host` or `Origin` is not this machine.
+    #[arg(long, env = "QFLOW_LOOPBACK_ONLY")]
+    pub loopback_only: bool,
+}
+
+impl Config {
+    fn database(&self) -> anyhow::Result<PathBuf> {
+        match &self.database_url {
+            None => Ok(self.data_dir.join("qflow.db")),
+            Some(url) => match url.strip_prefix("sqlite://") {
+                Some(path) if !path.is_empty() => Ok(Path::new(path).to_owned()),
+                _ => anyhow::bail!("QFLOW_DATABASE_URL `{url}` is not sqlite://PATH"),
+            },
+        }
+    }
+
+    fn blobs(&self) -> anyhow::Result<String> {
+        match &self.blobs_url {
+            Some(url) => Ok(url.clone()),
+            None => Ok(format!("file://{}", std::path::absolute(self.data_dir.join("blobs"))?.display())),
+        }
+    }
+
+    fn pythons(&self) -> anyhow::Result<Vec<PythonVersion>> {
+        let version =
+            |text: &String| text.trim().parse().with_context(|| format!("QFLOW_PYTHON_VERSIONS names `{text}`"));
+        self.python_versions.iter().map(version).collect()
+    }
+}
+
+/// Serves until the order to stop.
+pub async fn serve(
+    config: Config,
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+    listening: oneshot::Sender<Listening>,
+) -> anyhow::Result<()> {
+    let service_token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
+    let token = qflow_service::read_secret(config.token.clone(), config.token_file.clone())?;
+    let telemetry = telemetry.component("orchestrator");
+    let validator = qflow_service::authed_channel(&config.type_validator_url, service_token.as_deref())?;
+    let grpc = qflow_service::bind(config.listen).await?;
+    let http = qflow_service::bind(config.http_listen).await?;
+    let admin = match config.admin_listen {
+        Some(address) => Some(qflow_service::bind(address).await?),
+        None => None,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let database = config.database()?;
+    if let Some(folder) = database.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
+    }
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&database, Arc::clone(&clock))?);
+    let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
+    let bus = Arc::new(Bus::default());
+    let logs = Logs::start(Arc::clone(&store), Arc::clone(&bus), telemetry.clone());
+    let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
+    let parts = Parts {
+        store: Arc::clone(&store),
+        blobs: Arc::clone(&blobs),
+        bus: Arc::clone(&bus),
+        telemetry: telemetry.clone(),
+        owner: owner.clone(),
+    };
+    let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;
+    let server = Server {
+        store,
+        blobs,
+        bus,
+        logs,
+        engine,
+        validator: Arc::new(Remote::new(validator)),
+        clock,
+        pythons: config.pythons()?,
+    };
+    let readiness = Readiness::new();
+    readiness.started();
+    let admin_address = admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+    // Nobody may wait for the addresses.
+    let _ =
+        listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
+
+    let auth = |token: Option<String>| ServeOptions {
+        auth: token.map_or(Auth::None, Auth::Token),
+        loopback_only: config.loopback_only,
+        tls: None,
+    };
+    let services = submit::service_routes(server.clone(), telemetry.clone(), owner, config.advertise_url.clone());
+    let clients = submit::client_routes(server);
+    let client_token = token.or_else(|| service_token.clone());
+    let serving = async {
+        tokio::try_join!(
+            qflow_service::serve_grpc(grpc, services, auth(service_token), telemetry.clone(), shutdown.clone()),
+            qflow_service::serve_grpc(http, clients, auth(client_token), telemetry.clone(), shutdown.clone()),
+        )
+    };
+    let administering = async {
+        match admin {
+            Some(listener) => qflow_service::admin(listener, telemetry.clone(), readiness, shutdown.clone()).await,
+            None => Ok(()),
+        }
+    };
+    let engine_dies = async {
+        let ended = engine_ended.await;
+        if !shutdown.is_triggered() {
+            // Without its writer the service only looks alive: better that it ends and is started anew.
+            shutdown.trigger();
+        }
+        ended.context("the engine ended")
+    };
+    let (served, administered, engine) = tokio::join!(serving, administering, engine_dies);
+    served?;
+    administered.context("serve the admin port")?;
+    engine
+}

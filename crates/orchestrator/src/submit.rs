@@ -1,0 +1,390 @@
+//! The edge: calls of clients and runners, parsed once; what comes out is the model's.
+
+mod follow;
+mod show;
+mod validator;
+mod work;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::Stream;
+use qflow_model::{
+    definition::{Problem, PythonVersion, Source},
+    ids::{Digest, RunId, Timestamp},
+    limits,
+    progress::{RunSpec, RunState, TraceContext},
+    status::RunStatus,
+};
+use qflow_proto::v1::{
+    self,
+    orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer},
+    parameter, start_run_request,
+};
+use qflow_service::Clock;
+use qflow_telemetry::{Telemetry, traces};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, service::Routes};
+
+use crate::{
+    blobs::Blobs,
+    bus::Bus,
+    dispatch::Handle,
+    logs::Logs,
+    plan,
+    record::{self, Command, Filter, Store, Submission, Submitted},
+    validate::{self, Given, Judged, Validator},
+};
+
+pub use validator::Remote;
+pub use work::Work;
+
+/// Whose everything is until tenants come.
+const TENANT: &str = "default";
+/// Who everybody is until users come.
+const USER: &str = "local";
+/// How long a submission waits for the first runner after a start, to plan for versions that it offers.
+const MEET: Duration = Duration::from_secs(3);
+/// Runs of a page where the caller does not say, and at most.
+const PAGE: (u32, u32) = (50, 500);
+
+/// What clients' calls stand on.
+#[derive(Clone)]
+pub struct Server {
+    /// Where runs are kept.
+    pub store: Arc<dyn Store>,
+    /// Where large values are.
+    pub blobs: Arc<Blobs>,
+    /// Live changes.
+    pub bus: Arc<Bus>,
+    /// Lines of user code.
+    pub logs: Logs,
+    /// The one writer of runs.
+    pub engine: Handle,
+    /// Who judges sources.
+    pub validator: Arc<dyn Validator>,
+    /// The wall clock, for ids.
+    pub clock: Arc<dyn Clock>,
+    /// Versions of Python that may be planned for.
+    pub pythons: Vec<PythonVersion>,
+}
+
+/// The routes for clients.
+pub fn client_routes(server: Server) -> Routes {
+    let service = OrchestratorServiceServer::new(server);
+    Routes::new(
+        service.max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES),
+    )
+}
+
+/// The routes for services: the clients', and the runners'.
+pub fn service_routes(server: Server, telemetry: Telemetry, owner: String, advertise: Option<String>) -> Routes {
+    let work = Work::new(server.engine.clone(), server.logs.clone(), telemetry, owner, advertise);
+    client_routes(server).add_service(work::server(work))
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl OrchestratorService for Server {
+    type WatchRunStream = Answers<v1::WatchRunResponse>;
+    type StreamLogsStream = Answers<v1::StreamLogsResponse>;
+
+    async fn register_workflow(
+        &self,
+        request: Request<v1::RegisterWorkflowRequest>,
+    ) -> Result<Response<v1::RegisterWorkflowResponse>, Status> {
+        let sent = request.into_inner().source.ok_or_else(|| Status::invalid_argument("a source is needed"))?;
+        let source = source(sent)?;
+        let judged = self.judge(&source, "", None).await?;
+        let digest = source.digest();
+        if judged.is_sound()
+            && let Some(definition) = &judged.definition
+        {
+            let names = definition.workflows.keys().cloned().collect();
+            self.store.register(Arc::new(source), names).await.map_err(|e| unavailable(&e))?;
+        }
+        Ok(Response::new(v1::RegisterWorkflowResponse {
+            digest: digest.to_string(),
+            definition_json: judged.definition.as_ref().map(json).transpose()?.unwrap_or_default(),
+            problems_json: json(&judged.problems)?,
+        }))
+    }
+
+    async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
+        let request = request.into_inner();
+        let source = match request.what {
+            Some(start_run_request::What::Source(sent)) => Arc::new(source(sent)?),
+            Some(start_run_request::What::Digest(text)) => self.registered(&text).await?,
+            None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
+        };
+        let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
+        let judged = self.judge(&source, &request.workflow, Some(&given)).await?;
+        let Some(definition) = judged.definition.as_ref().filter(|_| judged.is_sound()) else {
+            return Err(unsound(&judged));
+        };
+        self.engine.meet(MEET).await;
+        let offered = self.engine.offered();
+        let plan = plan::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
+            .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
+        let plan = Arc::new(plan);
+        let spec = self.spec(&judged, plan.digest()).await?;
+        let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
+        let submission = Submission {
+            spec: Arc::new(spec),
+            plan,
+            source,
+            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
+            relock: request.relock,
+        };
+        let (run, created) = match self.store.submit(submission).await.map_err(|e| unavailable(&e))? {
+            Submitted::Created(_) => (id, true),
+            Submitted::Existing(run) => (run, false),
+        };
+        // The run is durable: where nobody hears this, the next look into the inbox finds it.
+        self.engine.say(crate::dispatch::Word::Posted(None)).await;
+        let trace_id = if created { trace_id } else { self.state(run).await?.spec.trace.trace_id.clone() };
+        Ok(Response::new(v1::StartRunResponse {
+            run_id: run.to_string(),
+            created,
+            trace_id,
+            problems_json: json(&judged.problems)?,
+        }))
+    }
+
+    async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
+        let run = Some(self.shown(&request.into_inner().run_id).await?);
+        Ok(Response::new(v1::GetRunResponse { run }))
+    }
+
+    async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
+        let request = request.into_inner();
+        let status = Some(&request.status).filter(|s| !s.is_empty()).map(|s| s.parse::<RunStatus>()).transpose();
+        let before = Some(&request.page_token).filter(|s| !s.is_empty()).map(|s| s.parse::<RunId>()).transpose();
+        let limit = if request.page_size == 0 { PAGE.0 } else { request.page_size.min(PAGE.1) };
+        let filter = Filter {
+            tenant: TENANT.to_owned(),
+            workflow: Some(request.workflow).filter(|s| !s.is_empty()),
+            status: status.map_err(|e| Status::invalid_argument(e.to_string()))?,
+            before: before.map_err(|_| Status::invalid_argument("page_token is not one that a list gave"))?,
+            limit,
+        };
+        let runs = self.store.list(filter).await.map_err(|e| unavailable(&e))?;
+        let full = runs.len() == limit as usize;
+        let next_page_token = runs.last().filter(|_| full).map_or_else(String::new, |last| last.spec.id.to_string());
+        Ok(Response::new(v1::ListRunsResponse { runs: runs.iter().map(show::listed).collect(), next_page_token }))
+    }
+
+    async fn list_workflows(
+        &self,
+        _: Request<v1::ListWorkflowsRequest>,
+    ) -> Result<Response<v1::ListWorkflowsResponse>, Status> {
+        let known = self.store.workflows().await.map_err(|e| unavailable(&e))?;
+        let workflow = |one: record::Registered| v1::Workflow {
+            name: one.name,
+            digest: one.digest.to_string(),
+            registered_at: Some(show::time(one.at)),
+        };
+        Ok(Response::new(v1::ListWorkflowsResponse { workflows: known.into_iter().map(workflow).collect() }))
+    }
+
+    async fn cancel_run(
+        &self,
+        request: Request<v1::CancelRunRequest>,
+    ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let run = self.run_named(&id).await?;
+        if !run.head.status.is_terminal() {
+            self.command(run.spec.id, Command::Cancel { by: USER.to_owned() }).await?;
+        }
+        let run = Some(self.shown(&id).await?);
+        Ok(Response::new(v1::CancelRunResponse { run }))
+    }
+
+    async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let run = self.run_named(&id).await?;
+        let status = run.head.status;
+        if !status.is_terminal() || status == RunStatus::Completed {
+            let message =
+                format!("run {id} is {status}: only one that failed, timed out or was cancelled can be retried");
+            return Err(Status::failed_precondition(message));
+        }
+        self.command(run.spec.id, Command::RetryFailed { by: USER.to_owned() }).await?;
+        let run = Some(self.shown(&id).await?);
+        Ok(Response::new(v1::RetryRunResponse { run }))
+    }
+
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+        let run = self.run_named(&request.into_inner().run_id).await?.spec.id;
+        let (to, from) = mpsc::channel(follow::BEHIND);
+        let server = self.clone();
+        tokio::spawn(async move { follow::run(&server, run, to).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
+    }
+
+    async fn stream_logs(
+        &self,
+        request: Request<v1::StreamLogsRequest>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let v1::StreamLogsRequest { run_id, node_id, follow } = request.into_inner();
+        let state = self.run_named(&run_id).await?;
+        let bare = node_id.split('[').next().unwrap_or_default();
+        if !bare.is_empty() && !state.plan.steps.iter().any(|step| step.id == bare) {
+            let known: Vec<_> = state.plan.steps.iter().map(|step| step.id.as_str()).collect();
+            return Err(Status::not_found(format!(
+                "run {run_id} has no node `{node_id}`; it has {}",
+                known.join(", ")
+            )));
+        }
+        let (to, from) = mpsc::channel(follow::BEHIND);
+        let (server, run) = (self.clone(), state.spec.id);
+        tokio::spawn(async move { follow::lines(&server, run, &node_id, follow, to).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
+    }
+
+    async fn overview(&self, _: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
+        let begun = tokio::time::Instant::now();
+        let totals = self.store.totals().await.map_err(|e| unavailable(&e))?;
+        let store_latency_ms = begun.elapsed().as_secs_f64() * 1e3;
+        let sight = self.engine.sight();
+        let runner = |seen: &crate::dispatch::Seen| v1::RunnerOverview {
+            runner_id: seen.hello.runner_id.clone(),
+            runtime: seen.hello.runtime.clone(),
+            runtime_version: seen.hello.runtime_version.clone(),
+            python_versions: seen.hello.pythons.iter().map(ToString::to_string).collect(),
+            slots: seen.hello.slots,
+            running: seen.running,
+            containers: seen.containers,
+            age_seconds: seen.age_seconds,
+        };
+        Ok(Response::new(v1::OverviewResponse {
+            runners: sight.runners.iter().map(runner).collect(),
+            runs_pending: totals.pending,
+            runs_running: totals.running,
+            executions_last_hour: totals.ended_last_hour,
+            failed_last_hour: totals.failed_last_hour,
+            oldest_queued_seconds: sight.oldest_queued_seconds,
+            store: self.store.kind().to_owned(),
+            store_latency_ms,
+            bus: "memory".to_owned(),
+        }))
+    }
+}
+
+impl Server {
+    async fn judge(
+        &self,
+        source: &Source,
+        workflow: &str,
+        given: Option<&[(String, Given)]>,
+    ) -> Result<Judged, Status> {
+        self.validator.judge(source, workflow, given).await.map_err(|error| match error {
+            validate::Error::Refused(message) => Status::invalid_argument(message),
+            error => Status::unavailable(format!("{error}; nothing was accepted, try again")),
+        })
+    }
+
+    async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
+        let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
+        let known = self.store.source(digest).await.map_err(|e| unavailable(&e))?;
+        known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
+    }
+
+    /// What never changes of a new run, its parameters' large values kept apart.
+    async fn spec(&self, judged: &Judged, plan: Digest) -> Result<RunSpec, Status> {
+        let created_at = self.clock.now();
+        let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
+        let mut params = judged.parameters.clone();
+        for produced in params.values_mut() {
+            let kept = self.blobs.outline(id, &mut produced.value).await;
+            kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
+        }
+        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace: trace(), created_at })
+    }
+
+    /// Posts a command, and waits until it is worked off.
+    async fn command(&self, run: RunId, command: Command) -> Result<(), Status> {
+        self.store.post(run, command).await.map_err(|e| unavailable(&e))?;
+        self.engine.work_off().await;
+        Ok(())
+    }
+
+    async fn state(&self, run: RunId) -> Result<RunState, Status> {
+        let loaded = self.store.load(run).await.map_err(|e| unavailable(&e))?;
+        let loaded = loaded.ok_or_else(|| Status::not_found(format!("no run {run}")))?;
+        Ok(RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes))
+    }
+
+    async fn run_named(&self, id: &str) -> Result<RunState, Status> {
+        let run = id.parse().map_err(|_| Status::not_found(format!("no run `{id}`: an id is a UUID")))?;
+        self.state(run).await
+    }
+
+    async fn shown(&self, id: &str) -> Result<v1::Run, Status> {
+        Ok(show::whole(&self.run_named(id).await?, &self.bus, &self.blobs).await)
+    }
+}
+
+/// The caller's trace with a root span of ours under the caller's, or a new one.
+fn trace() -> TraceContext {
+    let caller = traces::current();
+    let parent_span_id = caller.as_ref().map(|context| context.span_id.clone());
+    let root = caller.unwrap_or_else(traces::TraceContext::root);
+    TraceContext {
+        trace_id: root.trace_id,
+        span_id: traces::new_span_id(),
+        parent_span_id,
+        flags: u8::from(root.sampled),
+        state: root.tracestate,
+    }
+}
+
+fn uuid_time(at: Timestamp) -> uuid::Timestamp {
+    let (seconds, micros) = (at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000));
+    uuid::Timestamp::from_unix(uuid::NoContext, seconds.unsigned_abs(), micros as u32 * 1000)
+}
+
+fn source(sent: v1::Source) -> Result<Source, Status> {
+    let bytes: usize = sent.files.iter().map(|file| file.path.len() + file.text.len()).sum();
+    if bytes > limits::SUBMISSION_BYTES {
+        let bound = limits::SUBMISSION_BYTES;
+        return Err(Status::invalid_argument(format!("a submission has at most {bound} bytes, this one {bytes}")));
+    }
+    Ok(Source { entry: sent.entry, files: sent.files.into_iter().map(|file| (file.path, file.text)).collect() })
+}
+
+fn given(sent: v1::Parameter) -> Result<(String, Given), Status> {
+    match sent.value {
+        Some(parameter::Value::Text(text)) => Ok((sent.name, Given::Text(text))),
+        Some(parameter::Value::Json(json)) => Ok((sent.name, Given::Json(json))),
+        None => Err(Status::invalid_argument(format!("parameter `{}` has no value", sent.name))),
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {
+    serde_json::to_vec(value).map_err(|e| Status::internal(format!("write the answer: {e}")))
+}
+
+/// Everything that is wrong, for people in the message and for programs in the details.
+fn unsound(judged: &Judged) -> Status {
+    let problem = |problem: &Problem| {
+        let remedy = problem.remedy.as_ref().map_or_else(String::new, |remedy| format!(": {remedy}"));
+        format!("{}: {}{remedy}", problem.place, problem.message)
+    };
+    let problems = judged.problems.iter().filter(|p| !p.warning).map(problem);
+    let lines: Vec<String> = problems.chain(judged.parameter_errors.iter().map(|e| e.message.clone())).collect();
+    let details = serde_json::json!({"problems": judged.problems, "parameters": judged.parameter_errors});
+    Status::with_details(Code::InvalidArgument, lines.join("\n"), details.to_string().into_bytes().into())
+}
+
+/// What the store's errors mean for a caller.
+fn unavailable(error: &record::Error) -> Status {
+    match error {
+        record::Error::TooManyQueued { .. } => {
+            Status::resource_exhausted(format!("{error}; try again when some have ended"))
+        }
+        _ => Status::unavailable(format!("{error}; nothing was accepted, try again")),
+    }
+}

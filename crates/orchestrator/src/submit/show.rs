@@ -1,0 +1,109 @@
+//! Runs as clients see them.
+
+use qflow_model::{
+    ids::{NodeKey, Timestamp},
+    plan::Plan,
+    progress::{NodeRun, RunHead, RunSpec, RunState},
+    status::NodeStatus,
+};
+use qflow_proto::v1;
+use serde::Serialize;
+
+use crate::{
+    blobs::Blobs,
+    bus::{Bus, Changed},
+    record::Listed,
+    result,
+};
+
+/// Elements of maps that an answer lists although they completed: past it only the others are, so that an answer fits a message.
+const ELEMENTS: usize = 2_000;
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// A point of time on the wire.
+pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: (at.0.rem_euclid(1_000_000) * 1000) as i32 }
+}
+
+fn head(spec: &RunSpec, workflow: &str, head: &RunHead) -> v1::Run {
+    v1::Run {
+        run_id: spec.id.to_string(),
+        workflow: workflow.to_owned(),
+        status: head.status.to_string(),
+        reason: head.reason.clone().unwrap_or_default(),
+        result_json: Vec::new(),
+        error_json: head.error.as_ref().map(json).unwrap_or_default(),
+        trace_id: spec.trace.trace_id.clone(),
+        created_at: Some(time(spec.created_at)),
+        started_at: head.started_at.map(time),
+        ended_at: head.ended_at.map(time),
+        nodes: Vec::new(),
+        user: spec.user.clone(),
+        tenant: spec.tenant.clone(),
+        nodes_completed: 0,
+        nodes_total: 0,
+    }
+}
+
+/// A run in a list: without nodes and result.
+pub(super) fn listed(one: &Listed) -> v1::Run {
+    head(&one.spec, &one.workflow, &one.head)
+}
+
+/// A run with its nodes, and its result where it has one.
+pub(super) async fn whole(state: &RunState, bus: &Bus, blobs: &Blobs) -> v1::Run {
+    let mut run = head(&state.spec, &state.plan.workflow, &state.head);
+    (run.nodes_completed, run.nodes_total) = state.counts();
+    let mut left = ELEMENTS;
+    let shown = state.nodes().filter(|(key, node)| {
+        let counts = key.index.is_some() && node.status == NodeStatus::Completed;
+        left = left.saturating_sub(usize::from(counts));
+        !counts || left > 0
+    });
+    run.nodes = shown.map(|(key, node)| one_node(&state.plan, bus, &state.spec, key, node)).collect();
+    if let Some(result) = &state.head.result {
+        match result::plain(blobs, state.spec.id, result).await {
+            Ok(value) => run.result_json = json(&value),
+            Err(error) => {
+                let source = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+                run.reason = format!("{error}{source}");
+            }
+        }
+    }
+    run
+}
+
+/// What changed of a run.
+pub(super) fn changed(changed: &Changed, bus: &Bus) -> v1::Run {
+    let Changed { spec, plan, head: row, counts, nodes } = changed;
+    let mut run = head(spec, &plan.workflow, row);
+    (run.nodes_completed, run.nodes_total) = *counts;
+    run.nodes = nodes.iter().map(|(key, node)| one_node(plan, bus, spec, *key, node)).collect();
+    run
+}
+
+fn one_node(plan: &Plan, bus: &Bus, spec: &RunSpec, key: NodeKey, node: &NodeRun) -> v1::Node {
+    let step = plan.step(key.step);
+    let id = key.index.map_or_else(|| step.id.clone(), |index| format!("{}[{index}]", step.id));
+    let detail = node.detail.as_deref();
+    let doing = if node.status.is_terminal() { None } else { bus.what(spec.id, key) };
+    let (doing, progress) = doing.unwrap_or((String::new(), -1.0));
+    v1::Node {
+        node_id: id,
+        status: node.status.to_string(),
+        attempts: node.attempt,
+        phases_json: detail.filter(|_| node.attempt > 0).map(|d| json(&d.phases)).unwrap_or_default(),
+        error_json: detail.and_then(|d| d.failure.as_ref()).map(json).unwrap_or_default(),
+        container_id: detail.map(|d| d.container_id.clone()).unwrap_or_default(),
+        length: node.map.map_or(0, |map| map.length),
+        completed: node.map.map_or(0, |map| map.completed),
+        needs: step.needs.iter().map(|need| plan.step(*need).id.clone()).collect(),
+        doing,
+        progress,
+        warnings: detail.map(|d| d.warnings.clone()).unwrap_or_default(),
+        python_version: plan.environments[step.environment as usize].python.to_string(),
+    }
+}
