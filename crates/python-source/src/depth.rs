@@ -1,101 +1,171 @@
-//! Measures how deep a source nests before it is parsed, since the parser recurses.
+//! How deep a text nests, told by its tokens before anything recurses over it.
 
-use qflow_model::limits;
+use ruff_python_ast::token::TokenKind;
+use ruff_python_parser::{Mode, lexer::lex};
 
-/// Operators, calls and attributes that one expression may chain.
-const CHAIN: usize = 1_000;
-/// Columns that a line may be indented by.
-const INDENTATION: usize = 400;
+/// Brackets and replacement fields within one another: Python's own bound.
+const BRACKETS: usize = 200;
+/// Blocks within one another: Python's own bound.
+const BLOCKS: usize = 100;
+/// Operators, dots and calls in a chain between two commas: each may nest the next.
+const CHAIN: usize = 1000;
+/// All chains around one place together.
+const CHAINS: usize = 4000;
 
-struct Level {
-    chain: usize,
-    string: Option<(u8, bool, bool)>,
+/// What a text holds too much of, and the byte at which it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooDeep {
+    pub(crate) what: &'static str,
+    pub(crate) bound: usize,
+    pub(crate) byte: usize,
 }
 
-/// Where a source nests too deep: the offset, and what the bound is.
-pub(crate) fn too_deep(text: &str) -> Option<(usize, String)> {
-    let bytes = text.as_bytes();
-    let mut levels = vec![Level { chain: 0, string: None }];
-    let (mut at, mut chain, mut line_start, mut lambdas) = (0, 0, 0, 0);
-    while at < bytes.len() {
-        let byte = bytes[at];
-        let depth = levels.len();
-        let level = levels.last_mut()?;
-        if let Some((quote, triple, format)) = level.string {
-            let closing = byte == quote && (!triple || bytes[at..].starts_with(&[quote; 3]));
-            if byte == b'\\' {
-                at += 1;
-            } else if closing || (byte == b'\n' && !triple) {
-                levels.pop();
-                at += if closing && triple { 2 } else { 0 };
-            } else if format && byte == b'{' {
-                if bytes.get(at + 1) == Some(&b'{') {
-                    at += 1;
-                } else {
-                    levels.push(Level { chain: 0, string: None });
-                }
-            }
-            at += 1;
-            continue;
+/// Whether a text nests deeper than what is read here.
+pub(crate) fn check(text: &str, mode: Mode) -> Result<(), TooDeep> {
+    let Err((what, bound)) = scan(text, mode) else { return Ok(()) };
+    // Tokens do not tell where they stand, but the shortest beginning that is too deep does.
+    let (mut good, mut bad) = (0, text.len());
+    while bad - good > 1 {
+        let middle = text.floor_char_boundary(good + (bad - good) / 2);
+        if middle == good {
+            break;
         }
-        match byte {
-            b'#' => {
-                at += bytes[at..].iter().position(|b| *b == b'\n').unwrap_or(bytes.len() - at);
-                continue;
-            }
-            b'\'' | b'"' => {
-                let triple = bytes[at..].starts_with(&[byte; 3]);
-                let word = bytes[..at].iter().rev().take(2).take_while(|b| b.is_ascii_alphabetic());
-                let format = word.into_iter().any(|b| matches!(b, b'f' | b'F' | b't' | b'T'));
-                levels.push(Level { chain: 0, string: Some((byte, triple, format)) });
-                at += if triple { 2 } else { 0 };
-            }
-            b'(' | b'[' | b'{' => levels.push(Level { chain: 0, string: None }),
-            b')' | b']' | b'}' => {
-                if depth > 1 {
-                    chain -= level.chain;
-                    levels.pop();
+        match scan(&text[..middle], mode) {
+            Ok(()) => good = middle,
+            Err(_) => bad = middle,
+        }
+    }
+    Err(TooDeep { what, bound, byte: good })
+}
+
+fn scan(text: &str, mode: Mode) -> Result<(), (&'static str, usize)> {
+    let mut lexer = lex(text, mode);
+    let (mut blocks, mut chains, mut all) = (0_usize, vec![0_usize], 0_usize);
+    loop {
+        match lexer.next_token() {
+            TokenKind::EndOfFile => return Ok(()),
+            TokenKind::Indent => blocks += 1,
+            TokenKind::Dedent => blocks = blocks.saturating_sub(1),
+            TokenKind::Newline => (chains, all) = (vec![0], 0),
+            TokenKind::Lpar
+            | TokenKind::Lsqb
+            | TokenKind::Lbrace
+            | TokenKind::FStringStart
+            | TokenKind::TStringStart => {
+                // A call or a subscript is one more link of the chain that it stands in.
+                if let Some(last) = chains.last_mut() {
+                    *last += 1;
+                    all += 1;
                 }
-                if let Some(outer) = levels.last_mut() {
-                    outer.chain += 1;
-                    chain += 1;
+                chains.push(0);
+            }
+            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace | TokenKind::FStringEnd | TokenKind::TStringEnd => {
+                if chains.len() > 1 {
+                    all -= chains.pop().unwrap_or(0);
                 }
             }
-            b'\\' => at += 1,
-            b'\n' if depth == 1 => {
-                (level.chain, chain, lambdas, line_start) = (0, 0, 0, at + 1);
-            }
-            b',' | b';' => {
-                chain -= level.chain;
-                level.chain = 0;
-            }
-            b'.' | b'+' | b'-' | b'*' | b'/' | b'~' | b'%' | b'@' | b'&' | b'|' | b'^' | b'<' | b'>' | b'=' => {
-                level.chain += 1;
-                chain += 1;
-            }
-            b if b.is_ascii_alphabetic() && !at.checked_sub(1).is_some_and(|i| bytes[i].is_ascii_alphanumeric()) => {
-                if bytes[line_start..at].iter().all(|b| matches!(b, b' ' | b'\t' | 0x0c)) && at - line_start > INDENTATION {
-                    return Some((at, format!("a line may be indented by {INDENTATION} columns")));
+            TokenKind::Comma => {
+                if let Some(last) = chains.last_mut() {
+                    all -= std::mem::take(last);
                 }
-                let word = bytes[at..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
-                match &bytes[at..at + word] {
-                    b"lambda" => lambdas += 1,
-                    b"not" | b"await" | b"else" | b"yield" | b"if" => {
-                        level.chain += 1;
-                        chain += 1;
-                    }
-                    _ => {}
+            }
+            kind if links(kind) => {
+                if let Some(last) = chains.last_mut() {
+                    *last += 1;
+                    all += 1;
                 }
             }
             _ => {}
         }
-        if levels.len() > limits::DEPTH || lambdas > limits::DEPTH {
-            return Some((at, format!("brackets may nest {} deep", limits::DEPTH)));
+        if chains.len() > BRACKETS {
+            return Err(("brackets within one another", BRACKETS));
         }
-        if chain > CHAIN {
-            return Some((at, format!("an expression may chain {CHAIN} operators")));
+        if blocks > BLOCKS {
+            return Err(("blocks within one another", BLOCKS));
         }
-        at += 1;
+        if chains.last().is_some_and(|last| *last > CHAIN) {
+            return Err(("operators in one expression", CHAIN));
+        }
+        if all > CHAINS {
+            return Err(("operators around one another", CHAINS));
+        }
     }
-    None
+}
+
+/// Whether an expression may nest at such a token without a bracket.
+fn links(kind: TokenKind) -> bool {
+    kind.is_operator()
+        && !matches!(kind, TokenKind::Comma | TokenKind::Colon | TokenKind::Semi | TokenKind::Equal | TokenKind::Rarrow)
+        || matches!(
+            kind,
+            TokenKind::Not
+                | TokenKind::And
+                | TokenKind::Or
+                | TokenKind::If
+                | TokenKind::Else
+                | TokenKind::Lambda
+                | TokenKind::Await
+                | TokenKind::Async
+                | TokenKind::Yield
+                | TokenKind::From
+                | TokenKind::In
+                | TokenKind::Is
+                | TokenKind::Plus
+                | TokenKind::Minus
+                | TokenKind::Tilde
+                | TokenKind::Star
+                | TokenKind::DoubleStar
+                | TokenKind::Dot
+                | TokenKind::At
+                | TokenKind::ColonEqual
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nests_5000_deep_is_found_before_anything_recurses() {
+        let within = |open: &str, close: &str| format!("x = {}1{}\n", open.repeat(5000), close.repeat(5000));
+        for text in [
+            within("[", "]"),
+            within("(", ")"),
+            within("f(", ")"),
+            within("a[", "]"),
+            within("{1: ", "}"),
+            within("-", ""),
+            within("not ", ""),
+            within("await ", ""),
+            within("lambda: ", ""),
+            within("1 if 1 else ", ""),
+            within("1**", ""),
+            within("1 + ", ""),
+            within("", ".a"),
+            within("", "()"),
+            within("", "[0]"),
+            within("1+(", ")"),
+            within("f'{", "}'"),
+            within("async ", ""),
+        ] {
+            assert!(check(&text, Mode::Module).is_err(), "{}", &text[..20]);
+        }
+        let blocks: String = (0..150).map(|i| format!("{}if x:\n", " ".repeat(i))).collect();
+        assert!(check(&format!("{blocks}{}pass\n", " ".repeat(150)), Mode::Module).is_err());
+    }
+
+    #[test]
+    fn the_place_is_where_the_bound_is_passed() {
+        let text = format!("x = {}", "[".repeat(300));
+        let found = check(&text, Mode::Module).unwrap_err();
+        assert_eq!((found.byte, found.bound), (4 + BRACKETS - 1, BRACKETS));
+    }
+
+    #[test]
+    fn ordinary_code_is_not_deep() {
+        let table: String = (0..20_000).map(|i| format!("-{i}, ")).collect();
+        assert_eq!(check(&format!("x = [{table}]\n"), Mode::Module), Ok(()));
+        let sum: String = (0..400).map(|i| format!("'{i}' + ")).collect();
+        assert_eq!(check(&format!("x = {sum}''\n"), Mode::Module), Ok(()));
+    }
 }

@@ -1,6 +1,53 @@
 //! Reads Python source with ruff's parser; never runs it.
 
+mod annotation;
+mod body;
+mod constant;
+mod depth;
+mod function;
+mod node;
+mod options;
+mod project;
+mod refuse;
+mod scope;
+mod script;
+mod text;
+mod units;
+
 use qflow_model::definition::{Definition, Problem, Source};
+
+/// Stack of the thread that reads: what `depth` lets through fits many times over.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What `qflow` exports.
+pub(crate) const QFLOW_NAMES: &[&str] = &[
+    "Abort",
+    "Cancelled",
+    "Current",
+    "File",
+    "Folder",
+    "Outcome",
+    "OutcomeError",
+    "Pickle",
+    "Retry",
+    "approval",
+    "cron",
+    "current",
+    "log",
+    "map",
+    "node",
+    "progress",
+    "secret",
+    "settled",
+    "sleep",
+    "span",
+    "workflow",
+];
+
+/// The same name with a longer life, where `qflow` exports it.
+pub(crate) fn known_to_qflow(name: &str) -> Option<&'static str> {
+    QFLOW_NAMES.iter().copied().find(|known| *known == name)
+}
 
 /// What a submission's files say, and everything that is wrong with them.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +59,21 @@ pub struct Read {
 }
 
 /// Reads a submission; never fails: what is wrong is told as problems, all at once.
+///
+/// Takes milliseconds of processor time: call it on a blocking thread.
 pub fn read(source: &Source) -> Read {
-    let _ = source;
-    Read::default()
+    let read = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("python-source".to_owned()).stack_size(STACK_BYTES);
+        let started = reader.spawn_scoped(scope, || project::read(source));
+        started.ok().and_then(|thread| thread.join().ok())
+    });
+    let mut read = read.unwrap_or_else(|| {
+        let text = text::Text::new(&source.entry, "");
+        let remedy = "please report it with the file";
+        let problem = text.problem(ruff_text_size::TextRange::default(), "internal", "reading broke down", remedy);
+        Read { definition: Definition::default(), problems: vec![problem] }
+    });
+    read.problems.sort();
+    read.problems.dedup();
+    read
 }
