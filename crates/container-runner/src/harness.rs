@@ -98,7 +98,7 @@ pub struct Heard {
 #[derive(Debug)]
 pub enum Told {
     /// A message.
-    Heard(Heard),
+    Heard(Box<Heard>),
     /// The harness left the grammar: the container must end.
     Fault(String),
 }
@@ -165,18 +165,17 @@ impl Talk {
             let Ok((stream, _)) = self.listener.accept().await else { return };
             let mut framed = Framed::new(stream, Codec);
             let Ok(Some(hello)) = tokio::time::timeout(HELLO, self.hello(&mut framed)).await else { continue };
-            if self.tell.send(Told::Heard(hello)).await.is_err() {
+            if self.tell.send(Told::Heard(Box::new(hello))).await.is_err() {
                 return;
             }
             match self.talk(&mut framed).await {
-                Ok(true) => {}
                 Ok(false) => return,
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     // Nobody listens any more: then the container is being removed anyway.
                     self.tell.send(Told::Fault(error.to_string())).await.ok();
                     return;
                 }
-                Err(_) => {}
+                Ok(true) | Err(_) => {}
             }
         }
     }
@@ -205,7 +204,7 @@ impl Talk {
                         continue;
                     }
                     self.seen = self.seen.max(heard.seq);
-                    if self.tell.send(Told::Heard(heard)).await.is_err() {
+                    if self.tell.send(Told::Heard(Box::new(heard))).await.is_err() {
                         return Ok(false);
                     }
                 }
@@ -306,14 +305,14 @@ mod tests {
         let started = r#"{"type":"started","attempt":"a","seq":1}"#;
         let (mut first, welcome) = dial(&[started]).await;
         assert_eq!(welcome, r#"{"type":"welcome","ack":0}"#);
-        assert!(matches!(link.next().await, Some(Told::Heard(Heard { said: Said::Hello { .. }, .. }))));
-        assert!(matches!(link.next().await, Some(Told::Heard(Heard { seq: 1, .. }))));
+        assert!(matches!(link.next().await, Some(Told::Heard(heard)) if matches!(heard.said, Said::Hello { .. })));
+        assert!(matches!(link.next().await, Some(Told::Heard(heard)) if heard.seq == 1));
         link.ack(1).await;
         assert!(matches!(first.next().await, Some(Ok(Frame::Json(_)))));
         drop(first);
         let (_second, welcome) = dial(&[started, r#"{"type":"started","attempt":"b","seq":2}"#]).await;
         assert_eq!(welcome, r#"{"type":"welcome","ack":1}"#);
-        assert!(matches!(link.next().await, Some(Told::Heard(Heard { said: Said::Hello { .. }, .. }))));
-        assert!(matches!(link.next().await, Some(Told::Heard(Heard { seq: 2, .. }))));
+        assert!(matches!(link.next().await, Some(Told::Heard(heard)) if matches!(heard.said, Said::Hello { .. })));
+        assert!(matches!(link.next().await, Some(Told::Heard(heard)) if heard.seq == 2));
     }
 }

@@ -17,7 +17,7 @@ use qflow_telemetry::{ContainerRef, ErrorInfo, Event, Telemetry};
 use tokio::time::Instant;
 
 use crate::{
-    harness::{Heard, Link, Said, Told},
+    harness::{Link, Said, Told},
     lifecycle::{self, Choice, Idle, Owner},
     python,
     runtime::{self, ContainerSpec, Runtime},
@@ -211,7 +211,7 @@ impl Pool {
     pub async fn hello(&self, container: &mut Container, within: Duration) -> Result<(), &'static str> {
         tokio::select! {
             told = container.link.next() => match told {
-                Some(Told::Heard(Heard { said: Said::Hello { .. }, .. })) => Ok(()),
+                Some(Told::Heard(heard)) if matches!(heard.said, Said::Hello { .. }) => Ok(()),
                 _ => Err("the harness did not say hello first"),
             },
             _ = self.runtime.wait(&container.state.id) => Err("the container ended before its harness said hello"),

@@ -275,7 +275,7 @@ impl Runner {
                 biased;
                 told = container.link.next() => match told {
                     Some(Told::Heard(heard)) => {
-                        if let Some(over) = self.hear(container, progress, heard).await {
+                        if let Some(over) = self.hear(container, progress, *heard).await {
                             return over;
                         }
                     }

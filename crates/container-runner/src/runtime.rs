@@ -148,6 +148,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     async fn list(&self, runner: &str) -> Result<Vec<(String, String)>, Error>;
     /// Runs the builder to its end.
     async fn build(&self, build: &Build) -> Result<Built, Error>;
+    /// Whether an environment's folder or volume is there.
+    async fn has(&self, environment: Digest) -> bool;
     /// The folder of packages, as seen inside.
     fn site(&self, environment: Digest) -> String;
     /// Where an attempt's files may be laid out, as seen inside.

@@ -275,7 +275,9 @@ impl Runtime for DockerRuntime {
         let mut env: Vec<String> =
             std::env::vars().filter(|(name, _)| passed(name)).map(|(name, text)| format!("{name}={text}")).collect();
         env.push("HOME=/tmp".into());
-        for bundle in ["QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"].iter().filter_map(std::env::var_os) {
+        for bundle in
+            ["QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].iter().filter_map(std::env::var_os)
+        {
             let path = Path::new(&bundle);
             let target = path.display().to_string();
             if path.is_file() && !mounts.iter().any(|m| m.target.as_ref() == Some(&target)) {
@@ -308,6 +310,10 @@ impl Runtime for DockerRuntime {
         self.remove(&id).await?;
         let (stdout, stderr) = output?;
         Ok(Built { ok: exit.code == Some(0), stdout, stderr })
+    }
+
+    async fn has(&self, environment: Digest) -> bool {
+        self.docker.inspect_volume(&Self::volume(environment)).await.is_ok()
     }
 
     fn site(&self, _environment: Digest) -> String {

@@ -52,10 +52,10 @@ impl ProcessRuntime {
                 .chain(std::iter::once("python3".into()))
                 .collect(),
         };
-        for candidate in candidates {
-            if let Some((python, interpreter)) = probe(&candidate).await {
-                interpreters.entry(python).or_insert(interpreter);
-            }
+        // All at once: a shim takes a tenth of a second to find its Python.
+        let probes = candidates.iter().map(|candidate| probe(candidate));
+        for (python, interpreter) in futures_util::future::join_all(probes).await.into_iter().flatten() {
+            interpreters.entry(python).or_insert(interpreter);
         }
         Self { interpreters, environments, children: Mutex::default() }
     }
@@ -252,6 +252,10 @@ impl Runtime for ProcessRuntime {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    async fn has(&self, environment: Digest) -> bool {
+        Path::new(&self.site(environment)).is_dir()
     }
 
     fn site(&self, environment: Digest) -> String {
