@@ -1,6 +1,6 @@
 //! Constants: literals and the few calls of the standard library that are as good as one, in the tagged form.
 
-use ruff_python_ast::{Arguments, Expr, Number, UnaryOp};
+use ruff_python_ast::{Arguments, Expr, ExprCall, Number, UnaryOp};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::{Map, Value, json};
 
@@ -64,22 +64,22 @@ fn read(units: &Units<'_>, unit: usize, expr: &Expr, depth: usize) -> Result<Val
             Ok(mapping(pairs))
         }
         Expr::Name(_) | Expr::Attribute(_) => named(units, unit, expr, depth),
-        Expr::Call(call) => {
-            let Some(Bound::Foreign(name)) = units.resolve(unit, &call.func) else {
-                return Err(NotConstant::Other(expr.range()));
-            };
-            if is_clock(&name) {
-                return Err(NotConstant::Clock(expr.range()));
-            }
-            made(units, unit, &name, &call.arguments, depth).unwrap_or(Err(NotConstant::Other(expr.range()))).map_err(
-                |why| match why {
-                    NotConstant::Wrong(range, what) if range.is_empty() => NotConstant::Wrong(expr.range(), what),
-                    other => other,
-                },
-            )
-        }
+        Expr::Call(inner) => call(units, unit, inner, depth),
         other => Err(NotConstant::Other(other.range())),
     }
+}
+
+/// The value that a call of a constructor makes.
+pub(crate) fn call(units: &Units<'_>, unit: usize, call: &ExprCall, depth: usize) -> Result<Value, NotConstant> {
+    let other = NotConstant::Other(call.range());
+    let Some(Bound::Foreign(name)) = units.resolve(unit, &call.func) else { return Err(other) };
+    if is_clock(&name) {
+        return Err(NotConstant::Clock(call.range()));
+    }
+    made(units, unit, &name, &call.arguments, depth).unwrap_or(Err(other)).map_err(|why| match why {
+        NotConstant::Wrong(range, what) if range.is_empty() => NotConstant::Wrong(call.range(), what),
+        other => other,
+    })
 }
 
 /// A mapping in the tagged form: an object where all keys are texts.

@@ -2,6 +2,7 @@
 
 mod annotation;
 mod body;
+mod calls;
 mod constant;
 mod depth;
 mod function;

@@ -11,7 +11,9 @@ use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use crate::{
-    Read, body, depth, function, node,
+    Read, body,
+    calls::Calls,
+    depth, function, node,
     scope::{self, Unit, Units},
     script::{self, Script},
     text::Text,
@@ -62,7 +64,7 @@ pub(crate) fn read(source: &Source) -> Read {
         node::check_file(&project, unit, &mut problems);
     }
     let mut definition = Definition { requires_python, ..Definition::default() };
-    let calls = body::calls(&project, &workflows);
+    let calls = Calls::of(&project, &workflows);
     for declared in workflows {
         let name = declared.def.name.clone();
         let read = body::read(&project, declared, &calls, &mut problems);

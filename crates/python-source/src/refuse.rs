@@ -37,6 +37,15 @@ pub(crate) fn statement(stmt: &Stmt) -> (&'static str, &'static str, &'static st
     }
 }
 
+/// The part of a refused statement that a problem points to: its first line tells enough.
+pub(crate) fn head(stmt: &Stmt) -> TextRange {
+    match stmt {
+        Stmt::FunctionDef(def) => def.name.range(),
+        Stmt::ClassDef(class) => class.name.range(),
+        other => other.range(),
+    }
+}
+
 /// Why an expression does not stand in a workflow's body: code, message, remedy.
 pub(crate) fn expression(expr: &Expr) -> (&'static str, &'static str, &'static str) {
     match expr {

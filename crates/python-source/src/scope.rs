@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use qflow_model::definition::Source;
-use ruff_python_ast::{Expr, Stmt, StmtClassDef, StmtFunctionDef};
+use ruff_python_ast::{
+    Alias, Comprehension, ExceptHandler, Expr, Stmt, StmtClassDef, StmtFunctionDef,
+    visitor::{Visitor, walk_except_handler, walk_expr, walk_stmt},
+};
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::text::Text;
@@ -65,6 +68,18 @@ impl<'a> Units<'a> {
             };
         }
         Some(bound)
+    }
+
+    /// [`Self::resolve`] inside a function, whose own names hide those of the file.
+    pub(crate) fn visible(&self, unit: usize, expr: &Expr, locals: &HashSet<&str>) -> Option<Bound<'a>> {
+        let mut root = expr;
+        while let Expr::Attribute(attribute) = root {
+            root = &attribute.value;
+        }
+        if locals.contains(root.as_name_expr()?.id.as_str()) {
+            return None;
+        }
+        self.resolve(unit, expr)
     }
 
     /// What a top-level name of a file stands for.
@@ -274,4 +289,58 @@ pub(crate) fn is_main(test: &Expr) -> bool {
     let Expr::Compare(compare) = test else { return false };
     let named = |e: &Expr| e.as_name_expr().is_some_and(|n| n.id.as_str() == "__name__");
     named(&compare.left) || compare.comparators.iter().any(named)
+}
+
+/// The names that a function binds anywhere in its body, and its parameters: in Python they hide the file's throughout.
+pub(crate) fn locals(function: &StmtFunctionDef) -> HashSet<&str> {
+    let mut stored = Stored { names: function.parameters.iter().map(|p| p.name().id.as_str()).collect() };
+    stored.visit_body(&function.body);
+    stored.names
+}
+
+/// The names that one statement binds.
+pub(crate) fn stored(stmt: &Stmt) -> HashSet<&str> {
+    let mut stored = Stored { names: HashSet::new() };
+    stored.visit_stmt(stmt);
+    stored.names
+}
+
+struct Stored<'a> {
+    names: HashSet<&'a str>,
+}
+
+impl<'a> Visitor<'a> for Stored<'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::FunctionDef(def) => drop(self.names.insert(def.name.id.as_str())),
+            Stmt::ClassDef(class) => drop(self.names.insert(class.name.id.as_str())),
+            other => walk_stmt(self, other),
+        }
+    }
+
+    fn visit_alias(&mut self, alias: &'a Alias) {
+        let dotted = alias.name.id.as_str();
+        let name = alias.asname.as_ref().map_or(dotted.split('.').next().unwrap_or(dotted), |n| n.id.as_str());
+        self.names.insert(name);
+    }
+
+    fn visit_except_handler(&mut self, handler: &'a ExceptHandler) {
+        let ExceptHandler::ExceptHandler(inner) = handler;
+        self.names.extend(inner.name.as_ref().map(|n| n.id.as_str()));
+        walk_except_handler(self, handler);
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        match expr {
+            Expr::Name(name) if !name.ctx.is_load() => drop(self.names.insert(name.id.as_str())),
+            Expr::Lambda(_) => {}
+            other => walk_expr(self, other),
+        }
+    }
+
+    fn visit_comprehension(&mut self, comprehension: &'a Comprehension) {
+        // The targets of a comprehension are its own.
+        self.visit_expr(&comprehension.iter);
+        comprehension.ifs.iter().for_each(|test| self.visit_expr(test));
+    }
 }

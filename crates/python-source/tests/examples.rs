@@ -21,7 +21,7 @@ macro_rules! examples {
     )*};
 }
 
-examples! { hello primes flaky branch }
+examples! { hello primes flaky branch spans airports }
 
 #[test]
 fn refusals_are_told_all_at_once() {

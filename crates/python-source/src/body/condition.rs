@@ -1,14 +1,30 @@
-//! What an `if` may ask.
+//! What an `if` asks: truth and comparisons of small values, joined by `and`, `or` and `not`.
 
-use qflow_model::expression::{Condition, Expr as Value};
-use ruff_python_ast::{BoolOp, CmpOp, Expr, ExprCompare, UnaryOp};
+use qflow_model::{
+    expression::{Condition, Expr as Value, Operator},
+    limits,
+};
+use qflow_types::Ty;
+use ruff_python_ast::{
+    BoolOp, CmpOp, Expr, ExprCompare, UnaryOp,
+    visitor::{Visitor, walk_expr},
+};
+use ruff_text_size::{Ranged, TextRange};
+use serde_json::{Value as Json, json};
 
-use super::{Body, part::operator};
+use super::{Body, part};
+use crate::refuse;
 
-impl Body<'_, '_> {
-    pub(super) fn condition(&mut self, expr: &Expr) -> Option<Condition> {
+const CODE: &str = "condition";
+const SMALL: &str = "only None, bools, numbers and short texts are compared here";
+
+impl<'a> Body<'_, 'a> {
+    /// Reads a condition; nothing where it was refused.
+    pub(super) fn condition(&mut self, expr: &'a Expr) -> Option<Condition> {
         match expr {
             Expr::BoolOp(both) => {
+                let later = &both.values[1..];
+                self.calls_behind(later);
                 let parts: Vec<_> = both.values.iter().map(|value| self.condition(value)).collect();
                 let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
                 Some(if both.op == BoolOp::And { Condition::And(parts) } else { Condition::Or(parts) })
@@ -16,45 +32,202 @@ impl Body<'_, '_> {
             Expr::UnaryOp(not) if not.op == UnaryOp::Not => {
                 Some(Condition::Not(Box::new(self.condition(&not.operand)?)))
             }
-            Expr::Compare(compare) => self.comparison(compare),
+            Expr::Compare(compare) => self.compare(compare),
             other => {
                 let value = self.value(other)?;
-                if self.is_frame(&value) {
-                    let message = "the truth of a frame or an array is ambiguous";
-                    self.refuse(other, "ambiguous-truth", message, "return a bool from a node, and ask that");
-                    return None;
-                }
-                Some(match value {
-                    Value::Condition(condition) => *condition,
-                    value => Condition::Truth(value),
-                })
+                self.truth(other.range(), value)
             }
         }
     }
 
-    fn comparison(&mut self, compare: &ExprCompare) -> Option<Condition> {
-        let both = std::iter::once(&*compare.left).chain(&compare.comparators);
-        let sides: Vec<_> = both.map(|side| (side, self.value(side))).collect();
+    /// A condition as a value, where Python would give a bool.
+    pub(super) fn truth_value(&mut self, expr: &'a Expr) -> Option<Value> {
+        let condition = self.condition(expr)?;
+        if self.gives_bool(&condition) {
+            return Some(Value::Condition(Box::new(condition)));
+        }
+        let message = "`and` and `or` give one of their sides, which is no bool here";
+        self.refuse(expr.range(), "operator", message, "write if, and a new name on each side");
+        None
+    }
+
+    fn gives_bool(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::Compare { .. } | Condition::Not(_) => true,
+            Condition::And(parts) | Condition::Or(parts) => parts.iter().all(|part| self.gives_bool(part)),
+            Condition::Truth(Value::Literal(literal)) => literal.is_boolean(),
+            Condition::Truth(value) => self.type_of(value) == Some(Ty::class("bool")),
+        }
+    }
+
+    fn truth(&mut self, range: TextRange, value: Value) -> Option<Condition> {
+        if self.type_of(&value).as_ref().is_some_and(part::may_be_frame) {
+            let message = "the truth of a frame or an array is ambiguous";
+            self.refuse(range, CODE, message, "return a bool from a node");
+            return None;
+        }
+        match value {
+            Value::Condition(condition) => Some(*condition),
+            Value::Format(_) => {
+                self.refuse(range, CODE, "an f-string is not asked for its truth", refuse::IN_A_NODE);
+                None
+            }
+            value => Some(Condition::Truth(value)),
+        }
+    }
+
+    /// Calls that Python would make only where an earlier part does not decide.
+    fn calls_behind(&mut self, later: &'a [Expr]) {
+        for expr in later {
+            if let Some(range) = call_in(expr) {
+                let message = "a call that is made only where what stands before it does not decide";
+                self.refuse(range, CODE, message, "call it on a line of its own, or write an if inside the if");
+            }
+        }
+    }
+
+    fn compare(&mut self, compare: &'a ExprCompare) -> Option<Condition> {
+        self.calls_behind(compare.comparators.get(1..).unwrap_or_default());
+        let sides: Vec<&'a Expr> = std::iter::once(&*compare.left).chain(&compare.comparators).collect();
+        let values: Vec<_> = sides.iter().zip(0..).map(|(side, at)| self.side_of(side, at, &compare.ops)).collect();
         let mut parts = Some(Vec::new());
-        for (pair, op) in sides.windows(2).zip(&compare.ops) {
-            let [(_, left), (right_at, right)] = pair else { continue };
-            let literal = matches!(right, Some(Value::Literal(_)) | None);
-            let wrong = match op {
-                CmpOp::Is | CmpOp::IsNot if !right_at.is_none_literal_expr() => {
-                    Some(("is with anything but None", "write =="))
-                }
-                CmpOp::In | CmpOp::NotIn if !literal => Some(("in with what is no literal", "put it in a node")),
+        for (at, op) in compare.ops.iter().enumerate() {
+            let (left, right) = (&values[at], &values[at + 1]);
+            let part = match (left, right) {
+                (Some(left), Some(right)) => self.pair((sides[at], left), *op, (sides[at + 1], right)),
                 _ => None,
             };
-            if let Some((message, remedy)) = wrong {
-                self.refuse(*right_at, "comparison", message, remedy);
-            }
-            parts = parts.zip(left.clone().zip(right.clone())).map(|(mut parts, (left, right))| {
-                parts.push(Condition::Compare { left, operator: operator(*op), right });
+            parts = parts.zip(part).map(|(mut parts, part)| {
+                parts.push(part);
                 parts
             });
         }
         let mut parts = parts?;
         Some(if parts.len() == 1 { parts.remove(0) } else { Condition::And(parts) })
+    }
+
+    /// A side of a comparison; a set stands only behind `in`.
+    fn side_of(&mut self, side: &'a Expr, at: usize, ops: &[CmpOp]) -> Option<Value> {
+        let behind_in = at > 0 && matches!(ops[at - 1], CmpOp::In | CmpOp::NotIn);
+        match side {
+            Expr::Set(set) if behind_in => {
+                let items: Vec<_> = set.elts.iter().map(|item| self.value(item)).collect();
+                let literals = items.into_iter().map(|item| match item {
+                    Some(Value::Literal(literal)) => Some(literal),
+                    _ => None,
+                });
+                let items = literals.collect::<Option<Vec<Json>>>();
+                if items.is_none() {
+                    self.refuse(side.range(), CODE, "a set that is no literal", refuse::IN_A_NODE);
+                }
+                Some(Value::Literal(json!({"$": "set", "v": items?})))
+            }
+            other => self.value(other),
+        }
+    }
+
+    fn pair(&mut self, left: (&Expr, &Value), op: CmpOp, right: (&Expr, &Value)) -> Option<Condition> {
+        let is_none = |value: &Value| matches!(value, Value::Literal(Json::Null));
+        let made = |left: &Value, operator, right: &Value| {
+            Some(Condition::Compare { left: left.clone(), operator, right: right.clone() })
+        };
+        let operator = operator(op);
+        match op {
+            CmpOp::Is | CmpOp::IsNot if is_none(right.1) => made(left.1, operator, right.1),
+            CmpOp::Is | CmpOp::IsNot if is_none(left.1) => made(right.1, operator, left.1),
+            CmpOp::Is | CmpOp::IsNot => {
+                self.refuse(right.0.range(), CODE, "`is` compares with None alone", "write == instead");
+                None
+            }
+            CmpOp::In | CmpOp::NotIn => {
+                let small = self.is_small(left);
+                if !is_container(right.1) {
+                    let message = "`in` asks a literal list, tuple, set or text of small values";
+                    self.refuse(right.0.range(), CODE, message, refuse::IN_A_NODE);
+                    return None;
+                }
+                if small { made(left.1, operator, right.1) } else { None }
+            }
+            _ => {
+                let (one, other) = (self.is_small(left), self.is_small(right));
+                if one && other { made(left.1, operator, right.1) } else { None }
+            }
+        }
+    }
+
+    /// Whether a value may be small enough to travel in a header; tells where it is not.
+    fn is_small(&mut self, (at, value): (&Expr, &Value)) -> bool {
+        let ty = self.type_of(value);
+        let small = askable(value) && ty.as_ref().is_none_or(part::may_be_scalar);
+        if !small {
+            let message = match ty {
+                Some(ty) => format!("`{}` is {ty}; {SMALL}", self.written(&at)),
+                None => format!("`{}`: {SMALL}", self.written(&at)),
+            };
+            self.refuse(at.range(), CODE, message, refuse::IN_A_NODE);
+        }
+        small
+    }
+}
+
+fn call_in(expr: &Expr) -> Option<TextRange> {
+    struct Search(Option<TextRange>);
+    impl<'v> Visitor<'v> for Search {
+        fn visit_expr(&mut self, expr: &'v Expr) {
+            if matches!(expr, Expr::Call(_) | Expr::ListComp(_)) {
+                self.0 = self.0.or(Some(expr.range()));
+            }
+            walk_expr(self, expr);
+        }
+    }
+    let mut search = Search(None);
+    search.visit_expr(expr);
+    search.0
+}
+
+/// Whether a header can answer for a value.
+fn askable(value: &Value) -> bool {
+    match value {
+        Value::Literal(literal) => is_scalar(literal),
+        Value::Param { .. } | Value::Result { .. } | Value::Condition(_) => true,
+        Value::Select { then, otherwise, .. } => askable(then) && askable(otherwise),
+        Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Format(_) => false,
+    }
+}
+
+fn is_scalar(literal: &Json) -> bool {
+    match literal {
+        Json::Null | Json::Bool(_) | Json::Number(_) => true,
+        Json::String(text) => text.len() <= limits::SCALAR_TEXT_BYTES,
+        Json::Object(fields) => fields.get("$").is_some_and(|tag| tag == "float"),
+        Json::Array(_) => false,
+    }
+}
+
+fn is_container(value: &Value) -> bool {
+    let Value::Literal(literal) = value else { return false };
+    match literal {
+        Json::String(_) => true,
+        Json::Array(items) => items.iter().all(is_scalar),
+        Json::Object(fields) => {
+            let tagged = fields.get("$").is_some_and(|tag| tag == "tuple" || tag == "set");
+            tagged && fields.get("v").and_then(Json::as_array).is_some_and(|items| items.iter().all(is_scalar))
+        }
+        _ => false,
+    }
+}
+
+fn operator(op: CmpOp) -> Operator {
+    match op {
+        CmpOp::Eq => Operator::Eq,
+        CmpOp::NotEq => Operator::Ne,
+        CmpOp::Lt => Operator::Lt,
+        CmpOp::LtE => Operator::Le,
+        CmpOp::Gt => Operator::Gt,
+        CmpOp::GtE => Operator::Ge,
+        CmpOp::Is => Operator::Is,
+        CmpOp::IsNot => Operator::IsNot,
+        CmpOp::In => Operator::In,
+        CmpOp::NotIn => Operator::NotIn,
     }
 }

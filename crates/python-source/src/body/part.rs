@@ -1,75 +1,175 @@
-//! Parts of values, and how large a value's expression is. Pure.
+//! Parts of values, how much values hold, and what is known of their types. Pure but for the lookups of a body.
 
-use qflow_model::expression::{Condition, Expr as Value, Operator, Path, Segment};
-use ruff_python_ast::CmpOp;
+use qflow_model::{
+    definition::StepKind,
+    expression::{Condition, Expr as Value, Path, Segment},
+};
+use qflow_types::Ty;
+use serde_json::Value as Json;
+
+use super::Body;
+
+/// Levels of the JSON that a value becomes: with the definition around it readers that stop at 128 still read it.
+pub(super) const LEVELS: usize = 100;
+/// Bytes of a literal text that count as one term.
+const TEXT_TERM_BYTES: usize = 64;
+
+/// How much a value holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Measure {
+    /// Its parts, literal ones included.
+    pub(super) terms: usize,
+    /// How deep its JSON nests.
+    pub(super) levels: usize,
+}
+
+impl Measure {
+    /// Something that holds parts, with the JSON levels that it puts around them.
+    fn around(levels: usize, parts: impl IntoIterator<Item = Self>) -> Self {
+        parts.into_iter().fold(Self { terms: 1, levels }, |sum, part| Self {
+            terms: sum.terms + part.terms,
+            levels: sum.levels.max(levels + part.levels),
+        })
+    }
+}
+
+/// Measures a value.
+pub(super) fn measure(value: &Value) -> Measure {
+    match value {
+        Value::Literal(json) => Measure::around(1, [literal(json)]),
+        Value::Param { path, .. } | Value::Result { path, .. } => Measure { terms: 1 + path.len(), levels: 4 },
+        Value::List(items) | Value::Tuple(items) | Value::Format(items) => {
+            Measure::around(2, items.iter().map(measure))
+        }
+        Value::Dict(items) => Measure::around(3, items.iter().map(|(_, item)| measure(item))),
+        Value::Select { then, otherwise, .. } => Measure::around(2, [measure(then), measure(otherwise)]),
+        Value::Condition(condition) => Measure::around(1, [of_condition(condition)]),
+    }
+}
+
+/// Measures what a condition compares and tests.
+pub(super) fn of_condition(condition: &Condition) -> Measure {
+    match condition {
+        Condition::Truth(value) => Measure::around(1, [measure(value)]),
+        Condition::Not(inner) => Measure::around(1, [of_condition(inner)]),
+        Condition::And(parts) | Condition::Or(parts) => Measure::around(2, parts.iter().map(of_condition)),
+        Condition::Compare { left, right, .. } => Measure::around(2, [measure(left), measure(right)]),
+    }
+}
+
+fn literal(json: &Json) -> Measure {
+    match json {
+        Json::Array(items) => Measure::around(1, items.iter().map(literal)),
+        Json::Object(fields) => Measure::around(1, fields.values().map(literal)),
+        Json::String(text) => Measure { terms: 1 + text.len() / TEXT_TERM_BYTES, levels: 0 },
+        _ => Measure { terms: 1, levels: 0 },
+    }
+}
 
 /// A part of a value; nothing where only Python could tell it.
-pub(super) fn part(value: &Value, segment: &Segment) -> Option<Value> {
+pub(super) fn of(value: &Value, segment: &Segment) -> Option<Value> {
     let longer = |path: &Path| path.iter().cloned().chain([segment.clone()]).collect::<Path>();
     Some(match value {
         Value::Param { name, path } => Value::Param { name: name.clone(), path: longer(path) },
         Value::Result { step, path } => Value::Result { step: *step, path: longer(path) },
-        Value::List(items) | Value::Tuple(items) => {
-            let Segment::Index(index) = segment else { return None };
-            let index = if *index < 0 { items.len() as i64 + index } else { *index };
-            items.get(usize::try_from(index).ok()?)?.clone()
-        }
-        Value::Dict(items) => {
-            let Segment::Key(key) = segment else { return None };
-            items.iter().rev().find(|(k, _)| k == key)?.1.clone()
-        }
+        Value::List(items) | Value::Tuple(items) => at(items, segment)?.clone(),
+        Value::Dict(items) => match segment {
+            // As in Python the last of equal keys counts.
+            Segment::Key(key) => items.iter().rev().find(|(k, _)| k == key)?.1.clone(),
+            _ => return None,
+        },
         Value::Select { branch, then, otherwise } => Value::Select {
             branch: *branch,
-            then: Box::new(part(then, segment)?),
-            otherwise: Box::new(part(otherwise, segment)?),
+            then: Box::new(of(then, segment)?),
+            otherwise: Box::new(of(otherwise, segment)?),
         },
-        Value::Literal(_) | Value::Format(_) | Value::Condition(_) => return None,
+        Value::Literal(json) => Value::Literal(in_literal(json, segment)?),
+        Value::Format(_) | Value::Condition(_) => return None,
     })
 }
 
-/// How many terms an expression has, and how deep it nests.
-pub(super) fn measure(value: &Value) -> (usize, usize) {
-    let (mut size, mut depth) = (1, 0);
-    let mut add = |(s, d): (usize, usize)| {
-        size += s;
-        depth = depth.max(d);
-    };
-    match value {
-        Value::Literal(_) => {}
-        Value::Param { path, .. } | Value::Result { path, .. } => add((path.len(), 0)),
-        Value::List(items) | Value::Tuple(items) | Value::Format(items) => items.iter().for_each(|i| add(measure(i))),
-        Value::Dict(items) => items.iter().for_each(|(_, i)| add(measure(i))),
-        Value::Select { then, otherwise, .. } => {
-            add(measure(then));
-            add(measure(otherwise));
+fn at<'v, T>(items: &'v [T], segment: &Segment) -> Option<&'v T> {
+    let Segment::Index(index) = segment else { return None };
+    let index = if *index < 0 { items.len() as i64 + index } else { *index };
+    items.get(usize::try_from(index).ok()?)
+}
+
+fn in_literal(json: &Json, segment: &Segment) -> Option<Json> {
+    match (json, segment) {
+        (Json::Array(items), _) => at(items, segment).cloned(),
+        (Json::Object(fields), Segment::Index(_)) if json["$"] == "tuple" => {
+            at(fields.get("v")?.as_array()?, segment).cloned()
         }
-        Value::Condition(condition) => add(measure_condition(condition)),
+        (Json::Object(fields), Segment::Key(key)) if !fields.contains_key("$") => {
+            let stored = if key.starts_with('$') { format!("${key}") } else { key.clone() };
+            fields.get(&stored).cloned()
+        }
+        _ => None,
     }
-    (size, depth + 1)
 }
 
-fn measure_condition(condition: &Condition) -> (usize, usize) {
-    let parts: Vec<_> = match condition {
-        Condition::Truth(value) => vec![measure(value)],
-        Condition::Not(inner) => vec![measure_condition(inner)],
-        Condition::And(parts) | Condition::Or(parts) => parts.iter().map(measure_condition).collect(),
-        Condition::Compare { left, right, .. } => vec![measure(left), measure(right)],
-    };
-    (1 + parts.iter().map(|p| p.0).sum::<usize>(), 1 + parts.iter().map(|p| p.1).max().unwrap_or(0))
+impl Body<'_, '_> {
+    /// How many names a value may be unpacked to, where that is known.
+    pub(super) fn length(&self, value: &Value) -> Option<usize> {
+        match value {
+            Value::Tuple(items) | Value::List(items) => Some(items.len()),
+            Value::Literal(Json::Array(items)) => Some(items.len()),
+            Value::Literal(json) if json["$"] == "tuple" => json["v"].as_array().map(Vec::len),
+            Value::Select { then, otherwise, .. } => {
+                let length = self.length(then)?;
+                (self.length(otherwise)? == length).then_some(length)
+            }
+            other => match self.type_of(other)? {
+                Ty::Tuple(items) => Some(items.len()),
+                _ => None,
+            },
+        }
+    }
+
+    /// The declared type of a value, as far as it is declared.
+    pub(super) fn type_of(&self, value: &Value) -> Option<Ty> {
+        let (whole, path) = match value {
+            Value::Param { name, path } => {
+                (self.workflow.params.iter().find(|p| p.name == *name)?.ty.0.parse().ok()?, path)
+            }
+            Value::Result { step, path } => {
+                let kind = &self.workflow.steps.get(step.0 as usize)?.kind;
+                let one: Ty = self.project.nodes.get(kind.function())?.returns.0.parse().ok()?;
+                let mapped = matches!(kind, StepKind::Map { .. });
+                (if mapped { Ty::Generic("list".to_owned(), vec![one]) } else { one }, path)
+            }
+            Value::Select { then, otherwise, .. } => {
+                return Some(Ty::union([self.type_of(then)?, self.type_of(otherwise)?]));
+            }
+            _ => return None,
+        };
+        path.iter().try_fold(whole, |ty, segment| part_type(&ty, segment))
+    }
 }
 
-/// A comparison of Python.
-pub(super) const fn operator(op: CmpOp) -> Operator {
-    match op {
-        CmpOp::Eq => Operator::Eq,
-        CmpOp::NotEq => Operator::Ne,
-        CmpOp::Lt => Operator::Lt,
-        CmpOp::LtE => Operator::Le,
-        CmpOp::Gt => Operator::Gt,
-        CmpOp::GtE => Operator::Ge,
-        CmpOp::Is => Operator::Is,
-        CmpOp::IsNot => Operator::IsNot,
-        CmpOp::In => Operator::In,
-        CmpOp::NotIn => Operator::NotIn,
+fn part_type(ty: &Ty, segment: &Segment) -> Option<Ty> {
+    match (ty, segment) {
+        (Ty::Tuple(items), _) => at(items, segment).cloned(),
+        (Ty::Tuples(item), Segment::Index(_)) => Some((**item).clone()),
+        (Ty::Generic(name, parameters), _) => match (name.as_str(), parameters.as_slice(), segment) {
+            ("list" | "Sequence", [item], Segment::Index(_)) => Some(item.clone()),
+            ("dict" | "Mapping", [_, item], Segment::Index(_) | Segment::Key(_)) => Some(item.clone()),
+            _ => None,
+        },
+        _ => None,
     }
+}
+
+/// Whether a value of a type may be a frame or an array, whose truth and parts are not Python's usual.
+pub(super) fn may_be_frame(ty: &Ty) -> bool {
+    ty.members().iter().any(|member| matches!(member.root(), "DataFrame" | "Series" | "ndarray"))
+}
+
+/// Whether a value of a type may be small enough to compare: None, a bool, a number, a text, or what is not known.
+pub(super) fn may_be_scalar(ty: &Ty) -> bool {
+    ty.members().iter().any(|member| match member {
+        Ty::Any | Ty::None | Ty::Literal(_) => true,
+        Ty::Class(_) => matches!(member.root(), "bool" | "int" | "float" | "str" | "object"),
+        _ => member.root() == "object",
+    })
 }

@@ -1,0 +1,169 @@
+//! The arguments of a call, matched with the node's parameters, and the step that it becomes.
+
+use qflow_model::{
+    definition::{Step, StepKind},
+    expression::Expr as Value,
+    ids::StepIx,
+    limits,
+};
+use ruff_python_ast::{Expr, ExprCall, Keyword};
+use ruff_text_size::Ranged;
+
+use super::{Body, call::Callee};
+use crate::options;
+
+/// Which arguments are lists whose elements go one by one.
+pub(super) enum Mapping<'a> {
+    None,
+    /// Of `map(fn, xs)`: the one behind the node.
+    First,
+    /// Of a comprehension: its names, with the lists that they run over; nothing where a list was refused.
+    Each(Vec<(&'a str, Option<Value>)>),
+}
+
+/// Arguments so far: by the parameter's name, nothing where one was refused.
+#[derive(Default)]
+struct Given {
+    arguments: Vec<(String, Option<Value>)>,
+    over: Vec<String>,
+    wrong: bool,
+}
+
+impl<'a> Body<'_, 'a> {
+    /// Reads a call of a node into a step.
+    pub(super) fn step(&mut self, call: &'a ExprCall, callee: Callee<'_, 'a>, mapping: &Mapping<'a>) -> Option<Value> {
+        let mut given = Given::default();
+        let skipped = usize::from(matches!(mapping, Mapping::First));
+        for (at, argument) in call.arguments.args.iter().skip(skipped).enumerate() {
+            self.positional(at, argument, callee, mapping, &mut given);
+        }
+        for keyword in &call.arguments.keywords {
+            self.keyword(keyword, callee, mapping, &mut given);
+        }
+        let name = &callee.node.name;
+        if matches!(mapping, Mapping::First) && call.arguments.args.len() == 1 {
+            let message = format!("`map` over `{name}` without a list");
+            self.refuse(call.range(), "map", message, &format!("write map({name}, xs)"));
+            given.wrong = true;
+        }
+        for param in callee.node.params.iter().filter(|param| param.default.is_none()) {
+            if !given.wrong && !given.arguments.iter().any(|(name, _)| *name == param.name) {
+                let message = format!("`{name}` needs an argument `{}`: {}", param.name, param.ty.0);
+                self.refuse(call.range(), "missing-argument", message, &format!("write {}=…", param.name));
+                given.wrong = true;
+            }
+        }
+        self.unused(call, callee, mapping, &mut given.wrong);
+        let arguments = given.arguments.into_iter().map(|(name, value)| Some((name, value?)));
+        let arguments = arguments.collect::<Option<Vec<_>>>().filter(|_| !given.wrong)?;
+        let function = name.clone();
+        let kind = match mapping {
+            Mapping::None => StepKind::Node { function },
+            Mapping::First | Mapping::Each(_) => StepKind::Map { function, over: given.over },
+        };
+        self.push(call, kind, arguments)
+    }
+
+    /// Writes a step down, where there is room for one.
+    fn push(&mut self, call: &ExprCall, kind: StepKind, arguments: Vec<(String, Value)>) -> Option<Value> {
+        if self.workflow.steps.len() >= limits::STEPS {
+            let message = format!("more than {} calls", limits::STEPS);
+            self.overfull(call.range(), "too-many-steps", message, "write map(fn, xs)");
+            return None;
+        }
+        let ix = StepIx(self.workflow.steps.len() as u32);
+        let count = self.ids.entry(kind.function().to_owned()).or_default();
+        *count += 1;
+        let id = if *count == 1 { kind.function().to_owned() } else { format!("{}-{count}", kind.function()) };
+        let (guards, after) = (self.guards.clone(), self.order.barrier.clone());
+        let place = self.text().place(call.range());
+        self.workflow.steps.push(Step { id, kind, arguments, guards, after, place });
+        self.order.since.push(ix);
+        Some(Value::Result { step: ix, path: Vec::new() })
+    }
+
+    fn positional(
+        &mut self,
+        at: usize,
+        argument: &'a Expr,
+        callee: Callee<'_, 'a>,
+        mapping: &Mapping<'a>,
+        given: &mut Given,
+    ) {
+        let name = &callee.node.name;
+        let parameters = &callee.function.parameters;
+        let takes = parameters.posonlyargs.len() + parameters.args.len();
+        let most = if matches!(mapping, Mapping::First) { takes.min(1) } else { takes };
+        let wrong = match argument {
+            Expr::Starred(_) => {
+                Some(("unpacked-argument", "arguments are written out".to_owned(), "name each argument"))
+            }
+            _ if at < most => None,
+            _ if at < takes => Some((
+                "map",
+                "`map` takes one list by position".to_owned(),
+                "write constants by name, or [fn(a, b) for a, b in zip(xs, ys)] for several lists",
+            )),
+            _ => Some((
+                "too-many-arguments",
+                format!("`{name}` takes {takes} arguments by position"),
+                "leave it out, or name the parameter it is for",
+            )),
+        };
+        if let Some((code, message, remedy)) = wrong {
+            self.refuse(argument.range(), code, message, remedy);
+            given.wrong = true;
+            if !matches!(argument, Expr::Starred(_)) {
+                self.argument(argument, mapping);
+            }
+            return;
+        }
+        let (value, mapped) = self.argument(argument, mapping);
+        // A signature with more parameters than are read was refused.
+        let Some(param) = callee.node.params.get(at) else {
+            given.wrong = true;
+            return;
+        };
+        if mapped || matches!(mapping, Mapping::First) {
+            given.over.push(param.name.clone());
+        }
+        given.arguments.push((param.name.clone(), value));
+    }
+
+    fn keyword(&mut self, keyword: &'a Keyword, callee: Callee<'_, 'a>, mapping: &Mapping<'a>, given: &mut Given) {
+        let (value, mapped) = self.argument(&keyword.value, mapping);
+        let node = callee.node;
+        let Some(name) = keyword.arg.as_ref().map(|name| name.id.as_str()) else {
+            self.refuse(keyword.range(), "unpacked-argument", "arguments are written out", "name each argument");
+            given.wrong = true;
+            return;
+        };
+        if !node.params.iter().any(|param| param.name == name) {
+            let known = || node.params.iter().map(|param| param.name.as_str());
+            let remedy = match options::nearest(name, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if node.params.is_empty() => "it takes no arguments".to_owned(),
+                None => format!("it takes {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            let message = format!("`{}` has no parameter `{name}`", node.name);
+            self.refuse(keyword.range(), "unknown-argument", message, &remedy);
+            given.wrong = true;
+        } else if given.arguments.iter().any(|(known, _)| known == name) {
+            self.refuse(keyword.range(), "repeated-argument", format!("`{name}` is given twice"), "leave one out");
+            given.wrong = true;
+        } else {
+            if mapped {
+                given.over.push(name.to_owned());
+            }
+            given.arguments.push((name.to_owned(), value));
+        }
+    }
+
+    /// Reads one argument; says whether its elements go one by one.
+    fn argument(&mut self, argument: &'a Expr, mapping: &Mapping<'a>) -> (Option<Value>, bool) {
+        match mapping {
+            Mapping::None | Mapping::First => (self.value(argument), false),
+            Mapping::Each(targets) => self.argument_of_each(argument, targets),
+        }
+    }
+}
