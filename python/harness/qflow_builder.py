@@ -5,13 +5,21 @@
 """
 
 import argparse
+import base64
+import glob
+import hashlib
+import io
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
+import zipfile
 
 UV_VERSION = "0.13.9"
 UV_PINS = (  # the wheels of PyPI: glibc and musl on x86_64, then on aarch64
@@ -21,6 +29,7 @@ UV_PINS = (  # the wheels of PyPI: glibc and musl on x86_64, then on aarch64
     "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
 )
 UV_SECONDS = 600  # a resolution or an installation that takes longer is stuck
+FETCH_SECONDS = 60  # without a byte
 ERROR_CHARS = 8 << 10
 PLATFORM = re.compile(
     r"(?i)error sending request|failed to fetch|dns error|connection (refused|reset)|timed out|connect error|certificate|offline|"
@@ -46,30 +55,64 @@ def find_uv():
 
 
 def bootstrap():
-    cache = os.environ.get("QFLOW_UV_CACHE") or os.path.join(tempfile.gettempdir(), "qflow-uv-%d" % os.getuid())
-    target = os.path.join(cache, UV_VERSION)
-    found = os.path.join(target, "bin", "uv")
-    if os.path.isfile(found):
-        return found
-    os.makedirs(cache, mode=0o700, exist_ok=True)
-    if os.stat(cache).st_uid != os.getuid():
-        raise Failed("%s belongs to somebody else" % cache, "platform")
-    fresh = tempfile.mkdtemp(prefix="uv-", dir=cache)
-    pins = os.path.join(fresh, "pins.txt")
-    with open(pins, "w") as out:
-        out.write("uv==%s %s\n" % (UV_VERSION, " ".join("--hash=sha256:" + p for p in UV_PINS)))
-    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
-    index = os.environ.get("QFLOW_INDEX_URL")
-    command += ["--require-hashes", "--target", os.path.join(fresh, "uv"), "-r", pins] + (["--index-url", index] if index else [])
-    done = run(command)
-    if done.returncode:
-        raise Failed("no uv here, and its pinned wheel did not install: %s" % tail(done.stderr), "platform")
+    """The pinned wheel's program, fetched from the index and put beside this file, where the runner keeps it."""
     try:
-        os.rename(os.path.join(fresh, "uv"), target)
-    except OSError:  # another builder was first
-        pass
-    shutil.rmtree(fresh, ignore_errors=True)
-    return found
+        wheel = fetch(pinned_url())
+        pins = [pin for pin in UV_PINS if pin == hashlib.sha256(wheel).hexdigest()]
+        if not pins:
+            raise Failed("the wheel of uv %s has a hash that is not pinned" % UV_VERSION, "platform")
+        with zipfile.ZipFile(io.BytesIO(wheel)) as files:
+            names = [name for name in files.namelist() if name.endswith(".data/scripts/uv")]
+            program = files.read(names[0])
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as failed:
+        remedy = "set QFLOW_UV to a uv, QFLOW_INDEX_URL to an index that has it, or QFLOW_CA_BUNDLE to your proxy's certificate"
+        raise Failed("no uv here, and uv %s could not be fetched: %s; %s" % (UV_VERSION, tail(str(failed)), remedy), "platform")
+    return keep(program)
+
+
+def keep(program):
+    """Writes the program beside this file, else into a folder of its own; whole or not at all."""
+    for folder in (os.path.dirname(os.path.abspath(__file__)), tempfile.mkdtemp(prefix="qflow-uv-")):
+        target = os.path.join(folder, "uv")
+        fresh = "%s.%d" % (target, os.getpid())
+        try:
+            with open(fresh, "wb") as out:
+                out.write(program)
+            os.chmod(fresh, 0o755)
+            os.rename(fresh, target)
+            return target
+        except OSError:
+            continue
+    raise Failed("no folder to write uv into", "platform")
+
+
+def pinned_url():
+    """Where the index has the wheel for this machine (PEP 691, or the older page of links)."""
+    index = (os.environ.get("QFLOW_INDEX_URL") or "https://pypi.org/simple").rstrip("/") + "/uv/"
+    page = fetch(index, "application/vnd.pypi.simple.v1+json, text/html;q=0.5")
+    try:
+        links = [found["url"] for found in json.loads(page.decode("utf-8"))["files"]]
+    except ValueError:
+        links = re.findall(r'href="([^"]+)"', page.decode("utf-8", "replace"))
+    libc = "musllinux" if glob.glob("/lib/ld-musl-*") else "manylinux"
+    for link in links:
+        name = link.split("#")[0].rsplit("/", 1)[-1]
+        if name.startswith("uv-%s-" % UV_VERSION) and name.endswith("_%s.whl" % platform.machine()) and libc in name:
+            return urllib.parse.urljoin(index, link.split("#")[0])
+    raise Failed("%s has no wheel of uv %s for %s" % (tail(index), UV_VERSION, platform.machine()), "platform")
+
+
+def fetch(url, accept="*/*"):
+    """The bytes at an address; a user and password in it go into a header."""
+    parts = urllib.parse.urlsplit(url)
+    request = urllib.request.Request(
+        urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), headers={"Accept": accept}
+    )
+    if parts.username:
+        pair = "%s:%s" % (urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
+        request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii"))
+    with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as answer:
+        return answer.read()
 
 
 def run(command, text=""):

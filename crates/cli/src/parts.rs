@@ -23,6 +23,10 @@ fn defaults<C: clap::Args>() -> anyhow::Result<C> {
     Ok(Defaults::<C>::try_parse_from(["qflow"])?.config)
 }
 
+/// What a single call shows by its tree and its last words.
+const SHOWN_OTHERWISE: &[&str] =
+    &["workflow_error", "node_error", "node_retry", "python_error", "user_line", "user_lines_lost", "workflow_cancelled"];
+
 /// Telemetry for all four; for a single call only what is amiss, on stderr: its stdout is the user's.
 pub(crate) fn telemetry(single_call: bool) -> Telemetry {
     if !single_call {
@@ -34,6 +38,7 @@ pub(crate) fn telemetry(single_call: bool) -> Telemetry {
         version: env!("CARGO_PKG_VERSION"),
         json: false,
         level: if setting("QFLOW_LOG").is_some() { Level::Info } else { Level::Warning },
+        muted: if setting("QFLOW_LOG").is_some() { &[] } else { SHOWN_OTHERWISE },
         to_stderr: true,
         otlp_endpoint: setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT")),
     })

@@ -22,6 +22,10 @@ use crate::{
 
 /// Marks an environment whose installation came to its end.
 const READY: &str = "ready";
+/// Where a builder finds `uv`, or puts what it fetched.
+const BESIDE: &str = "harness/uv";
+/// Where that is kept.
+const FETCHED: &str = "uv";
 /// Bytes of a builder's words that an error keeps.
 const SAID_BYTES: usize = 8 * 1024;
 
@@ -98,7 +102,7 @@ impl Environments {
     }
 
     async fn install(&self, lock: &EnvLock, digest: Digest) -> Result<(), Box<Failure>> {
-        if self.note(digest).exists() {
+        if self.note(digest).exists() && self.runtime.has(digest).await {
             return Ok(());
         }
         let began = Instant::now();
@@ -137,7 +141,12 @@ impl Environments {
         }
         let image = lock.image.clone();
         let build = Build { python: lock.python, image, work: work.0.clone(), environment, arguments };
-        self.runtime.build(&build).await.map_err(|e: runtime::Error| platform(&e))
+        let built = self.runtime.build(&build).await.map_err(|e: runtime::Error| platform(&e))?;
+        if uv(&self.folder).is_none() {
+            // What this builder fetched serves the next; without it that fetches again.
+            std::fs::rename(work.0.join(BESIDE), self.folder.join(FETCHED)).ok();
+        }
+        Ok(built)
     }
 }
 
@@ -149,9 +158,9 @@ impl Work {
         let name = crate::pool::random(6).map_err(|e| platform(&e))?;
         let work = Self(folder.join(format!("build-{name}")));
         std::fs::create_dir_all(&work.0).and_then(|()| python::lay_out(&work.0)).map_err(|e| platform(&e))?;
-        if let Some(uv) = std::env::var_os("QFLOW_UV").filter(|uv| !uv.is_empty()) {
+        if let Some(uv) = uv(folder) {
             // The builder looks beside itself, also where it runs inside a container.
-            std::fs::copy(uv, work.0.join("harness/uv")).map_err(|e| platform(&e))?;
+            std::fs::copy(uv, work.0.join(BESIDE)).map_err(|e| platform(&e))?;
         }
         Ok(work)
     }
@@ -159,6 +168,27 @@ impl Work {
     fn write(&self, name: &str, text: &str) -> Result<(), Box<Failure>> {
         std::fs::write(self.0.join(name), text).map_err(|e| platform(&e))
     }
+}
+
+/// `uv` of this machine: `QFLOW_UV`, beside our program, on `PATH`, else what a builder fetched before.
+fn uv(folder: &Path) -> Option<PathBuf> {
+    let given = std::env::var_os("QFLOW_UV").filter(|uv| !uv.is_empty()).map(PathBuf::from);
+    let beside = || Some(std::env::current_exe().ok()?.with_file_name("uv"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    given
+        .into_iter()
+        .chain(beside())
+        .chain(std::env::split_paths(&path).map(|folder| folder.join("uv")))
+        .chain([folder.join(FETCHED)])
+        .find(|uv| is_ours(uv))
+}
+
+/// A program that only we, or the machine's owner, could have put there.
+fn is_ours(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let uid = rustix::process::getuid().as_raw();
+    std::fs::metadata(path)
+        .is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0 && [0, uid].contains(&found.uid()))
 }
 
 /// The builder's answer, or its error: `{"error", "kind"}`.
@@ -190,6 +220,7 @@ fn tail(text: &str) -> &str {
     &text[start..]
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "errors of this module are boxed")]
 fn platform(error: &dyn std::fmt::Display) -> Box<Failure> {
     Box::new(Failure {
         class: Some(FailureClass::Platform),

@@ -104,7 +104,11 @@ impl Edge {
         while !self.shutdown.is_triggered() {
             let ended = tokio::select! {
                 ended = self.work(&url) => ended,
-                () = self.shutdown.wait() => return,
+                () = self.shutdown.wait() => {
+                    // Whoever still held the sending half would keep the stream, and the orchestrator's drain, open.
+                    lock(&self.streams).remove(&url);
+                    return;
+                }
             };
             let was_open = lock(&self.streams).remove(&url).is_some();
             wait = if was_open { *BACKOFF_MS.start() } else { (wait * 2).min(*BACKOFF_MS.end()) };

@@ -137,6 +137,7 @@ pub async fn serve(
         validator: Arc::new(Remote::new(validator)),
         clock,
         pythons: config.pythons()?,
+        shutdown: shutdown.clone(),
     };
     let readiness = Readiness::new();
     readiness.started();

@@ -20,7 +20,7 @@ use qflow_proto::v1::{
     orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer},
     parameter, start_run_request,
 };
-use qflow_service::Clock;
+use qflow_service::{Clock, Shutdown};
 use qflow_telemetry::{Telemetry, traces};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -68,6 +68,8 @@ pub struct Server {
     pub clock: Arc<dyn Clock>,
     /// Versions of Python that may be planned for.
     pub pythons: Vec<PythonVersion>,
+    /// The order to stop: streams end with it.
+    pub shutdown: Shutdown,
 }
 
 /// The routes for clients.
@@ -80,7 +82,7 @@ pub fn client_routes(server: Server) -> Routes {
 
 /// The routes for services: the clients', and the runners'.
 pub fn service_routes(server: Server, telemetry: Telemetry, owner: String, advertise: Option<String>) -> Routes {
-    let work = Work::new(server.engine.clone(), server.logs.clone(), telemetry, owner, advertise);
+    let work = Work::new(server.clone(), telemetry, owner, advertise);
     client_routes(server).add_service(work::server(work))
 }
 

@@ -34,7 +34,7 @@ pub fn init(service: &'static str) -> Telemetry {
     };
     let otlp_endpoint = setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT"));
     let version = env!("CARGO_PKG_VERSION");
-    Telemetry::new(TelemetryConfig { service, version, json, level, to_stderr: false, otlp_endpoint })
+    Telemetry::new(TelemetryConfig { service, version, json, level, muted: &[], to_stderr: false, otlp_endpoint })
 }
 
 /// Runs a service as a process until SIGTERM or SIGINT; the body of a `main`.

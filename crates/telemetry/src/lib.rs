@@ -49,6 +49,8 @@ pub struct TelemetryConfig {
     pub json: bool,
     /// Lines below it are not written.
     pub level: Level,
+    /// Actions whose lines are not written, where another part of the program shows the same.
+    pub muted: &'static [&'static str],
     /// Lines go to standard error, else to standard output.
     pub to_stderr: bool,
     /// Where spans go, e.g. `http://127.0.0.1:4317`; nowhere without it.
@@ -57,7 +59,7 @@ pub struct TelemetryConfig {
 
 impl TelemetryConfig {
     fn test() -> Self {
-        Self { service: "test", version: "0", json: true, level: Level::Debug, to_stderr: false, otlp_endpoint: None }
+        Self { service: "test", version: "0", json: true, level: Level::Debug, muted: &[], to_stderr: false, otlp_endpoint: None }
     }
 }
 
@@ -129,7 +131,7 @@ impl Telemetry {
         emit::count(&shared.metrics, &event);
         let Some(log) = &shared.log else { return };
         let line = emit::line(&event);
-        if line.level < shared.config.level {
+        if line.level < shared.config.level || shared.config.muted.contains(&line.action) {
             return;
         }
         let at = format!("{:.6}", jiff::Timestamp::now());

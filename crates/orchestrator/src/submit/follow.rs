@@ -58,7 +58,11 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
         }
         let mut told = Told::of(&state);
         loop {
-            let note = tokio::select! { note = notes.recv() => note, () = to.closed() => return };
+            let note = tokio::select! {
+                note = notes.recv() => note,
+                () = to.closed() => return,
+                () = server.shutdown.wait() => return,
+            };
             let run = match note {
                 Ok(Note::Changed(now)) => {
                     told.nodes.extend(now.nodes.iter().cloned());
@@ -126,7 +130,11 @@ pub(super) async fn lines(
             return;
         }
         loop {
-            let note = tokio::select! { note = notes.recv() => note, () = to.closed() => return };
+            let note = tokio::select! {
+                note = notes.recv() => note,
+                () = to.closed() => return,
+                () = server.shutdown.wait() => return,
+            };
             match note {
                 Ok(Note::Changed(now)) if !now.head.status.is_terminal() => {}
                 Ok(Note::Doing(_)) => {}

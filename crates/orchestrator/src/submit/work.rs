@@ -17,12 +17,14 @@ use qflow_model::{
 use qflow_proto::v1::{
     self, dispatch_service_server::DispatchService, work_request::Message as Heard, work_response::Message as Told,
 };
+use qflow_service::Shutdown;
 use qflow_telemetry::{Event, Telemetry};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::Server;
 use crate::{
     dispatch::{Handle, Hello, Said, Say, StreamId, Word},
     logs::Logs,
@@ -38,6 +40,7 @@ const MISSED: u64 = 3;
 pub struct Work {
     engine: Handle,
     logs: Logs,
+    shutdown: Shutdown,
     telemetry: Telemetry,
     owner: String,
     advertise: Option<String>,
@@ -46,8 +49,9 @@ pub struct Work {
 
 impl Work {
     /// The runners' edge of an engine.
-    pub fn new(engine: Handle, logs: Logs, telemetry: Telemetry, owner: String, advertise: Option<String>) -> Self {
-        Self { engine, logs, telemetry, owner, advertise, last: AtomicU64::new(0) }
+    pub fn new(server: Server, telemetry: Telemetry, owner: String, advertise: Option<String>) -> Self {
+        let Server { engine, logs, shutdown, .. } = server;
+        Self { engine, logs, shutdown, telemetry, owner, advertise, last: AtomicU64::new(0) }
     }
 
     fn peers(&self) -> Vec<String> {
@@ -72,7 +76,7 @@ impl DispatchService for Work {
             v1::OrchestratorHello { orchestrator_id: self.owner.clone(), peers: self.peers(), shards: shards() };
         // A new queue has room for the first message.
         to.send(Ok(answer(Told::Hello(first)))).await.ok();
-        tokio::spawn(write(said, to, self.peers()));
+        tokio::spawn(write(said, to, self.peers(), self.shutdown.clone()));
         self.engine.say(Word::Runner(stream, Said::Hello(Box::new(hello), say))).await;
         let reader =
             Reader { stream, engine: self.engine.clone(), logs: self.logs.clone(), telemetry: self.telemetry.clone() };
@@ -94,6 +98,7 @@ async fn write(
     mut said: mpsc::UnboundedReceiver<Say>,
     to: mpsc::Sender<Result<v1::WorkResponse, Status>>,
     peers: Vec<String>,
+    shutdown: Shutdown,
 ) {
     let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
     loop {
@@ -104,6 +109,7 @@ async fn write(
             },
             _ = beat.tick() => Ok(Told::Heartbeat(v1::OrchestratorHeartbeat { peers: peers.clone(), shards: shards() })),
             () = to.closed() => return,
+            () = shutdown.wait() => return,
         };
         if to.send(message.map(answer)).await.is_err() {
             return;
