@@ -5,6 +5,7 @@ mod conclude;
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use qflow_model::{
+    ids::Timestamp,
     limits::KILL_GRACE_MS,
     outcome::{Ending, Phases},
     progress::KillReason,
@@ -12,7 +13,7 @@ use qflow_model::{
 };
 use qflow_proto::order::Order;
 use qflow_service::Clock;
-use qflow_telemetry::{Event, SpanRecord, Telemetry, TraceContext};
+use qflow_telemetry::{Event, SpanRecord, Telemetry, TraceContext, traces};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -175,13 +176,16 @@ impl Runner {
         if let Some(reason) = *kill.borrow() {
             return Err(killed(reason));
         }
-        let began = Instant::now();
+        let (began, asked) = (Instant::now(), self.clock.now());
         let container = self
             .pool
             .take(order, &order.lock, &progress.loaded)
             .await
             .map_err(|error| Ending::Lost { reason: error.code().to_owned(), message: error.to_string() })?;
         progress.phases.container_ms = ms(began);
+        if container.state.attempts <= 1 && container.state.loaded.is_none() {
+            self.container_span(order, &container, asked);
+        }
         if container.state.loaded.as_ref() == Some(&progress.loaded) {
             match self.begin(&container, progress).await {
                 Ok(()) => {}
@@ -380,6 +384,22 @@ impl Runner {
             progress.warnings.push(format!("lines were not kept: {error}"));
         }
         self.say(order, Word::Lines { node_id: order.node_id.clone(), lines }).await;
+    }
+
+    /// A container that was got for this attempt, as a span of the attempt.
+    fn container_span(&self, order: &Order, container: &Container, asked: Timestamp) {
+        let Some(attempt) = TraceContext::parse(&order.traceparent) else { return };
+        let (start, end) = (traces::system_time(asked), traces::system_time(self.clock.now()));
+        let limits = &order.resources;
+        let span = SpanRecord::new("container_management", &attempt.child(), start, end)
+            .child_of(attempt.span_id)
+            .with("container_id", container.state.id.clone())
+            .with("container.id", container.state.id.clone())
+            .with("python_version", order.lock.python.to_string())
+            .with("resource_limits", format!("memory={} cpus={}m pids={}", limits.memory_bytes, limits.cpu_millis, limits.pids))
+            .event("container_created", start)
+            .event("container_started", end);
+        self.telemetry.record_span(span);
     }
 
     /// A span of user code joins the run's trace.

@@ -30,11 +30,20 @@ impl TraceService for Receiver {
     }
 }
 
+/// The service that a span is of.
+fn component(span: &Span) -> String {
+    let found = span.attributes.iter().find(|attribute| attribute.key == "qflow.component");
+    match found.and_then(|attribute| attribute.value.as_ref()?.value.clone()) {
+        Some(opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(name)) => name,
+        other => panic!("a span names its service: {other:?}"),
+    }
+}
+
 /// The spans as a tree of names, siblings in the order of their start.
 fn tree(spans: &[Span]) -> String {
     fn write(of: &[u8], depth: usize, children: &BTreeMap<&[u8], Vec<&Span>>, out: &mut String) {
         for span in children.get(of).map_or(&[][..], Vec::as_slice) {
-            out.push_str(&format!("{}{}\n", "  ".repeat(depth), span.name));
+            out.push_str(&format!("{}{} ({})\n", "  ".repeat(depth), span.name, component(span)));
             write(&span.span_id, depth + 1, children, out);
         }
     }

@@ -122,7 +122,15 @@ impl OrchestratorService for Server {
             None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
         };
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
-        let judged = self.judge(&source, &request.workflow, Some(&given)).await?;
+        let trace = trace();
+        let root = traces::TraceContext {
+            trace_id: trace.trace_id.clone(),
+            span_id: trace.span_id.clone(),
+            sampled: trace.flags & 1 == 1,
+            tracestate: trace.state.clone(),
+        };
+        let judging = self.judge(&source, &request.workflow, Some(&given));
+        let judged = traces::within(Some(root), judging).await?;
         let Some(definition) = judged.definition.as_ref().filter(|_| judged.is_sound()) else {
             return Err(unsound(&judged));
         };
@@ -131,7 +139,7 @@ impl OrchestratorService for Server {
         let plan = plan::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
             .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
         let plan = Arc::new(plan);
-        let spec = self.spec(&judged, plan.digest()).await?;
+        let spec = self.spec(&judged, plan.digest(), trace).await?;
         let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
         let submission = Submission {
             spec: Arc::new(spec),
@@ -295,7 +303,7 @@ impl Server {
     }
 
     /// What never changes of a new run, its parameters' large values kept apart.
-    async fn spec(&self, judged: &Judged, plan: Digest) -> Result<RunSpec, Status> {
+    async fn spec(&self, judged: &Judged, plan: Digest, trace: TraceContext) -> Result<RunSpec, Status> {
         let created_at = self.clock.now();
         let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
         let mut params = judged.parameters.clone();
@@ -303,7 +311,7 @@ impl Server {
             let kept = self.blobs.outline(id, &mut produced.value).await;
             kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
         }
-        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace: trace(), created_at })
+        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at })
     }
 
     /// Posts a command, and waits until it is worked off.

@@ -5,6 +5,8 @@ use ruff_text_size::TextRange;
 
 /// Characters of a line that an excerpt shows: a hostile line does not flood a screen.
 const EXCERPT_CHARS: usize = 240;
+/// A file may begin with it; it is no character of its first line.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A file and where its lines begin.
 #[derive(Clone, Debug)]
@@ -18,13 +20,14 @@ impl<'a> Text<'a> {
     pub(crate) fn new(path: &'a str, text: &'a str) -> Self {
         let bytes = text.as_bytes();
         let ends_line = |at: usize| bytes[at] == b'\n' || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
-        let starts = std::iter::once(0).chain((0..bytes.len()).filter(|at| ends_line(*at)).map(|at| at + 1)).collect();
-        Self { path, text, starts }
+        let first = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let others = (first..bytes.len()).filter(|at| ends_line(*at)).map(|at| at + 1);
+        Self { path, text, starts: std::iter::once(first).chain(others).collect() }
     }
 
     /// The place of a byte; past the end it is the end.
     pub(crate) fn at(&self, byte: usize) -> Place {
-        let byte = byte.min(self.text.len());
+        let byte = byte.clamp(self.starts[0], self.text.len());
         let line = self.starts.partition_point(|start| *start <= byte) - 1;
         let column = self.columns(self.starts[line], byte);
         Place { file: self.path.to_owned(), line: line as u32 + 1, column: column + 1 }
@@ -57,10 +60,15 @@ impl<'a> Text<'a> {
             message: message.into(),
             remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
             other: None,
-            excerpt: line.chars().take(EXCERPT_CHARS).collect(),
+            excerpt: line.chars().take(EXCERPT_CHARS).map(shown).collect(),
             warning: false,
             place,
         }
+    }
+
+    /// [`Self::problem`], that does not stop a submission.
+    pub(crate) fn warning(&self, range: TextRange, code: &str, message: impl Into<String>, remedy: &str) -> Problem {
+        Problem { warning: true, ..self.problem(range, code, message, remedy) }
     }
 
     /// What is written at a range, cut to what a message holds.
@@ -68,9 +76,20 @@ impl<'a> Text<'a> {
         const CHARS: usize = 40;
         let text = self.text.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
-        let short: String = line.chars().take(CHARS).collect();
-        if short.len() < text.len() { format!("{short}…") } else { short }
+        let short: String = line.chars().take(CHARS).map(shown).collect();
+        let cut = line.len() < text.len() || line.chars().nth(CHARS).is_some();
+        if cut { format!("{short}…") } else { short }
     }
+}
+
+/// A character as it may be shown: one that moves a cursor or turns the direction of text stands for nothing good.
+fn shown(c: char) -> char {
+    if (c.is_control() && c != '\t') || turns(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Whether a character turns the direction of the text around it, so that code reads other than it runs.
+pub(crate) fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -90,5 +109,21 @@ mod tests {
         assert_eq!(at(10), (3, 1));
         assert_eq!(at(13), (4, 2));
         assert_eq!(at(99), (4, 3));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_column() {
+        let text = Text::new("a.py", "\u{feff}x = 1");
+        assert_eq!((text.at(0).column, text.at(3).column, text.at(4).column), (1, 1, 2));
+        let problem = text.problem(TextRange::new(3.into(), 4.into()), "c", "m", "");
+        assert_eq!((problem.excerpt.as_str(), problem.end_column), ("x = 1", 2));
+    }
+
+    #[test]
+    fn what_is_shown_neither_moves_a_cursor_nor_turns() {
+        let text = Text::new("a.py", "x = '\u{1b}[2J\u{202e}'\t# é");
+        let range = TextRange::new(4.into(), 13.into());
+        assert_eq!(text.written(range), "'\u{fffd}[2J\u{fffd}'");
+        assert_eq!(text.problem(range, "c", "m", "").excerpt, "x = '\u{fffd}[2J\u{fffd}'\t# é");
     }
 }

@@ -1,9 +1,9 @@
 //! The service's life: from its configuration to its listeners, until the order to stop.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown};
+use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
@@ -51,7 +51,7 @@ pub async fn serve(
 
     let auth = token.map_or(Auth::None, Auth::Token);
     let options = ServeOptions { auth, loopback_only: config.loopback_only, tls: None };
-    let routes = submit::routes(telemetry.clone());
+    let routes = submit::routes(telemetry.clone(), Arc::new(SystemClock));
     let serving = qflow_service::serve_grpc(grpc, routes, options, telemetry.clone(), shutdown.clone());
     let administering = async {
         match admin {

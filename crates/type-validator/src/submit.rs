@@ -1,16 +1,18 @@
 //! The only file of this crate that names the wire: questions about a source, and about one edge.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{
     definition::{Problem, Source},
+    ids::Timestamp,
     limits,
 };
 use qflow_proto::v1::{
     self, parameter,
     type_validator_service_server::{TypeValidatorService, TypeValidatorServiceServer},
 };
-use qflow_telemetry::{Event, Telemetry, traces};
+use qflow_service::Clock;
+use qflow_telemetry::{Event, SpanRecord, Telemetry, traces};
 use qflow_types::{Ty, assignable};
 use serde::Serialize;
 use tonic::{Request, Response, Status, service::Routes};
@@ -21,13 +23,14 @@ use crate::{
 };
 
 /// The service's routes.
-pub fn routes(telemetry: Telemetry) -> Routes {
-    let server = TypeValidatorServiceServer::new(Server { telemetry });
+pub fn routes(telemetry: Telemetry, clock: Arc<dyn Clock>) -> Routes {
+    let server = TypeValidatorServiceServer::new(Server { telemetry, clock });
     Routes::new(server.max_decoding_message_size(limits::MESSAGE_BYTES))
 }
 
 struct Server {
     telemetry: Telemetry,
+    clock: Arc<dyn Clock>,
 }
 
 #[tonic::async_trait]
@@ -41,12 +44,13 @@ impl TypeValidatorService for Server {
         let source = source(sent)?;
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
         let (workflow, with_parameters) = (request.workflow, request.with_parameters);
-        let started = tokio::time::Instant::now();
+        let (started, asked) = (tokio::time::Instant::now(), self.clock.now());
         // Reading takes as long as the source is large: not on a thread that others' calls wait for.
         let task = move || judge(&source, &workflow, with_parameters.then_some(given));
         let judged = tokio::task::spawn_blocking(task).await;
         let (answer, edges) = judged.map_err(|_| Status::internal("the source could not be read"))??;
         let took_ms = started.elapsed().as_secs_f64() * 1000.0;
+        self.trace(asked, &answer.workflow, &edges);
         for (workflow, edges) in edges {
             self.telemetry.emit(Event::TypeValidated { workflow, edges, took_ms, trace: traces::current() });
         }
@@ -62,6 +66,27 @@ impl TypeValidatorService for Server {
         let reason = assignable(&source, &target).err().map(|reason| reason.to_string());
         let compatible = reason.is_none();
         Ok(Response::new(v1::CheckEdgeResponse { compatible, reason: reason.unwrap_or_default() }))
+    }
+}
+
+/// Edges whose types a span names: a definition may have thousands.
+const TRACED_EDGES: usize = 32;
+
+impl Server {
+    /// The validation as a span of the caller's trace, where it has one.
+    fn trace(&self, asked: Timestamp, workflow: &str, edges: &Edges) {
+        let Some(caller) = traces::current() else { return };
+        let (start, end) = (traces::system_time(asked), traces::system_time(self.clock.now()));
+        let checked = || edges.get(workflow).into_iter().flatten().take(TRACED_EDGES);
+        let compatible = edges.get(workflow).into_iter().flatten().all(|(_, _, compatible)| *compatible);
+        let span = SpanRecord::new("type_validation", &caller.child(), start, end)
+            .child_of(caller.span_id)
+            .with("source_type", checked().map(|(source, ..)| source.clone()).collect::<Vec<_>>())
+            .with("target_type", checked().map(|(_, target, _)| target.clone()).collect::<Vec<_>>())
+            .with("compatible", compatible)
+            .event("validation_start", start)
+            .event("validation_complete", end);
+        self.telemetry.record_span(span);
     }
 }
 
