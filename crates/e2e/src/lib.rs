@@ -3,7 +3,20 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::LazyLock,
 };
+
+/// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
+const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Interpreters of this machine for the process runtime, as the project's own script finds them.
+fn pythons() -> &'static str {
+    static PYTHONS: LazyLock<String> = LazyLock::new(|| {
+        let found = Command::new(root().join("deploy/local/pythons")).output().expect("the script starts");
+        String::from_utf8_lossy(&found.stdout).split_whitespace().collect::<Vec<_>>().join(",")
+    });
+    &PYTHONS
+}
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -47,6 +60,8 @@ impl Home {
             .env("QFLOW_RUN_DIR", self.path().join("run"))
             .env("QFLOW_RUNTIME", self.runtime)
             .env("QFLOW_PYTHON_VERSIONS", "3.9,3.10,3.11,3.12,3.13")
+            .env("QFLOW_PYTHONS", pythons())
+            .env("QFLOW_CA_BUNDLE", std::env::var("QFLOW_CA_BUNDLE").unwrap_or_else(|_| CA_BUNDLE.to_owned()))
             .env_remove("QFLOW_SERVER")
             .env_remove("QFLOW_TOKEN")
             .stdin(Stdio::null())
@@ -60,8 +75,24 @@ impl Home {
         self.qflow(args).output().expect("qflow starts")
     }
 
-    /// `qflow dev` on ports 0, left running.
+    /// `qflow dev` on ports 0, left running; it serves once this returns.
     pub fn dev(&self) -> Dev {
+        // A server that was killed leaves its address behind.
+        drop(std::fs::remove_file(self.path().join("data/server.json")));
+        let mut dev = self.start_dev();
+        #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+        let begun = std::time::Instant::now();
+        while !self.path().join("data/server.json").exists() {
+            let ended = dev.0.try_wait().expect("a child can be asked");
+            let log = || std::fs::read_to_string(self.path().join("dev.log")).unwrap_or_default();
+            assert!(ended.is_none(), "qflow dev ended: {}", log());
+            assert!(begun.elapsed() < START, "qflow dev does not serve: {}", log());
+            std::thread::sleep(POLL);
+        }
+        dev
+    }
+
+    fn start_dev(&self) -> Dev {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -72,6 +103,11 @@ impl Home {
         Dev(command.spawn().expect("qflow starts"))
     }
 }
+
+/// How long a server may take to serve: a loaded machine is slow.
+const START: std::time::Duration = std::time::Duration::from_secs(60);
+/// Between two looks at a fact.
+const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// A running `qflow dev`, killed when dropped.
 pub struct Dev(pub Child);
@@ -89,6 +125,12 @@ impl Drop for Dev {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The one object on stdout of a call that ended with `code`.
+pub fn object(output: &Output, code: i32) -> serde_json::Value {
+    assert_eq!(output.status.code(), Some(code), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("stdout is one object: {e}\n{}", said(output)))
 }
 
 /// What was written, for messages of failed assertions.
