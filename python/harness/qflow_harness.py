@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import io
 import json
+import marshal
 import os
 import random
 import re
@@ -38,6 +39,7 @@ GRACE_S = 5.0  # between SIGTERM and SIGKILL at a time-out
 REDIAL_S = 0.25  # between two tries to reach the runner
 ORPHAN_S = 120.0  # without a runner the container is of no use
 LOG_FLUSH_S = 0.05  # lines wait so long for company
+SPARE_BYTES = 64 << 10  # past it an attempt forks for itself: what a socket surely takes at once
 MESSAGE_CHARS, TRACEBACK_CHARS = 16 << 10, 64 << 10
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 HERE = os.path.abspath(__file__)
@@ -794,19 +796,23 @@ class Channel:
         self.send(message(type="warning", text=clean(str(text))[:MESSAGE_CHARS]))
 
 
-def child(sock, order, data, streams, home, fresh):
-    """Runs the function in the forked process, and says what came of it."""
-    channel = Channel(sock, order, order.get("secrets") or {})
-    sdk = sys.modules["qflow"]
-    os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
+def settle(home):
+    """What a forked process does before it knows its attempt."""
     os.environ.update({"HOME": home, "TMPDIR": home})
-    os.environ.update({"QFLOW_SECRET_" + k.upper(): v for k, v in channel.secrets.items()})
     os.chdir(home)
     tempfile.tempdir = None
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+
+
+def child(sock, order, data, streams, home, fresh):
+    """Runs the function in the forked process, and says what came of it."""
+    channel = Channel(sock, order, order.get("secrets") or {})
+    sdk = sys.modules["qflow"]
+    os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
+    os.environ.update({"QFLOW_SECRET_" + k.upper(): v for k, v in channel.secrets.items()})
     Entry.current = {"function": order["function"]}
     for stream in streams:
         stream.channel = channel
@@ -946,7 +952,7 @@ class Link:
     def __init__(self, sock, seq=0, unacked=()):
         self.sock, self.seq, self.unacked = sock, seq, collections.deque(unacked)
         self.out, self.size, self.inbox = collections.deque(), 0, Inbox()
-        self.lost_at = None
+        self.lost_at, self.before_close = None, lambda: None
         if sock is not None:
             sock.setblocking(False)
 
@@ -985,6 +991,7 @@ class Link:
 
     def lose(self):
         if self.sock is not None:
+            self.before_close()
             self.sock.close()
         self.sock, self.lost_at = None, self.lost_at or time.monotonic()
         self.out.clear()
@@ -1083,12 +1090,46 @@ def reap_all(block=True):
         time.sleep(0.001)
 
 
+class Fork:
+    """A process forked from the template, as the template sees it: the ends of its lines, and its folder."""
+
+    def __init__(self, workdir):
+        self.home = tempfile.mkdtemp(prefix="run-", dir=workdir)
+        (self.near, self.far), self.out, self.err = socket.socketpair(), os.pipe(), os.pipe()
+        self.pid = 0
+
+    def hand(self, word):
+        """Tells a waiting process its attempt; False where it is dead."""
+        try:
+            self.near.sendall(struct.pack(">I", len(word)) + word)
+            return True
+        except OSError:
+            return False
+
+    def close_far(self):
+        self.far.close()
+        os.close(self.out[1])
+        os.close(self.err[1])
+
+    def discard(self):
+        """Ends a process that no attempt has come to."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except OSError:
+            pass
+        self.near.close()
+        os.close(self.out[0])
+        os.close(self.err[0])
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
 class Template:
     """Imports the user's file once; every attempt is a fork of this process."""
 
     def __init__(self, link, order, handover, fresh):
         self.link, self.order, self.handover, self.fresh = link, order, handover, fresh
-        self.attempt, self.oom = None, OomCounter()
+        self.attempt, self.spare, self.oom = None, None, OomCounter()
         self.redial_at = 0.0
         self.waiting = collections.deque()
 
@@ -1119,6 +1160,8 @@ class Template:
 
     def hand_over(self, order, fresh):
         """Gives the link back to the zygote, which forks another template for `order`."""
+        if self.spare is not None:
+            self.spare.discard()
         self.link.flush()
         unacked = [[seq, base64.b64encode(data).decode()] for seq, data in self.link.unacked]
         pending = base64.b64encode(bytes(self.link.inbox.buffer)).decode()
@@ -1144,7 +1187,9 @@ class Template:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         self.select.register(wake, selectors.EVENT_READ, self.on_wake)
-        self.registered = None
+        self.registered, self.link.before_close = None, self.unwatch_link
+        self.link.flush()
+        self.keep_spare()
         while True:
             self.link.flush()
             self.watch_link()
@@ -1157,20 +1202,16 @@ class Template:
         now = (self.link.sock, want) if self.link.sock is not None else None
         if now == self.registered:
             return
-        if self.registered is not None:
-            try:
-                self.select.unregister(self.registered[0])
-            except (KeyError, ValueError):
-                self.forget_closed()
+        self.unwatch_link()
         self.registered = now
         if now is not None:
             self.select.register(now[0], want, self.on_runner)
 
-    def forget_closed(self):
-        """A closed socket has no number to unregister by: finds its key by identity."""
-        for fd, key in list(self.select.get_map().items()):
-            if key.fileobj is self.registered[0]:
-                self.select.unregister(fd)
+    def unwatch_link(self):
+        """Before its socket is closed: a process forked meanwhile may hold it, and then it would stay ready for ever."""
+        if self.registered is not None:
+            self.select.unregister(self.registered[0])
+        self.registered = None
 
     def patience(self):
         due = []
@@ -1244,39 +1285,58 @@ class Template:
 
     def begin(self, order, data):
         attempt = self.attempt = Attempt(order)
-        self.oom_before, self.home = self.oom.read(), tempfile.mkdtemp(prefix="run-", dir=self.order["workdir"])
-        near, far = socket.socketpair()
-        out_r, out_w = os.pipe()
-        err_r, err_w = os.pipe()
-        attempt.pid = os.fork()
-        if attempt.pid == 0:
-            self.become_child(far, (out_w, err_w), (near, out_r, err_r), order, data)
-        far.close()
-        os.close(out_w)
-        os.close(err_w)
-        near.setblocking(False)
-        self.near = near
-        for fd, name in ((out_r, "stdout"), (err_r, "stderr")):
+        self.oom_before = self.oom.read()
+        fork = self.fork_for(order, data)
+        attempt.pid, self.near, self.home = fork.pid, fork.near, fork.home
+        self.near.setblocking(False)
+        for fd, name in ((fork.out[0], "stdout"), (fork.err[0], "stderr")):
             os.set_blocking(fd, False)
             attempt.parts[fd] = (name, bytearray())
             self.open_(fd, lambda _, fd=fd: self.on_pipe(fd))
-        self.open_(near, self.on_child)
+        self.open_(self.near, self.on_child)
         if order.get("deadline_ms") is not None:
             attempt.term_at = time.monotonic() + order["deadline_ms"] / 1e3
         self.link.say("started", attempt=attempt.id)
 
-    def become_child(self, far, writers, readers, order, data):
+    def fork_for(self, order, data):
+        """The process that was forked ahead, or a new one where there is none or too much to hand over."""
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            if len(data) <= SPARE_BYTES:
+                word = marshal.dumps((order, data))
+                if len(word) <= 2 * SPARE_BYTES and spare.hand(word):
+                    return spare
+            spare.discard()
+        return self.fork((order, data))
+
+    def keep_spare(self):
+        """Forks ahead of need. No attempt is at work now, so nothing of the user's sees this process wait."""
+        if self.failed is None and self.spare is None:
+            try:
+                self.spare = self.fork(None)
+            except OSError:  # no room for it: the attempt itself will say so
+                pass
+
+    def fork(self, work):
+        fork = Fork(self.order["workdir"])
+        fork.pid = os.fork()
+        if fork.pid == 0:
+            self.become_child(fork, work)
+        fork.close_far()
+        return fork
+
+    def become_child(self, fork, work):
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.setsid()
-            os.dup2(writers[0], 1)
-            os.dup2(writers[1], 2)
-            for fd in writers + readers[1:]:
+            os.dup2(fork.out[1], 1)
+            os.dup2(fork.err[1], 2)
+            for fd in fork.out + fork.err:
                 os.close(fd)
-            for sock in (readers[0], self.wake, self.woken, self.link.sock, self.handover):
+            for sock in (fork.near, self.wake, self.woken, self.link.sock, self.handover):
                 if sock is not None:
                     sock.close()
             self.select.close()
@@ -1288,12 +1348,21 @@ class Template:
                     score.write("900")
             except OSError:
                 pass
-            child(far, order, data, self.streams, self.home, self.fresh)
+            settle(fork.home)
+            order, data = work or self.await_work(fork.far)
+            child(fork.far, order, data, self.streams, fork.home, self.fresh)
             code = 0
         except BaseException:  # nothing may run past here in the child
             traceback.print_exc(file=sys.__stderr__)
         finally:
             os._exit(code)
+
+    @staticmethod
+    def await_work(far):
+        try:
+            return marshal.loads(read_exactly(far, struct.unpack(">I", read_exactly(far, 4))[0]))
+        except (Protocol, OSError):  # the template has gone
+            os._exit(0)
 
     def open_(self, thing, handler):
         attempt = self.attempt
@@ -1425,6 +1494,9 @@ class Template:
         except BlockingIOError:
             pass
         attempt = self.attempt
+        if attempt is None and self.spare is not None and os.waitpid(self.spare.pid, os.WNOHANG)[0]:
+            spare, self.spare = self.spare, None
+            spare.discard()
         if attempt is None or attempt.status is not None:
             return
         pid, status, usage = os.wait4(attempt.pid, os.WNOHANG)
@@ -1458,6 +1530,7 @@ class Template:
             os.rmdir(self.home)
         except OSError:
             shutil.rmtree(self.home, ignore_errors=True)
+        self.keep_spare()
 
     def tell_end(self, attempt):
         exited = os.WIFEXITED(attempt.status)
@@ -1519,8 +1592,6 @@ def zygote():
     state = first_order(sock)
     while True:
         state = fork_template(sock, state)
-        if sock is not None:
-            sock.close()
         sock = state.pop("sock")
 
 
@@ -1553,6 +1624,8 @@ def fork_template(sock, state):
             traceback.print_exc(file=sys.__stderr__)
         os._exit(70)
     far.close()
+    if sock is not None:
+        sock.close()  # the template's alone now; it comes back with the template's state
     signal.signal(signal.SIGTERM, lambda *_: (os.kill(pid, signal.SIGKILL), os._exit(143)))
     state = receive_state(near)
     near.close()

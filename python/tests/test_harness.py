@@ -1,10 +1,20 @@
 """The harness, driven from the runner's side of docs/HARNESS.md."""
 
 import json
+import os
+import signal
 import textwrap
+import time
 import unittest
 
 from tests.driver import Driver, Heard
+
+
+def ticks(pid):
+    """Processor time of a process, in hundredths of a second."""
+    with open("/proc/%d/stat" % pid) as stat:
+        return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+
 
 FLOW = textwrap.dedent(
     '''
@@ -253,6 +263,30 @@ class Loading(unittest.TestCase):
         driver = Driver()
         self.addCleanup(driver.close)
         return driver
+
+    def test_a_template_without_a_runner_waits_and_burns_no_processor(self):
+        self.driver.attempt("same", {"value": 1})
+        zygote = self.driver.process.pid
+        with open("/proc/%d/task/%d/children" % (zygote, zygote)) as listed:
+            template = int(listed.read().split()[0])
+        self.driver.sock.close()
+        begun = ticks(template)
+        time.sleep(0.5)  # what is looked at is what it burns in half a second
+        burnt = ticks(template) - begun
+        self.driver.accept()
+        self.assertLess(burnt, 10)
+        self.assertEqual(self.driver.attempt("same", {"value": 2}).form, 2)
+
+    def test_a_process_forked_ahead_that_dies_is_replaced(self):
+        zygote = self.driver.process.pid
+        with open("/proc/%d/task/%d/children" % (zygote, zygote)) as listed:
+            template = int(listed.read().split()[0])
+        for _ in range(2):
+            self.driver.attempt("same", {"value": 1})
+            with open("/proc/%d/task/%d/children" % (template, template)) as listed:
+                for pid in listed.read().split():
+                    os.kill(int(pid), signal.SIGKILL)
+            self.assertEqual(self.driver.attempt("same", {"value": 2}).form, 2)
 
     def test_a_file_that_does_not_import_is_told_and_another_may_follow(self):
         driver = self.driven()
