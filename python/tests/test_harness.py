@@ -257,13 +257,6 @@ class Harness(unittest.TestCase):
         heard = Heard(self.driver.until("ended"))
         self.assertEqual(heard.error["error_type"], "timeout")
 
-
-class Loading(unittest.TestCase):
-    def driven(self):
-        driver = Driver()
-        self.addCleanup(driver.close)
-        return driver
-
     def test_a_template_without_a_runner_waits_and_burns_no_processor(self):
         self.driver.attempt("same", {"value": 1})
         zygote = self.driver.process.pid
@@ -287,6 +280,13 @@ class Loading(unittest.TestCase):
                 for pid in listed.read().split():
                     os.kill(int(pid), signal.SIGKILL)
             self.assertEqual(self.driver.attempt("same", {"value": 2}).form, 2)
+
+
+class Loading(unittest.TestCase):
+    def driven(self):
+        driver = Driver()
+        self.addCleanup(driver.close)
+        return driver
 
     def test_a_file_that_does_not_import_is_told_and_another_may_follow(self):
         driver = self.driven()
