@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use qflow_model::progress::KillReason;
 use qflow_telemetry::Event;
 
 use crate::{
@@ -41,29 +42,23 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
                 continue;
             }
         };
-        tokio::spawn(go_on(Arc::clone(runner), container, order));
+        // Held from here on, so that the first hello to an orchestrator names it.
+        let held = order.and_then(|order| runner.held.enter(order.key).map(|kill| (order, kill)));
+        tokio::spawn(go_on(Arc::clone(runner), container, held));
     }
 }
 
-async fn go_on(runner: Arc<Runner>, mut container: Container, order: Option<qflow_proto::order::Order>) {
-    // Held while the harness dials, so that the first heartbeat names it.
-    match order {
-        Some(order) => {
-            if !runner.held.expect(order.key) {
-                return;
-            }
-            let answered = runner.pool.hello(&mut container, REDIAL).await;
-            runner.held.leave(order.key);
-            if answered.is_ok() {
-                runner.resume(container, order).await;
-            } else {
-                runner.pool.remove(container, "exited").await;
-                runner.vanished(&order).await;
-            }
+type HeldOrder = (qflow_proto::order::Order, tokio::sync::watch::Receiver<Option<KillReason>>);
+
+async fn go_on(runner: Arc<Runner>, mut container: Container, held: Option<HeldOrder>) {
+    let answered = runner.pool.hello(&mut container, REDIAL).await.is_ok();
+    match (held, answered) {
+        (Some((order, kill)), true) => runner.resume(container, order, kill).await,
+        (Some((order, _)), false) => {
+            runner.pool.remove(container, "exited").await;
+            runner.vanished(&order).await;
         }
-        None => match runner.pool.hello(&mut container, REDIAL).await {
-            Ok(()) => runner.pool.give_back(container, true, "exited").await,
-            Err(_) => runner.pool.remove(container, "exited").await,
-        },
+        (None, true) => runner.pool.give_back(container, true, "exited").await,
+        (None, false) => runner.pool.remove(container, "exited").await,
     }
 }

@@ -46,10 +46,3 @@ impl Held {
         self.inside().keys().copied().collect()
     }
 }
-
-impl Held {
-    /// Holds an attempt whose container is still to answer; false where it is held already.
-    pub fn expect(&self, key: AttemptKey) -> bool {
-        self.enter(key).is_some()
-    }
-}

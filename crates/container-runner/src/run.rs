@@ -137,8 +137,12 @@ impl Runner {
     }
 
     /// Goes on with an attempt that an earlier runner began.
-    pub async fn resume(self: Arc<Self>, mut container: Container, order: Order) {
-        let Some(kill) = self.held.enter(order.key) else { return };
+    pub async fn resume(
+        self: Arc<Self>,
+        mut container: Container,
+        order: Order,
+        kill: watch::Receiver<Option<KillReason>>,
+    ) {
         let mut progress = Progress::new(&order);
         progress.secrets = self.secrets.read(&order).unwrap_or_default();
         progress.stage = Stage::Running;

@@ -106,6 +106,8 @@ impl Home {
 
 /// How long a server may take to serve: a loaded machine is slow.
 const START: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long a server may take to stop.
+const STOP: std::time::Duration = std::time::Duration::from_secs(15);
 /// Between two looks at a fact.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -122,7 +124,14 @@ impl Dev {
 }
 
 impl Drop for Dev {
+    /// Has it stop by itself first: what it started, containers among them, ends with it.
     fn drop(&mut self) {
+        let stopped = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+        let begun = std::time::Instant::now();
+        while stopped.is_ok() && begun.elapsed() < STOP && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(POLL);
+        }
         self.kill();
     }
 }
