@@ -1,15 +1,21 @@
 //! Annotations: from what is written to the canonical spelling of a type.
 
+mod class;
+
 use qflow_model::limits;
 use qflow_types::{Literal, Ty};
-use ruff_python_ast::{Expr, Operator, UnaryOp};
+use ruff_python_ast::{Expr, Operator};
 use ruff_python_parser::Mode;
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::{
     constant, depth,
-    scope::{Bound, Units},
+    scope::{self, Bound, Units},
 };
+
+/// Parts of one annotation, aliases spelt out: against aliases of aliases that double each time.
+const PARTS: usize = 500;
+const IN_PARTS: &str = "name a part of it by a class";
 
 /// Why an annotation is not a type, and where.
 #[derive(Clone, Debug)]
@@ -25,21 +31,23 @@ fn wrong(range: TextRange, message: impl Into<String>) -> NotAType {
     NotAType { range, code: "bad-annotation", message: message.into(), remedy: REMEDY }
 }
 
-/// The type that an annotation names.
-pub(crate) fn read(units: &Units<'_>, unit: usize, expr: &Expr) -> Result<Ty, NotAType> {
-    let ty = Reader { units, unit, nodes: 0, inside: None }.ty(expr, 0)?;
-    Ok(ty)
+fn too_deep(range: TextRange) -> NotAType {
+    let message = format!("a type nested deeper than {}", limits::DEPTH);
+    NotAType { code: "too-deep", remedy: IN_PARTS, ..wrong(range, message) }
 }
 
-/// Types of one annotation, aliases spelt out: against aliases of aliases that double each time.
-const NODES: usize = 2_000;
+/// The type that an annotation names; `variables` are the function's own type parameters.
+pub(crate) fn read(units: &Units<'_>, unit: usize, expr: &Expr, variables: &[&str]) -> Result<Ty, NotAType> {
+    Reader { units, unit, parts: 0, inside: None, variables }.ty(expr, 0)
+}
 
 struct Reader<'u, 'a> {
     units: &'u Units<'a>,
     unit: usize,
-    nodes: usize,
+    parts: usize,
     /// The place to name for what stands in a text or behind an alias.
     inside: Option<TextRange>,
+    variables: &'u [&'u str],
 }
 
 impl Reader<'_, '_> {
@@ -49,18 +57,13 @@ impl Reader<'_, '_> {
 
     fn ty(&mut self, expr: &Expr, depth: usize) -> Result<Ty, NotAType> {
         let range = self.range(expr);
-        self.nodes += 1;
+        self.parts += 1;
         if depth >= limits::DEPTH {
-            let message = format!("a type nested deeper than {}", limits::DEPTH);
-            return Err(NotAType { code: "too-deep", remedy: "name a part of it by a class", ..wrong(range, message) });
+            return Err(too_deep(range));
         }
-        if self.nodes > NODES {
-            let message = format!("a type of more than {NODES} parts");
-            return Err(NotAType {
-                code: "too-large",
-                remedy: "name a part of it by a class",
-                ..wrong(range, message)
-            });
+        if self.parts > PARTS || !self.units.spend(1) {
+            let message = format!("a type of more than {PARTS} parts, aliases spelt out");
+            return Err(NotAType { code: "too-large", remedy: IN_PARTS, ..wrong(range, message) });
         }
         match expr {
             Expr::NoneLiteral(_) => Ok(Ty::None),
@@ -71,7 +74,7 @@ impl Reader<'_, '_> {
             Expr::Name(_) | Expr::Attribute(_) => self.named(expr, depth),
             Expr::Subscript(subscript) => {
                 let parts: &[Expr] = match &*subscript.slice {
-                    Expr::Tuple(tuple) => &tuple.elts,
+                    Expr::Tuple(tuple) if !tuple.elts.is_empty() => &tuple.elts,
                     one => std::slice::from_ref(one),
                 };
                 let name = self.name(&subscript.value)?;
@@ -84,8 +87,7 @@ impl Reader<'_, '_> {
     /// A type that stands in a text: a forward reference.
     fn text(&mut self, text: &str, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
         if depth::check(text, Mode::Expression).is_err() {
-            let message = format!("a type nested deeper than {}", limits::DEPTH);
-            return Err(NotAType { code: "too-deep", remedy: "name a part of it by a class", ..wrong(range, message) });
+            return Err(too_deep(range));
         }
         let parsed = ruff_python_parser::parse_expression(text.trim())
             .map_err(|error| wrong(range, format!("the text is not a type: {}", error.error)))?;
@@ -95,49 +97,48 @@ impl Reader<'_, '_> {
         ty
     }
 
-    /// The last part of the name that an expression stands for, through imports and without looking behind aliases.
+    /// The name that an expression stands for, through imports and without looking behind aliases.
     fn name(&self, expr: &Expr) -> Result<String, NotAType> {
         let written = match expr {
             Expr::Name(name) => name.id.as_str(),
             Expr::Attribute(attribute) => attribute.attr.id.as_str(),
             _ => return Err(wrong(self.range(expr), "this is not a type")),
         };
-        Ok(match self.units.resolve(self.unit, expr) {
-            Some(Bound::Foreign(dotted)) => dotted.rsplit('.').next().unwrap_or(written).to_owned(),
+        let bound = self.units.resolve(self.unit, expr);
+        if bound.is_none() {
+            self.must_be_there(expr, written)?;
+        }
+        Ok(match bound {
+            Some(Bound::Foreign(dotted)) => class::foreign(&dotted),
             Some(Bound::Qflow(name)) => name.to_owned(),
-            Some(Bound::Class(_, class)) => class.name.id.as_str().to_owned(),
+            Some(Bound::Class(at, class)) => class::own(class.name.id.as_str(), &self.units.files[at].text.module()),
             _ => written.to_owned(),
         })
+    }
+
+    /// A name that nothing binds is a builtin's, or unknown.
+    fn must_be_there(&self, expr: &Expr, written: &str) -> Result<(), NotAType> {
+        let root = scope::root(expr).unwrap_or(written);
+        let known = match expr {
+            Expr::Name(_) => class::is_builtin(root) || self.variables.contains(&root),
+            _ => self.units.named(self.unit, root).is_some(),
+        };
+        if known {
+            return Ok(());
+        }
+        let message = format!("no type `{root}` here");
+        let remedy = "import it, or define it at the top level";
+        Err(NotAType { code: "unknown-type", remedy, ..wrong(self.range(expr), message) })
     }
 
     fn named(&mut self, expr: &Expr, depth: usize) -> Result<Ty, NotAType> {
         let range = self.range(expr);
         match self.units.resolve(self.unit, expr) {
+            _ if expr.as_name_expr().is_some_and(|name| self.variables.contains(&name.id.as_str())) => Ok(Ty::Any),
             Some(Bound::Assigned(at, value)) => self.alias(at, value, range, depth),
-            Some(Bound::Foreign(_) | Bound::Qflow(_) | Bound::Class(..)) => Self::class(&self.name(expr)?, range),
-            Some(Bound::Other) => Ok(Ty::Any),
+            Some(Bound::Foreign(_) | Bound::Qflow(_) | Bound::Class(..)) | None => class::ty(&self.name(expr)?, range),
+            Some(Bound::Other | Bound::Unread) => Ok(Ty::Any),
             Some(_) => Err(wrong(range, "this is not a type")),
-            None => {
-                let name = self.name(expr)?;
-                if matches!(expr, Expr::Name(_)) && !BUILTIN.contains(&name.as_str()) {
-                    let message = format!("no type `{name}` here");
-                    let remedy = "import it, or define it at the top level";
-                    return Err(NotAType { code: "unknown-type", remedy, ..wrong(range, message) });
-                }
-                Self::class(&name, range)
-            }
-        }
-    }
-
-    fn class(name: &str, range: TextRange) -> Result<Ty, NotAType> {
-        match name {
-            "Callable" => Err(NotAType {
-                code: "callable-type",
-                remedy: "name a node instead, or pass what the function needs",
-                ..wrong(range, "a function does not travel between nodes")
-            }),
-            // Read by its own spelling: bare containers, Any, Never.
-            _ => name.parse().map_err(|_| wrong(range, format!("`{name}` is not a type"))),
         }
     }
 
@@ -146,12 +147,18 @@ impl Reader<'_, '_> {
         let before = (self.unit, self.inside.replace(range));
         self.unit = at;
         let ty = match value {
-            Expr::Call(call) => match self.name(&call.func)?.as_str() {
+            Expr::Call(call) => match self.name(&call.func)?.rsplit('.').next().unwrap_or_default() {
                 "NewType" => match call.arguments.args.get(1) {
                     Some(base) => self.ty(base, depth + 1),
                     None => Err(wrong(range, "a NewType without its base")),
                 },
                 "TypeVar" => Ok(Ty::Any),
+                // `Row = namedtuple("Row", "a b")`, `Color = Enum("Color", "RED")`: a class by a call.
+                name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum"
+                | "make_dataclass") => {
+                    let named = call.arguments.args.first().and_then(Expr::as_string_literal_expr);
+                    class::ty(named.map_or(name, |literal| literal.value.to_str()), range)
+                }
                 _ => Err(wrong(range, "this is not a type")),
             },
             other => self.ty(other, depth + 1),
@@ -161,10 +168,6 @@ impl Reader<'_, '_> {
     }
 
     fn generic(&mut self, name: &str, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
-        let one = |count: usize| match parts.len() == count {
-            true => Ok(()),
-            false => Err(wrong(range, format!("`{name}` takes {count} types, not {}", parts.len()))),
-        };
         match name {
             "Annotated" | "Required" | "NotRequired" | "ReadOnly" | "Final" => {
                 let inner = parts.first().ok_or_else(|| wrong(range, "this is not a type"))?;
@@ -172,7 +175,7 @@ impl Reader<'_, '_> {
             }
             "Literal" => self.literals(parts, range),
             "Optional" => {
-                one(1)?;
+                class::takes(name, 1, parts.len(), range)?;
                 Ok(self.ty(&parts[0], depth + 1)?.optional())
             }
             "Union" => Ok(Ty::union(self.each(parts, depth)?)),
@@ -181,23 +184,18 @@ impl Reader<'_, '_> {
                 [item, Expr::EllipsisLiteral(_)] => Ok(Ty::Tuples(Box::new(self.ty(item, depth + 1)?))),
                 _ => Ok(Ty::Tuple(self.each(parts, depth)?)),
             },
-            "Callable" => Self::class(name, range),
+            "Callable" => class::ty(name, range),
             _ => {
-                let base = Self::class(name, range)?;
-                let Ty::Class(base) = base else {
-                    return Err(wrong(range, format!("`{name}` takes no types")));
-                };
-                match base.as_str() {
-                    "list" | "set" | "frozenset" | "Sequence" | "Iterable" | "Collection" | "Set" => one(1)?,
-                    "dict" | "Mapping" => one(2)?,
-                    "int" | "float" | "str" | "bool" | "bytes" => {
-                        return Err(wrong(range, format!("`{base}` takes no types")));
+                let base = class::base(name, parts.len(), range)?;
+                // What the parameters of a class mean that Qflow does not know is theirs to say.
+                let mut parameters = Vec::new();
+                for part in parts {
+                    match self.ty(part, depth + 1) {
+                        Ok(ty) => parameters.push(ty),
+                        Err(why) if class::is_known(&base) || why.code != "bad-annotation" => return Err(why),
+                        Err(_) => parameters.push(Ty::Any),
                     }
-                    // The parameters of other classes are theirs: `ndarray[Any, dtype[float64]]`, `Pickle[Model]`.
-                    _ => {}
                 }
-                let parameters = self.each(parts, depth)?;
-                // A class that Qflow does not know is told by its name alone where its parameters are no types.
                 Ok(Ty::Generic(base, parameters))
             }
         }
@@ -208,14 +206,11 @@ impl Reader<'_, '_> {
     }
 
     fn literals(&mut self, parts: &[Expr], range: TextRange) -> Result<Ty, NotAType> {
-        let mut values = Vec::new();
-        let mut none = false;
+        let (mut values, mut others) = (Vec::new(), Vec::new());
         for part in parts {
-            let negative = matches!(part, Expr::UnaryOp(unary) if unary.op == UnaryOp::USub);
-            let constant = constant::value(self.units, self.unit, part).ok();
-            match constant {
-                Some(serde_json::Value::Null) => none = true,
-                Some(serde_json::Value::Bool(flag)) if !negative => values.push(Literal::Bool(flag)),
+            match constant::value(self.units, self.unit, part).ok() {
+                Some(serde_json::Value::Null) => others.push(Ty::None),
+                Some(serde_json::Value::Bool(flag)) => values.push(Literal::Bool(flag)),
                 Some(serde_json::Value::Number(number)) if number.is_i64() => {
                     values.push(Literal::Int(number.as_i64().unwrap_or_default()));
                 }
@@ -223,37 +218,14 @@ impl Reader<'_, '_> {
                 // A member of an enum: the enum is what can be told of it.
                 Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => {
                     let name = member["t"].as_str().and_then(|t| t.rsplit('.').next()).unwrap_or("Any");
-                    return Self::class(name, range);
+                    others.push(class::ty(name, range)?);
                 }
                 _ => return Err(wrong(self.range(part), "Literal takes texts, whole numbers, True, False and None")),
             }
         }
         values.sort();
         values.dedup();
-        let ty = if values.is_empty() { Ty::Never } else { Ty::Literal(values) };
-        Ok(if none { ty.optional() } else { ty })
+        let literal = if values.is_empty() { Ty::Never } else { Ty::Literal(values) };
+        Ok(Ty::union(others.into_iter().chain([literal])))
     }
 }
-
-/// Types that are there without an import.
-const BUILTIN: &[&str] = &[
-    "bool",
-    "int",
-    "float",
-    "complex",
-    "str",
-    "bytes",
-    "bytearray",
-    "list",
-    "set",
-    "frozenset",
-    "tuple",
-    "dict",
-    "object",
-    "type",
-    "range",
-    "slice",
-    "memoryview",
-    "Exception",
-    "BaseException",
-];

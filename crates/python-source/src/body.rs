@@ -5,6 +5,7 @@ mod call;
 mod condition;
 mod each;
 mod flow;
+mod gather;
 mod part;
 mod value;
 
@@ -119,7 +120,7 @@ fn none() -> Value {
 
 impl<'a> Body<'_, 'a> {
     fn text(&self) -> &Text<'a> {
-        &self.project.units.0[self.unit].text
+        &self.project.units.files[self.unit].text
     }
 
     fn written(&self, at: &Expr) -> String {
@@ -132,8 +133,8 @@ impl<'a> Body<'_, 'a> {
     }
 
     fn warn(&mut self, range: TextRange, code: &str, message: impl Into<String>, remedy: &str) {
-        let problem = self.text().problem(range, code, message, remedy);
-        self.problems.push(Problem { warning: true, ..problem });
+        let problem = self.text().warning(range, code, message, remedy);
+        self.problems.push(problem);
     }
 
     /// What an expression stands for in the file; nothing where the function's own names hide it.
@@ -150,6 +151,7 @@ impl<'a> Body<'_, 'a> {
 
     /// The value, where it is within the bounds of one.
     fn bounded(&mut self, range: TextRange, value: Value) -> Option<Value> {
+        const REMEDY: &str = "gather them in a node, or write map(fn, xs)";
         let part::Measure { terms, levels } = part::measure(&value);
         self.terms += terms;
         if levels > part::LEVELS {
@@ -157,9 +159,14 @@ impl<'a> Body<'_, 'a> {
             self.overfull(range, "too-deep", message, "gather a part of it in a node");
             return None;
         }
-        if terms > limits::EDGES || self.terms > TERMS {
-            let message = format!("values of {} parts; a workflow's have at most {TERMS}", self.terms.max(terms));
-            self.overfull(range, "too-large", message, "gather them in a node, or write map(fn, xs)");
+        if terms > limits::EDGES {
+            let message = format!("a value of {terms} parts; at most {} go", limits::EDGES);
+            self.overfull(range, "too-large", message, REMEDY);
+            return None;
+        }
+        if self.terms > TERMS {
+            let message = format!("values of more than {TERMS} parts in one workflow");
+            self.overfull(range, "too-large", message, REMEDY);
             return None;
         }
         Some(value)
@@ -250,7 +257,7 @@ impl<'a> Body<'_, 'a> {
         step.arguments.iter().for_each(|(_, e)| {
             e.results(&mut |ix, _| {
                 read.insert(ix);
-            })
+            });
         });
         let earlier = self.order.since.drain(..).filter(|ix| *ix != last && !read.contains(ix));
         step.after.extend(earlier);

@@ -59,10 +59,10 @@ fn scan(text: &str, mode: Mode) -> Result<(), (&'static str, usize)> {
                 }
                 chains.push(0);
             }
-            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace | TokenKind::FStringEnd | TokenKind::TStringEnd => {
-                if chains.len() > 1 {
-                    all -= chains.pop().unwrap_or(0);
-                }
+            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace | TokenKind::FStringEnd | TokenKind::TStringEnd
+                if chains.len() > 1 =>
+            {
+                all -= chains.pop().unwrap_or(0);
             }
             TokenKind::Comma => {
                 if let Some(last) = chains.last_mut() {
@@ -150,7 +150,7 @@ mod tests {
         ] {
             assert!(check(&text, Mode::Module).is_err(), "{}", &text[..20]);
         }
-        let blocks: String = (0..150).map(|i| format!("{}if x:\n", " ".repeat(i))).collect();
+        let blocks = (0..150).map(|i| format!("{}if x:\n", " ".repeat(i))).collect::<Vec<_>>().concat();
         assert!(check(&format!("{blocks}{}pass\n", " ".repeat(150)), Mode::Module).is_err());
     }
 
@@ -163,9 +163,9 @@ mod tests {
 
     #[test]
     fn ordinary_code_is_not_deep() {
-        let table: String = (0..20_000).map(|i| format!("-{i}, ")).collect();
+        let table = (0..20_000).map(|i| format!("-{i}, ")).collect::<Vec<_>>().concat();
         assert_eq!(check(&format!("x = [{table}]\n"), Mode::Module), Ok(()));
-        let sum: String = (0..400).map(|i| format!("'{i}' + ")).collect();
+        let sum = (0..400).map(|i| format!("'{i}' + ")).collect::<Vec<_>>().concat();
         assert_eq!(check(&format!("x = {sum}''\n"), Mode::Module), Ok(()));
     }
 }

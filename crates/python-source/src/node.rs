@@ -1,8 +1,10 @@
 //! What stands inside nodes, and where nodes may stand.
 
+use std::collections::HashSet;
+
 use qflow_model::definition::Problem;
 use ruff_python_ast::{
-    Expr, Stmt, StmtFunctionDef,
+    Decorator, Expr, ExprCall, Stmt, StmtFunctionDef,
     visitor::{Visitor, walk_expr, walk_stmt},
 };
 use ruff_text_size::{Ranged, TextRange};
@@ -10,67 +12,95 @@ use ruff_text_size::{Ranged, TextRange};
 use crate::{
     function::{self, Kind},
     project::Project,
-    scope::Bound,
+    scope::{self, Bound},
 };
 
 /// Checks every function of a file.
 pub(crate) fn check_file(project: &Project<'_>, unit: usize, problems: &mut Vec<Problem>) {
-    for stmt in project.units.0[unit].suite {
+    let suite = project.units.files[unit].suite;
+    let mut places = Places { project, unit, problems, inner: 0, hidden: Vec::new() };
+    places.visit_body(suite);
+    for def in suite.iter().filter_map(Stmt::as_function_def_stmt) {
+        if function::kind(&project.units, unit, def) == Some(Kind::Node) {
+            let mut body = Body { project, unit, own: &def.name.id, locals: scope::locals(def), problems, nested: 0 };
+            body.visit_body(&def.body);
+        }
+    }
+}
+
+/// Looks for nodes and workflows where they cannot be: what is not at the top level is not found by its name.
+struct Places<'r, 'a> {
+    project: &'r Project<'a>,
+    unit: usize,
+    problems: &'r mut Vec<Problem>,
+    /// Statements around this one.
+    inner: usize,
+    /// Names of the functions around it.
+    hidden: Vec<HashSet<&'r str>>,
+}
+
+impl Places<'_, '_> {
+    fn wrong(&mut self, range: TextRange, message: impl Into<String>, remedy: &str) {
+        let text = &self.project.units.files[self.unit].text;
+        self.problems.push(text.problem(range, "not-top-level", message, remedy));
+    }
+
+    fn decorated(&mut self, decorators: &[Decorator]) -> Option<Kind> {
+        decorators.iter().find_map(|decorator| function::decorator_kind(&self.project.units, self.unit, decorator))
+    }
+}
+
+impl<'v: 'r, 'r> Visitor<'v> for Places<'r, '_> {
+    fn visit_stmt(&mut self, stmt: &'v Stmt) {
         match stmt {
-            Stmt::FunctionDef(def) if function::kind(&project.units, unit, def) == Some(Kind::Node) => {
-                inside(project, unit, def, problems);
+            Stmt::FunctionDef(def) if self.inner > 0 => {
+                if let Some(kind) = self.decorated(&def.decorator_list) {
+                    let message = format!("the {} `{}` does not stand at the top level", kind.word(), def.name.id);
+                    self.wrong(def.name.range(), message, "move it out of the class, function or block");
+                }
             }
-            Stmt::If(branch) if crate::scope::is_main(&branch.test) => {}
+            Stmt::ClassDef(class) => {
+                if let Some(kind) = self.decorated(&class.decorator_list) {
+                    let message = format!("the class `{}` is no {}", class.name.id, kind.word());
+                    self.wrong(class.name.range(), message, "write a function at the top level");
+                }
+            }
             _ => {}
         }
-        let inner: &mut dyn FnMut(&Stmt) = &mut |inner| misplaced(project, unit, inner, problems);
-        children(stmt, inner);
+        let function = stmt.as_function_def_stmt();
+        self.hidden.extend(function.map(scope::locals));
+        self.inner += 1;
+        walk_stmt(self, stmt);
+        self.inner -= 1;
+        self.hidden.truncate(self.hidden.len() - usize::from(function.is_some()));
     }
-}
 
-/// Calls `visit` on every statement below one, not on itself.
-fn children(stmt: &Stmt, visit: &mut dyn FnMut(&Stmt)) {
-    struct Below<'v> {
-        visit: &'v mut dyn FnMut(&Stmt),
-        top: bool,
-    }
-    impl<'a> Visitor<'a> for Below<'_> {
-        fn visit_stmt(&mut self, stmt: &'a Stmt) {
-            if !std::mem::take(&mut self.top) {
-                (self.visit)(stmt);
-            }
-            walk_stmt(self, stmt);
+    fn visit_decorator(&mut self, decorator: &'v Decorator) {
+        // Its own call makes the node; what it is given is looked through.
+        if let Expr::Call(call) = &decorator.expression {
+            self.visit_arguments(&call.arguments);
         }
-        fn visit_expr(&mut self, _: &'a Expr) {}
     }
-    Below { visit, top: true }.visit_stmt(stmt);
+
+    fn visit_expr(&mut self, expr: &'v Expr) {
+        if let Expr::Call(call) = expr
+            && let Some(kind) = function::of_name(&self.project.units, self.unit, &call.func)
+            && !self.hidden.iter().any(|names| scope::root(&call.func).is_some_and(|root| names.contains(root)))
+        {
+            let word = kind.word();
+            let message = format!("`{word}(…)` is called, and makes no {word} that can be found");
+            self.wrong(call.range(), message, "write it as a decorator, before a function at the top level");
+        }
+        walk_expr(self, expr);
+    }
 }
 
-/// A node or workflow that is not at the top level cannot be imported by its name.
-fn misplaced(project: &Project<'_>, unit: usize, stmt: &Stmt, problems: &mut Vec<Problem>) {
-    let Stmt::FunctionDef(def) = stmt else { return };
-    let Some(kind) = function::kind(&project.units, unit, def) else { return };
-    let what = if kind == Kind::Node { "node" } else { "workflow" };
-    let message = format!("the {what} `{}` does not stand at the top level", def.name.id);
-    let text = &project.units.0[unit].text;
-    problems.push(text.problem(
-        def.name.range(),
-        "not-top-level",
-        message,
-        "move it out of the class, function or block",
-    ));
-}
-
-fn inside(project: &Project<'_>, unit: usize, def: &StmtFunctionDef, problems: &mut Vec<Problem>) {
-    let own = def.name.id.as_str();
-    let mut body = Body { project, unit, own, problems, nested: 0 };
-    def.body.iter().for_each(|stmt| body.visit_stmt(stmt));
-}
-
+/// Looks through a node's body.
 struct Body<'r, 'a> {
     project: &'r Project<'a>,
     unit: usize,
     own: &'r str,
+    locals: HashSet<&'r str>,
     problems: &'r mut Vec<Problem>,
     /// Functions within the node that this stands in: a `yield` there is theirs.
     nested: usize,
@@ -78,13 +108,16 @@ struct Body<'r, 'a> {
 
 impl Body<'_, '_> {
     fn wrong(&mut self, range: TextRange, code: &str, message: impl Into<String>, remedy: &str) {
-        self.problems.push(self.project.units.0[self.unit].text.problem(range, code, message, remedy));
+        let problem = self.project.units.files[self.unit].text.problem(range, code, message, remedy);
+        self.problems.push(problem);
     }
 
-    fn called(&mut self, callee: &Expr) {
-        match self.project.units.resolve(self.unit, callee) {
+    fn call(&mut self, call: &ExprCall) {
+        let callee = &*call.func;
+        match self.project.units.visible(self.unit, callee, &self.locals) {
+            // `map` of what is no node is the builtin.
+            Some(Bound::Qflow("map")) if !self.maps_a_node(call) => {}
             Some(Bound::Qflow(name @ ("map" | "sleep" | "approval" | "settled"))) => {
-                // `map` of what is no node is the builtin.
                 let remedy = match name {
                     "sleep" => "move it to the workflow, or raise Retry(after=…)",
                     _ => "move it to the workflow",
@@ -96,7 +129,7 @@ impl Body<'_, '_> {
                     let message = format!("the workflow `{}` is called inside a node", def.name.id);
                     self.wrong(callee.range(), "workflow-only", message, "move it to the workflow");
                 }
-                Some(Kind::Node) if def.name.id.as_str() != self.own => self.node_called(callee, def.name.id.as_str()),
+                Some(Kind::Node) if def.name.id.as_str() != self.own => self.node_called(callee, def),
                 _ => {}
             },
             _ => {}
@@ -104,64 +137,53 @@ impl Body<'_, '_> {
     }
 
     /// A node inside a node is a plain call, which its environment must allow.
-    fn node_called(&mut self, callee: &Expr, name: &str) {
-        let nodes = &self.project.nodes;
-        let (Some(inner), Some(own)) = (nodes.get(name), nodes.get(self.own)) else { return };
-        let same = inner.python == own.python && inner.requirements == own.requirements;
-        let own = self.own;
-        if same {
+    fn node_called(&mut self, callee: &Expr, def: &StmtFunctionDef) {
+        let (nodes, name, own) = (&self.project.nodes, def.name.id.as_str(), self.own);
+        let (Some(inner), Some(outer)) = (nodes.get(name), nodes.get(own)) else { return };
+        let text = &self.project.units.files[self.unit].text;
+        let problem = if inner.python == outer.python && inner.requirements == outer.requirements {
             let message =
                 format!("`{name}` inside `{own}` is a plain call: no attempt, no retries, no record of its own");
-            self.wrong(callee.range(), "node-in-node", message, "call it in the workflow to have it run as a node");
-            if let Some(last) = self.problems.last_mut() {
-                last.warning = true;
-            }
+            text.warning(callee.range(), "node-in-node", message, "call it in the workflow to have it run as a node")
         } else {
             let message = format!("`{name}` inside `{own}` is a plain call, and its environment differs");
-            self.wrong(
+            text.problem(
                 callee.range(),
                 "node-in-node",
                 message,
                 "call it in the workflow, or give both one environment",
-            );
-        }
+            )
+        };
+        self.problems.push(problem);
     }
 
-    /// Whether `map` is given a node or workflow: else it is the builtin.
-    fn maps_a_node(&self, call: &ruff_python_ast::ExprCall) -> bool {
-        let of = call.arguments.args.first().and_then(|of| self.project.units.resolve(self.unit, of));
+    fn maps_a_node(&self, call: &ExprCall) -> bool {
+        let first = call.arguments.args.first();
+        let of = first.and_then(|of| self.project.units.visible(self.unit, of, &self.locals));
         matches!(of, Some(Bound::Function(at, def)) if function::kind(&self.project.units, at, def).is_some())
     }
 }
 
 impl<'v> Visitor<'v> for Body<'_, '_> {
     fn visit_stmt(&mut self, stmt: &'v Stmt) {
-        let nests = matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_));
-        self.nested += usize::from(nests);
+        let nests = usize::from(matches!(stmt, Stmt::FunctionDef(_) | Stmt::ClassDef(_)));
+        self.nested += nests;
         walk_stmt(self, stmt);
-        self.nested -= usize::from(nests);
+        self.nested -= nests;
     }
 
     fn visit_expr(&mut self, expr: &'v Expr) {
+        let nests = usize::from(matches!(expr, Expr::Lambda(_) | Expr::Generator(_)));
         match expr {
             Expr::Yield(_) | Expr::YieldFrom(_) if self.nested == 0 => {
                 let message = "a node that yields has no value to hand on";
                 self.wrong(expr.range(), "yield", message, "return a list, or a File for much data");
             }
-            Expr::Lambda(_) => {
-                self.nested += 1;
-                walk_expr(self, expr);
-                self.nested -= 1;
-                return;
-            }
-            Expr::Call(call) => {
-                let mapped = matches!(self.project.units.resolve(self.unit, &call.func), Some(Bound::Qflow("map")));
-                if !mapped || self.maps_a_node(call) {
-                    self.called(&call.func);
-                }
-            }
+            Expr::Call(call) => self.call(call),
             _ => {}
         }
+        self.nested += nests;
         walk_expr(self, expr);
+        self.nested -= nests;
     }
 }

@@ -1,20 +1,21 @@
 //! What decorators and `[tool.qflow.node]` may say, checked value by value.
 
+mod read;
+
 use std::collections::BTreeMap;
 
-use qflow_model::definition::{Isolation, NodeDef, OnFailure, PythonVersion, Resources, Retry};
+use qflow_model::definition::{Isolation, OnFailure, PythonVersion, Resources, Retry};
 use serde_json::Value;
 
-use crate::units;
+use crate::function::Kind;
+use read::{cpus, duration, flag, is_name, names, positive, python, size, text, whole};
+
+pub(crate) use read::{is_specifier, nearest, requirements};
 
 /// More retries than anyone waits for.
 const MAX_RETRIES: u64 = 100;
-/// More processors than a machine has.
-const MAX_CPUS: f64 = 1024.0;
 /// Less memory than Python itself needs.
 const MIN_MEMORY: u64 = 16 << 20;
-/// More memory than a machine has.
-const MAX_BYTES: u64 = 64 << 40;
 /// More processes than a kernel has.
 const MAX_PIDS: u64 = 4 << 20;
 /// More attempts at once than a run has node runs.
@@ -31,13 +32,7 @@ pub(crate) struct Bad {
 }
 
 fn bad(name: &str, value: &Value, remedy: impl Into<String>) -> Bad {
-    Bad { code: "bad-option", message: format!("{name} does not take {}", shown(value)), remedy: remedy.into() }
-}
-
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    let short: String = text.chars().take(40).collect();
-    if short.len() < text.len() { format!("`{short}…`") } else { format!("`{short}`") }
+    Bad { code: "bad-option", message: format!("{name} does not take {}", read::shown(value)), remedy: remedy.into() }
 }
 
 /// The options of a node; what a file's defaults leave open, its decorator may set.
@@ -53,7 +48,6 @@ pub(crate) struct NodeOptions {
     pub(crate) secrets: BTreeMap<String, Option<String>>,
     pub(crate) pool: Option<String>,
     pub(crate) max_parallel: Option<u32>,
-    pub(crate) cache_ms: Option<u64>,
     pub(crate) convert: bool,
     pub(crate) idempotent: bool,
     pub(crate) isolation: Isolation,
@@ -72,7 +66,6 @@ impl Default for NodeOptions {
             secrets: BTreeMap::new(),
             pool: None,
             max_parallel: None,
-            cache_ms: None,
             convert: false,
             idempotent: true,
             isolation: Isolation::default(),
@@ -118,7 +111,12 @@ impl NodeOptions {
             "inherit" => self.inherit = flag(name, value)?,
             "retries" => self.retry.retries = whole(name, value, 0, MAX_RETRIES)? as u32,
             "backoff" => self.retry.backoff_ms = duration(name, value)?,
-            "retry_on" => self.retry.on = names(name, value, "write retry_on=[\"ConnectionError\"]")?,
+            "retry_on" => {
+                // Failures name classes without their modules.
+                let last = |name: String| name.rsplit('.').next().unwrap_or_default().to_owned();
+                let names = names(name, value, "write retry_on=[\"ConnectionError\"]")?;
+                self.retry.on = names.into_iter().map(last).collect();
+            }
             "timeout" => self.timeout_ms = Some(positive(name, value)?),
             "memory" => self.resources.memory_bytes = size(name, value, MIN_MEMORY)?,
             "cpus" => self.resources.cpu_millis = cpus(value)?,
@@ -133,13 +131,8 @@ impl NodeOptions {
             }
             "pool" => self.pool = Some(text(name, value, "write pool=\"name\"")?),
             "max_parallel" => self.max_parallel = Some(whole(name, value, 1, MAX_PARALLEL)? as u32),
-            "cache" => {
-                self.cache_ms = match value {
-                    Value::Bool(true) => Some(u64::MAX),
-                    Value::Bool(false) => None,
-                    _ => Some(positive(name, value)?),
-                }
-            }
+            "cache" if value == &Value::Bool(false) => {}
+            "cache" => return Err(not_yet("`cache`", "leave it out: the node runs each time")),
             "convert" => self.convert = flag(name, value)?,
             "idempotent" => self.idempotent = flag(name, value)?,
             "isolation" => {
@@ -176,25 +169,13 @@ impl NodeOptions {
         Ok(())
     }
 
-    /// Writes the options into a definition; requirements are the node's own and, where inherited, the file's.
-    pub(crate) fn apply(self, node: &mut NodeDef, dependencies: &[String]) {
+    /// The node's own requirements and, where inherited, the file's; sorted.
+    pub(crate) fn requirements(self, dependencies: &[String]) -> Vec<String> {
         let inherited = if self.inherit { dependencies } else { &[] };
         let mut requirements = [inherited, &self.requirements].concat();
         requirements.sort();
         requirements.dedup();
-        node.python = self.python;
-        node.requirements = requirements;
-        node.retry = self.retry;
-        node.timeout_ms = self.timeout_ms;
-        node.resources = self.resources;
-        node.env = self.env;
-        node.secrets = self.secrets;
-        node.pool = self.pool;
-        node.max_parallel = self.max_parallel;
-        node.cache_ms = self.cache_ms;
-        node.convert = self.convert;
-        node.idempotent = self.idempotent;
-        node.isolation = self.isolation;
+        requirements
     }
 }
 
@@ -227,21 +208,28 @@ impl WorkflowOptions {
                     _ => return Err(bad(name, value, "write on_failure=\"finish\" or \"stop\"")),
                 }
             }
-            "isolation" => return Err(not_yet(name, "write isolation= on the nodes")),
-            "schedule" | "notify" => return Err(not_yet(name, "leave it out and start runs by hand or by API")),
+            "isolation" => return Err(not_yet("isolation of a workflow", "write isolation= on the nodes")),
+            "schedule" => return Err(not_yet("`schedule`", "leave it out and start runs by hand or by API")),
+            "notify" => return Err(not_yet("`notify`", "leave it out and watch runs by API")),
             other => return Err(unknown("@workflow", other, WORKFLOW)),
         }
         Ok(())
     }
 }
 
-/// Whether an option's value needs no reading because it is refused as it stands.
-pub(crate) fn refused_as_written(name: &str) -> Option<Bad> {
-    WorkflowOptions::default().set(name, &Value::Null).err().filter(|bad| bad.code == "not-yet")
+/// Why an option is refused whatever its value is, which then needs no reading.
+pub(crate) fn refused_as_written(kind: Kind, name: &str) -> Option<Bad> {
+    match kind {
+        Kind::Node => NodeOptions::default().set(name, &Value::Null).err().filter(|bad| bad.code == "unknown-option"),
+        Kind::Workflow => {
+            WorkflowOptions::default().set(name, &Value::Null).err().filter(|bad| bad.code != "bad-option")
+        }
+    }
 }
 
-fn not_yet(name: &str, remedy: &str) -> Bad {
-    Bad { code: "not-yet", message: format!("`{name}` is not there yet"), remedy: remedy.to_owned() }
+/// A part of the surface that is designed and not built.
+pub(crate) fn not_yet(what: &str, remedy: &str) -> Bad {
+    Bad { code: "not-yet", message: format!("{what} is not there yet"), remedy: remedy.to_owned() }
 }
 
 fn unknown(decorator: &str, name: &str, known: &[&str]) -> Bad {
@@ -253,128 +241,6 @@ fn unknown(decorator: &str, name: &str, known: &[&str]) -> Bad {
         (format!("{decorator} takes no `{name}`"), remedy)
     };
     Bad { code: "unknown-option", message, remedy }
-}
-
-/// The known name that a misspelt one most likely stands for.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Longer names are not misspelt, they are made up.
-    const LONGEST: usize = 60;
-    if name.chars().count() > LONGEST {
-        return None;
-    }
-    let scored = known.into_iter().filter(|k| k.chars().count() <= LONGEST).map(|k| (distance(name, k), k));
-    let allowed = 1 + name.chars().count() / 4;
-    scored.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= allowed).map(|(_, k)| k)
-}
-
-/// Edits between two names, by Levenshtein.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn is_name(text: &str) -> bool {
-    let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    (1..=100).contains(&text.chars().count()) && text.chars().all(good) && !text.starts_with(['.', '-'])
-}
-
-fn python(value: &Value) -> Result<PythonVersion, Bad> {
-    let read = value.as_str().and_then(|text| text.parse::<PythonVersion>().ok()).filter(|v| v.major == 3);
-    read.ok_or_else(|| {
-        let remedy = match value {
-            Value::Number(number) => format!("write it as a text: python=\"{number}\""),
-            _ => "write python=\"3.11\"".to_owned(),
-        };
-        bad("python", value, remedy)
-    })
-}
-
-fn flag(name: &str, value: &Value) -> Result<bool, Bad> {
-    value.as_bool().ok_or_else(|| bad(name, value, format!("write {name}=True or {name}=False")))
-}
-
-fn text(name: &str, value: &Value, remedy: &str) -> Result<String, Bad> {
-    let text = value.as_str().filter(|t| !t.trim().is_empty() && t.len() <= 256 && !t.contains(char::is_control));
-    text.map(str::to_owned).ok_or_else(|| bad(name, value, remedy))
-}
-
-fn whole(name: &str, value: &Value, least: u64, most: u64) -> Result<u64, Bad> {
-    let number = value.as_u64().filter(|n| (least..=most).contains(n));
-    number.ok_or_else(|| bad(name, value, format!("write a whole number from {least} to {most}")))
-}
-
-fn cpus(value: &Value) -> Result<u32, Bad> {
-    let number = value.as_f64().filter(|n| (0.01..=MAX_CPUS).contains(n));
-    number.map(|n| (n * 1000.0).round() as u32).ok_or_else(|| bad("cpus", value, "write cpus=1.0, at least 0.01"))
-}
-
-fn duration(name: &str, value: &Value) -> Result<u64, Bad> {
-    let read = match value {
-        Value::String(text) => units::duration_ms(text),
-        Value::Number(number) => number.as_f64().and_then(units::seconds_ms),
-        _ => None,
-    };
-    read.ok_or_else(|| bad(name, value, format!("write {name}=\"90s\" or {name}=\"2m\"")))
-}
-
-fn positive(name: &str, value: &Value) -> Result<u64, Bad> {
-    let ms = duration(name, value)?;
-    if ms == 0 { Err(bad(name, value, format!("write more than nothing, {name}=\"2m\""))) } else { Ok(ms) }
-}
-
-fn size(name: &str, value: &Value, least: u64) -> Result<u64, Bad> {
-    let read = match value {
-        Value::String(text) => units::bytes(text),
-        Value::Number(number) => number.as_u64(),
-        _ => None,
-    };
-    let remedy = || {
-        let least = if least > 1 { format!(", at least \"{}MiB\"", least >> 20) } else { String::new() };
-        format!("write {name}=\"512MiB\"{least}")
-    };
-    read.filter(|bytes| (least..=MAX_BYTES).contains(bytes)).ok_or_else(|| bad(name, value, remedy()))
-}
-
-fn names(name: &str, value: &Value, remedy: &str) -> Result<Vec<String>, Bad> {
-    let one = value.as_str().map(|_| std::slice::from_ref(value));
-    let items = value.as_array().map(Vec::as_slice).or(one).ok_or_else(|| bad(name, value, remedy))?;
-    let read = |item: &Value| item.as_str().filter(|t| is_name(t)).map(str::to_owned);
-    items.iter().map(|item| read(item).ok_or_else(|| bad(name, item, remedy))).collect()
-}
-
-/// Requirements as PEP 508 has them, as far as their beginning shows; options of installers are none.
-pub(crate) fn requirements(value: &Value) -> Result<Vec<String>, String> {
-    let items = value.as_array().ok_or_else(|| format!("{} is not a list of requirements", shown(value)))?;
-    let read = |item: &Value| {
-        let text = item.as_str().map(str::trim).filter(|text| {
-            text.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && !text.contains(char::is_control)
-                && text.len() <= 500
-        });
-        text.map(str::to_owned).ok_or_else(|| format!("{} is not a requirement", shown(item)))
-    };
-    items.iter().map(read).collect()
-}
-
-/// Whether a text is a version specifier of PEP 440, as far as its shape shows.
-pub(crate) fn is_specifier(clauses: &str) -> bool {
-    clauses.split(',').map(str::trim).all(|clause| {
-        let bound = clause.trim_start_matches(['<', '>', '=', '!', '~']);
-        let operator = &clause[..clause.len() - bound.len()];
-        let numbers = bound.trim().strip_suffix(".*").unwrap_or(bound.trim());
-        matches!(operator, ">=" | ">" | "<=" | "<" | "==" | "!=" | "~=")
-            && !numbers.is_empty()
-            && numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-    })
 }
 
 #[cfg(test)]
@@ -402,14 +268,14 @@ mod tests {
             ("secrets", json!(["db"])),
             ("pool", json!("gpu-box")),
             ("max_parallel", json!(8)),
-            ("cache", json!("7d")),
+            ("cache", json!(false)),
             ("convert", json!(true)),
             ("idempotent", json!(false)),
             ("isolation", json!("node")),
         ] {
             assert_eq!(options.set(name, &value), Ok(()), "{name}");
         }
-        assert_eq!(options.cache_ms, Some(7 * 24 * 3_600_000));
+        assert_eq!(options.retry.on, ["ValueError", "Timeout"]);
         assert_eq!(options.resources.cpu_millis, 500);
         assert_eq!(options.secrets["openai"].as_deref(), Some("KEY"));
         assert_eq!(NODE.len(), 20, "all of them are above");
@@ -430,18 +296,9 @@ mod tests {
             ("isolation", json!("vm"), "write isolation=\"run\", \"node\" or \"shared\""),
             ("retires", json!(1), "did you mean `retries`?"),
             ("gpu", json!(1), "leave it out"),
+            ("cache", json!("7d"), "leave it out: the node runs each time"),
         ] {
             assert_eq!(options.set(name, &value).unwrap_err().remedy, remedy, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_specifier_has_clauses_and_nothing_else() {
-        for good in [">=3.11", ">=3.9,<3.13", "==3.*", "~=3.8", ">= 3.10"] {
-            assert!(is_specifier(good), "{good}");
-        }
-        for wrong in ["", "3.11", ">=3.x", "latest", ">=3.11,"] {
-            assert!(!is_specifier(wrong), "{wrong}");
         }
     }
 }

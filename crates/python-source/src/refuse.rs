@@ -14,7 +14,7 @@ const LOOP: &str = "write map(fn, xs) or [fn(x) for x in xs]; to poll, raise Ret
 /// Why a statement does not stand in a workflow's body: code, message, remedy.
 pub(crate) fn statement(stmt: &Stmt) -> (&'static str, &'static str, &'static str) {
     match stmt {
-        Stmt::For(_) | Stmt::While(_) => ("loop", "a workflow has no loops", LOOP),
+        Stmt::For(_) | Stmt::While(_) | Stmt::Break(_) | Stmt::Continue(_) => ("loop", "a workflow has no loops", LOOP),
         Stmt::Try(_) => ("try", "a workflow catches no errors", "write settled(f), which gives a failure as a value"),
         Stmt::With(_) => ("with", "a workflow has no with", IN_A_NODE),
         Stmt::Match(_) => ("match", "a workflow has no match", "write if and elif, and a new name on each side"),
@@ -32,7 +32,6 @@ pub(crate) fn statement(stmt: &Stmt) -> (&'static str, &'static str, &'static st
         Stmt::Raise(_) => ("raise", "a workflow raises nothing", "raise in a node: the run fails with it"),
         Stmt::Assert(_) => ("assert", "a workflow asserts nothing", IN_A_NODE),
         Stmt::Delete(_) => ("delete", "names are not deleted", "leave it out"),
-        Stmt::Break(_) | Stmt::Continue(_) => ("loop", "a workflow has no loops", LOOP),
         _ => ("unsupported-statement", "this statement does not stand in a workflow", IN_A_NODE),
     }
 }

@@ -1,10 +1,18 @@
 //! The PEP 723 block of the entry file: Python, dependencies, and the nodes' defaults.
 
+mod block;
+
+use std::ops::Range;
+
 use qflow_model::definition::Problem;
-use ruff_text_size::{TextRange, TextSize};
 use serde_json::Value;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use crate::{options, text::Text};
+use block::Block;
 
 /// What the block says.
 #[derive(Clone, Debug, Default)]
@@ -15,111 +23,103 @@ pub(crate) struct Script {
     pub(crate) node: options::NodeOptions,
 }
 
-/// Where each line of the block's TOML begins in the file, and in the TOML.
-struct Lines(Vec<(usize, usize)>);
-
-impl Lines {
-    fn range(&self, span: Option<std::ops::Range<usize>>) -> TextRange {
-        let byte = |at: usize| {
-            let line = self.0.partition_point(|(toml, _)| *toml <= at).saturating_sub(1);
-            self.0.get(line).map_or(0, |(toml, file)| file + (at - toml))
-        };
-        let span = span.unwrap_or(0..0);
-        let (start, end) = (byte(span.start), byte(span.end.max(span.start)));
-        TextRange::new(TextSize::new(start as u32), TextSize::new(end.max(start) as u32))
-    }
-}
-
 /// Reads the block, where there is one.
 pub(crate) fn read(text: &Text<'_>, problems: &mut Vec<Problem>) -> Script {
-    let Some((toml, lines)) = extract(text, problems) else { return Script::default() };
-    let table = match toml::from_str::<toml::Table>(&toml) {
-        Ok(table) => table,
+    let mut script = Script::default();
+    let Some(block) = block::extract(text, problems) else { return script };
+    let mut reader = Reader { text, block: &block, problems };
+    match DeTable::parse(&block.toml) {
+        Ok(table) => reader.table(table.get_ref(), &mut script),
         Err(error) => {
             let message = format!("the script block is not TOML: {}", error.message());
-            problems.push(text.problem(lines.range(error.span()), "script-block", message, "see PEP 723"));
-            return Script::default();
-        }
-    };
-    let mut script = Script::default();
-    let mut wrong = |key: &str, message: String, remedy: &str| {
-        let at = toml.find(key).unwrap_or(0);
-        problems.push(text.problem(lines.range(Some(at..at + key.len())), "script-block", message, remedy));
-    };
-    match table.get("requires-python") {
-        None => {}
-        Some(toml::Value::String(clauses)) if options::is_specifier(clauses) => {
-            script.requires_python = Some(clauses.clone());
-        }
-        Some(other) => {
-            let message = format!("requires-python is `{}`", json(other));
-            wrong("requires-python", message, "write requires-python = \">=3.11\"");
-        }
-    }
-    match table.get("dependencies").map(json) {
-        None => {}
-        Some(value) => match options::requirements(&value) {
-            Ok(dependencies) => script.dependencies = dependencies,
-            Err(why) => wrong("dependencies", why, "write dependencies = [\"pandas>=2.2\"]"),
-        },
-    }
-    let node = table.get("tool").and_then(|t| t.get("qflow")).and_then(|t| t.get("node"));
-    if let Some(node) = node {
-        match node.as_table() {
-            None => wrong("node", "tool.qflow.node is not a table".to_owned(), "write [tool.qflow.node]"),
-            Some(node) => {
-                for (key, value) in node {
-                    if let Err(bad) = script.node.set(key, &json(value)) {
-                        wrong(key, bad.message, &bad.remedy);
-                    }
-                }
-            }
+            reader.wrong(error.span(), message, "see PEP 723");
         }
     }
     script
 }
 
-/// The TOML between `# /// script` and the last `# ///` of the comment.
-fn extract(text: &Text<'_>, problems: &mut Vec<Problem>) -> Option<(String, Lines)> {
-    let mut at = 0;
-    let mut lines = text.text.split_inclusive('\n').map(|line| {
-        let start = at;
-        at += line.len();
-        (start, line.trim_end_matches(['\n', '\r']))
-    });
-    let (opened, _) = lines.by_ref().find(|(_, line)| *line == "# /// script")?;
-    let (mut toml, mut map, mut closed) = (String::new(), Vec::new(), None);
-    for (start, line) in lines {
-        let Some((content, skip)) = line.strip_prefix("# ").map(|c| (c, 2)).or((line == "#").then_some(("", 1))) else {
-            break;
-        };
-        if content == "///" {
-            closed = Some((toml.len(), map.len()));
-        }
-        map.push((toml.len(), start + skip));
-        toml.push_str(content);
-        toml.push('\n');
-    }
-    let Some((length, count)) = closed else {
-        let range = TextRange::at(TextSize::new(opened as u32), TextSize::of("# /// script"));
-        problems.push(text.problem(range, "script-block", "the script block is not closed", "end it with # ///"));
-        return None;
-    };
-    toml.truncate(length);
-    map.truncate(count);
-    Some((toml, Lines(map)))
+struct Reader<'r, 'a> {
+    text: &'r Text<'a>,
+    block: &'r Block,
+    problems: &'r mut Vec<Problem>,
 }
 
-fn json(value: &toml::Value) -> Value {
+impl Reader<'_, '_> {
+    fn wrong(&mut self, span: Option<Range<usize>>, message: impl Into<String>, remedy: &str) {
+        self.problems.push(self.text.problem(self.block.range(span), "script-block", message, remedy));
+    }
+
+    fn table(&mut self, table: &DeTable<'_>, script: &mut Script) {
+        for (key, value) in table {
+            let span = || Some(key.span().start..value.span().end);
+            match &**key.get_ref() {
+                "requires-python" => match value.get_ref() {
+                    DeValue::String(clauses) if options::is_specifier(clauses) => {
+                        script.requires_python = Some(clauses.clone().into_owned());
+                    }
+                    other => {
+                        let message = format!("requires-python is {}", json(other));
+                        self.wrong(span(), message, "write requires-python = \">=3.11\"");
+                    }
+                },
+                "dependencies" => match options::requirements(&json(value.get_ref())) {
+                    Ok(dependencies) => script.dependencies = dependencies,
+                    Err(why) => self.wrong(span(), why, "write dependencies = [\"pandas>=2.2\"]"),
+                },
+                "tool" => {
+                    if let Some(qflow) = inner(value, "qflow") {
+                        self.qflow(qflow, script);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// `[tool.qflow]`: `include` is the client's, `node` has the nodes' defaults.
+    fn qflow(&mut self, qflow: &Spanned<DeValue<'_>>, script: &mut Script) {
+        let Some(table) = qflow.get_ref().as_table() else {
+            return self.wrong(Some(qflow.span()), "tool.qflow is not a table", "write [tool.qflow.node]");
+        };
+        for (key, value) in table {
+            match (&**key.get_ref(), value.get_ref().as_table()) {
+                ("include", _) => {}
+                ("node", Some(node)) => {
+                    for (key, value) in node {
+                        if let Err(bad) = script.node.set(key.get_ref(), &json(value.get_ref())) {
+                            self.wrong(Some(key.span().start..value.span().end), bad.message, &bad.remedy);
+                        }
+                    }
+                }
+                ("node", None) => {
+                    self.wrong(Some(key.span()), "tool.qflow.node is not a table", "write [tool.qflow.node]");
+                }
+                (other, _) => {
+                    let message = format!("tool.qflow has no `{other}`");
+                    self.wrong(Some(key.span()), message, "it has include, and node for the nodes' defaults");
+                }
+            }
+        }
+    }
+}
+
+fn inner<'t, 'i>(table: &'t Spanned<DeValue<'i>>, name: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+    table.get_ref().as_table()?.iter().find(|(key, _)| &**key.get_ref() == name).map(|(_, value)| value)
+}
+
+fn json(value: &DeValue<'_>) -> Value {
     match value {
-        toml::Value::String(text) => Value::from(text.as_str()),
-        toml::Value::Integer(number) => Value::from(*number),
-        toml::Value::Float(number) => Value::from(*number),
-        toml::Value::Boolean(flag) => Value::from(*flag),
-        toml::Value::Datetime(at) => Value::from(at.to_string()),
-        toml::Value::Array(items) => items.iter().map(json).collect(),
-        toml::Value::Table(table) => {
-            table.iter().map(|(k, v)| (k.clone(), json(v))).collect::<serde_json::Map<_, _>>().into()
+        DeValue::String(text) => Value::from(&**text),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Null, Value::from)
+        }
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Boolean(flag) => Value::from(*flag),
+        DeValue::Datetime(at) => Value::from(at.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => {
+            let fields = table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
+            Value::Object(fields.collect())
         }
     }
 }
@@ -136,27 +136,32 @@ mod tests {
 
     #[test]
     fn the_block_says_python_dependencies_and_defaults() {
-        let (script, problems) = of(
-            "#!/usr/bin/env python\n# /// script\n# requires-python = \">=3.11\"\n#\n# dependencies = [\n#   \"rich\",\n# ]\n# [tool.qflow.node]\n# retries = 2\n# ///\nx = 1\n",
-        );
-        assert_eq!(problems, vec![]);
-        assert_eq!(script.requires_python.as_deref(), Some(">=3.11"));
-        assert_eq!(script.dependencies, ["rich"]);
-        assert_eq!(script.node.retry.retries, 2);
+        let text = "#!/usr/bin/env python\n# /// script\n# requires-python = \">=3.11\"\n#\n# dependencies = [\n#   \"rich\",\n# ]\n\
+                    # [tool.qflow]\n# include = [\"sql/*.sql\"]\n# [tool.qflow.node]\n# retries = 2\n# ///\nx = 1\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n"), format!("\u{feff}{}", &text[22..])] {
+            let (script, problems) = of(&text);
+            assert_eq!(problems, vec![]);
+            assert_eq!(script.requires_python.as_deref(), Some(">=3.11"));
+            assert_eq!(script.dependencies, ["rich"]);
+            assert_eq!(script.node.retry.retries, 2);
+        }
     }
 
     #[test]
     fn what_is_wrong_in_the_block_is_told_where_it_stands() {
-        for (text, line, words) in [
-            ("# /// script\n# requires-python = \">=3.11\n# ///\n", 2, "not TOML"),
-            ("# /// script\n# requires-python = \"3.x!\"\n# ///\n", 2, "requires-python"),
-            ("# /// script\n# dependencies = [\"-r x\"]\n# ///\n", 2, "-r x"),
-            ("# /// script\n# a = 1\n", 1, "not closed"),
-            ("# /// script\n# [tool.qflow.node]\n# retires = 2\n# ///\n", 3, "retires"),
+        for (text, line, column, words) in [
+            ("# /// script\n# requires-python = \">=3.11\n# ///\n", 2, 28, "not TOML"),
+            ("# /// script\n# requires-python = \"3.x!\"\n# ///\n", 2, 3, "requires-python"),
+            ("# /// script\n# # dependencies\n# dependencies = [\"-r x\"]\n# ///\n", 3, 3, "-r x"),
+            ("# /// script\n# a = 1\n", 1, 1, "not closed"),
+            ("# /// script\n# ///\n# x\n\n# /// script\n# ///\n", 5, 1, "a second script block"),
+            ("# /// script\n# [tool.qflow.node]\n# retires = 2\n# ///\n", 3, 3, "retires"),
+            ("# /// script\n# [tool.qflow.nodes]\n# retries = 2\n# ///\n", 2, 15, "nodes"),
+            ("# /// script\n# [tool]\n# qflow = 1\n# ///\n", 3, 11, "not a table"),
         ] {
             let (_, problems) = of(text);
             assert_eq!(problems.len(), 1, "{text}");
-            assert_eq!(problems[0].place.line, line, "{text}");
+            assert_eq!((problems[0].place.line, problems[0].place.column), (line, column), "{text}");
             assert!(problems[0].message.contains(words), "{}", problems[0].message);
         }
     }

@@ -12,7 +12,7 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 #[derive(Clone, Debug)]
 pub(crate) struct Text<'a> {
     pub(crate) path: &'a str,
-    pub(crate) text: &'a str,
+    pub(crate) content: &'a str,
     starts: Vec<usize>,
 }
 
@@ -22,12 +22,18 @@ impl<'a> Text<'a> {
         let ends_line = |at: usize| bytes[at] == b'\n' || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
         let first = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         let others = (first..bytes.len()).filter(|at| ends_line(*at)).map(|at| at + 1);
-        Self { path, text, starts: std::iter::once(first).chain(others).collect() }
+        Self { path, content: text, starts: std::iter::once(first).chain(others).collect() }
+    }
+
+    /// The name that Python knows the file by.
+    pub(crate) fn module(&self) -> String {
+        let path = self.path.strip_prefix("src/").unwrap_or(self.path);
+        path.strip_suffix(".py").unwrap_or(path).replace('/', ".")
     }
 
     /// The place of a byte; past the end it is the end.
     pub(crate) fn at(&self, byte: usize) -> Place {
-        let byte = byte.clamp(self.starts[0], self.text.len());
+        let byte = byte.clamp(self.starts[0], self.content.len());
         let line = self.starts.partition_point(|start| *start <= byte) - 1;
         let column = self.columns(self.starts[line], byte);
         Place { file: self.path.to_owned(), line: line as u32 + 1, column: column + 1 }
@@ -38,13 +44,13 @@ impl<'a> Text<'a> {
     }
 
     fn columns(&self, from: usize, to: usize) -> u32 {
-        self.text.get(from..to).map_or(0, |part| part.chars().count() as u32)
+        self.content.get(from..to).map_or(0, |part| part.chars().count() as u32)
     }
 
     fn line(&self, line: u32) -> &'a str {
         let start = self.starts[line as usize - 1];
-        let end = self.starts.get(line as usize).copied().unwrap_or(self.text.len());
-        self.text[start..end].trim_end_matches(['\n', '\r'])
+        let end = self.starts.get(line as usize).copied().unwrap_or(self.content.len());
+        self.content[start..end].trim_end_matches(['\n', '\r'])
     }
 
     /// An error at a range; its end is cut to the range's first line.
@@ -74,7 +80,7 @@ impl<'a> Text<'a> {
     /// What is written at a range, cut to what a message holds.
     pub(crate) fn written(&self, range: TextRange) -> String {
         const CHARS: usize = 40;
-        let text = self.text.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
+        let text = self.content.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
         let short: String = line.chars().take(CHARS).map(shown).collect();
         let cut = line.len() < text.len() || line.chars().nth(CHARS).is_some();

@@ -49,18 +49,14 @@ impl<'r, 'a> Body<'r, 'a> {
             Called::Node(callee) => return self.step(call, callee, &Mapping::None),
             Called::Workflow(name) => self.refuse_workflow(call, name),
             Called::Other => match self.resolve(&call.func) {
+                Some(Bound::Unread) => {}
                 Some(Bound::Qflow("map")) => return self.map(call),
                 Some(Bound::Qflow(name)) => self.refuse_qflow(call, name),
                 Some(Bound::Foreign(name)) if is_clock(&name) => {
                     let problem = refuse::clock(self.text(), call.range());
                     self.problems.push(problem);
                 }
-                Some(bound) => {
-                    if let Some(value) = self.constructed(call) {
-                        return value;
-                    }
-                    self.refuse_bound(call, &bound);
-                }
+                Some(bound) => return self.made(call, &bound),
                 None => self.refuse_unknown(call),
             },
         }
@@ -68,20 +64,19 @@ impl<'r, 'a> Body<'r, 'a> {
         None
     }
 
-    /// `date(2026, 1, 1)` and its like are as good as literals; the inner option is empty where it is a wrong one.
-    fn constructed(&mut self, call: &'a ExprCall) -> Option<Option<Value>> {
+    /// `date(2026, 1, 1)` and its like are as good as literals; others are told.
+    fn made(&mut self, call: &'a ExprCall, bound: &Bound<'a>) -> Option<Value> {
         let arguments = call.arguments.args.iter().chain(call.arguments.keywords.iter().map(|k| &k.value));
-        if arguments.into_iter().any(|argument| self.mentions_local(argument)) {
-            return None;
-        }
-        match constant::call(&self.project.units, self.unit, call, 0) {
-            Ok(literal) => Some(Some(Value::Literal(literal))),
-            Err(NotConstant::Wrong(range, what)) => {
-                self.refuse(range, "bad-literal", format!("{what} is not a value"), "correct it");
-                Some(None)
+        let own = arguments.into_iter().any(|argument| self.mentions_local(argument));
+        match constant::call(&self.project.units, self.unit, call) {
+            Ok(literal) if !own => return Some(Value::Literal(literal)),
+            Err(NotConstant::Wrong(range, what)) if !own => self.refuse(range, "bad-literal", what, "correct it"),
+            _ => {
+                self.refuse_bound(call, bound);
+                self.look_through(call);
             }
-            Err(_) => None,
         }
+        None
     }
 
     /// `map(fn, xs, k=c)`.
@@ -93,11 +88,15 @@ impl<'r, 'a> Body<'r, 'a> {
         match self.called(first) {
             Called::Node(callee) => return self.step(call, callee, &Mapping::First),
             Called::Workflow(name) => self.refuse_workflow(call, name),
+            Called::Other if matches!(self.resolve(first), Some(Bound::Unread)) => {}
             Called::Other => {
-                let message = format!("`map` over `{}`, which is no node", self.written(first));
-                self.refuse(first.range(), "map", message, "write map(fn, xs) with fn under @node");
-                if !matches!(first, Expr::Name(_) | Expr::Attribute(_) | Expr::Lambda(_)) {
+                let before = self.problems.len();
+                if first.is_call_expr() {
                     self.value(first);
+                }
+                if self.problems.len() == before {
+                    let message = format!("`map` over `{}`, which is no node", self.written(first));
+                    self.refuse(first.range(), "map", message, "write map(fn, xs) with fn under @node");
                 }
             }
         }
@@ -147,6 +146,8 @@ impl<'r, 'a> Body<'r, 'a> {
                     "write @node(secrets=[\"name\"]) and secret(\"name\") inside",
                 );
             }
+            // Told where decorators are looked for.
+            "node" | "workflow" => {}
             other => {
                 let message = format!("`{other}` stands inside a node");
                 self.refuse(call.range(), "node-only", message, "move it into a node");
@@ -205,8 +206,12 @@ impl<'r, 'a> Body<'r, 'a> {
                 }
             },
             other => {
-                let message = format!("`{written}` is no node");
-                self.refuse(other.range(), "call", message, refuse::IN_A_NODE);
+                let before = self.problems.len();
+                self.value(other);
+                if self.problems.len() == before {
+                    let message = format!("`{written}` is no node");
+                    self.refuse(other.range(), "call", message, refuse::IN_A_NODE);
+                }
             }
         }
     }

@@ -10,10 +10,10 @@ use ruff_python_ast::{
     visitor::{Visitor, walk_expr},
 };
 use ruff_text_size::{Ranged, TextRange};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::{Body, part};
-use crate::refuse;
+use crate::{constant, refuse};
 
 const CODE: &str = "condition";
 const SMALL: &str = "only None, bools, numbers and short texts are compared here";
@@ -120,7 +120,7 @@ impl<'a> Body<'_, 'a> {
                 if items.is_none() {
                     self.refuse(side.range(), CODE, "a set that is no literal", refuse::IN_A_NODE);
                 }
-                Some(Value::Literal(json!({"$": "set", "v": items?})))
+                items.map(|items| Value::Literal(constant::set(items)))
             }
             other => self.value(other),
         }
@@ -161,8 +161,8 @@ impl<'a> Body<'_, 'a> {
         let small = askable(value) && ty.as_ref().is_none_or(part::may_be_scalar);
         if !small {
             let message = match ty {
-                Some(ty) => format!("`{}` is {ty}; {SMALL}", self.written(&at)),
-                None => format!("`{}`: {SMALL}", self.written(&at)),
+                Some(ty) => format!("`{}` is {ty}; {SMALL}", self.written(at)),
+                None => format!("`{}`: {SMALL}", self.written(at)),
             };
             self.refuse(at.range(), CODE, message, refuse::IN_A_NODE);
         }

@@ -12,6 +12,7 @@ use super::{
     arguments::Mapping,
     call::{Called, Callee},
 };
+use crate::scope::Bound;
 
 const CODE: &str = "comprehension";
 const SHAPE: &str = "write [fn(x) for x in xs] or [fn(a, b) for a, b in zip(xs, ys)]";
@@ -46,6 +47,7 @@ impl<'a> Body<'_, 'a> {
                 self.refuse_workflow(call, name);
                 None
             }
+            Called::Other if matches!(self.resolve(&call.func), Some(Bound::Unread)) => None,
             Called::Node(_) | Called::Other => {
                 let message = format!("`{}` is no node", self.written(&call.func));
                 self.refuse(call.func.range(), CODE, message, "call a node for each element");
@@ -98,12 +100,12 @@ impl<'a> Body<'_, 'a> {
             self.refuse(target.range(), CODE, message, SHAPE);
             return None;
         }
-        let values: Vec<_> = lists.into_iter().map(|list| self.list(list)).collect();
+        let values: Vec<_> = lists.into_iter().map(|list| self.run_over(list)).collect();
         Some(named.into_iter().zip(values).collect())
     }
 
     /// What a name runs over.
-    fn list(&mut self, list: &'a Expr) -> Option<Value> {
+    fn run_over(&mut self, list: &'a Expr) -> Option<Value> {
         if let Expr::Call(call) = list
             && let Some(name) = ["range", "enumerate", "zip", "reversed", "sorted", "filter"]
                 .into_iter()

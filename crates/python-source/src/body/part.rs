@@ -8,11 +8,10 @@ use qflow_types::Ty;
 use serde_json::Value as Json;
 
 use super::Body;
+use crate::constant::{TEXT_TERM_BYTES, stored_key};
 
 /// Levels of the JSON that a value becomes: with the definition around it readers that stop at 128 still read it.
 pub(super) const LEVELS: usize = 100;
-/// Bytes of a literal text that count as one term.
-const TEXT_TERM_BYTES: usize = 64;
 
 /// How much a value holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,10 +99,7 @@ fn in_literal(json: &Json, segment: &Segment) -> Option<Json> {
         (Json::Object(fields), Segment::Index(_)) if json["$"] == "tuple" => {
             at(fields.get("v")?.as_array()?, segment).cloned()
         }
-        (Json::Object(fields), Segment::Key(key)) if !fields.contains_key("$") => {
-            let stored = if key.starts_with('$') { format!("${key}") } else { key.clone() };
-            fields.get(&stored).cloned()
-        }
+        (Json::Object(fields), Segment::Key(key)) if !fields.contains_key("$") => fields.get(&stored_key(key)).cloned(),
         _ => None,
     }
 }
@@ -152,8 +148,8 @@ fn part_type(ty: &Ty, segment: &Segment) -> Option<Ty> {
         (Ty::Tuple(items), _) => at(items, segment).cloned(),
         (Ty::Tuples(item), Segment::Index(_)) => Some((**item).clone()),
         (Ty::Generic(name, parameters), _) => match (name.as_str(), parameters.as_slice(), segment) {
-            ("list" | "Sequence", [item], Segment::Index(_)) => Some(item.clone()),
-            ("dict" | "Mapping", [_, item], Segment::Index(_) | Segment::Key(_)) => Some(item.clone()),
+            ("list" | "Sequence", [item], Segment::Index(_))
+            | ("dict" | "Mapping", [_, item], Segment::Index(_) | Segment::Key(_)) => Some(item.clone()),
             _ => None,
         },
         _ => None,

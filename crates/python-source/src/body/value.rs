@@ -2,11 +2,11 @@
 
 use qflow_model::expression::{Expr as Value, Segment};
 use ruff_python_ast::{
-    ConversionFlag, Expr, ExprDict, ExprFString, FStringPart, InterpolatedStringElement, UnaryOp,
+    Expr, Operator, UnaryOp,
     visitor::{Visitor, walk_expr},
 };
-use ruff_text_size::{Ranged, TextRange};
-use serde_json::{Value as Json, json};
+use ruff_text_size::Ranged;
+use serde_json::Value as Json;
 
 use super::{Binding, Body, part};
 use crate::{
@@ -39,11 +39,8 @@ impl<'a> Body<'_, 'a> {
                 let value = self.value(&attribute.value)?;
                 self.part(expr, &value, &Segment::Field(attribute.attr.id.as_str().to_owned()))
             }
-            Expr::List(list) => Some(gathered(self.values(&list.elts)?, Value::List, Json::Array)),
-            Expr::Tuple(tuple) => {
-                let tagged = |items| json!({"$": "tuple", "v": Json::Array(items)});
-                Some(gathered(self.values(&tuple.elts)?, Value::Tuple, tagged))
-            }
+            Expr::List(list) => self.list(&list.elts),
+            Expr::Tuple(tuple) => self.tuple(&tuple.elts),
             Expr::Dict(dict) => self.dict(dict),
             Expr::FString(text) => self.format(text),
             Expr::Compare(_) | Expr::BoolOp(_) => self.truth_value(expr),
@@ -51,7 +48,7 @@ impl<'a> Body<'_, 'a> {
             other => match constant::value(&self.project.units, self.unit, other) {
                 Ok(literal) if !matches!(other, Expr::Set(_)) => Some(Value::Literal(literal)),
                 Err(NotConstant::Wrong(range, what)) => {
-                    self.refuse(range, "bad-literal", format!("{what} is not a value"), refuse::IN_A_NODE);
+                    self.refuse(range, "bad-literal", what, refuse::IN_A_NODE);
                     None
                 }
                 _ => {
@@ -63,18 +60,12 @@ impl<'a> Body<'_, 'a> {
         self.bounded(expr.range(), value?)
     }
 
-    /// Reads expressions; all are looked at even where one was refused.
-    fn values(&mut self, items: &'a [Expr]) -> Option<Vec<Value>> {
-        let values: Vec<_> = items.iter().map(|item| self.value(item)).collect();
-        values.into_iter().collect()
-    }
-
     /// Tells why an expression does not stand here, and what else is wrong inside it.
     fn refuse_expression(&mut self, expr: &'a Expr) {
         let (code, message, remedy) = refuse::expression(expr);
         let mut remedy = remedy;
         if let Expr::BinOp(binary) = expr {
-            if binary.op == ruff_python_ast::Operator::RShift && self.is_step(&binary.left) {
+            if binary.op == Operator::RShift && self.is_step(&binary.left) {
                 remedy = "write calls in the order they run: a call by itself runs after every earlier one";
             }
             self.refuse(expr.range(), code, message, remedy);
@@ -121,20 +112,17 @@ impl<'a> Body<'_, 'a> {
             }
             None => {}
         }
-        match self.resolve(at) {
-            Some(bound) => self.outer(at, &bound),
-            None => {
-                let message = format!("`{name}` is not bound here");
-                let near = options::nearest(name, self.names.keys().copied().filter(|known| *known != name));
-                let remedy = match near {
-                    _ if self.locals.contains(name) => "bind it before this line".to_owned(),
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "take it as a parameter, or bind it before".to_owned(),
-                };
-                self.refuse(at.range(), "unbound-name", message, &remedy);
-                None
-            }
+        if let Some(bound) = self.resolve(at) {
+            return self.outer(at, &bound);
         }
+        let near = options::nearest(name, self.names.keys().copied().filter(|known| *known != name));
+        let remedy = match near {
+            _ if self.locals.contains(name) => "bind it before this line".to_owned(),
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "take it as a parameter, or bind it before".to_owned(),
+        };
+        self.refuse(at.range(), "unbound-name", format!("`{name}` is not bound here"), &remedy);
+        None
     }
 
     /// What stands outside the function: a constant, or nothing that a body may name.
@@ -146,10 +134,15 @@ impl<'a> Body<'_, 'a> {
                 self.problems.push(problem);
                 return None;
             }
-            Err(_) => {}
+            Err(_) if matches!(bound, Bound::Unread) => return None,
+            Err(NotConstant::Wrong(range, what)) => {
+                self.refuse(range, "bad-literal", what, refuse::IN_A_NODE);
+                return None;
+            }
+            Err(NotConstant::Other(_)) => {}
         }
         let written = self.written(at);
-        if let (true, Expr::Name(_) | Expr::Attribute(_)) = (self.is_step(at), at) {
+        if self.is_step(at) {
             let message = format!("`{written}` is a function, not a value");
             let remedy = format!("call it, or write map({written}, xs)");
             self.refuse(at.range(), "function-as-value", message, &remedy);
@@ -204,92 +197,4 @@ impl<'a> Body<'_, 'a> {
         }
         part
     }
-
-    fn dict(&mut self, dict: &'a ExprDict) -> Option<Value> {
-        let mut items = Some(Vec::new());
-        for item in &dict.items {
-            let value = self.value(&item.value);
-            let key = match &item.key {
-                Some(Expr::StringLiteral(key)) => Some(key.value.to_str().to_owned()),
-                key => {
-                    let range = key.as_ref().map_or(item.value.range(), Ranged::range);
-                    let message = "a key that is no literal text";
-                    self.refuse(range, "dict-key", message, "write each key as a text, or put it in a node");
-                    None
-                }
-            };
-            items = items.zip(key.zip(value)).map(|(mut items, item)| {
-                items.push(item);
-                items
-            });
-        }
-        let items = items?;
-        if !items.iter().all(|(_, value)| matches!(value, Value::Literal(_))) {
-            return Some(Value::Dict(items));
-        }
-        let stored = |key: String| if key.starts_with('$') { format!("${key}") } else { key };
-        let literal = items.into_iter().map(|(key, value)| (stored(key), into_literal(value)));
-        Some(Value::Literal(Json::Object(literal.collect())))
-    }
-
-    fn format(&mut self, text: &'a ExprFString) -> Option<Value> {
-        let mut parts = Vec::new();
-        for piece in text.value.iter() {
-            match piece {
-                FStringPart::Literal(literal) => parts.push(Some(Value::Literal(json!(literal.as_str())))),
-                FStringPart::FString(inner) => parts.extend(inner.elements.iter().map(|element| self.element(element))),
-            }
-        }
-        let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
-        let texts: Option<String> = parts.iter().map(literal_text).collect();
-        Some(texts.map_or(Value::Format(parts), |text| Value::Literal(json!(text))))
-    }
-
-    fn element(&mut self, element: &'a InterpolatedStringElement) -> Option<Value> {
-        const MESSAGE: &str = "an f-string here holds parameters and literals as str() writes them";
-        let inner = match element {
-            InterpolatedStringElement::Literal(literal) => return Some(Value::Literal(json!(&*literal.value))),
-            InterpolatedStringElement::Interpolation(inner) => inner,
-        };
-        let value = self.value(&inner.expression)?;
-        let plain = matches!(inner.conversion, ConversionFlag::None | ConversionFlag::Str)
-            && inner.format_spec.is_none()
-            && inner.debug_text.is_none();
-        if plain && is_of_parameters(&value) {
-            return Some(value);
-        }
-        let range: TextRange = if plain { inner.expression.range() } else { inner.range };
-        self.refuse(range, "f-string", MESSAGE, refuse::IN_A_NODE);
-        None
-    }
-}
-
-fn is_of_parameters(value: &Value) -> bool {
-    match value {
-        Value::Param { .. } | Value::Literal(_) => true,
-        Value::Select { then, otherwise, .. } => is_of_parameters(then) && is_of_parameters(otherwise),
-        _ => false,
-    }
-}
-
-fn literal_text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Literal(Json::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn into_literal(value: Value) -> Json {
-    match value {
-        Value::Literal(json) => json,
-        _ => Json::Null,
-    }
-}
-
-/// Values side by side: one literal where all of them are.
-fn gathered(values: Vec<Value>, of: fn(Vec<Value>) -> Value, literal: impl Fn(Vec<Json>) -> Json) -> Value {
-    if values.iter().all(|value| matches!(value, Value::Literal(_))) {
-        return Value::Literal(literal(values.into_iter().map(into_literal).collect()));
-    }
-    of(values)
 }

@@ -1,0 +1,109 @@
+//! Classes that annotations name: Qflow's own, those of libraries, and the user's.
+
+use qflow_types::Ty;
+use ruff_text_size::TextRange;
+
+use super::{NotAType, wrong};
+
+/// Types that are there without an import.
+const BUILTIN: &[&str] = &[
+    "bool",
+    "int",
+    "float",
+    "complex",
+    "str",
+    "bytes",
+    "bytearray",
+    "list",
+    "set",
+    "frozenset",
+    "tuple",
+    "dict",
+    "object",
+    "type",
+    "range",
+    "slice",
+    "memoryview",
+    "Exception",
+    "BaseException",
+];
+
+/// Where the names that Qflow gives a meaning come from; frames and arrays come from many packages.
+const HOMES: &[&str] = &[
+    "typing",
+    "typing_extensions",
+    "collections",
+    "builtins",
+    "types",
+    "datetime",
+    "decimal",
+    "pathlib",
+    "uuid",
+    "qflow",
+];
+
+/// Whether a name is there without an import.
+pub(super) fn is_builtin(name: &str) -> bool {
+    BUILTIN.contains(&name)
+}
+
+/// Whether Qflow gives a class its meaning.
+pub(super) fn is_known(name: &str) -> bool {
+    Ty::class(name).root() != "object"
+}
+
+/// The spelling of a class from outside: its own name, in full where that means something else here.
+pub(super) fn foreign(dotted: &str) -> String {
+    let (package, name) = (dotted.split('.').next().unwrap_or(dotted), dotted.rsplit('.').next().unwrap_or(dotted));
+    let is_frame = matches!(name, "DataFrame" | "Series" | "ndarray");
+    let means_more = name.parse::<Ty>().is_ok_and(|ty| ty != Ty::class(name)) || is_known(name);
+    if means_more && !is_frame && !HOMES.contains(&package) { dotted.to_owned() } else { name.to_owned() }
+}
+
+/// The spelling of a class of the user's own.
+pub(super) fn own(name: &str, module: &str) -> String {
+    let means_more = name.parse::<Ty>().is_ok_and(|ty| ty != Ty::class(name)) || is_known(name);
+    if means_more { format!("{module}.{name}") } else { name.to_owned() }
+}
+
+/// A class without parameters, as a type: bare containers, Any and Never are read by their own spelling.
+pub(super) fn ty(name: &str, range: TextRange) -> Result<Ty, NotAType> {
+    match name {
+        "Callable" => Err(NotAType {
+            code: "callable-type",
+            remedy: "name a node instead, or pass what the function needs",
+            ..wrong(range, "a function does not travel between nodes")
+        }),
+        "Iterator" | "Generator" | "AsyncIterator" | "AsyncGenerator" | "Awaitable" | "Coroutine" => Err(NotAType {
+            code: "lazy-type",
+            remedy: "return a list, or a File for much data",
+            ..wrong(range, format!("what a {name} gives is not there until it is asked, and does not travel"))
+        }),
+        _ => name.parse().map_err(|_| wrong(range, format!("`{name}` is not a type"))),
+    }
+}
+
+/// The class of `name[…]`, where it takes that many types.
+pub(super) fn base(name: &str, parts: usize, range: TextRange) -> Result<String, NotAType> {
+    let Ty::Class(base) = ty(name, range)? else {
+        return Err(wrong(range, format!("`{name}` takes no types")));
+    };
+    match base.as_str() {
+        "list" | "set" | "frozenset" | "Sequence" | "Iterable" | "Collection" | "Set" => takes(name, 1, parts, range)?,
+        "dict" | "Mapping" => takes(name, 2, parts, range)?,
+        // The parameters of these are theirs: `ndarray[Any, dtype[float64]]`.
+        "DataFrame" | "Series" | "ndarray" => {}
+        known if is_known(known) => return Err(wrong(range, format!("`{name}` takes no types"))),
+        _ => {}
+    }
+    Ok(base)
+}
+
+/// Whether a class is given as many types as it takes.
+pub(super) fn takes(name: &str, count: usize, given: usize, range: TextRange) -> Result<(), NotAType> {
+    if given == count {
+        return Ok(());
+    }
+    let types = if count == 1 { "type" } else { "types" };
+    Err(wrong(range, format!("`{name}` takes {count} {types}, not {given}")))
+}

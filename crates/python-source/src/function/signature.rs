@@ -1,0 +1,101 @@
+//! Signatures: parameters with their types and defaults, and the declared result.
+
+use qflow_model::definition::{Param, ParamDefault, TypeText};
+use qflow_types::Ty;
+use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, StmtFunctionDef};
+use ruff_text_size::Ranged;
+use serde_json::Value;
+
+use super::{Head, Kind};
+use crate::{
+    annotation,
+    constant::{self, NotConstant},
+    refuse,
+};
+
+/// Parameters of a function: what has more is given a record.
+const PARAMS: usize = 255;
+
+impl Head<'_, '_> {
+    /// Parameters with their types, and the declared result.
+    pub(super) fn signature(&mut self, function: &StmtFunctionDef) -> (Vec<(Param, Ty)>, Ty) {
+        let parameters = &function.parameters;
+        for parameter in &parameters.posonlyargs {
+            let message = format!("`{}` can only be given by position", parameter.parameter.name.id);
+            self.wrong(parameter.range(), "positional-only", message, "leave out the `/`: arguments go by name");
+        }
+        let stars: [(&Option<Box<Parameter>>, &str); 2] = [(&parameters.vararg, "*"), (&parameters.kwarg, "**")];
+        for (variadic, star) in stars {
+            if let Some(parameter) = variadic {
+                let message = format!("`{star}{}` takes any number of arguments", parameter.name.id);
+                self.wrong(parameter.range(), "variadic", message, "name the parameters; many values go as a list");
+            }
+        }
+        let all: Vec<&ParameterWithDefault> =
+            parameters.posonlyargs.iter().chain(&parameters.args).chain(&parameters.kwonlyargs).collect();
+        if all.len() > PARAMS {
+            let message = format!("{} parameters; a function has at most {PARAMS}", all.len());
+            self.wrong(function.name.range(), "too-many-parameters", message, "pass a dict or a dataclass");
+        }
+        let variables: Vec<&str> =
+            function.type_params.iter().flat_map(|t| t.iter()).map(|t| t.name().id.as_str()).collect();
+        let params = all.into_iter().take(PARAMS).map(|parameter| self.parameter(parameter, &variables)).collect();
+        let returns = if let Some(annotation) = &function.returns {
+            self.annotation(annotation, &variables)
+        } else {
+            let message = format!("`{}` declares no result: it is Any and nothing is checked", function.name.id);
+            self.warn(function.name.range(), "unannotated", message, "write -> and a type");
+            Ty::Any
+        };
+        (params, returns)
+    }
+
+    fn parameter(&mut self, parameter: &ParameterWithDefault, variables: &[&str]) -> (Param, Ty) {
+        let name = &parameter.parameter.name;
+        self.name(name, "a parameter");
+        let ty = if let Some(annotation) = &parameter.parameter.annotation {
+            self.annotation(annotation, variables)
+        } else {
+            let message = format!("`{}` has no type: it is Any and nothing is checked", name.id);
+            self.warn(name.range(), "unannotated", message, "write a type after a colon");
+            Ty::Any
+        };
+        let default = parameter.default.as_deref().map(|default| self.default(default));
+        let place = self.text().place(name.range());
+        (Param { name: name.id.as_str().to_owned(), ty: TypeText(ty.to_string()), default, place }, ty)
+    }
+
+    fn default(&mut self, expr: &Expr) -> ParamDefault {
+        match constant::value(&self.project.units, self.unit, expr) {
+            Err(NotConstant::Clock(range)) => {
+                let problem = refuse::clock(self.text(), range);
+                self.problems.push(problem);
+                ParamDefault::Python
+            }
+            // A node's defaults are Python's own.
+            _ if self.kind == Kind::Node => ParamDefault::Python,
+            Ok(value) => ParamDefault::Value(value),
+            Err(NotConstant::Wrong(range, what)) => {
+                self.wrong(range, "bad-default", what, "write another literal");
+                ParamDefault::Value(Value::Null)
+            }
+            Err(NotConstant::Other(range)) => {
+                let written = self.text().written(range);
+                let message = format!("`{written}` is no constant, and a workflow's default is read and not run");
+                let remedy = "write a literal, a top-level constant, date(…), datetime(…), timedelta(…), Decimal(…), UUID(…) or Path(…)";
+                self.wrong(range, "bad-default", message, remedy);
+                ParamDefault::Value(Value::Null)
+            }
+        }
+    }
+
+    fn annotation(&mut self, expr: &Expr, variables: &[&str]) -> Ty {
+        match annotation::read(&self.project.units, self.unit, expr, variables) {
+            Ok(ty) => ty,
+            Err(wrong) => {
+                self.wrong(wrong.range, wrong.code, wrong.message, wrong.remedy);
+                Ty::Any
+            }
+        }
+    }
+}

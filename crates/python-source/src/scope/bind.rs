@@ -1,0 +1,234 @@
+//! The names that a file binds at its top level, also within `if` and `try` there.
+
+use std::collections::{HashMap, HashSet};
+
+use qflow_model::definition::{Problem, Source};
+use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtImportFrom};
+use ruff_text_size::{Ranged, TextRange};
+
+use super::{Bound, Unit, is_main};
+use crate::{options, text::Text};
+
+/// Binds a file's names.
+pub(crate) fn names<'a>(
+    source: &'a Source,
+    files: &HashMap<&'a str, usize>,
+    text: Text<'a>,
+    suite: &'a [Stmt],
+    problems: &mut Vec<Problem>,
+) -> Unit<'a> {
+    let at = files.get(text.path).copied().unwrap_or_default();
+    let unit = Unit { text, suite, names: HashMap::new(), again: Vec::new(), read: true };
+    let mut binder = Binder { source, files, at, unit, conditional: HashSet::new(), problems };
+    binder.block(suite, false);
+    binder.unit
+}
+
+struct Binder<'a, 'f> {
+    source: &'a Source,
+    files: &'f HashMap<&'a str, usize>,
+    at: usize,
+    unit: Unit<'a>,
+    /// Names bound inside an `if` or `try`, or imported: another binding of them is the other case.
+    conditional: HashSet<&'a str>,
+    problems: &'f mut Vec<Problem>,
+}
+
+impl<'a> Binder<'a, '_> {
+    fn block(&mut self, suite: &'a [Stmt], conditional: bool) {
+        for stmt in suite {
+            self.statement(stmt, conditional);
+        }
+    }
+
+    fn bind(&mut self, name: &'a str, bound: Bound<'a>, range: TextRange, conditional: bool) {
+        let Unit { names, again, .. } = &mut self.unit;
+        let taken = names.contains_key(name) && !self.conditional.contains(name);
+        if taken {
+            again.push((name, range));
+        }
+        if conditional {
+            // The first case that names it says what it is: `try: import tomllib`, `except: tomllib = None`.
+            names.entry(name).or_insert(bound);
+            if !taken {
+                self.conditional.insert(name);
+            }
+        } else {
+            // A constant that is assigned twice is none.
+            let bound = if taken && matches!(bound, Bound::Assigned(..)) { Bound::Other } else { bound };
+            names.insert(name, bound);
+        }
+    }
+
+    fn statement(&mut self, stmt: &'a Stmt, conditional: bool) {
+        match stmt {
+            Stmt::Import(import) => {
+                for alias in &import.names {
+                    let dotted = alias.name.id.as_str();
+                    let first = dotted.split('.').next().unwrap_or(dotted);
+                    let (name, target) = match &alias.asname {
+                        Some(name) => (name.id.as_str(), dotted),
+                        None => (first, first),
+                    };
+                    if alias.asname.is_none() && first != dotted && matches!(self.module(dotted, 0), Bound::Module(_)) {
+                        let message = format!("`{dotted}` is one of your files, named through another");
+                        let remedy = format!("write from {dotted} import …");
+                        self.problems.push(self.unit.text.problem(alias.range(), "import-form", message, &remedy));
+                    }
+                    let bound = self.module(target, 0);
+                    self.bind(name, bound, alias.range(), true);
+                }
+            }
+            Stmt::ImportFrom(import) => self.import_from(import),
+            Stmt::FunctionDef(function) => {
+                let bound = Bound::Function(self.at, function);
+                self.bind(function.name.id.as_str(), bound, function.name.range(), conditional);
+            }
+            Stmt::ClassDef(class) => {
+                self.bind(class.name.id.as_str(), Bound::Class(self.at, class), class.name.range(), conditional);
+            }
+            Stmt::Assign(assign) => {
+                for target in &assign.targets {
+                    self.target(target, Some(&assign.value), conditional);
+                }
+            }
+            Stmt::AnnAssign(assign) => self.target(&assign.target, assign.value.as_deref(), conditional),
+            Stmt::AugAssign(assign) => self.target(&assign.target, None, conditional),
+            Stmt::TypeAlias(alias) => self.target(&alias.name, Some(&alias.value), conditional),
+            other => self.compound(other),
+        }
+    }
+
+    /// Statements that hold others, which may or may not run.
+    fn compound(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::If(branch) if is_main(&branch.test) => {}
+            Stmt::If(branch) => {
+                self.block(&branch.body, true);
+                branch.elif_else_clauses.iter().for_each(|clause| self.block(&clause.body, true));
+            }
+            Stmt::Try(attempt) => {
+                self.block(&attempt.body, true);
+                for handler in &attempt.handlers {
+                    let ExceptHandler::ExceptHandler(handler) = handler;
+                    self.block(&handler.body, true);
+                }
+                self.block(&attempt.orelse, true);
+                self.block(&attempt.finalbody, true);
+            }
+            Stmt::For(each) => {
+                self.target(&each.target, None, true);
+                self.block(&each.body, true);
+            }
+            Stmt::While(each) => self.block(&each.body, true),
+            Stmt::With(with) => {
+                with.items.iter().filter_map(|i| i.optional_vars.as_deref()).for_each(|t| self.target(t, None, true));
+                self.block(&with.body, true);
+            }
+            Stmt::Match(choice) => choice.cases.iter().for_each(|case| self.block(&case.body, true)),
+            _ => {}
+        }
+    }
+
+    fn target(&mut self, target: &'a Expr, value: Option<&'a Expr>, conditional: bool) {
+        match target {
+            Expr::Name(name) => {
+                let bound = match value {
+                    Some(value) if !conditional => Bound::Assigned(self.at, value),
+                    _ => Bound::Other,
+                };
+                self.bind(name.id.as_str(), bound, name.range(), conditional);
+            }
+            Expr::Tuple(tuple) => tuple.elts.iter().for_each(|t| self.target(t, None, conditional)),
+            Expr::List(list) => list.elts.iter().for_each(|t| self.target(t, None, conditional)),
+            Expr::Starred(starred) => self.target(&starred.value, None, conditional),
+            _ => {}
+        }
+    }
+
+    fn import_from(&mut self, import: &'a StmtImportFrom) {
+        let module = import.module.as_ref().map_or("", |m| m.id.as_str());
+        let from = self.module(module, import.level as usize);
+        for alias in &import.names {
+            let name = alias.name.id.as_str();
+            if name == "*" {
+                self.star(&from, alias.range());
+                continue;
+            }
+            let bound = match &from {
+                Bound::QflowModule => match crate::known_to_qflow(name) {
+                    Some(known) => Bound::Qflow(known),
+                    None => self.unknown(name, alias.range()),
+                },
+                // `from parts import clean` names a module where there is one, else a name in `parts`.
+                Bound::Module(at) => match self.module(&join(module, name), import.level as usize) {
+                    Bound::Module(inner) => Bound::Module(inner),
+                    _ => Bound::In(*at, name),
+                },
+                Bound::Foreign(_) => match self.module(&join(module, name), import.level as usize) {
+                    Bound::Module(inner) => Bound::Module(inner),
+                    _ => Bound::Foreign(join(module, name)),
+                },
+                _ => Bound::Other,
+            };
+            let bound_as = alias.asname.as_ref().map_or(name, |n| n.id.as_str());
+            self.bind(bound_as, bound, alias.range(), true);
+        }
+    }
+
+    fn star(&mut self, from: &Bound<'a>, range: TextRange) {
+        match from {
+            Bound::QflowModule => {
+                for name in crate::QFLOW_NAMES {
+                    self.bind(name, Bound::Qflow(name), range, true);
+                }
+            }
+            Bound::Module(_) => {
+                let message = "a star does not say which names come from the other file";
+                self.problems.push(self.unit.text.problem(range, "star-import", message, "write each name"));
+            }
+            _ => {}
+        }
+    }
+
+    fn unknown(&mut self, name: &str, range: TextRange) -> Bound<'a> {
+        let near = options::nearest(name, crate::QFLOW_NAMES.iter().copied());
+        let remedy =
+            near.map_or_else(|| "see what it has: help(qflow)".to_owned(), |near| format!("did you mean `{near}`?"));
+        let message = format!("qflow has no `{name}`");
+        self.problems.push(self.unit.text.problem(range, "unknown-import", message, &remedy));
+        Bound::Other
+    }
+
+    /// What a module's name stands for; `level` dots before it.
+    fn module(&self, dotted: &str, level: usize) -> Bound<'a> {
+        if level == 0 && dotted == "qflow" {
+            return Bound::QflowModule;
+        }
+        let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let relative = dotted.replace('.', "/");
+        let own = folder(self.unit.text.path);
+        let bases: Vec<&str> = if level > 0 {
+            let mut base = own;
+            for _ in 1..level {
+                base = folder(base);
+            }
+            vec![base]
+        } else {
+            vec![own, folder(&self.source.entry), "", "src"]
+        };
+        for base in bases {
+            let path = [base, &relative].iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("/");
+            let package = if path.is_empty() { "__init__.py".to_owned() } else { format!("{path}/__init__.py") };
+            let found = [format!("{path}.py"), package].iter().find_map(|path| self.files.get(path.as_str()).copied());
+            if let Some(at) = found {
+                return Bound::Module(at);
+            }
+        }
+        Bound::Foreign(dotted.to_owned())
+    }
+}
+
+fn join(module: &str, name: &str) -> String {
+    if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") }
+}
