@@ -4,7 +4,8 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use crate::{args::Output, exit::Exit, render};
+use crate::{
+    out, outln,args::Output, exit::Exit, render};
 
 /// How long one question may take: a daemon that hangs is told as absent.
 const ASK: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ pub struct Finding {
 pub async fn doctor(output: Output, data_dir: &Path) -> Exit {
     let findings = look(data_dir).await;
     if output == Output::Json {
-        println!("{:#}", serde_json::json!(findings));
+        outln!("{:#}", serde_json::json!(findings));
     } else {
         let state = |f: &Finding| match (f.found, f.needed) {
             (true, _) => "ok",
@@ -36,7 +37,7 @@ pub async fn doctor(output: Output, data_dir: &Path) -> Exit {
             (false, false) => "absent",
         };
         let rows = findings.iter().map(|f| [f.what.clone(), state(f).to_owned(), f.detail.clone()]);
-        print!("{}", render::table(["WHAT", "STATE", "DETAIL"], rows));
+        out!("{}", render::table(["WHAT", "STATE", "DETAIL"], rows));
     }
     verdict(&findings)
 }

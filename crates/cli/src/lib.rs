@@ -6,6 +6,7 @@ pub mod discover;
 pub mod doctor;
 pub mod exit;
 mod parts;
+pub mod print;
 pub mod render;
 pub mod run;
 pub mod runs;
@@ -40,7 +41,7 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
         Command::Version => {
-            println!("qflow {}", env!("CARGO_PKG_VERSION"));
+            outln!("qflow {}", env!("CARGO_PKG_VERSION"));
             Ok(Exit::Completed)
         }
         Command::Completion { shell } => {

@@ -95,12 +95,11 @@ pub fn run_list(runs: &[Run]) -> String {
             run.run_id.clone(),
             run.workflow.clone(),
             run.status.to_string(),
-            format!("{}/{}", run.nodes_completed, run.nodes_total),
             run.created_at.clone().unwrap_or_default(),
             run.ended_at.clone().unwrap_or_default(),
         ]
     });
-    table(["RUN", "WORKFLOW", "STATUS", "NODES", "CREATED", "ENDED"], rows)
+    table(["RUN", "WORKFLOW", "STATUS", "CREATED", "ENDED"], rows)
 }
 
 /// A table without lines: for people, and for `awk`.

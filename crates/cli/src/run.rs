@@ -7,6 +7,7 @@ use qflow_type_validator::validate::choose;
 use tokio_stream::StreamExt;
 
 use crate::{
+    outln,
     args::{Output, Parameter, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
@@ -60,8 +61,8 @@ async fn submit(
     if args.detach {
         let run = client.get(&run_id).await?;
         match args.output {
-            Output::Json => println!("{:#}", render::run_json(&run)),
-            _ => println!("{run_id}"),
+            Output::Json => outln!("{:#}", render::run_json(&run)),
+            _ => outln!("{run_id}"),
         }
         eprintln!("follow it: qflow runs watch {run_id}");
         return Ok(Exit::Completed);
@@ -158,9 +159,9 @@ where
 /// Prints how a run ended: the result to stdout, everything else to stderr.
 pub fn tell(run: &Run, output: Output, embedded: bool) -> Exit {
     if output == Output::Json {
-        println!("{:#}", render::run_json(run));
+        outln!("{:#}", render::run_json(run));
     } else if let Some(result) = &run.result {
-        println!("{}", render::result(result, output));
+        outln!("{}", render::result(result, output));
     }
     eprint!("{}", render::failure(run));
     eprintln!("run {} {} · trace {}", run.run_id, run.status, run.trace_id);

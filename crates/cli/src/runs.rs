@@ -5,6 +5,7 @@ use std::path::Path;
 use tokio_stream::StreamExt;
 
 use crate::{
+    out, outln,
     args::{ListArgs, OneRun, Output, RunsCommand},
     dev,
     exit::{Exit, Fail},
@@ -23,9 +24,9 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
             let runs =
                 run::with(session, |client, _| async move { client.list(&workflow, &status, limit).await }).await?;
             match list.output {
-                Output::Json => println!("{:#}", runs.iter().map(render::run_json).collect::<serde_json::Value>()),
-                Output::Raw => runs.iter().for_each(|run| println!("{}", run.run_id)),
-                Output::Table => print!("{}", render::run_list(&runs)),
+                Output::Json => outln!("{:#}", runs.iter().map(render::run_json).collect::<serde_json::Value>()),
+                Output::Raw => runs.iter().for_each(|run| outln!("{}", run.run_id)),
+                Output::Table => out!("{}", render::run_list(&runs)),
             }
             Ok(Exit::Completed)
         }
@@ -44,12 +45,12 @@ pub async fn workflows(list: ListArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let session = dev::session(&list.server, data_dir).await?;
     let workflows = run::with(session, |client, _| async move { client.workflows().await }).await?;
     if list.output == Output::Json {
-        println!("{:#}", serde_json::json!(workflows));
+        outln!("{:#}", serde_json::json!(workflows));
     } else {
         let rows = workflows
             .into_iter()
             .map(|w| [w.name, w.digest[..w.digest.len().min(12)].to_owned(), w.registered_at.unwrap_or_default()]);
-        print!("{}", render::table(["WORKFLOW", "SOURCE", "REGISTERED"], rows));
+        out!("{}", render::table(["WORKFLOW", "SOURCE", "REGISTERED"], rows));
     }
     Ok(Exit::Completed)
 }
@@ -62,18 +63,18 @@ async fn show(
     let session = dev::session(&one.list.server, data_dir).await?;
     let run = run::with(session, |client, _| call(client, one.run.to_string())).await?;
     match one.list.output {
-        Output::Json => println!("{:#}", render::run_json(&run)),
-        Output::Raw => println!("{}", run.result.as_ref().map(|r| render::result(r, Output::Raw)).unwrap_or_default()),
+        Output::Json => outln!("{:#}", render::run_json(&run)),
+        Output::Raw => outln!("{}", run.result.as_ref().map(|r| render::result(r, Output::Raw)).unwrap_or_default()),
         Output::Table => {
-            print!("{}", render::run_list(std::slice::from_ref(&run)));
+            out!("{}", render::run_list(std::slice::from_ref(&run)));
             let mut tree = tree::Tree::default();
             tree.apply(&run);
             for line in tree.lines() {
-                println!("{line}");
+                outln!("{line}");
             }
-            print!("{}", render::failure(&run));
+            out!("{}", render::failure(&run));
             if let Some(result) = &run.result {
-                println!("result: {}", render::result(result, Output::Table));
+                outln!("result: {}", render::result(result, Output::Table));
             }
         }
     }
@@ -114,12 +115,12 @@ async fn logs(one: OneRun, node: String, follow: bool, data_dir: &Path) -> Resul
         while let Some(batch) = batches.next().await {
             for line in batch? {
                 match one.list.output {
-                    Output::Json => println!(
+                    Output::Json => outln!(
                         "{}",
                         serde_json::json!({ "node_id": line.node_id, "attempt": line.attempt, "at": line.at, "stream": line.stream, "text": line.text })
                     ),
-                    Output::Raw => println!("{}", render::printable(&line.text)),
-                    Output::Table => println!("{}", tree::log_line(&line)),
+                    Output::Raw => outln!("{}", render::printable(&line.text)),
+                    Output::Table => outln!("{}", tree::log_line(&line)),
                 }
             }
         }

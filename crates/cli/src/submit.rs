@@ -75,6 +75,8 @@ pub struct Node {
     pub length: u32,
     /// Elements completed.
     pub completed: u32,
+    /// Steps whose results it needs.
+    pub needs: Vec<String>,
     /// What it is doing.
     pub doing: String,
     /// 0 to 1 where known.
@@ -350,6 +352,7 @@ fn node(node: v1::Node) -> Result<Node, Fail> {
         error: read(&node.error_json)?,
         length: node.length,
         completed: node.completed,
+        needs: node.needs,
         doing: node.doing,
         progress: (node.progress >= 0.0).then_some(node.progress),
         warnings: node.warnings,

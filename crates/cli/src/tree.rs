@@ -61,12 +61,17 @@ impl Tree {
             });
             nodes.truncate(SHOWN_NODES);
         }
-        let mut lines: Vec<String> = nodes.into_iter().map(line).collect();
+        let mut lines: Vec<String> = nodes.into_iter().map(|node| line(node) + &needs(node)).collect();
         if left_out > 0 {
             lines.push(format!("  … and {left_out} more"));
         }
         lines
     }
+}
+
+/// The edges into a node: together the lines of a tree tell the whole graph.
+fn needs(node: &Node) -> String {
+    if node.needs.is_empty() { String::new() } else { format!("  ← {}", printable(&node.needs.join(", "))) }
 }
 
 fn line(node: &Node) -> String {
@@ -86,7 +91,11 @@ fn line(node: &Node) -> String {
         let _ = write!(line, " · {}", printable(&node.doing));
     }
     if let Some(phases) = node.phases.filter(|_| node.status == NodeStatus::Completed && node.length == 0) {
-        let _ = write!(line, " {:.0} ms", phases.user_code_ms);
+        let _ = match phases.user_code_ms {
+            short if short < 1.0 => write!(line, " in under 1 ms"),
+            ms if ms < 10_000.0 => write!(line, " in {ms:.0} ms"),
+            long => write!(line, " in {:.1} s", long / 1e3),
+        };
     }
     if let Some(error) = &node.error {
         let _ = write!(line, " · {}", printable(&error.error_type));
@@ -188,6 +197,7 @@ pub(crate) mod tests {
             error: None,
             length: 0,
             completed: 0,
+            needs: Vec::new(),
             doing: String::new(),
             progress: None,
             warnings: Vec::new(),

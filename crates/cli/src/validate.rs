@@ -3,6 +3,7 @@
 use qflow_type_validator::validate::{Inspected, inspect};
 
 use crate::{
+    outln,
     args::{Output, ValidateArgs},
     exit::{Exit, Fail},
     render, source,
@@ -14,7 +15,7 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     let Inspected { definition, problems, .. } = inspect(&source);
     let failed = problems.iter().any(|p| !p.warning);
     if args.output == Output::Json {
-        println!("{:#}", serde_json::json!({ "valid": !failed, "problems": problems, "definition": definition }));
+        outln!("{:#}", serde_json::json!({ "valid": !failed, "problems": problems, "definition": definition }));
     } else {
         eprint!("{}", render::problems(&problems));
     }
@@ -23,7 +24,7 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     }
     if args.output == Output::Table {
         for workflow in definition.workflows.values() {
-            println!("{}: {} steps, {} parameters", workflow.name, workflow.steps.len(), workflow.params.len());
+            outln!("{}: {} steps, {} parameters", workflow.name, workflow.steps.len(), workflow.params.len());
         }
     }
     Ok(Exit::Completed)
