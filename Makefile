@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run test lint contract images
+.PHONY: help build run test lint contract bench images
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -29,6 +29,9 @@ lint: ## formatting, clippy, rustdoc, licences
 contract: ## what is generated from the code is fresh
 	cargo test --locked --package qflow-e2e --test contract
 
+bench: ## Qflow against floors of the same minute, as a table with the gates
+	cargo build --locked --release --quiet --package qflow-cli --package qflow-bench
+	"$$CARGO_TARGET_DIR/release/qflow-bench" --results bench/results $(BENCH)
 
 images: ## Python images tagged like the official ones, pulled or built
 	deploy/local/python-images

@@ -37,6 +37,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("e2e", &["model", "proto"]),
+    ("bench", &["proto", "service", "telemetry"]),
 ];
 
 #[test]
