@@ -933,7 +933,7 @@ class Attempt:
     def __init__(self, order):
         self.order, self.id = order, order["attempt"]
         self.inbox, self.parts, self.open = Inbox(), {}, set()
-        self.outcome, self.error, self.took, self.warnings = None, None, 0.0, []
+        self.outcome, self.error, self.took, self.warnings = False, None, 0.0, []
         self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
 
@@ -997,8 +997,8 @@ class Link:
         self.out.clear()
         self.size, self.inbox = 0, Inbox()
 
-    def redial(self):
-        """True once the runner has answered; what it had not acknowledged is sent again."""
+    def redial(self, attempt):
+        """True once the runner has answered; what it had not acknowledged is sent again, then the attempt that is here."""
         try:
             sock, ack = dial()
         except (OSError, Protocol):
@@ -1009,6 +1009,7 @@ class Link:
         self.acknowledged(ack)
         for _, data in self.unacked:
             self.queue(data)
+        self.say("resumed", attempt=attempt)
         sock.setblocking(False)
         self.flush()
         return True
@@ -1225,7 +1226,7 @@ class Template:
         now, attempt = time.monotonic(), self.attempt
         if self.link.sock is None and now >= self.redial_at:
             self.watch_link()
-            self.link.redial()
+            self.link.redial(attempt and attempt.id)
             self.redial_at = now + REDIAL_S
         if attempt is None:
             if self.waiting and self.link.sock is not None:
@@ -1469,9 +1470,17 @@ class Template:
         elif kind == "failed":
             attempt.error = {k: said["error"][k] for k in plain_failure("", "")}
         elif kind == "result":
-            attempt.outcome = (said, rest)
+            self.take_result(said, rest)
         else:
             raise Protocol("a message of type %r" % kind)
+
+    def take_result(self, said, rest):
+        """Passes a value on at once: the runner looks at it while the child still leaves."""
+        if self.attempt.outcome:
+            raise Protocol("a second result")
+        self.attempt.outcome = True
+        heads, items = said.get("attachments") or [], said.get("items")
+        self.link.say("result", [rest], attempt=self.attempt.id, size=said["size"], items=items, answers=said["answers"], attachments=heads)
 
     # -- its end
 
@@ -1538,12 +1547,8 @@ class Template:
         number = None if exited else os.WTERMSIG(attempt.status)
         oom = self.oom.read() != self.oom_before
         error = self.error_of(attempt, code, number, oom)
-        if error is None:
-            said, data = attempt.outcome
-            if oom:
-                attempt.warnings.append("a child process was killed for lack of memory")
-            heads, items = said.get("attachments") or [], said.get("items")
-            self.link.say("result", [data], attempt=attempt.id, size=said["size"], items=items, answers=said["answers"], attachments=heads)
+        if error is None and oom:
+            attempt.warnings.append("a child process was killed for lack of memory")
         usage = attempt.usage
         self.link.say(
             "ended",
@@ -1570,7 +1575,7 @@ class Template:
             return dict(attempt.error or plain_failure("", ""), error_type="timeout", message="exceeded its time-out of %g s" % limit)
         if attempt.cause == "cancelled":
             return dict(attempt.error or plain_failure("", ""), error_type="cancelled", message="cancelled")
-        if attempt.outcome is not None:
+        if attempt.outcome:
             return None
         if attempt.error is not None:
             return attempt.error

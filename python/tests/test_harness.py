@@ -256,6 +256,7 @@ class Harness(unittest.TestCase):
         self.assertEqual(self.driver.hello["token"], "t0ken")
         heard = Heard(self.driver.until("ended"))
         self.assertEqual(heard.error["error_type"], "timeout")
+        self.assertEqual([m["attempt"] for m in heard.messages if m["type"] == "resumed"], [str(self.driver.count)])
 
     def test_a_template_without_a_runner_waits_and_burns_no_processor(self):
         self.driver.attempt("same", {"value": 1})

@@ -6,7 +6,7 @@ use qflow_model::progress::KillReason;
 use qflow_telemetry::Event;
 
 use crate::{
-    pool::{Container, State},
+    pool::{Container, Pool, State},
     run::Runner,
 };
 
@@ -51,7 +51,7 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
 type HeldOrder = (qflow_proto::order::Order, tokio::sync::watch::Receiver<Option<KillReason>>);
 
 async fn go_on(runner: Arc<Runner>, mut container: Container, held: Option<HeldOrder>) {
-    let answered = runner.pool.hello(&mut container, REDIAL).await.is_ok();
+    let answered = Pool::hello(&mut container, REDIAL).await.is_ok();
     match (held, answered) {
         (Some((order, kill)), true) => runner.resume(container, order, kill).await,
         (Some((order, _)), false) => {

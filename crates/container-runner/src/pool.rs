@@ -14,20 +14,20 @@ use qflow_model::{
 };
 use qflow_proto::order::Order;
 use qflow_telemetry::{ContainerRef, ErrorInfo, Event, Telemetry};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     harness::{Link, Said, Told},
     lifecycle::{self, Choice, Idle, Owner},
     python,
-    runtime::{self, ContainerSpec, Runtime},
+    runtime::{self, ContainerSpec, Exit, Runtime},
     spool::Spool,
 };
 
 /// How long a new container's harness may take to dial.
-const DIAL: Duration = Duration::from_secs(60);
+const DIAL: Duration = Duration::from_mins(1);
 /// How long a container may be idle.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 /// Ended runs that are remembered, for containers given back after their run's end.
 const ENDED_RUNS: usize = 1_000;
 
@@ -38,6 +38,8 @@ pub struct Container {
     pub state: State,
     /// The line to its harness.
     pub link: Link,
+    /// How it ended, once it has.
+    pub exit: watch::Receiver<Option<Exit>>,
     since: Instant,
 }
 
@@ -94,11 +96,16 @@ struct Inside {
     ended: VecDeque<RunId>,
 }
 
+/// Waits until a container has ended; unknown where nobody waits for it any more.
+pub async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
+    exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or_default()
+}
+
 /// So many random bytes in hexadecimal.
 pub fn random(bytes: usize) -> std::io::Result<String> {
     let mut buffer = vec![0; bytes];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut buffer)?;
-    Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(buffer.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
 }
 
 impl Pool {
@@ -145,17 +152,16 @@ impl Pool {
         if let Some(evicted) = evicted {
             self.remove(evicted, "retired").await;
         }
-        let mut container = match reused {
-            Some(container) => container,
-            None => {
-                let started = self.start(class, lock).await;
-                self.inside().starting -= 1;
-                started?
-            }
+        let mut container = if let Some(container) = reused {
+            container
+        } else {
+            let started = self.start(class, lock).await;
+            self.inside().starting -= 1;
+            started?
         };
         container.state.owner = owner;
         container.state.attempts += 1;
-        container.state.order = Some(order.clone());
+        container.state.order = Some(bare(order));
         self.keep(&container);
         self.inside().busy.insert(container.state.id.clone(), brief(&container, "running"));
         Ok(container)
@@ -191,11 +197,12 @@ impl Pool {
             }
         };
         let state = State { id, spec, class, owner: Owner::Nobody, loaded: None, attempts: 0, order: None };
-        let mut container = Container { state, link, since: began };
+        let exit = self.watch(&state.id);
+        let mut container = Container { state, link, exit, since: began };
         self.keep(&container);
         let told = reference(&container);
         self.telemetry.emit(Event::ContainerCreated { container: told.clone(), took_ms: ms(began) });
-        if let Err(error) = self.hello(&mut container, DIAL).await {
+        if let Err(error) = Self::hello(&mut container, DIAL).await {
             let said = std::fs::read_to_string(container.state.spec.directory.join("harness.log")).unwrap_or_default();
             let message = format!("{error}{}{}", if said.is_empty() { "" } else { ": " }, said.trim());
             let error = ErrorInfo { error_type: "no_hello".into(), message: message.clone(), ..ErrorInfo::default() };
@@ -208,15 +215,28 @@ impl Pool {
     }
 
     /// Waits for a hello; also of an adopted container.
-    pub async fn hello(&self, container: &mut Container, within: Duration) -> Result<(), &'static str> {
+    pub async fn hello(container: &mut Container, within: Duration) -> Result<(), &'static str> {
         tokio::select! {
             told = container.link.next() => match told {
                 Some(Told::Heard(heard)) if matches!(heard.said, Said::Hello { .. }) => Ok(()),
                 _ => Err("the harness did not say hello first"),
             },
-            _ = self.runtime.wait(&container.state.id) => Err("the container ended before its harness said hello"),
+            _ = ended(&mut container.exit) => Err("the container ended before its harness said hello"),
             () = tokio::time::sleep(within) => Err("the harness did not dial in time"),
         }
+    }
+
+    /// Waits beside all attempts of a container for its end; the wait ends with the container.
+    fn watch(&self, id: &str) -> watch::Receiver<Option<Exit>> {
+        let (ended, exit) = watch::channel(None);
+        let (runtime, id) = (Arc::clone(&self.runtime), id.to_owned());
+        tokio::spawn(async move {
+            tokio::select! {
+                exit = runtime.wait(&id) => { ended.send_replace(Some(exit)); }
+                () = ended.closed() => {}
+            }
+        });
+        exit
     }
 
     /// Writes down what is known of a container.
@@ -230,7 +250,8 @@ impl Pool {
     /// Takes in a container that an earlier runner started.
     pub fn adopt(&self, state: State) -> std::io::Result<Container> {
         let link = Link::listen(&state.spec.directory.join("s"), state.spec.token.clone(), self.runtime.socket_mode())?;
-        let container = Container { state, link, since: Instant::now() };
+        let exit = self.watch(&state.id);
+        let container = Container { state, link, exit, since: Instant::now() };
         self.inside().busy.insert(container.state.id.clone(), brief(&container, "running"));
         Ok(container)
     }
@@ -322,6 +343,33 @@ fn brief(container: &Container, status: &'static str) -> Brief {
         status,
         run: if let Owner::Run(run) = owner { Some(*run) } else { order.as_ref().map(|o| o.key.run) },
         attempt: order.as_ref().map(|o| o.key),
+    }
+}
+
+/// An order without what only the beginning of an attempt needs: what is kept of it is written at every attempt.
+fn bare(order: &Order) -> Order {
+    Order {
+        key: order.key,
+        node_id: order.node_id.clone(),
+        function: order.function.clone(),
+        file: order.file.clone(),
+        files: Arc::default(),
+        workflow: order.workflow.clone(),
+        tenant: order.tenant.clone(),
+        user: order.user.clone(),
+        arguments: Vec::new(),
+        types: Vec::new(),
+        returns: order.returns.clone(),
+        asks: order.asks.clone(),
+        lock: Arc::clone(&order.lock),
+        resources: order.resources.clone(),
+        env: order.env.clone(),
+        secrets: order.secrets.clone(),
+        timeout_ms: order.timeout_ms,
+        isolation: order.isolation,
+        idempotent: order.idempotent,
+        traceparent: order.traceparent.clone(),
+        idempotency_key: order.idempotency_key.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod conclude;
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use qflow_model::{
     ids::Timestamp,
@@ -10,6 +10,7 @@ use qflow_model::{
     outcome::{Ending, Phases},
     progress::KillReason,
     status::FailureClass,
+    value::Produced,
 };
 use qflow_proto::order::Order;
 use qflow_service::Clock;
@@ -26,7 +27,7 @@ use crate::{
     harness::{AttemptSay, EndedSaid, Heard, Line, Said, Say, SpanSaid, Told},
     held::Held,
     lifecycle,
-    pool::{Container, Pool},
+    pool::{Container, Pool, ended},
     resolve, result,
     runtime::{Exit, Runtime},
     secrets::Secrets,
@@ -34,9 +35,9 @@ use crate::{
 };
 
 /// How long an import may take, and a harness to begin: past it the container is at fault.
-const IMPORT: Duration = Duration::from_secs(600);
+const IMPORT: Duration = Duration::from_mins(10);
 /// How long a harness may take to fork.
-const BEGIN: Duration = Duration::from_secs(60);
+const BEGIN: Duration = Duration::from_mins(1);
 /// How long messages of a dead container may still come.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How long after SIGKILL the harness may take to say so.
@@ -110,7 +111,7 @@ struct Progress<'a> {
     secrets: BTreeMap<String, String>,
     last: Vec<String>,
     seen: u64,
-    value: Option<result::Raw>,
+    value: Option<Result<Produced, Ending>>,
     warnings: Vec<String>,
     why: Option<KillReason>,
     began: Option<Instant>,
@@ -145,6 +146,8 @@ impl Runner {
     ) {
         let mut progress = Progress::new(&order);
         progress.secrets = self.secrets.read(&order).unwrap_or_default();
+        // Its files are not kept: the import that it had is not known, and the next order is asked to load anew.
+        container.state.loaded = None;
         progress.stage = Stage::Running;
         progress.began = Some(Instant::now());
         let over = self.drive(&mut container, &mut progress, kill).await;
@@ -256,9 +259,7 @@ impl Runner {
         progress: &mut Progress<'_>,
         mut kill: watch::Receiver<Option<KillReason>>,
     ) -> Over {
-        let (runtime, id) = (Arc::clone(&self.runtime), container.state.id.clone());
-        let mut exit: Pin<Box<dyn Future<Output = Exit> + Send>> = Box::pin(async move { runtime.wait(&id).await });
-        let mut gone: Option<Exit> = None;
+        let (mut exit, mut gone) = (container.exit.clone(), None::<Exit>);
         let mut stage = (progress.stage, Instant::now());
         let mut end_by: Option<Instant> = None;
         loop {
@@ -290,7 +291,7 @@ impl Runner {
                     Some(Told::Fault(message)) => return broken(failed(FailureClass::User, "protocol", message)),
                     None => return broken(lost("link_lost", "the link to the container ended")),
                 },
-                ended = &mut exit, if gone.is_none() => {
+                ended = ended(&mut exit), if gone.is_none() => {
                     gone = Some(ended);
                     end_by = Some(Instant::now() + LAST_WORDS);
                 }
@@ -322,7 +323,6 @@ impl Runner {
         progress.seen = progress.seen.max(heard.seq);
         let key = progress.order.key.to_string();
         match heard.said {
-            Said::Hello { .. } => None,
             Said::Loaded { ms, threads, .. } => {
                 progress.phases.import_ms = ms;
                 if threads {
@@ -340,10 +340,14 @@ impl Runner {
                 error.class = Some(FailureClass::User);
                 Some(Over { ending: Ending::Failed(Box::new(error)), said: EndedSaid::default(), healthy: false })
             }
+            // What it had to say of the attempt it said again before this: the order never came to it.
+            Said::Resumed { attempt } if progress.stage == Stage::Running && attempt.as_ref() != Some(&key) => {
+                let ending = lost("runner_lost", "the runner ended before the attempt was in its container");
+                Some(Over { ending, said: EndedSaid::default(), healthy: true })
+            }
             Said::Started { attempt } if attempt == key => {
                 progress.stage = Stage::Running;
                 progress.began = Some(Instant::now());
-                self.pool.keep(container);
                 self.say(progress.order, Word::Started { container_id: container.state.id.clone() }).await;
                 None
             }
@@ -361,11 +365,14 @@ impl Runner {
                 None
             }
             Said::Result { attempt, items, attachments, .. } if attempt == key => {
-                progress.value = Some(result::Raw { parts: heard.parts, items, attachments });
+                let began = Instant::now();
+                let (order, raw) = (progress.order, result::Raw { parts: heard.parts, items, attachments });
+                progress.value = Some(result::take(&self.blobs, order.key.run, raw, &order.returns, &order.asks).await);
+                progress.phases.upload_ms = ms(began);
                 None
             }
-            Said::Ended(said) if said.attempt == key => Some(self.ended(progress, said).await),
-            // Of an attempt before this one: a message that was sent again.
+            Said::Ended(said) if said.attempt == key => Some(Self::ended(progress, said)),
+            // A hello again, or of an attempt before this one: a message that was sent again.
             _ => None,
         }
     }
@@ -400,7 +407,10 @@ impl Runner {
             .with("container_id", container.state.id.clone())
             .with("container.id", container.state.id.clone())
             .with("python_version", order.lock.python.to_string())
-            .with("resource_limits", format!("memory={} cpus={}m pids={}", limits.memory_bytes, limits.cpu_millis, limits.pids))
+            .with(
+                "resource_limits",
+                format!("memory={} cpus={}m pids={}", limits.memory_bytes, limits.cpu_millis, limits.pids),
+            )
             .event("container_created", start)
             .event("container_started", end);
         self.telemetry.record_span(span);

@@ -121,7 +121,7 @@ async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow
             Err(error) if config.runtime == RuntimeKind::Docker => return Err(error.into()),
             Ok(_) => telemetry.emit(Event::warning("runtime_fallback", "Docker answers, but has no image of Python")),
             Err(error) => {
-                telemetry.emit(Event::warning("runtime_fallback", format!("Docker is not to be had: {error}")))
+                telemetry.emit(Event::warning("runtime_fallback", format!("Docker is not to be had: {error}")));
             }
         }
     }

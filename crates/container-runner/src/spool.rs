@@ -1,62 +1,68 @@
 //! What must outlive the runner: outcomes until they are acknowledged, lines until they are an object, containers' states.
 
+mod journal;
+
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use journal::Journal;
 use qflow_model::{ids::AttemptKey, outcome::Outcome};
 
 use crate::harness::Line;
 
-/// Folders of one runner's state.
+/// Names of outcomes in the journal.
+const OUTCOME: &str = "outcome/";
+/// Names of containers in the journal.
+const CONTAINER: &str = "container/";
+
+/// One runner's state.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    folder: PathBuf,
+    journal: Arc<Journal>,
+    lines: PathBuf,
 }
 
 impl Spool {
     /// The spool in a folder, made where it is not there.
     pub fn open(folder: &Path) -> std::io::Result<Self> {
-        for part in ["outcomes", "lines", "containers"] {
-            std::fs::create_dir_all(folder.join(part))?;
-        }
-        Ok(Self { folder: folder.to_owned() })
-    }
-
-    fn outcome(&self, key: AttemptKey) -> PathBuf {
-        self.folder.join("outcomes").join(key.to_string())
+        let lines = folder.join("lines");
+        std::fs::create_dir_all(&lines)?;
+        Ok(Self { journal: Arc::new(Journal::open(&folder.join("journal"))?), lines })
     }
 
     fn lines(&self, key: AttemptKey) -> PathBuf {
-        self.folder.join("lines").join(key.to_string())
+        self.lines.join(key.to_string())
     }
 
-    fn container(&self, name: &str) -> PathBuf {
-        self.folder.join("containers").join(name)
-    }
-
-    /// Keeps an outcome; once this returns it survives the machine.
+    /// Keeps an outcome: it survives the runner, and after [`Self::sync`] the machine.
     pub fn keep(&self, key: AttemptKey, outcome: &Outcome) -> std::io::Result<()> {
-        replace(&self.outcome(key), &serde_json::to_vec(outcome)?, true)
+        self.journal.put(&format!("{OUTCOME}{key}"), serde_json::to_vec(outcome)?)
+    }
+
+    /// Puts everything on the disk. A machine that is lost before loses the containers too: what may run again needs no sync.
+    pub async fn sync(&self) -> std::io::Result<()> {
+        self.journal.sync().await
     }
 
     /// An outcome that is kept, in JSON.
     pub fn kept(&self, key: AttemptKey) -> Option<Vec<u8>> {
-        std::fs::read(self.outcome(key)).ok()
+        self.journal.get(&format!("{OUTCOME}{key}"))
     }
 
     /// Forgets an outcome that was acknowledged, and the attempt's lines.
     pub fn forget(&self, key: AttemptKey) {
-        for path in [self.outcome(key), self.lines(key)] {
-            // Absent is what is wanted.
-            let _ = std::fs::remove_file(path);
-        }
+        // Told again after a restart, it is acknowledged again.
+        self.journal.remove(&format!("{OUTCOME}{key}")).ok();
+        // Absent is what is wanted.
+        std::fs::remove_file(self.lines(key)).ok();
     }
 
     /// Attempts whose outcomes were not acknowledged.
     pub fn waiting(&self) -> Vec<AttemptKey> {
-        names(&self.folder.join("outcomes")).filter_map(|name| name.parse().ok()).collect()
+        self.journal.all(OUTCOME, |name, _| name.parse().ok())
     }
 
     /// Adds lines of an attempt, one JSON object each.
@@ -76,43 +82,19 @@ impl Spool {
 
     /// Keeps what is known of a container; it need only survive the runner, not the machine.
     pub fn keep_container(&self, name: &str, state: &impl serde::Serialize) -> std::io::Result<()> {
-        replace(&self.container(name), &serde_json::to_vec(state)?, false)
+        self.journal.put(&format!("{CONTAINER}{name}"), serde_json::to_vec(state)?)
     }
 
     /// Forgets a container.
     pub fn forget_container(&self, name: &str) {
-        // Absent is what is wanted.
-        let _ = std::fs::remove_file(self.container(name));
+        // After a restart it is found to be gone.
+        self.journal.remove(&format!("{CONTAINER}{name}")).ok();
     }
 
     /// What is known of containers that an earlier runner left.
     pub fn containers<T: serde::de::DeserializeOwned>(&self) -> Vec<T> {
-        names(&self.folder.join("containers"))
-            .filter_map(|name| serde_json::from_slice(&std::fs::read(self.container(&name)).ok()?).ok())
-            .collect()
+        self.journal.all(CONTAINER, |_, state| serde_json::from_slice(state).ok())
     }
-}
-
-fn names(folder: &Path) -> impl Iterator<Item = String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.ends_with(".new"))
-}
-
-fn replace(path: &Path, content: &[u8], sync: bool) -> std::io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let mut options = std::fs::OpenOptions::new();
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create(true).truncate(true).open(&new)?;
-    file.write_all(content)?;
-    if sync {
-        file.sync_data()?;
-    }
-    std::fs::rename(&new, path)?;
-    if sync && let Some(parent) = path.parent() {
-        std::fs::File::open(parent)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

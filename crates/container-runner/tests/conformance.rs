@@ -2,32 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+mod support;
 
-use qflow_container_runner::{
-    adopt,
-    blobs::Blobs,
-    environment::Environments,
-    held::Held,
-    pool::Pool,
-    run::{Runner, Word},
-    runtime::{Runtime, docker::DockerRuntime, process::ProcessRuntime},
-    secrets::Secrets,
-    spool::Spool,
-};
-use qflow_model::{
-    definition::{Isolation, Resources, TypeText},
-    environment::EnvSpec,
-    expression::Segment,
-    ids::{AttemptKey, NodeKey, RunId, StepIx},
-    outcome::{Ending, Failure, Outcome},
-    progress::KillReason,
-    value::{Argument, Produced},
-};
-use qflow_proto::order::Order;
-use qflow_service::SystemClock;
-use qflow_telemetry::Telemetry;
-use tokio::sync::mpsc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use qflow_container_runner::{adopt, blobs::Blobs, runtime::Runtime};
+use qflow_model::{definition::Isolation, expression::Segment, outcome::Ending, progress::KillReason, value::Argument};
+use support::{Bench, docker, failure, folder, literal, name, processes, produced, text};
 
 const SOURCE: &str = r#"
 import logging, os, sys, time
@@ -72,141 +53,6 @@ def writes() -> str:
 def user() -> int:
     return os.getuid()
 "#;
-
-/// One runner with its folders, over a runtime.
-struct Bench {
-    runner: Arc<Runner>,
-    words: mpsc::Receiver<(AttemptKey, Word)>,
-    folder: PathBuf,
-    steps: u32,
-    run: RunId,
-}
-
-impl Bench {
-    fn new(runtime: Arc<dyn Runtime>, folder: PathBuf) -> Self {
-        let spool = Spool::open(&folder.join("runner")).unwrap();
-        let (words, told) = mpsc::channel(1024);
-        let telemetry = Telemetry::silent();
-        let pool =
-            Pool::new(Arc::clone(&runtime), spool.clone(), folder.join("run"), name(&folder), 8, telemetry.clone());
-        let environments =
-            Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone()).unwrap();
-        let runner = Arc::new(Runner {
-            runtime,
-            pool,
-            environments,
-            blobs: Blobs::open(&format!("file://{}", folder.join("blobs").display())).unwrap(),
-            spool,
-            secrets: Secrets::new(None),
-            held: Held::default(),
-            words,
-            telemetry,
-            clock: Arc::new(SystemClock),
-        });
-        Self { runner, words: told, folder, steps: 0, run: RunId(uuid::Uuid::now_v7()) }
-    }
-
-    async fn order(&mut self, function: &str, returns: &str, arguments: &[(&str, Argument)]) -> Order {
-        let python = *self.runner.runtime.pythons().last().unwrap();
-        let lock = self.runner.environments.lock(&EnvSpec { python, requirements: vec![] }).await.unwrap();
-        self.steps += 1;
-        Order {
-            key: AttemptKey { run: self.run, node: NodeKey { step: StepIx(self.steps), index: None }, attempt: 1 },
-            node_id: function.into(),
-            function: function.into(),
-            file: "flow.py".into(),
-            files: Arc::new(BTreeMap::from([("flow.py".to_owned(), SOURCE.to_owned())])),
-            workflow: "flow".into(),
-            tenant: "default".into(),
-            user: "me".into(),
-            arguments: arguments.iter().map(|(name, a)| ((*name).to_owned(), a.clone())).collect(),
-            types: vec![],
-            returns: TypeText(returns.into()),
-            asks: vec![],
-            lock: Arc::new(lock),
-            resources: Resources::default(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            timeout_ms: None,
-            isolation: Isolation::Run,
-            idempotent: true,
-            traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
-            idempotency_key: "k".into(),
-        }
-    }
-
-    /// Runs an order to its end; gives its outcome as it was kept, and its lines.
-    async fn run(&mut self, order: Order) -> (Outcome, Vec<(String, String)>) {
-        let key = order.key;
-        let attempt = tokio::spawn(Arc::clone(&self.runner).run(order));
-        let lines = self.until_ended(key).await;
-        attempt.await.unwrap();
-        (self.outcome(key), lines)
-    }
-
-    async fn until_ended(&mut self, key: AttemptKey) -> Vec<(String, String)> {
-        let mut seen = Vec::new();
-        while let Some((of, word)) = self.words.recv().await {
-            match word {
-                Word::Ended if of == key => return seen,
-                Word::Lines { lines, .. } => seen.extend(lines.into_iter().map(|l| (l.stream, l.text))),
-                _ => {}
-            }
-        }
-        panic!("the runner ended");
-    }
-
-    fn outcome(&self, key: AttemptKey) -> Outcome {
-        serde_json::from_slice(&self.runner.spool.kept(key).expect("an outcome is kept")).unwrap()
-    }
-
-    async fn started(&mut self) {
-        loop {
-            if matches!(self.words.recv().await, Some((_, Word::Started { .. }))) {
-                return;
-            }
-        }
-    }
-
-    async fn close(self) {
-        self.runner.pool.run_ended(self.run).await;
-        self.runner.pool.close().await;
-        // The last attempt tells of its end before its container has left.
-        let gone = async {
-            while !self.runner.pool.list().is_empty() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("all containers leave");
-        std::fs::remove_dir_all(self.folder).unwrap();
-    }
-}
-
-fn name(folder: &std::path::Path) -> String {
-    folder.file_name().unwrap().to_string_lossy().into_owned()
-}
-
-fn literal(value: impl Into<serde_json::Value>) -> Argument {
-    Argument::Literal(value.into())
-}
-
-fn produced(outcome: &Outcome) -> &Produced {
-    match &outcome.ending {
-        Ending::Completed(produced) => produced,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn text(outcome: &Outcome) -> String {
-    String::from_utf8(produced(outcome).value.inline.clone().expect("a small value is inline")).unwrap()
-}
-
-fn failure(outcome: &Outcome) -> &Failure {
-    match &outcome.ending {
-        Ending::Failed(failure) | Ending::TimedOut(failure) => failure,
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn an_attempt_returns_its_value_and_says_where_time_went(bench: &mut Bench) {
     let order = bench.order("add", "int", &[("a", literal(2)), ("b", literal(40))]).await;
@@ -326,19 +172,37 @@ async fn an_attempt_outlives_its_runner(mut bench: Bench) -> Bench {
     bench.started().await;
     attempt.abort();
     assert!(attempt.await.unwrap_err().is_cancelled());
-    let Bench { runner, folder, steps, run, .. } = bench;
+    let Bench { runner, folder, steps, run, source, .. } = bench;
     let runtime = Arc::clone(&runner.runtime);
     drop(runner);
-    let mut next = Bench { steps, run, ..Bench::new(runtime, folder) };
+    let mut next = Bench { steps, run, ..Bench::new(runtime, folder, &source) };
     adopt::adopt(&next.runner, &name(&next.folder), &next.folder.join("run")).await;
     next.until_ended(key).await;
     assert!(matches!(next.outcome(key).ending, Ending::TimedOut(_)), "{:?}", next.outcome(key));
     next
 }
 
+/// The runner is dropped between taking a container and handing the order in; the next one does not wait for its end.
+async fn an_order_that_never_came_to_its_container_is_lost(mut bench: Bench) -> Bench {
+    let order = bench.order("add", "int", &[("a", literal(1)), ("b", literal(1))]).await;
+    bench.run(order).await;
+    let order = bench.order("add", "int", &[("a", literal(1)), ("b", literal(1))]).await;
+    let key = order.key;
+    let container = bench.runner.pool.take(&order, &order.lock, "").await.unwrap();
+    let Bench { runner, folder, steps, run, source, .. } = bench;
+    let runtime = Arc::clone(&runner.runtime);
+    drop((container, runner));
+    let mut next = Bench { steps, run, ..Bench::new(runtime, folder, &source) };
+    adopt::adopt(&next.runner, &name(&next.folder), &next.folder.join("run")).await;
+    next.until_ended(key).await;
+    assert!(matches!(&next.outcome(key).ending, Ending::Lost { reason, .. } if reason == "runner_lost"));
+    let order = next.order("add", "int", &[("a", literal(1)), ("b", literal(1))]).await;
+    assert_eq!(text(&next.run(order).await.0), "2");
+    next
+}
+
 async fn suite(runtime: Arc<dyn Runtime>) {
-    let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").unwrap().keep();
-    let mut bench = Bench::new(runtime, folder);
+    let mut bench = Bench::new(runtime, folder(), SOURCE);
     an_attempt_returns_its_value_and_says_where_time_went(&mut bench).await;
     attempts_of_a_run_follow_one_another_in_a_container(&mut bench).await;
     an_exception_comes_with_its_traceback_and_what_was_left(&mut bench).await;
@@ -351,28 +215,14 @@ async fn suite(runtime: Arc<dyn Runtime>) {
     a_file_that_does_not_import_fails_its_node(&mut bench).await;
     a_fresh_container_per_attempt_where_the_node_says_so(&mut bench).await;
     let bench = an_attempt_outlives_its_runner(bench).await;
+    let bench = an_order_that_never_came_to_its_container_is_lost(bench).await;
     bench.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_do_what_every_runtime_must() {
-    let environments = std::env::temp_dir().join("qflow-no-environments");
-    let runtime = ProcessRuntime::find(None, environments).await;
-    assert!(!runtime.pythons().is_empty(), "no python3 on PATH");
-    suite(Arc::new(runtime)).await;
-}
-
-/// Docker with an image, or nothing where none is to be had and none is required.
-async fn docker() -> Option<Arc<dyn Runtime>> {
-    let versions = ["3.9", "3.10", "3.11", "3.12", "3.13"].map(|v| v.parse().unwrap());
-    match DockerRuntime::connect("python:{version}-slim", &versions).await {
-        Ok(runtime) if !runtime.pythons().is_empty() => Some(Arc::new(runtime)),
-        found => {
-            assert!(std::env::var_os("QFLOW_REQUIRE_DOCKER").is_none(), "Docker is required: {found:?}");
-            eprintln!("Docker is not to be had here: {found:?}");
-            None
-        }
-    }
+    let home = tempfile::tempdir().unwrap();
+    suite(processes(home.path()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -385,8 +235,7 @@ async fn docker_does_what_every_runtime_must() {
 #[tokio::test(flavor = "multi_thread")]
 async fn user_code_in_docker_is_nobody_and_writes_nowhere() {
     let Some(runtime) = docker().await else { return };
-    let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").unwrap().keep();
-    let mut bench = Bench::new(runtime, folder);
+    let mut bench = Bench::new(runtime, folder(), SOURCE);
     let order = bench.order("user", "int", &[]).await;
     assert_eq!(text(&bench.run(order).await.0), "65532");
     let order = bench.order("writes", "str", &[]).await;

@@ -145,7 +145,7 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
     drop(line);
     let mut line = opened.recv().await.unwrap();
     let held = until(&mut line, |said| if let Said::Hello(h) = said { Some(h.attempts) } else { None }).await;
-    assert_eq!(held, [attempt.clone()]);
+    assert_eq!(held, std::slice::from_ref(&attempt));
     say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
     assert_eq!(until(&mut line, ended).await, first);
     say(&line, Say::Ack(v1::EndedAck { attempt, accepted: true })).await;

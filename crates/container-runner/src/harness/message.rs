@@ -161,6 +161,11 @@ pub enum Said {
         /// Why.
         error: Failure,
     },
+    /// After a redial, and after what was sent again.
+    Resumed {
+        /// The attempt that is in the container.
+        attempt: Option<String>,
+    },
     /// The child was forked.
     Started {
         /// Which.

@@ -12,32 +12,22 @@ use qflow_telemetry::{
     ErrorInfo, Event, TraceContext,
     labels::{Open, Python},
 };
-use tokio::time::Instant;
 
-use super::{Over, Progress, Runner, Word, ms};
+use super::{Over, Progress, Runner, Word};
 use crate::{
     ending::{certificate, failed, failure, killed, node_ref, timed_out},
     harness::EndedSaid,
     pool::Container,
-    result,
 };
 
 impl Runner {
-    /// The last word: takes the result where there is one.
-    pub(super) async fn ended(&self, progress: &mut Progress<'_>, said: EndedSaid) -> Over {
+    /// The last word, by which a result counts or does not.
+    pub(super) fn ended(progress: &mut Progress<'_>, said: EndedSaid) -> Over {
         progress.phases.user_code_ms = said.user_code_ms;
         let healthy = !said.oom;
         let ending = match (said.ok, progress.why, progress.value.take()) {
-            (true, _, Some(raw)) => {
-                let began = Instant::now();
-                let order = progress.order;
-                let taken = result::take(&self.blobs, order.key.run, raw, &order.returns, &order.asks).await;
-                progress.phases.upload_ms = ms(began);
-                match taken {
-                    Ok(produced) => Ending::Completed(Box::new(produced)),
-                    Err(ending) => ending,
-                }
-            }
+            (true, _, Some(Ok(produced))) => Ending::Completed(Box::new(produced)),
+            (true, _, Some(Err(ending))) => ending,
             (true, _, None) => failed(FailureClass::User, "protocol", "the attempt returned without a value"),
             (false, Some(KillReason::TimedOut), _) => timed_out(progress.order.timeout_ms),
             (false, Some(reason), _) => killed(reason),
@@ -86,7 +76,7 @@ impl Runner {
             log,
             warnings,
         };
-        let kept = self.spool.keep(order.key, &outcome);
+        let kept = self.keep(order, &outcome).await;
         if let Err(error) = &kept {
             // The lease will run out and the attempt be given anew.
             self.telemetry
@@ -110,6 +100,12 @@ impl Runner {
         if let Some(container) = container {
             self.pool.give_back(container, false, reason).await;
         }
+    }
+
+    /// Keeps the outcome. What may run again need not outlive the machine: its container does not either.
+    async fn keep(&self, order: &Order, outcome: &Outcome) -> std::io::Result<()> {
+        self.spool.keep(order.key, outcome)?;
+        if order.idempotent { Ok(()) } else { self.spool.sync().await }
     }
 
     fn measure(&self, order: &Order, said: &EndedSaid) {

@@ -1,6 +1,6 @@
 //! Containers of Docker, hardened: user code is taken to be hostile.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use bollard::{
@@ -28,6 +28,8 @@ const INSIDE: &str = "/run/qflow";
 const ENVIRONMENT: &str = "/opt/qflow";
 /// Files and pipes that a process may have open.
 const OPEN_FILES: i64 = 256;
+/// Between looks at a container whose daemon does not answer.
+const LOOK: Duration = Duration::from_secs(1);
 /// The label that names a container's runner.
 const LABEL_RUNNER: &str = "qflow.runner";
 /// The label that names a container's folder.
@@ -46,7 +48,7 @@ pub struct DockerRuntime {
     images: HashMap<PythonVersion, String>,
 }
 
-fn call<'a>(doing: &'a str) -> impl Fn(bollard::errors::Error) -> Error + 'a {
+fn call(doing: &str) -> impl Fn(bollard::errors::Error) -> Error {
     move |error| Error::call(doing, &error)
 }
 
@@ -113,7 +115,7 @@ impl DockerRuntime {
         while let Some(line) = logs.next().await {
             match line.map_err(call("read the builder's words"))? {
                 bollard::container::LogOutput::StdErr { message } => {
-                    stderr.push_str(&String::from_utf8_lossy(&message))
+                    stderr.push_str(&String::from_utf8_lossy(&message));
                 }
                 other => stdout.push_str(&String::from_utf8_lossy(&other.into_bytes())),
             }
@@ -223,12 +225,26 @@ impl Runtime for DockerRuntime {
     }
 
     async fn wait(&self, id: &str) -> Exit {
-        let mut waits = self.docker.wait_container(id, None::<WaitContainerOptions>);
-        // It ends with an error for every code but 0: what matters is read from the container itself.
-        while let Some(Ok(_)) = waits.next().await {}
-        let Ok(found) = self.docker.inspect_container(id, None).await else { return Exit::default() };
-        let state = found.state.unwrap_or_default();
-        Exit { code: state.exit_code.map(|code| code as i32), signal: None, oom: state.oom_killed.unwrap_or_default() }
+        loop {
+            let mut waits = self.docker.wait_container(id, None::<WaitContainerOptions>);
+            // It ends with an error for every code but 0: what matters is read from the container itself.
+            while let Some(Ok(_)) = waits.next().await {}
+            match self.docker.inspect_container(id, None).await {
+                Ok(found) => {
+                    let state = found.state.unwrap_or_default();
+                    if state.running != Some(true) {
+                        let oom = state.oom_killed.unwrap_or_default();
+                        return Exit { code: state.exit_code.map(|code| code as i32), signal: None, oom };
+                    }
+                }
+                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                    return Exit::default();
+                }
+                // The daemon is away: what it does not tell is unknown, not dead.
+                Err(_) => {}
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn usage(&self, id: &str) -> Result<Usage, Error> {
