@@ -58,6 +58,9 @@ async fn submit(
     if !created {
         eprintln!("run {run_id} was there already: same idempotency key");
     }
+    if session.is_embedded() {
+        eprintln!("run {run_id} on {}", client.runtime().await?);
+    }
     if args.detach {
         let run = client.get(&run_id).await?;
         match args.output {

@@ -244,6 +244,13 @@ impl Client {
         answer.runs.into_iter().map(|one| run(Some(one))).collect()
     }
 
+    /// What runs nodes: `docker 20.10.24`; empty where no runner is connected.
+    pub async fn runtime(&self) -> Result<String, Fail> {
+        let answer = self.0.clone().overview(v1::OverviewRequest {}).await.map_err(|e| fail(&e))?.into_inner();
+        let runtimes = answer.runners.iter().map(|runner| format!("{} {}", runner.runtime, runner.runtime_version));
+        Ok(runtimes.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", "))
+    }
+
     /// The known workflows.
     pub async fn workflows(&self) -> Result<Vec<Workflow>, Fail> {
         let answer = self.0.clone().list_workflows(v1::ListWorkflowsRequest {}).await.map_err(|e| fail(&e))?;
