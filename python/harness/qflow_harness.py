@@ -761,6 +761,8 @@ class Channel:
     def send(self, *frames):
         if os.getpid() != self.owner:
             return
+        if sum(map(len, frames)) <= SPARE_BYTES:
+            frames = (b"".join(frames),)  # each word wakes the template
         with self.lock:
             self.sending = True
             try:
@@ -805,6 +807,13 @@ def settle(home):
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+
+
+def rehearse():
+    """Goes the way of an attempt once: what is touched now is copied from the template now, not while somebody waits."""
+    word = marshal.loads(marshal.dumps(({"size": 2, "function": "", "types": {}, "env": {"": ""}}, b"{}")))
+    decode(word[0], word[1], "")
+    Inbox().feed(message(type="rehearsal", ms=time.perf_counter() - time.time(), at=result({}, [1, "a", {"b": 1.5}])[0][:0].decode()))
 
 
 def child(sock, order, data, streams, home, fresh):
@@ -1157,6 +1166,8 @@ class Template:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.collect()
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)  # what a fork need not copy, nor its end free
         gc.freeze()  # the child's collector then leaves the shared pages alone
 
     def hand_over(self, order, fresh):
@@ -1350,6 +1361,8 @@ class Template:
             except OSError:
                 pass
             settle(fork.home)
+            if work is None:
+                rehearse()
             order, data = work or self.await_work(fork.far)
             child(fork.far, order, data, self.streams, fork.home, self.fresh)
             code = 0
