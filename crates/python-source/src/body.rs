@@ -104,10 +104,9 @@ pub(crate) fn read<'a>(
         terms: 0,
         full: false,
     };
-    let before = body.problems.len();
     let result = body.block(&function.body).result();
     body.workflow.result = body.bounded(function.name.range(), result).unwrap_or_else(none);
-    if body.workflow.steps.is_empty() && body.problems.len() == before {
+    if body.workflow.steps.is_empty() && body.problems.iter().all(|p| p.warning) {
         let message = format!("`{}` calls no node: its runs end as soon as they begin", function.name.id);
         body.warn(function.name.range(), "empty-workflow", message, "call a node");
     }
@@ -155,7 +154,7 @@ impl<'a> Body<'_, 'a> {
         let part::Measure { terms, levels } = part::measure(&value);
         self.terms += terms;
         if levels > part::LEVELS {
-            let message = format!("a value nested {levels} deep; at most {} goes", part::LEVELS);
+            let message = format!("a value nested {levels} levels of JSON deep; at most {} go", part::LEVELS);
             self.overfull(range, "too-deep", message, "gather a part of it in a node");
             return None;
         }

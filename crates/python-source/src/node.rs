@@ -119,15 +119,16 @@ impl Body<'_, '_> {
             Some(Bound::Qflow("map")) if !self.maps_a_node(call) => {}
             Some(Bound::Qflow(name @ ("map" | "sleep" | "approval" | "settled"))) => {
                 let remedy = match name {
-                    "sleep" => "move it to the workflow, or raise Retry(after=…)",
-                    _ => "move it to the workflow",
+                    "sleep" => "write time.sleep(…), or raise Retry(after=…)",
+                    "map" => "move it to the workflow",
+                    _ => "leave it out: it belongs to the workflow, and is not there yet",
                 };
                 self.wrong(callee.range(), "workflow-only", format!("`{name}` stands inside a node"), remedy);
             }
             Some(Bound::Function(at, def)) => match function::kind(&self.project.units, at, def) {
                 Some(Kind::Workflow) => {
                     let message = format!("the workflow `{}` is called inside a node", def.name.id);
-                    self.wrong(callee.range(), "workflow-only", message, "move it to the workflow");
+                    self.wrong(callee.range(), "workflow-only", message, "call its nodes in the workflow");
                 }
                 Some(Kind::Node) if def.name.id.as_str() != self.own => self.node_called(callee, def),
                 _ => {}

@@ -15,7 +15,11 @@ const LOOP: &str = "write map(fn, xs) or [fn(x) for x in xs]; to poll, raise Ret
 pub(crate) fn statement(stmt: &Stmt) -> (&'static str, &'static str, &'static str) {
     match stmt {
         Stmt::For(_) | Stmt::While(_) | Stmt::Break(_) | Stmt::Continue(_) => ("loop", "a workflow has no loops", LOOP),
-        Stmt::Try(_) => ("try", "a workflow catches no errors", "write settled(f), which gives a failure as a value"),
+        Stmt::Try(_) => (
+            "try",
+            "a workflow catches no errors",
+            "catch it inside the node: settled(f), which gives a failure as a value, is not there yet",
+        ),
         Stmt::With(_) => ("with", "a workflow has no with", IN_A_NODE),
         Stmt::Match(_) => ("match", "a workflow has no match", "write if and elif, and a new name on each side"),
         Stmt::AugAssign(_) => {
@@ -69,7 +73,7 @@ pub(crate) fn expression(expr: &Expr) -> (&'static str, &'static str, &'static s
 /// `date.today()` and its like: a run that is read or retried later would have another value.
 pub(crate) fn clock(text: &Text<'_>, range: TextRange) -> Problem {
     let message = format!("`{}` is another value each time it is read", text.written(range));
-    text.problem(range, "clock", message, "take it as a parameter: schedule=cron(…, into=\"day\") fills it")
+    text.problem(range, "clock", message, "take it as a parameter; schedule=cron(…, into=\"day\") will fill it")
 }
 
 /// A part of the surface that is designed and not built.

@@ -63,7 +63,7 @@ impl<'a> Text<'a> {
         Problem {
             end_column,
             code: code.to_owned(),
-            message: message.into(),
+            message: message.into().chars().map(shown).collect(),
             remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
             other: None,
             excerpt: line.chars().take(EXCERPT_CHARS).map(shown).collect(),

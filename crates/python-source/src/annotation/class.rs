@@ -77,7 +77,7 @@ pub(super) fn ty(name: &str, range: TextRange) -> Result<Ty, NotAType> {
         "Iterator" | "Generator" | "AsyncIterator" | "AsyncGenerator" | "Awaitable" | "Coroutine" => Err(NotAType {
             code: "lazy-type",
             remedy: "return a list, or a File for much data",
-            ..wrong(range, format!("what a {name} gives is not there until it is asked, and does not travel"))
+            ..wrong(range, format!("`{name}` holds nothing until it is asked, so it does not travel"))
         }),
         _ => name.parse().map_err(|_| wrong(range, format!("`{name}` is not a type"))),
     }

@@ -90,26 +90,7 @@ impl<'a> Body<'_, 'a> {
         mapping: &Mapping<'a>,
         given: &mut Given,
     ) {
-        let name = &callee.node.name;
-        let parameters = &callee.function.parameters;
-        let takes = parameters.posonlyargs.len() + parameters.args.len();
-        let most = if matches!(mapping, Mapping::First) { takes.min(1) } else { takes };
-        let wrong = match argument {
-            Expr::Starred(_) => {
-                Some(("unpacked-argument", "arguments are written out".to_owned(), "name each argument"))
-            }
-            _ if at < most => None,
-            _ if at < takes => Some((
-                "map",
-                "`map` takes one list by position".to_owned(),
-                "write constants by name, or [fn(a, b) for a, b in zip(xs, ys)] for several lists",
-            )),
-            _ => Some((
-                "too-many-arguments",
-                format!("`{name}` takes {takes} arguments by position"),
-                "leave it out, or name the parameter it is for",
-            )),
-        };
+        let wrong = misfit(at, argument, callee, matches!(mapping, Mapping::First));
         if let Some((code, message, remedy)) = wrong {
             self.refuse(argument.range(), code, message, remedy);
             given.wrong = true;
@@ -166,4 +147,28 @@ impl<'a> Body<'_, 'a> {
             Mapping::Each(targets) => self.argument_of_each(argument, targets),
         }
     }
+}
+
+/// Why an argument does not stand at its position: code, message, remedy.
+fn misfit(
+    at: usize,
+    argument: &Expr,
+    callee: Callee<'_, '_>,
+    mapped: bool,
+) -> Option<(&'static str, String, &'static str)> {
+    let parameters = &callee.function.parameters;
+    let takes = parameters.posonlyargs.len() + parameters.args.len();
+    if argument.is_starred_expr() {
+        return Some(("unpacked-argument", "arguments are written out".to_owned(), "name each argument"));
+    }
+    if mapped && at > 0 {
+        let remedy = "write constants by name, or [fn(a, b) for a, b in zip(xs, ys)] for several lists";
+        return Some(("map", "`map` takes one list by position".to_owned(), remedy));
+    }
+    if at >= takes {
+        let arguments = if takes == 1 { "argument" } else { "arguments" };
+        let message = format!("`{}` takes {takes} {arguments} by position", callee.node.name);
+        return Some(("too-many-arguments", message, "leave it out, or name the parameter it is for"));
+    }
+    None
 }

@@ -120,7 +120,12 @@ impl<'r, 'a> Body<'r, 'a> {
 
     pub(super) fn refuse_workflow(&mut self, call: &ExprCall, name: &str) {
         if self.calls.reaches(name, &self.workflow.name) {
-            let message = format!("`{name}` comes back to `{}`: a workflow does not call itself", self.workflow.name);
+            let own = &self.workflow.name;
+            let message = if name == own {
+                format!("`{name}` calls itself, without a bound")
+            } else {
+                format!("`{name}` comes back to `{own}`: a workflow does not call itself")
+            };
             self.refuse(call.range(), "recursion", message, "write a map over a list whose length is bounded");
         } else {
             self.not_yet(call, "calls of other workflows are", "call its nodes here");

@@ -133,6 +133,9 @@ impl<'a> Body<'_, 'a> {
 
     /// Reads what stands behind an `if` on some of whose paths the function has returned: it is their `else`.
     pub(super) fn go_on(&mut self, range: TextRange, flow: Flow, rest: &'a [Stmt]) -> Flow {
+        if rest.is_empty() {
+            return flow;
+        }
         let Flow::Split { branch, then, otherwise } = flow else { return self.block(rest) };
         match (then.falls(), otherwise.falls()) {
             (true, false) => {

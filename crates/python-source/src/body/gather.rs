@@ -39,8 +39,8 @@ impl<'a> Body<'_, 'a> {
                     None
                 }
             };
-            items = items.zip(key.zip(value)).map(|(mut items, item)| {
-                items.push(item);
+            items = items.zip(key.zip(value)).map(|(mut items, (key, value))| {
+                insert(&mut items, key, value);
                 items
             });
         }
@@ -113,4 +113,12 @@ fn gathered(values: Vec<Value>, of: fn(Vec<Value>) -> Value, literal: impl Fn(Ve
         return Value::Literal(literal(values.into_iter().map(into_literal).collect()));
     }
     of(values)
+}
+
+/// Of equal keys the last value counts, at the place of the first, as in Python.
+fn insert(items: &mut Vec<(String, Value)>, key: String, value: Value) {
+    match items.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, earlier)) => *earlier = value,
+        None => items.push((key, value)),
+    }
 }

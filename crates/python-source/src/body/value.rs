@@ -127,6 +127,9 @@ impl<'a> Body<'_, 'a> {
 
     /// What stands outside the function: a constant, or nothing that a body may name.
     fn outer(&mut self, at: &'a Expr, bound: &Bound<'a>) -> Option<Value> {
+        if self.full {
+            return None;
+        }
         match constant::value(&self.project.units, self.unit, at) {
             Ok(literal) => return Some(Value::Literal(literal)),
             Err(NotConstant::Clock(range)) => {

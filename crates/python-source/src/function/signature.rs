@@ -1,5 +1,7 @@
 //! Signatures: parameters with their types and defaults, and the declared result.
 
+use std::collections::HashSet;
+
 use qflow_model::definition::{Param, ParamDefault, TypeText};
 use qflow_types::Ty;
 use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, StmtFunctionDef};
@@ -36,6 +38,14 @@ impl Head<'_, '_> {
         if all.len() > PARAMS {
             let message = format!("{} parameters; a function has at most {PARAMS}", all.len());
             self.wrong(function.name.range(), "too-many-parameters", message, "pass a dict or a dataclass");
+        }
+        let mut seen = HashSet::new();
+        for parameter in &**parameters {
+            let name = parameter.name();
+            if !seen.insert(name.id.as_str()) {
+                let message = format!("a second parameter `{}`", name.id);
+                self.wrong(name.range(), "duplicate-name", message, "give it a name of its own");
+            }
         }
         let variables: Vec<&str> =
             function.type_params.iter().flat_map(|t| t.iter()).map(|t| t.name().id.as_str()).collect();

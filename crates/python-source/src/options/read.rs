@@ -13,7 +13,12 @@ const MAX_BYTES: u64 = 64 << 40;
 
 /// A value as a message shows it.
 pub(super) fn shown(value: &Value) -> String {
-    let text = value.to_string();
+    let text = match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        other => other.to_string(),
+    };
     let short: String = text.chars().take(40).collect();
     if short.len() < text.len() { format!("`{short}…`") } else { format!("`{short}`") }
 }

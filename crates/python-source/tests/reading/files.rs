@@ -1,0 +1,95 @@
+//! Submissions of several files: what names of other files stand for, and what is wrong between files.
+
+use std::collections::BTreeMap;
+
+use qflow_model::definition::{Definition, Problem, Source};
+
+use crate::shown;
+
+const PARTS: &str = "from qflow import node\n\nLIMIT = 3\n\n@node(python=\"3.12\")\ndef clean(x: int) -> int: ...\n";
+
+fn read(entry: &str, files: &[(&str, &str)]) -> (Definition, Vec<Problem>) {
+    let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let source = Source { entry: entry.to_owned(), files: files.collect::<BTreeMap<_, _>>() };
+    let read = qflow_python_source::read(&source);
+    (read.definition, read.problems)
+}
+
+/// A workflow that calls `clean` in some spelling.
+fn using(import: &str, call: &str) -> String {
+    format!("{import}\nfrom qflow import workflow\n\n@workflow\ndef w(x: int = 1) -> int:\n    return {call}\n")
+}
+
+#[test]
+fn every_import_that_python_resolves_finds_the_node() {
+    for (path, import, call) in [
+        ("parts.py", "from parts import clean", "clean(x)"),
+        ("parts.py", "from parts import clean as c", "c(x)"),
+        ("parts.py", "import parts", "parts.clean(x)"),
+        ("parts.py", "import parts as p", "p.clean(p.LIMIT)"),
+        ("jobs/parts.py", "from .parts import clean", "clean(x)"),
+        ("jobs/parts.py", "from . import parts", "parts.clean(x)"),
+        ("jobs/parts.py", "import parts", "parts.clean(x)"),
+        ("shared/parts.py", "from ..shared.parts import clean", "clean(x)"),
+        ("shared/parts.py", "from shared import parts", "parts.clean(x)"),
+        ("src/lib/parts.py", "from lib.parts import clean", "clean(x)"),
+        ("src/lib/__init__.py", "from lib import clean", "clean(x)"),
+        ("src/lib/parts.py", "import lib.parts as p", "p.clean(x)"),
+    ] {
+        let (definition, problems) = read("jobs/w.py", &[("jobs/w.py", &using(import, call)), (path, PARTS)]);
+        assert_eq!(problems, vec![], "{import}");
+        assert_eq!(definition.workflows["w"].steps[0].kind.function(), "clean", "{import}");
+        assert_eq!(definition.nodes["clean"].file, path, "{import}");
+    }
+}
+
+#[test]
+fn names_are_imported_through_other_files() {
+    let through = "from parts import clean\nclean_up = clean\n";
+    let entry = using("from middle import clean_up", "clean_up(x)");
+    let (definition, problems) = read("w.py", &[("w.py", &entry), ("middle.py", through), ("parts.py", PARTS)]);
+    assert_eq!(problems, vec![]);
+    assert_eq!(definition.workflows["w"].steps[0].id, "clean");
+}
+
+#[test]
+fn only_the_entry_files_block_counts() {
+    let block = |name: &str| format!("# /// script\n# dependencies = [\"{name}\"]\n# ///\n");
+    let entry = block("pandas") + &using("from parts import clean", "clean(x)");
+    let (definition, problems) = read("w.py", &[("w.py", &entry), ("parts.py", &(block("numpy") + PARTS))]);
+    assert_eq!(problems, vec![]);
+    assert_eq!(definition.nodes["clean"].requirements, ["pandas"]);
+}
+
+#[test]
+fn a_file_that_does_not_parse_is_told_once() {
+    let entry = using("from parts import clean, Row", "clean(x)").replace("x: int", "x: Row");
+    let (_, problems) = read("w.py", &[("w.py", &entry), ("parts.py", "def clean(:\n")]);
+    let told: Vec<_> = problems.iter().map(|p| (p.place.file.as_str(), p.code.as_str())).collect();
+    assert_eq!(told, [("parts.py", "syntax"); 2]);
+}
+
+#[test]
+fn what_is_wrong_between_files_is_told() {
+    let files = [
+        ("../up.py", "x = 1\n"),
+        ("a\\b.py", "x = 1\n"),
+        ("data.sql", "not Python ("),
+        ("lib/parts.py", PARTS),
+        ("old.py", "type Row = int\n"),
+        (
+            "other.py",
+            "from qflow import node\n\n@node(python=\"3.9\")\ndef tidy(x: int) -> int:\n    match x:\n        case 1: ...\n",
+        ),
+        ("w.py", "import lib.parts\nfrom lib.parts import *\n\nclean = lib.parts.clean\n"),
+    ];
+    let (_, problems) = read("w.py", &files);
+    let shown: Vec<_> = problems.iter().map(shown::problem).collect();
+    insta::assert_snapshot!("between_files", shown.join("\n"));
+}
+
+#[test]
+fn an_entry_that_is_not_there_is_told() {
+    let (_, problems) = read("w.py", &[("v.py", "x = 1\n")]);
+    assert_eq!(problems.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["no-entry"]);
+}
