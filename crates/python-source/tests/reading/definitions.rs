@@ -1,6 +1,6 @@
 //! What each part of the surface is read as, a topic at a time.
 
-use qflow_model::ids::Digest;
+use qflow_model::{definition::PythonVersion, ids::Digest};
 
 use crate::{shown, source};
 
@@ -41,8 +41,8 @@ fn workflows(text: &str) -> String {
     let errors: Vec<_> = read.problems.iter().filter(|p| !p.warning).map(shown::problem).collect();
     assert_eq!(errors, Vec::<String>::new());
     for name in read.definition.workflows.keys() {
-        let versions: Vec<_> = ["3.9", "3.12"].iter().map(|version| version.parse().unwrap()).collect();
-        let planned = qflow_model::plan::plan(&read.definition, name, Digest::of(b""), &versions);
+        let python = PythonVersion { major: 3, minor: 12 };
+        let planned = qflow_model::plan::plan(&read.definition, name, Digest::of(b""), &[python]);
         assert_eq!(planned.map(|plan| plan.steps.len()), Ok(read.definition.workflows[name].steps.len()));
     }
     text.trim_start().to_owned() + "\n" + &read.definition.workflows.values().map(shown::workflow).collect::<String>()

@@ -1,5 +1,6 @@
 //! What submissions are read as: definitions of the examples and of one topic each, every refusal, and hostile sources.
 
+mod as_python;
 mod definitions;
 mod examples;
 mod files;

@@ -51,7 +51,8 @@ fn param(param: &qflow_model::definition::Param) -> String {
 }
 
 fn guards(guards: &[Guard]) -> String {
-    guards.iter().map(|g| format!(" [{}?{}]", if g.holds { "" } else { "not " }, g.branch.0)).collect()
+    let one = |g: &Guard| format!(" [{}?{}]", if g.holds { "" } else { "not " }, g.branch.0);
+    guards.iter().map(one).collect::<Vec<_>>().concat()
 }
 
 fn step(step: &Step) -> String {
@@ -63,7 +64,7 @@ fn step(step: &Step) -> String {
         let star = if over.contains(name) { "each " } else { "" };
         format!("{name}={star}{}", expr(value))
     });
-    let after: String = step.after.iter().map(|ix| format!(" after #{}", ix.0)).collect();
+    let after = step.after.iter().map(|ix| format!(" after #{}", ix.0)).collect::<Vec<_>>().concat();
     let arguments = arguments.collect::<Vec<_>>().join(", ");
     format!(
         "{}: {}({arguments}){}{after} @{}:{}",
