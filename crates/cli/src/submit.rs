@@ -182,7 +182,8 @@ pub async fn connect(url: &str, token: Option<&str>) -> Result<Client, Fail> {
         .map_err(|_| Fail::usage(format!("`{url}` is not an address such as http://127.0.0.1:7400")))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_while_idle(true);
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true);
     let channel = endpoint.connect().await.map_err(unreachable)?;
     let token = token
         .map(|token| format!("Bearer {}", token.trim()).parse())
