@@ -4,8 +4,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use crate::{
-    out, outln,args::Output, exit::Exit, render};
+use crate::{args::Output, exit::Exit, out, outln, render};
 
 /// How long one question may take: a daemon that hangs is told as absent.
 const ASK: Duration = Duration::from_secs(10);

@@ -24,8 +24,15 @@ fn defaults<C: clap::Args>() -> anyhow::Result<C> {
 }
 
 /// What a single call shows by its tree and its last words.
-const SHOWN_OTHERWISE: &[&str] =
-    &["workflow_error", "node_error", "node_retry", "python_error", "user_line", "user_lines_lost", "workflow_cancelled"];
+const SHOWN_OTHERWISE: &[&str] = &[
+    "workflow_error",
+    "node_error",
+    "node_retry",
+    "python_error",
+    "user_line",
+    "user_lines_lost",
+    "workflow_cancelled",
+];
 
 /// Telemetry for all four; for a single call only what is amiss, on stderr: its stdout is the user's.
 pub(crate) fn telemetry(single_call: bool) -> Telemetry {

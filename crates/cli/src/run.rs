@@ -7,11 +7,10 @@ use qflow_type_validator::validate::choose;
 use tokio_stream::StreamExt;
 
 use crate::{
-    outln,
     args::{Output, Parameter, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
-    render, source,
+    outln, render, source,
     submit::{Client, Given, Run, Start},
     tree::View,
 };

@@ -5,11 +5,10 @@ use std::path::Path;
 use tokio_stream::StreamExt;
 
 use crate::{
-    out, outln,
     args::{ListArgs, OneRun, Output, RunsCommand},
     dev,
     exit::{Exit, Fail},
-    render, run,
+    out, outln, render, run,
     submit::{Client, Run},
     tree,
 };

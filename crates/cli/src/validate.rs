@@ -3,10 +3,9 @@
 use qflow_type_validator::validate::{Inspected, inspect};
 
 use crate::{
-    outln,
     args::{Output, ValidateArgs},
     exit::{Exit, Fail},
-    render, source,
+    outln, render, source,
 };
 
 /// Validates the file.

@@ -87,7 +87,7 @@ impl Home {
             let log = || std::fs::read_to_string(self.path().join("dev.log")).unwrap_or_default();
             assert!(ended.is_none(), "qflow dev ended: {}", log());
             assert!(begun.elapsed() < START, "qflow dev does not serve: {}", log());
-            std::thread::sleep(POLL);
+            pause();
         }
         dev
     }
@@ -105,11 +105,16 @@ impl Home {
 }
 
 /// How long a server may take to serve: a loaded machine is slow.
-const START: std::time::Duration = std::time::Duration::from_secs(60);
+const START: std::time::Duration = std::time::Duration::from_mins(1);
 /// How long a server may take to stop.
 const STOP: std::time::Duration = std::time::Duration::from_secs(15);
 /// Between two looks at a fact.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+#[expect(clippy::disallowed_methods, reason = "between two looks at a fact")]
+fn pause() {
+    std::thread::sleep(POLL);
+}
 
 /// A running `qflow dev`, killed when dropped.
 pub struct Dev(pub Child);
@@ -130,7 +135,7 @@ impl Drop for Dev {
         #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
         let begun = std::time::Instant::now();
         while stopped.is_ok() && begun.elapsed() < STOP && matches!(self.0.try_wait(), Ok(None)) {
-            std::thread::sleep(POLL);
+            pause();
         }
         self.kill();
     }

@@ -94,7 +94,9 @@ fn a_source_of_ten_megabytes_is_refused_by_its_bound() {
 fn a_type_nested_five_thousand_deep_is_refused_by_its_bound() {
     let home = Home::new("process");
     let deep = format!("{}int{}", "list[".repeat(5000), "]".repeat(5000));
-    let text = format!("from qflow import node, workflow\n\n@node\ndef f(a: {deep}) -> int:\n    return 1\n\n@workflow\ndef w() -> int:\n    return f([])\n");
+    let text = format!(
+        "from qflow import node, workflow\n\n@node\ndef f(a: {deep}) -> int:\n    return 1\n\n@workflow\ndef w() -> int:\n    return f([])\n"
+    );
     let told = refused(&home, &["run", &file(&home, "deep.py", &text)], 3);
     says(&told, &["deep.py:4", "200"]);
 }
@@ -141,7 +143,8 @@ fn a_node_that_prints_100_mb_keeps_8_and_counts_the_rest() {
         let home = Home::new(runtime);
         let text = beside("", "int", "for i in range(1_000_000):\n    print('x' * 99)\nreturn 5");
         let path = file(&home, "flood.py", &text);
-        let output = home.qflow(&["run", &path, "-w", "pair", "-o", "json"]).stderr(std::process::Stdio::null()).output();
+        let output =
+            home.qflow(&["run", &path, "-w", "pair", "-o", "json"]).stderr(std::process::Stdio::null()).output();
         let run = object(&output.expect("qflow starts"), 0);
         assert_eq!(run["result"], serde_json::json!([5, 7]), "{run}");
     }

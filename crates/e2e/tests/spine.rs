@@ -30,7 +30,11 @@ fn a_chain_prints_its_result_and_nothing_else(runtime: &'static str) {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "\"HELLO, ADA!!!\"");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("greeting Ada"), "the user's print is shown: {told}");
-    assert_eq!(told.contains("NOT isolated"), runtime == "process", "processes are said loudly to be unisolated: {told}");
+    assert_eq!(
+        told.contains("NOT isolated"),
+        runtime == "process",
+        "processes are said loudly to be unisolated: {told}"
+    );
 }
 
 fn a_run_as_json_has_the_published_keys(runtime: &'static str) {
@@ -38,7 +42,16 @@ fn a_run_as_json_has_the_published_keys(runtime: &'static str) {
     let run = object(&home.run(&["run", "examples/hello.py", "-o", "json"]), 0);
     let keys: BTreeSet<&str> = run.as_object().expect("an object").keys().map(String::as_str).collect();
     let published = [
-        "run_id", "workflow", "status", "result", "error", "trace_id", "created_at", "started_at", "ended_at", "nodes",
+        "run_id",
+        "workflow",
+        "status",
+        "result",
+        "error",
+        "trace_id",
+        "created_at",
+        "started_at",
+        "ended_at",
+        "nodes",
     ];
     assert_eq!(keys, published.into_iter().collect());
     assert_eq!(run["status"], "completed");
@@ -95,7 +108,10 @@ fn two_python_versions_share_frames_of_pandas(runtime: &'static str) {
 fn told(mut run: Value) -> Value {
     let fields = run.as_object_mut().expect("an object");
     for changing in ["run_id", "trace_id", "created_at", "started_at", "ended_at"] {
-        assert!(fields.insert(changing.to_owned(), Value::Null).is_some_and(|was| was.is_string()), "{changing} is told");
+        assert!(
+            fields.insert(changing.to_owned(), Value::Null).is_some_and(|was| was.is_string()),
+            "{changing} is told"
+        );
     }
     for node in run["nodes"].as_array_mut().into_iter().flatten() {
         node["phases"] = Value::Bool(node["phases"].is_object());
@@ -103,7 +119,9 @@ fn told(mut run: Value) -> Value {
     if let Some(certificate) = run.pointer_mut("/error/failure/certificate") {
         *certificate = Value::Bool(certificate.is_object());
     }
-    for certificate in run["nodes"].as_array_mut().into_iter().flatten().filter_map(|n| n.pointer_mut("/error/certificate")) {
+    for certificate in
+        run["nodes"].as_array_mut().into_iter().flatten().filter_map(|n| n.pointer_mut("/error/certificate"))
+    {
         *certificate = Value::Bool(certificate.is_object());
     }
     run

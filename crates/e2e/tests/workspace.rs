@@ -122,7 +122,8 @@ fn only_the_edge_names_wire_types() {
 
 #[test]
 fn sql_stands_only_under_record() {
-    let words = ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE ", "\"CREATE TABLE", "rusqlite::", "tokio_postgres::"];
+    let words =
+        ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE ", "\"CREATE TABLE", "rusqlite::", "tokio_postgres::"];
     never(&words, "SQL belongs under record/", |path| {
         !path.contains("/record/") && path != "crates/health-aggregator/src/probe/postgres.rs"
     });
@@ -135,7 +136,8 @@ fn bollard_stands_only_in_the_docker_runtime() {
 
 #[test]
 fn metrics_are_named_only_in_the_catalogue() {
-    let catalogue = fs::read_to_string(root().join("crates/telemetry/src/catalogue.rs")).expect("the catalogue is there");
+    let catalogue =
+        fs::read_to_string(root().join("crates/telemetry/src/catalogue.rs")).expect("the catalogue is there");
     let names: Vec<String> = catalogue
         .split('"')
         .filter(|t| t.starts_with("qflow_") && t.bytes().all(|b| b == b'_' || b.is_ascii_lowercase()))

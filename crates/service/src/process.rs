@@ -32,7 +32,8 @@ pub fn init(service: &'static str) -> Telemetry {
         Some("error") => Level::Error,
         _ => Level::Info,
     };
-    let otlp_endpoint = setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let otlp_endpoint =
+        setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT"));
     let version = env!("CARGO_PKG_VERSION");
     Telemetry::new(TelemetryConfig { service, version, json, level, muted: &[], to_stderr: false, otlp_endpoint })
 }

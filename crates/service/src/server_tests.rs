@@ -47,7 +47,8 @@ async fn a_foreign_host_or_origin_and_a_missing_token_are_refused() {
 
 #[tokio::test]
 async fn a_grpc_call_without_a_token_is_unauthenticated() {
-    let bare = http::Request::post("/qflow.v1.X/Y").header("host", "localhost").header("content-type", "application/grpc");
+    let bare =
+        http::Request::post("/qflow.v1.X/Y").header("host", "localhost").header("content-type", "application/grpc");
     let response = asked(guarded(), bare).await;
     assert_eq!(response.headers()["grpc-status"], "16");
 }

@@ -174,7 +174,9 @@ impl<H: Handle> Family<H> {
     }
 
     fn precreate(&self) {
-        let Some(closed) = self.def.labels.iter().map(|(_, values)| *values).collect::<Option<Vec<_>>>() else { return };
+        let Some(closed) = self.def.labels.iter().map(|(_, values)| *values).collect::<Option<Vec<_>>>() else {
+            return;
+        };
         let product: usize = closed.iter().map(|values| values.len()).product();
         if product > PRECREATED || (self.def.kind == Kind::Gauge && !closed.is_empty()) {
             return;
@@ -218,7 +220,8 @@ impl<H: Handle> Family<H> {
         if let Some(handle) = sets.get(&values) {
             return handle.clone();
         }
-        let label = |(&(name, _), value): (&(&'static str, _), &Cow<'static, str>)| metrics::Label::new(name, value.clone());
+        let label =
+            |(&(name, _), value): (&(&'static str, _), &Cow<'static, str>)| metrics::Label::new(name, value.clone());
         let labels: Vec<_> = self.def.labels.iter().zip(&values).map(label).collect();
         let handle = H::make(&self.source, self.def, &Key::from_parts(self.def.name, labels));
         sets.insert(values, handle.clone());
@@ -227,15 +230,25 @@ impl<H: Handle> Family<H> {
 }
 
 macro_rules! buckets {
-    () => { &[] };
-    ($buckets:expr) => { $buckets };
+    () => {
+        &[]
+    };
+    ($buckets:expr) => {
+        $buckets
+    };
 }
 pub(crate) use buckets;
 
 macro_rules! handle {
-    (Counter) => { metrics::Counter };
-    (Gauge) => { metrics::Gauge };
-    (Histogram) => { $crate::define::Histogram };
+    (Counter) => {
+        metrics::Counter
+    };
+    (Gauge) => {
+        metrics::Gauge
+    };
+    (Histogram) => {
+        $crate::define::Histogram
+    };
 }
 pub(crate) use handle;
 

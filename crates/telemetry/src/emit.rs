@@ -63,7 +63,7 @@ impl Line {
 
     fn error(self, error: Option<&ErrorInfo>) -> Self {
         let Some(error) = error else { return self };
-        self.with("failure_class", error.class.map(|c| c.as_str()))
+        self.with("failure_class", error.class.map(qflow_model::status::FailureClass::as_str))
             .with("error_type", error.error_type.as_str())
             .with("error_message", error.message.as_str())
             .with("stack_trace", error.stack_trace.as_str())
@@ -118,9 +118,7 @@ impl Line {
 /// The log line of an event.
 pub(crate) fn line(event: &Event) -> Line {
     match event {
-        Event::RunStarted { run } => {
-            Line::new(Level::Info, "workflow_start", "Workflow execution started").run(run)
-        }
+        Event::RunStarted { run } => Line::new(Level::Info, "workflow_start", "Workflow execution started").run(run),
         Event::RunEnded { run, status, took_ms, error } => run_ended(*status)
             .run(run)
             .with("status", status.as_str())
@@ -146,10 +144,14 @@ pub(crate) fn line(event: &Event) -> Line {
                 .error(error.as_ref())
         }
         Event::ContainerCreated { container, took_ms } => {
-            Line::new(Level::Info, "container_created", "Container created").container(container).with("duration_ms", *took_ms)
+            Line::new(Level::Info, "container_created", "Container created")
+                .container(container)
+                .with("duration_ms", *took_ms)
         }
         Event::ContainerStarted { container, took_ms } => {
-            Line::new(Level::Info, "container_started", "Container started").container(container).with("duration_ms", *took_ms)
+            Line::new(Level::Info, "container_started", "Container started")
+                .container(container)
+                .with("duration_ms", *took_ms)
         }
         Event::ContainerStopped { container, reason, exit_code } => {
             Line::new(Level::Info, "container_stopped", "Container stopped")
@@ -180,7 +182,9 @@ pub(crate) fn line(event: &Event) -> Line {
             .with("sequence", *sequence)
             .with("stream", stream.as_str()),
         Event::UserLinesLost { node, lost } => {
-            Line::new(Level::Warning, "user_lines_lost", format!("{lost} lines were lost")).node(node).with("lost", *lost)
+            Line::new(Level::Warning, "user_lines_lost", format!("{lost} lines were lost"))
+                .node(node)
+                .with("lost", *lost)
         }
         Event::ServiceListening { listener, address } => {
             Line::new(Level::Info, "service_listening", format!("Listening for {listener} on {address}"))

@@ -4,7 +4,10 @@ use std::cell::Cell;
 
 use opentelemetry::{
     Context, KeyValue, SpanId, TraceId,
-    trace::{Event, Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, TraceState, Tracer as _, TracerProvider as _},
+    trace::{
+        Event, Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, TraceState, Tracer as _,
+        TracerProvider as _,
+    },
 };
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
@@ -73,8 +76,9 @@ pub(crate) fn record(provider: &SdkTracerProvider, component: &'static str, span
     };
     let Some((trace, id, flags)) = context.ids() else { return false };
     let parent = match span.parent_span_id.as_deref().map(SpanId::from_hex) {
-        Some(Ok(parent)) => Context::new()
-            .with_remote_span_context(SpanContext::new(trace, parent, flags, true, TraceState::default())),
+        Some(Ok(parent)) => {
+            Context::new().with_remote_span_context(SpanContext::new(trace, parent, flags, true, TraceState::default()))
+        }
         _ => Context::new(),
     };
     let links = span.links.iter().filter_map(|link| {

@@ -59,7 +59,15 @@ pub struct TelemetryConfig {
 
 impl TelemetryConfig {
     fn test() -> Self {
-        Self { service: "test", version: "0", json: true, level: Level::Debug, muted: &[], to_stderr: false, otlp_endpoint: None }
+        Self {
+            service: "test",
+            version: "0",
+            json: true,
+            level: Level::Debug,
+            muted: &[],
+            to_stderr: false,
+            otlp_endpoint: None,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/metrics`: text 0.0.4, or OpenMetrics with exemplars.
+//! `/metrics`: text 0.0.4, or `OpenMetrics` with exemplars.
 
 use std::{collections::HashMap, fmt::Write as _, sync::PoisonError};
 
@@ -16,7 +16,7 @@ pub(crate) fn render(text: String, exemplars: &Exemplars, accept: Option<&str>) 
     }
 }
 
-/// Text 0.0.4 as OpenMetrics 1.0: families without `_total`, no blank lines, exemplars at buckets, an end.
+/// Text 0.0.4 as `OpenMetrics` 1.0: families without `_total`, no blank lines, exemplars at buckets, an end.
 fn openmetrics(text: &str, exemplars: &Exemplars) -> String {
     // A copy of the map of shared cells: recording never waits for the rendering.
     let store: HashMap<_, _> = exemplars.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -48,7 +48,10 @@ fn an_exemplar_names_the_trace_in_its_bucket_and_openmetrics_ends() {
     let (kind, text) = telemetry.render(Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"));
     assert!(kind.starts_with("application/openmetrics-text"));
     let line = text.lines().find(|l| l.contains(&trace)).expect("an exemplar");
-    assert!(line.starts_with("qflow_workflow_execution_duration_seconds_bucket{") && line.contains(r#"le="2.5""#), "{line}");
+    assert!(
+        line.starts_with("qflow_workflow_execution_duration_seconds_bucket{") && line.contains(r#"le="2.5""#),
+        "{line}"
+    );
     assert!(text.ends_with("# EOF\n") && text.contains("# TYPE qflow_workflow_executions counter"));
 }
 
@@ -56,8 +59,11 @@ fn an_exemplar_names_the_trace_in_its_bucket_and_openmetrics_ends() {
 fn a_thousand_names_stay_within_the_bound_and_are_counted() {
     let telemetry = Telemetry::silent();
     for n in 0..1000 {
-        let handle =
-            telemetry.metrics().node_duration(NodeType::of("python"), Open::of(&format!("n{n}")), NodeStatus::of("failed"));
+        let handle = telemetry.metrics().node_duration(
+            NodeType::of("python"),
+            Open::of(&format!("n{n}")),
+            NodeStatus::of("failed"),
+        );
         handle.record(0.1);
     }
     let (_, text) = telemetry.render(None);
@@ -82,8 +88,8 @@ fn a_row_of_closed_labels_keeps_its_bound_too() {
 #[test]
 fn all_rows_together_stay_within_twenty_thousand_series() {
     let sets = |def: &define::MetricDef| {
-        let closed = |values: &Option<&[&str]>| values.map(<[_]>::len);
-        let product: Option<usize> = def.labels.iter().map(|(_, values)| closed(values)).product();
+        let closed = |values: Option<&[&str]>| values.map(<[_]>::len);
+        let product: Option<usize> = def.labels.iter().map(|(_, values)| closed(*values)).product();
         product.unwrap_or(usize::MAX).min(def.max + define::SPARE + 1)
     };
     let series = |def: &define::MetricDef| sets(def) * if def.buckets.is_empty() { 1 } else { def.buckets.len() + 3 };
@@ -101,9 +107,24 @@ fn a_line_is_one_json_object_with_the_keys_of_ecs_and_of_the_seed() {
     let text = shelf.text();
     let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 2);
-    for key in ["@timestamp", "log.level", "message", "ecs.version", "service.name", "event.action", "trace.id",
-        "timestamp", "level", "module", "event_type", "workflow_id", "user_id", "python_version", "duration_ms", "status"]
-    {
+    for key in [
+        "@timestamp",
+        "log.level",
+        "message",
+        "ecs.version",
+        "service.name",
+        "event.action",
+        "trace.id",
+        "timestamp",
+        "level",
+        "module",
+        "event_type",
+        "workflow_id",
+        "user_id",
+        "python_version",
+        "duration_ms",
+        "status",
+    ] {
         assert!(lines[0].get(key).is_some(), "{key}: {}", lines[0]);
     }
     assert_eq!((&lines[0]["event_type"], &lines[0]["level"]), (&"workflow_cancelled".into(), &"WARNING".into()));

@@ -168,7 +168,7 @@ impl RunState {
         self.head.locks[self.plan.step(key.step).environment as usize].as_ref()
     }
 
-    /// When [`Input::Tick`] is next worth giving.
+    /// When [`super::Input::Tick`] is next worth giving.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let run = self.deadline().filter(|_| !self.head.status.is_terminal());
         let timer = self.timers.first().map(|(at, _)| *at);

@@ -163,18 +163,15 @@ impl Engine {
             }
             Err(error) => Err(error),
         };
-        match back {
-            Ok(()) => {
-                self.away = None;
-                self.reap_from = Instant::now() + lease();
-                self.runners.pardon();
-                self.parts.telemetry.emit(Event::info("store_back", "the store answers again"));
-                true
-            }
-            Err(_) => {
-                self.away = self.away.map(|wait| (wait * 2).min(BACKOFF.1));
-                false
-            }
+        if let Ok(()) = back {
+            self.away = None;
+            self.reap_from = Instant::now() + lease();
+            self.runners.pardon();
+            self.parts.telemetry.emit(Event::info("store_back", "the store answers again"));
+            true
+        } else {
+            self.away = self.away.map(|wait| (wait * 2).min(BACKOFF.1));
+            false
         }
     }
 
@@ -204,7 +201,7 @@ impl Engine {
             }
         }
         for (spec, failure) in self.locks.hopeless(&self.runners) {
-            self.locked(spec, Err(Box::new(failure)));
+            self.locked(spec, &Err(Box::new(failure)));
         }
         self.publish();
     }

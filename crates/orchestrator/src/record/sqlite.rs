@@ -1,4 +1,4 @@
-//! SQLite behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
+//! `SQLite` behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use super::{
     Submitted, Totals,
 };
 
-/// The version of the schema below, in SQLite's `user_version`.
+/// The version of the schema below, in `SQLite`'s `user_version`.
 const SCHEMA: i64 = 1;
 
 const TABLES: &str = "
@@ -509,7 +509,7 @@ impl Store for Sqlite {
 }
 
 impl Sqlite {
-    /// A store in memory, with SQLite's own semantics.
+    /// A store in memory, with `SQLite`'s own semantics.
     #[cfg(test)]
     pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
         let connection = Connection::open_in_memory().map_err(failed("open a database in memory"))?;

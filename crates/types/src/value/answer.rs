@@ -6,7 +6,7 @@ use qflow_model::{
 };
 use serde_json::Value;
 
-use super::{python_key, stored_key, tag};
+use super::{stored_key, tag};
 
 /// The part of a value that a path leads to, or Python's error where it leads nowhere.
 pub fn at<'a>(value: &'a Value, path: &[Segment]) -> Result<&'a Value, String> {
@@ -116,7 +116,7 @@ fn whole(value: &Value) -> Answer {
             Answer { scalar: known, ..sized(text.chars().count()) }
         }
         (Value::Array(items), _) => sized(items.len()),
-        (Value::Object(fields), _) => sized(fields.keys().map(|key| python_key(key)).count()),
+        (Value::Object(fields), _) => sized(fields.len()),
     }
 }
 

@@ -116,6 +116,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "cases are written as json!(…)")]
     fn mismatch(value: Value, ty: &str) -> Option<String> {
         check(&value, &ty.parse().unwrap()).err().map(|error| error.to_string())
     }

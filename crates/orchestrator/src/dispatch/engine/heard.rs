@@ -46,7 +46,7 @@ impl Engine {
             Said::Ended(key, outcome) => self.ended(stream, key, outcome).await,
             Said::Locked(spec, result) => {
                 self.turn.words.push(Word::Runner(stream, Said::Locked(spec, result.clone())));
-                self.locked(spec, result.map(Arc::new));
+                self.locked(spec, &result.map(Arc::new));
             }
             Said::Doing(key, doing, fraction) => {
                 if self.is_current(key) {
@@ -132,8 +132,8 @@ impl Engine {
         Ok(was_taken(known.iter().map(|(_, happening)| happening), key).unwrap_or(false))
     }
 
-    pub(super) fn locked(&mut self, spec: Digest, result: Result<Arc<EnvLock>, Box<Failure>>) {
-        if let Ok(lock) = &result {
+    pub(super) fn locked(&mut self, spec: Digest, result: &Result<Arc<EnvLock>, Box<Failure>>) {
+        if let Ok(lock) = result {
             self.turn.locks.push(Arc::clone(lock));
         }
         for (run, environment) in self.locks.answered(spec) {

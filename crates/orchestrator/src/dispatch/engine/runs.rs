@@ -79,6 +79,7 @@ impl Runs {
         let entry = self.by_id.get_mut(&run).ok_or(NotStepped::Absent)?;
         let state = entry.state.take().ok_or(NotStepped::Absent)?;
         // A panic must not take the other runs with it; the state that broke is not used again.
+        #[expect(clippy::result_large_err, reason = "the state is given back by value")]
         let stepped = catch_unwind(AssertUnwindSafe(|| state.step(input, now)));
         let result = match stepped {
             Ok(Ok((state, effects))) => {

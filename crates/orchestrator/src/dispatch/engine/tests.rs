@@ -255,7 +255,7 @@ impl Player {
     }
 
     async fn hears(&mut self) -> Say {
-        let heard = tokio::time::timeout(std::time::Duration::from_secs(300), self.told.recv());
+        let heard = tokio::time::timeout(std::time::Duration::from_mins(5), self.told.recv());
         heard.await.expect("the engine says something").expect("the stream is open")
     }
 

@@ -92,7 +92,7 @@ impl Engine {
         let lazy_due = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
         let urgent = !(self.turn.touched.is_empty() && self.turn.done.is_empty() && self.turn.locks.is_empty());
         if !urgent && !lazy_due {
-            return self.answer().await;
+            return self.answer();
         }
         let lazy = std::mem::take(&mut self.turn.lazy);
         self.lazy_since = None;
@@ -151,11 +151,11 @@ impl Engine {
         self.turn.locks.clear();
         self.turn.words.clear();
         self.turn.spent.clear();
-        self.answer().await;
+        self.answer();
     }
 
     /// Says to others what they wait for.
-    async fn answer(&mut self) {
+    fn answer(&mut self) {
         for (stream, key, accepted) in self.turn.acks.drain(..) {
             self.runners.say(stream, Say::Ack(key, accepted));
         }
