@@ -16,6 +16,7 @@ import marshal
 import os
 import random
 import re
+import resource
 import selectors
 import shutil
 import signal
@@ -40,10 +41,17 @@ REDIAL_S = 0.25  # between two tries to reach the runner
 ORPHAN_S = 120.0  # without a runner the container is of no use
 LOG_FLUSH_S = 0.05  # lines wait so long for company
 SPARE_BYTES = 64 << 10  # past it an attempt forks for itself: what a socket surely takes at once
+COUNT_S = 0.1  # between two counts of processes, where no cgroup bounds them
+PROGRESS_S = 0.1  # between two words of progress: more nobody reads
+SPANS = 1000  # of an attempt's own: more makes a trace unreadable
+WARNINGS = 20  # of an attempt
+REAP_S = 2.0  # to end what an attempt started; past it the container goes
 MESSAGE_CHARS, TRACEBACK_CHARS = 16 << 10, 64 << 10
+KILLED = 71  # the exit code that says that the template was killed, in its container by whom else
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 HERE = os.path.abspath(__file__)
 SDK = os.environ.get("QFLOW_SDK") or os.path.dirname(os.path.dirname(HERE))
+WIPED = [folder for folder in os.environ.get("QFLOW_WIPED", "").split(":") if folder]  # the container's own
 libc = ctypes.CDLL(None)
 
 
@@ -777,7 +785,7 @@ class Channel:
     def lines(self, stream, lines):
         kept, now = [], int(time.time() * 1e6)
         for line in lines:
-            self.kept += len(line) + 1
+            self.kept += size_of(line)
             if self.kept > LOG_BYTES:
                 self.dropped += 1
             else:
@@ -936,6 +944,11 @@ class OomCounter:
         return int(found.group(1)) if found else 0
 
 
+def size_of(text):
+    """Bytes of a line, its end included."""
+    return (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) + 1
+
+
 class Attempt:
     """What the template knows of the attempt that runs."""
 
@@ -945,14 +958,29 @@ class Attempt:
         self.outcome, self.error, self.took, self.warnings = False, None, 0.0, []
         self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
+        self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True
 
     def line(self, stream, text, at_us):
-        self.bytes += len(text) + 1
+        self.bytes += size_of(text)
         if self.bytes > LOG_BYTES:
             self.dropped += 1
-            return
+        else:
+            self.keep(stream, text, at_us)
+
+    def keep(self, stream, text, at_us):
         self.lines.append({"sequence": self.sequence, "at_us": at_us, "stream": stream, "text": text})
         self.sequence += 1
+
+    def mark_dropped(self):
+        """The last line, where some were dropped before it."""
+        self.dropped, self.child_dropped = self.dropped + self.child_dropped, 0
+        if self.dropped:
+            text = "qflow: %d lines dropped: an attempt keeps %d MiB of what it writes" % (self.dropped, LOG_BYTES >> 20)
+            self.keep("log", text, int(time.time() * 1e6))
+
+    def warn(self, text):
+        if len(self.warnings) < WARNINGS:
+            self.warnings.append(text)
 
 
 class Link:
@@ -1060,44 +1088,79 @@ def read_exactly(sock, size):
 
 
 def leave(code):
-    """Ends template and zygote at once, with whatever they started."""
-    reap_all(block=False)
+    """Ends template and zygote, with whatever they started."""
+    reap_all(0.5)
     os._exit(code)
 
 
-def children():
-    try:
-        with open("/proc/self/task/%d/children" % os.getpid()) as listed:
-            return [int(p) for p in listed.read().split()]
-    except OSError:
-        return [int(p) for p in os.listdir("/proc") if p.isdigit() and parent_of(p) == os.getpid()]
-
-
-def parent_of(pid):
-    try:
-        with open("/proc/%s/stat" % pid) as stat:
-            return int(stat.read().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return -1
-
-
-def reap_all(block=True):
-    """Kills and reaps whatever is left below this process; orphans come to it, as it is the subreaper."""
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
+def descendants(bound=1 << 20):
+    """Processes below this one, orphans included: they come to it, as it is the subreaper. Stops past a bound."""
+    found, left = [], [os.getpid()]
+    while left and len(found) <= bound:
+        pid = left.pop()
         try:
-            if os.waitpid(-1, os.WNOHANG)[0]:
-                continue
-        except ChildProcessError:
-            return
-        for pid in children():
+            threads = os.listdir("/proc/%d/task" % pid)
+        except OSError:  # it has gone meanwhile
+            continue
+        for thread in threads:
             try:
-                os.kill(pid, signal.SIGKILL)
+                with open("/proc/%d/task/%s/children" % (pid, thread)) as listed:
+                    below = [int(child) for child in listed.read().split()]
             except OSError:
+                below = []
+            found += below
+            left += below
+    return found
+
+
+def send_all(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+
+
+def reap_all(within=REAP_S):
+    """Kills and reaps whatever is below this process; False where something is left."""
+    until = time.monotonic() + within
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if not block:
-            return
+        except ChildProcessError:
+            return True
+        if time.monotonic() > until:
+            return False
+        seen, now = set(), descendants()
+        while not seen.issuperset(now) and time.monotonic() < until:  # what is stopped forks no more
+            send_all(set(now) - seen, signal.SIGSTOP)
+            seen.update(now)
+            now = descendants()
+        send_all(now, signal.SIGKILL)
         time.sleep(0.001)
+
+
+def wipe(folder, keep=()):
+    """Removes what is in a folder, whatever its mode; nothing where it may not."""
+    try:
+        entries = [entry.path for entry in os.scandir(folder) if entry.path not in keep]
+    except OSError:
+        return
+    for path in entries:
+        try:
+            os.unlink(path)
+            continue
+        except OSError:
+            pass
+        for parent, folders, _ in os.walk(path):
+            for name in [parent] + [os.path.join(parent, f) for f in folders]:
+                if not os.path.islink(name):
+                    try:
+                        os.chmod(name, 0o700)
+                    except OSError:
+                        pass
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class Fork:
@@ -1230,7 +1293,9 @@ class Template:
         if self.link.sock is None:
             due.append(self.redial_at)
         if self.attempt is not None:
-            due += [t for t in (self.attempt.kill_at, self.attempt.term_at, self.attempt.flush_at) if t is not None]
+            attempt = self.attempt
+            due += [t for t in (attempt.kill_at, attempt.term_at, attempt.flush_at, attempt.count_at) if t is not None]
+            due += [attempt.progress_at] if attempt.fraction is not None else []
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def on_time(self):
@@ -1251,6 +1316,12 @@ class Template:
             self.signal(signal.SIGKILL)
         if attempt.flush_at is not None and now >= attempt.flush_at:
             self.flush_lines()
+        if attempt.count_at is not None and now >= attempt.count_at:
+            attempt.count_at = now + COUNT_S
+            if len(descendants(attempt.order["pids"])) > attempt.order["pids"]:
+                attempt.count_at = None
+                self.stop("pids", 0)
+        self.tell_progress()
 
     # -- the runner's words
 
@@ -1298,7 +1369,12 @@ class Template:
     def begin(self, order, data):
         attempt = self.attempt = Attempt(order)
         self.oom_before = self.oom.read()
-        fork = self.fork_for(order, data)
+        try:
+            fork = self.fork_for(order, data)
+        except OSError as failed:
+            self.refuse(attempt, "no process could be started for it: %s" % failed)
+            return
+        order.pop("secrets", None)  # the attempt's alone
         attempt.pid, self.near, self.home = fork.pid, fork.near, fork.home
         self.near.setblocking(False)
         for fd, name in ((fork.out[0], "stdout"), (fork.err[0], "stderr")):
@@ -1308,7 +1384,16 @@ class Template:
         self.open_(self.near, self.on_child)
         if order.get("deadline_ms") is not None:
             attempt.term_at = time.monotonic() + order["deadline_ms"] / 1e3
+        if order.get("pids") is not None:
+            attempt.count_at = time.monotonic() + COUNT_S
         self.link.say("started", attempt=attempt.id)
+
+    def refuse(self, attempt, text):
+        """An attempt that has no process ends like one whose process did."""
+        self.attempt, attempt.status, attempt.error = None, 0, plain_failure("exit", text)
+        attempt.usage = resource.struct_rusage((0,) * 16)
+        reap_all()
+        self.tell_end(attempt)
 
     def fork_for(self, order, data):
         """The process that was forked ahead, or a new one where there is none or too much to hand over."""
@@ -1338,7 +1423,8 @@ class Template:
         return fork
 
     def become_child(self, fork, work):
-        code = 1
+        global TOKEN
+        code, TOKEN = 1, ""
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -1415,6 +1501,10 @@ class Template:
             self.close_(fd)
             self.soon()
             return False
+        if self.attempt.bytes > LOG_BYTES:  # a flood: only its lines are counted
+            self.attempt.dropped += data.count(b"\n")
+            self.attempt.parts[fd] = (name, bytearray() if data.endswith(b"\n") else bytearray(data[-1:]))
+            return True
         part += data
         *lines, rest = part.split(b"\n")
         if len(rest) > LINE_BYTES:
@@ -1459,7 +1549,7 @@ class Template:
                 self.child_said(said, rest)
         except (Protocol, KeyError, TypeError, ValueError) as error:
             self.attempt.cause = self.attempt.cause or "protocol"
-            self.attempt.warnings.append("on the attempt's channel: %s" % error)
+            self.attempt.fault = "on the attempt's channel: %s" % error
             self.close_(self.near)
             self.signal(signal.SIGKILL)
             return False
@@ -1472,12 +1562,16 @@ class Template:
                 attempt.line(str(said["stream"]), str(text), int(said["at_us"]))
             self.soon()
         elif kind == "progress":
-            self.link.say("progress", attempt=attempt.id, fraction=float(said["fraction"]))
+            attempt.fraction = float(said["fraction"])
+            self.tell_progress()
         elif kind == "span":
+            attempt.spans += 1
+            if attempt.spans > SPANS:
+                return
             names = ("name", "span_id", "parent_id", "start_us", "end_us", "attributes", "error")
             self.link.say("span", attempt=attempt.id, **{n: said[n] for n in names})
         elif kind == "warning":
-            attempt.warnings.append(str(said["text"]))
+            attempt.warn(str(said["text"])[:MESSAGE_CHARS])
         elif kind == "took":
             attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
         elif kind == "failed":
@@ -1486,6 +1580,13 @@ class Template:
             self.take_result(said, rest)
         else:
             raise Protocol("a message of type %r" % kind)
+
+    def tell_progress(self):
+        """Passes the latest word on, and not more often than somebody looks."""
+        attempt, now = self.attempt, time.monotonic()
+        if attempt.fraction is not None and now >= attempt.progress_at:
+            self.link.say("progress", attempt=attempt.id, fraction=attempt.fraction)
+            attempt.fraction, attempt.progress_at = None, now + PROGRESS_S
 
     def take_result(self, said, rest):
         """Passes a value on at once: the runner looks at it while the child still leaves."""
@@ -1533,7 +1634,7 @@ class Template:
             os.killpg(attempt.pid, signal.SIGKILL)
         except OSError:
             pass
-        reap_all()
+        attempt.clean = reap_all()
         while self.near in attempt.open and self.on_child():
             pass
         for fd in list(attempt.parts):
@@ -1544,15 +1645,16 @@ class Template:
                 attempt.line(name, part.decode("utf-8", "replace"), int(time.time() * 1e6))
         for thing in list(attempt.open):
             self.close_(thing)
+        attempt.mark_dropped()
         self.flush_lines()
         self.tell_end(attempt)
         self.attempt = None
         self.link.flush()
-        try:
-            os.rmdir(self.home)
-        except OSError:
-            shutil.rmtree(self.home, ignore_errors=True)
-        self.keep_spare()
+        if attempt.clean:  # else the container goes
+            wipe(self.order["workdir"], (Entry.root,))
+            for folder in WIPED:
+                wipe(folder, (self.order["workdir"],))
+            self.keep_spare()
 
     def tell_end(self, attempt):
         exited = os.WIFEXITED(attempt.status)
@@ -1561,7 +1663,7 @@ class Template:
         oom = self.oom.read() != self.oom_before
         error = self.error_of(attempt, code, number, oom)
         if error is None and oom:
-            attempt.warnings.append("a child process was killed for lack of memory")
+            attempt.warn("a child process was killed for lack of memory")
         usage = attempt.usage
         self.link.say(
             "ended",
@@ -1575,14 +1677,17 @@ class Template:
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             user_code_ms=attempt.took,
             log_lines=attempt.sequence,
-            log_lines_dropped=attempt.dropped + attempt.child_dropped,
+            log_lines_dropped=attempt.dropped,
             warnings=attempt.warnings,
+            clean=attempt.clean,
         )
 
     @staticmethod
     def error_of(attempt, code, number, oom):
         if attempt.cause == "protocol":
-            return plain_failure("protocol", attempt.warnings[-1])
+            return plain_failure("protocol", attempt.fault)
+        if attempt.cause == "pids":
+            return plain_failure("pids", "started more than %d processes" % attempt.order["pids"])
         if attempt.cause == "timeout":
             limit = attempt.order["deadline_ms"] / 1e3
             return dict(attempt.error or plain_failure("", ""), error_type="timeout", message="exceeded its time-out of %g s" % limit)
@@ -1605,6 +1710,7 @@ def zygote():
     global TOKEN, ZYGOTE
     TOKEN, ZYGOTE = os.environ.pop("QFLOW_TOKEN", ""), os.getpid()
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sock, _ = dial()
     sock.settimeout(None)
     state = first_order(sock)
@@ -1649,7 +1755,7 @@ def fork_template(sock, state):
     near.close()
     _, status = os.waitpid(pid, 0)
     if state is None:
-        os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 70)
+        os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else KILLED)
     return state
 
 

@@ -10,6 +10,19 @@ use qflow_telemetry::{NodeRef, RunRef, TraceContext};
 
 use crate::{harness::EndedSaid, runtime::Exit};
 
+/// The harness's exit code when its template was killed and it was not.
+const TEMPLATE_KILLED: i32 = 71;
+
+/// A file that did not import: the exception's own name stands in the message, and in the MRO for `retry_on`.
+pub(crate) fn import(error: Failure) -> Failure {
+    Failure {
+        class: Some(FailureClass::User),
+        message: format!("{}: {}", error.error_type, error.message),
+        error_type: "import".into(),
+        ..error
+    }
+}
+
 /// What an attempt failed of, as the harness saw it.
 pub(crate) fn failure(said: &EndedSaid) -> Failure {
     let mut failure = said.error.clone().unwrap_or_else(|| {
@@ -32,6 +45,11 @@ pub(crate) fn dead(why: Option<KillReason>, timeout_ms: Option<u64>, exit: Optio
         (None, Some(Exit { oom: true, .. })) => {
             failed(FailureClass::User, "oom", "out of memory: the container's limit was reached")
         }
+        (None, Some(Exit { code: Some(TEMPLATE_KILLED), .. })) => failed(
+            FailureClass::User,
+            "exit",
+            "the process that attempts are forked from was killed from within: a node may signal its own processes only",
+        ),
         (None, exit) => {
             let how = match exit.unwrap_or_default() {
                 Exit { signal: Some(signal), .. } => format!("signal {signal}"),
@@ -135,6 +153,10 @@ mod tests {
         assert!(matches!(dead(None, None, exit), Ending::Lost { reason, .. } if reason == "container_vanished"));
         assert_eq!(dead(Some(KillReason::Cancelled), None, exit), Ending::Cancelled);
         assert!(matches!(dead(Some(KillReason::TimedOut), Some(1), exit), Ending::TimedOut(_)));
+        let forked = Some(Exit { code: Some(TEMPLATE_KILLED), ..Exit::default() });
+        assert!(
+            matches!(dead(None, None, forked), Ending::Failed(failure) if failure.class == Some(FailureClass::User))
+        );
         let oom = Some(Exit { oom: true, ..Exit::default() });
         assert!(matches!(dead(None, None, oom), Ending::Failed(failure) if failure.error_type == "oom"));
     }

@@ -127,6 +127,7 @@ impl Pool {
 
     /// A container for an order: a warm one where `lifecycle` finds one.
     pub async fn take(&self, order: &Order, lock: &EnvLock, loaded: &str) -> Result<Container, runtime::Error> {
+        self.bury().await;
         let (class, owner) = (lifecycle::class(order, lock), Owner::of(order));
         let (reused, evicted) = {
             let mut inside = self.inside();
@@ -286,6 +287,14 @@ impl Pool {
         };
         for container in leaving {
             self.remove(container, "run_ended").await;
+        }
+    }
+
+    /// Idle containers that have ended by themselves leave.
+    async fn bury(&self) {
+        let leaving = extract(&mut self.inside().idle, |c| c.exit.borrow().is_some());
+        for container in leaving {
+            self.remove(container, "exited").await;
         }
     }
 

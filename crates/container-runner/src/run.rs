@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     blobs::Blobs,
-    ending::{dead, failed, killed, lost, node_ref},
+    ending::{dead, failed, import, killed, lost, node_ref},
     environment::Environments,
     harness::{AttemptSay, EndedSaid, Heard, Line, Said, Say, SpanSaid, Told},
     held::Held,
@@ -243,6 +243,7 @@ impl Runner {
             deadline_ms: order.timeout_ms,
             secrets: progress.secrets.clone(),
             env: order.env.clone(),
+            pids: (!self.runtime.isolated()).then_some(order.resources.pids),
             size: resolved.object.len() as u64,
             attachments: resolved.heads,
         };
@@ -336,9 +337,9 @@ impl Runner {
                     healthy: true,
                 })
             }
-            Said::LoadFailed { mut error, .. } => {
-                error.class = Some(FailureClass::User);
-                Some(Over { ending: Ending::Failed(Box::new(error)), said: EndedSaid::default(), healthy: false })
+            Said::LoadFailed { error, .. } => {
+                let ending = Ending::Failed(Box::new(import(error)));
+                Some(Over { ending, said: EndedSaid::default(), healthy: false })
             }
             // What it had to say of the attempt it said again before this: the order never came to it.
             Said::Resumed { attempt } if progress.stage == Stage::Running && attempt.as_ref() != Some(&key) => {
@@ -353,15 +354,17 @@ impl Runner {
             }
             Said::Logs { attempt, lines } if attempt == key => {
                 self.lines(progress, lines).await;
-                container.link.ack(heard.seq).await;
+                acknowledge(container, progress).await;
                 None
             }
             Said::Progress { attempt, fraction } if attempt == key => {
                 self.say(progress.order, Word::Doing { doing: String::new(), fraction }).await;
+                acknowledge(container, progress).await;
                 None
             }
             Said::Span(span) if span.attempt == key => {
                 self.span(progress, span);
+                acknowledge(container, progress).await;
                 None
             }
             Said::Result { attempt, items, attachments, .. } if attempt == key => {
@@ -447,6 +450,13 @@ impl<'a> Progress<'a> {
 
     fn redact(&self, text: &str) -> String {
         crate::secrets::redact(text, self.secrets.values())
+    }
+}
+
+/// Tells the harness that what it said is safe. Nothing is while a result waits for its `ended`: after a restart both are needed.
+async fn acknowledge(container: &Container, progress: &Progress<'_>) {
+    if progress.value.is_none() {
+        container.link.ack(progress.seen).await;
     }
 }
 

@@ -89,8 +89,15 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No interpreter or image for a version.
-    #[error("no Python {0} is offered here")]
-    NoPython(PythonVersion),
+    #[error(
+        "no Python {python} is offered here, only {offered}: get its image or interpreter, and name it in QFLOW_PYTHON_VERSIONS"
+    )]
+    NoPython {
+        /// Which.
+        python: PythonVersion,
+        /// Which are.
+        offered: String,
+    },
     /// The image is not there.
     #[error("image `{image}` is not there: {message}")]
     NoImage {
@@ -115,10 +122,15 @@ impl Error {
         Self::Call { doing: doing.into(), message: error.to_string() }
     }
 
+    /// A version that is not among those offered.
+    pub fn no_python(python: PythonVersion, offered: &[PythonVersion]) -> Self {
+        Self::NoPython { python, offered: offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") }
+    }
+
     /// A code for metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoPython(_) => "no_python",
+            Self::NoPython { .. } => "no_python",
             Self::NoImage { .. } => "image_missing",
             Self::Call { .. } => "runtime",
         }

@@ -2,11 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+mod support;
 
-use clap::Parser;
-use futures_util::Stream;
-use qflow_container_runner::{Config, serve};
+use std::{collections::BTreeMap, sync::Arc};
+
 use qflow_model::{
     definition::{Isolation, Resources, TypeText},
     environment::{EnvLock, EnvSpec},
@@ -18,32 +17,7 @@ use qflow_proto::{
     order::Order,
     v1::{self, work_request::Message as Said, work_response::Message as Say},
 };
-use qflow_service::{ServeOptions, Shutdown};
-use qflow_telemetry::Telemetry;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
-
-type Line = (Streaming<v1::WorkRequest>, mpsc::Sender<Result<v1::WorkResponse, Status>>);
-
-/// Hands every stream to the test.
-struct Orchestrator(mpsc::Sender<Line>);
-
-#[tonic::async_trait]
-impl v1::dispatch_service_server::DispatchService for Orchestrator {
-    type WorkStream = Pin<Box<dyn Stream<Item = Result<v1::WorkResponse, Status>> + Send>>;
-    async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Result<Response<Self::WorkStream>, Status> {
-        let (say, said) = mpsc::channel(64);
-        self.0.send((request.into_inner(), say)).await.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(Response::new(Box::pin(ReceiverStream::new(said))))
-    }
-}
-
-#[derive(Parser)]
-struct Arguments {
-    #[command(flatten)]
-    config: Config,
-}
+use support::orchestrator::{Desk, Line, Serving};
 
 async fn say(line: &Line, message: Say) {
     line.1.send(Ok(v1::WorkResponse { message: Some(message) })).await.unwrap();
@@ -91,29 +65,10 @@ fn order(lock: EnvLock, source: &str) -> Order {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_is_told_again_until_it_is_acknowledged() {
     let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").unwrap();
-    let (open, mut opened) = mpsc::channel(4);
-    let listener = qflow_service::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes =
-        tonic::service::Routes::new(v1::dispatch_service_server::DispatchServiceServer::new(Orchestrator(open)));
-    let shutdown = Shutdown::new();
-    tokio::spawn(qflow_service::serve_grpc(
-        listener,
-        routes,
-        ServeOptions::default(),
-        Telemetry::silent(),
-        shutdown.child(),
-    ));
+    let mut desk = Desk::open().await;
+    let serving = Serving::start(&desk, "process", folder.path(), &["--slots", "2"]).await;
 
-    let data = folder.path().display().to_string();
-    let words = ["runner", "--runtime", "process", "--runner-listen", "127.0.0.1:0"];
-    let words = words.into_iter().chain(["--data-dir", &data, "--orchestrator-urls", &url, "--slots", "2"]);
-    let (listening, heard) = oneshot::channel();
-    let stop = shutdown.child();
-    let serving =
-        tokio::spawn(serve(Arguments::parse_from(words).config, Telemetry::silent(), stop.clone(), listening));
-
-    let mut line = opened.recv().await.unwrap();
+    let mut line = desk.opened.recv().await.unwrap();
     let python = until(&mut line, |said| match said {
         Said::Hello(hello) => Some(hello.python_versions.last().unwrap().clone()),
         _ => None,
@@ -143,7 +98,7 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
 
     // The stream breaks before the acknowledgement: the runner dials again and tells it again.
     drop(line);
-    let mut line = opened.recv().await.unwrap();
+    let mut line = desk.opened.recv().await.unwrap();
     let held = until(&mut line, |said| if let Said::Hello(h) = said { Some(h.attempts) } else { None }).await;
     assert_eq!(held, std::slice::from_ref(&attempt));
     say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
@@ -156,13 +111,10 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
     .await;
 
     // Its own service lists the container that the run still has.
-    let url = format!("http://{}", heard.await.unwrap().grpc);
-    let channel = qflow_service::channel(&url).unwrap();
+    let channel = qflow_service::channel(&serving.grpc).unwrap();
     let mut client = v1::container_runner_service_client::ContainerRunnerServiceClient::new(channel);
     let containers = client.list_containers(v1::ListContainersRequest {}).await.unwrap().into_inner().containers;
     assert_eq!(containers.iter().map(|c| c.status.as_str()).collect::<Vec<_>>(), ["idle"]);
-    stop.trigger();
     drop(line);
-    serving.await.unwrap().unwrap();
-    shutdown.trigger();
+    serving.stop().await;
 }

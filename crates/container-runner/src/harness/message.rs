@@ -73,6 +73,8 @@ pub struct AttemptSay {
     pub secrets: BTreeMap<String, String>,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
+    /// Processes that it may start, where nothing else bounds them.
+    pub pids: Option<u32>,
     /// Bytes of the arguments' object.
     pub size: u64,
     /// What follows the object.
@@ -129,6 +131,13 @@ pub struct EndedSaid {
     pub log_lines_dropped: u64,
     /// For the user.
     pub warnings: Vec<String>,
+    /// Whether nothing that it started is left.
+    #[serde(default = "yes")]
+    pub clean: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What the harness says.

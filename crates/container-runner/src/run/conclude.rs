@@ -24,7 +24,7 @@ impl Runner {
     /// The last word, by which a result counts or does not.
     pub(super) fn ended(progress: &mut Progress<'_>, said: EndedSaid) -> Over {
         progress.phases.user_code_ms = said.user_code_ms;
-        let healthy = !said.oom;
+        let healthy = said.clean && !said.oom;
         let ending = match (said.ok, progress.why, progress.value.take()) {
             (true, _, Some(Ok(produced))) => Ending::Completed(Box::new(produced)),
             (true, _, Some(Err(ending))) => ending,

@@ -145,6 +145,10 @@ fn volume(name: String, read_only: bool) -> Mount {
     }
 }
 
+fn ulimit(name: &str, bound: i64) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(bound), hard: Some(bound) }
+}
+
 fn small_log() -> HostConfigLogConfig {
     let bounds = [("max-size", "1m"), ("max-file", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     HostConfigLogConfig { typ: Some("json-file".into()), config: Some(bounds.into()) }
@@ -167,7 +171,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn image(&self, python: PythonVersion) -> Result<String, Error> {
-        self.images.get(&python).cloned().ok_or(Error::NoPython(python))
+        self.images.get(&python).cloned().ok_or_else(|| Error::no_python(python, &self.pythons()))
     }
 
     async fn start(&self, spec: &ContainerSpec) -> Result<String, Error> {
@@ -188,6 +192,7 @@ impl Runtime for DockerRuntime {
             "TZ=UTC".to_owned(),
             "LANG=C.UTF-8".to_owned(),
             "PYTHONDONTWRITEBYTECODE=1".to_owned(),
+            "QFLOW_WIPED=/tmp:/dev/shm".to_owned(),
         ];
         env.extend(["OMP", "OPENBLAS", "MKL"].map(|library| format!("{library}_NUM_THREADS={threads}")));
         let tmp = format!("rw,noexec,nosuid,nodev,mode=1777,size={}", resources.tmp_bytes);
@@ -198,11 +203,7 @@ impl Runtime for DockerRuntime {
             memory_swap: Some(resources.memory_bytes as i64),
             nano_cpus: Some(i64::from(resources.cpu_millis) * 1_000_000),
             tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
-            ulimits: Some(vec![ResourcesUlimits {
-                name: Some("nofile".into()),
-                soft: Some(OPEN_FILES),
-                hard: Some(OPEN_FILES),
-            }]),
+            ulimits: Some(vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)]),
             mounts: Some(mounts),
             log_config: Some(small_log()),
             ..Self::hardened()

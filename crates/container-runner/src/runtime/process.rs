@@ -23,6 +23,9 @@ const PROBE: Duration = Duration::from_secs(10);
 /// Between looks at a process that an earlier runner started.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Looks for processes that were forked while their parents were being stopped.
+const ROUNDS: usize = 20;
+
 /// The unit of `/proc/PID/stat`, the same on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -38,7 +41,15 @@ struct Interpreter {
 pub struct ProcessRuntime {
     interpreters: BTreeMap<PythonVersion, Interpreter>,
     environments: PathBuf,
-    children: Mutex<BTreeMap<String, watch::Receiver<Option<Exit>>>>,
+    children: Mutex<BTreeMap<String, Child>>,
+}
+
+/// A process that this runner started.
+#[derive(Debug)]
+struct Child {
+    end: watch::Receiver<Option<Exit>>,
+    /// Its socket, as it stands in its environment.
+    socket: Vec<u8>,
 }
 
 impl ProcessRuntime {
@@ -61,7 +72,7 @@ impl ProcessRuntime {
     }
 
     fn interpreter(&self, python: PythonVersion) -> Result<&Interpreter, Error> {
-        self.interpreters.get(&python).ok_or(Error::NoPython(python))
+        self.interpreters.get(&python).ok_or_else(|| Error::no_python(python, &self.pythons()))
     }
 }
 
@@ -116,6 +127,19 @@ fn resident(pid: i32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The variable that names a container's socket, as it stands in an environment.
+fn socket_of(pid: i32) -> Option<Vec<u8>> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment.split(|byte| *byte == 0).find(|variable| variable.starts_with(b"QFLOW_SOCKET=")).map(<[u8]>::to_vec)
+}
+
+/// Processes that began with a container's socket in their environment.
+fn carriers(socket: &[u8]) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| socket_of(*pid).is_some_and(|found| found == socket) && stat(*pid).is_some()).collect()
+}
+
 /// A process with all that descend from it: attempts lead sessions of their own.
 fn family(pid: i32) -> Vec<(i32, Stat)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -136,6 +160,24 @@ fn family(pid: i32) -> Vec<(i32, Stat)> {
             return all.into_iter().filter(|(pid, _)| members.contains(pid)).collect();
         }
     }
+}
+
+/// Ends all processes of a set that may grow meanwhile: what is stopped forks no more.
+fn end(members: &dyn Fn() -> BTreeSet<i32>) {
+    let send = |pids: &BTreeSet<i32>, signal| {
+        // Gone already is what is wanted.
+        pids.iter().filter_map(|pid| Pid::from_raw(*pid)).for_each(|pid| kill_process(pid, signal).unwrap_or_default());
+    };
+    let mut all = members();
+    for _ in 0..ROUNDS {
+        send(&all, Signal::STOP);
+        let now = members();
+        if now.is_subset(&all) {
+            break;
+        }
+        all.extend(now);
+    }
+    send(&all, Signal::KILL);
 }
 
 #[async_trait]
@@ -184,7 +226,8 @@ impl Runtime for ProcessRuntime {
             .map_err(|e| Error::call(format!("start {}", interpreter.path.display()), &e))?;
         let id = child.id().and_then(|pid| id_of(pid as i32)).unwrap_or_else(|| "process-0-0".into());
         let (ended, end) = watch::channel(None);
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), end);
+        let socket = format!("QFLOW_SOCKET={}", spec.directory.join("s").display()).into_bytes();
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Child { end, socket });
         tokio::spawn(async move {
             let status = child.wait().await.ok();
             let exit = Exit {
@@ -198,7 +241,7 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn wait(&self, id: &str) -> Exit {
-        let held = self.children.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let held = self.children.lock().unwrap_or_else(PoisonError::into_inner).get(id).map(|c| c.end.clone());
         if let Some(mut end) = held {
             return end.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or_default();
         }
@@ -218,13 +261,13 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn remove(&self, id: &str) -> Result<(), Error> {
-        for (pid, _) in pid_of(id).map(family).unwrap_or_default() {
-            if let Some(pid) = Pid::from_raw(pid) {
-                // Gone already is what is wanted.
-                kill_process(pid, Signal::KILL).ok();
-            }
-        }
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let child = self.children.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        // Where the first process was killed from within, its own are orphans: they still carry its socket's name.
+        let socket = child.map(|child| child.socket).or_else(|| socket_of(pid_of(id)?));
+        end(&|| {
+            let family = pid_of(id).map(family).unwrap_or_default().into_iter().map(|(pid, _)| pid);
+            family.chain(socket.iter().flat_map(|socket| carriers(socket))).collect()
+        });
         Ok(())
     }
 

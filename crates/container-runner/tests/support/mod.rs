@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each program that includes it uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
+pub(crate) mod orchestrator;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use qflow_container_runner::{
