@@ -10,7 +10,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use crate::{
     constant, depth,
-    scope::{self, Bound, Units},
+    scope::{self, Bound, Spent, Units},
 };
 
 /// Parts of one annotation, aliases spelt out: against aliases of aliases that double each time.
@@ -61,9 +61,13 @@ impl Reader<'_, '_> {
         if depth >= limits::DEPTH {
             return Err(too_deep(range));
         }
-        if self.parts > PARTS || !self.units.spend(1) {
-            let message = format!("a type of more than {PARTS} parts, aliases spelt out");
+        let spent = self.units.spend(1);
+        if self.parts > PARTS || spent == Spent::Past {
+            let message = format!("a type of more than {PARTS} parts, or one type too many, names spelt out");
             return Err(NotAType { code: "too-large", remedy: IN_PARTS, ..wrong(range, message) });
+        }
+        if spent == Spent::Told {
+            return Ok(Ty::Any);
         }
         match expr {
             Expr::NoneLiteral(_) => Ok(Ty::None),

@@ -6,16 +6,14 @@ mod condition;
 mod each;
 mod flow;
 mod gather;
+mod names;
 mod part;
 mod value;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    rc::Rc,
-};
+use std::collections::{HashMap, HashSet};
 
 use qflow_model::{
-    definition::{Guard, Problem, WorkflowDef},
+    definition::{Guard, WorkflowDef},
     expression::{Expr as Value, Segment},
     ids::StepIx,
     limits,
@@ -27,27 +25,17 @@ use serde_json::json;
 use crate::{
     calls::Calls,
     function::Workflow,
+    problems::Problems,
     project::Project,
     refuse,
     scope::{self, Bound},
     text::Text,
 };
 use flow::Flow;
+use names::{Binding, Names};
 
 /// Terms of all values of a body together: bounds what a name that stands for much, used often, can cost.
 const TERMS: usize = 200_000;
-
-/// What a name is bound to.
-#[derive(Clone)]
-enum Binding {
-    Value(Rc<Value>),
-    /// Only one path binds it.
-    Half,
-    /// What it is bound to has been refused.
-    Broken,
-}
-
-type Names<'a> = BTreeMap<&'a str, Binding>;
 
 /// The order of a block's statements.
 #[derive(Clone, Default)]
@@ -62,7 +50,7 @@ struct Body<'r, 'a> {
     project: &'r Project<'a>,
     calls: &'r Calls,
     unit: usize,
-    problems: &'r mut Vec<Problem>,
+    problems: &'r mut Problems,
     workflow: WorkflowDef,
     /// Every name the function binds anywhere: none of them is the file's.
     locals: HashSet<&'a str>,
@@ -81,15 +69,16 @@ pub(crate) fn read<'a>(
     project: &Project<'a>,
     declared: Workflow<'a>,
     calls: &Calls,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
 ) -> WorkflowDef {
     let Workflow { unit, function, def } = declared;
-    let parameters = function.parameters.iter().map(|parameter| {
+    let mut names = Names::default();
+    for parameter in &*function.parameters {
         let name = parameter.name().id.as_str();
         let value = Value::Param { name: name.to_owned(), path: Vec::new() };
         // Those that take any number of arguments were refused with the signature.
-        (name, if parameter.is_variadic() { Binding::Broken } else { Binding::Value(Rc::new(value)) })
-    });
+        names.bind(name, Binding::of((!parameter.is_variadic()).then_some(value)));
+    }
     let mut body = Body {
         project,
         calls,
@@ -97,7 +86,7 @@ pub(crate) fn read<'a>(
         problems,
         workflow: def,
         locals: scope::locals(function),
-        names: parameters.collect(),
+        names,
         guards: Vec::new(),
         order: Order::default(),
         ids: HashMap::new(),
@@ -106,7 +95,7 @@ pub(crate) fn read<'a>(
     };
     let result = body.block(&function.body).result();
     body.workflow.result = body.bounded(function.name.range(), result).unwrap_or_else(none);
-    if body.workflow.steps.is_empty() && body.problems.iter().all(|p| p.warning) {
+    if body.workflow.steps.is_empty() && body.problems.none() {
         let message = format!("`{}` calls no node: its runs end as soon as they begin", function.name.id);
         body.warn(function.name.range(), "empty-workflow", message, "call a node");
     }
@@ -222,7 +211,7 @@ impl<'a> Body<'_, 'a> {
                 let (code, message, remedy) = refuse::statement(other);
                 self.refuse(refuse::head(other), code, message, remedy);
                 for name in scope::stored(other) {
-                    self.names.insert(name, Binding::Broken);
+                    self.names.bind(name, Binding::Broken);
                 }
             }
         }
@@ -239,9 +228,9 @@ impl<'a> Body<'_, 'a> {
                 }
             }
             other => {
-                let before = self.problems.len();
+                let before = self.problems.count();
                 self.value(other);
-                if self.problems.len() == before {
+                if self.problems.count() == before {
                     let message = format!("`{}` by itself does nothing", self.written(other));
                     self.refuse(other.range(), "no-effect", message, "bind it to a name, or leave it out");
                 }
@@ -266,8 +255,7 @@ impl<'a> Body<'_, 'a> {
     fn bind(&mut self, target: &'a Expr, value: Option<Value>) {
         let items = match target {
             Expr::Name(name) => {
-                let binding = value.map_or(Binding::Broken, |value| Binding::Value(Rc::new(value)));
-                self.names.insert(name.id.as_str(), binding);
+                self.names.bind(name.id.as_str(), Binding::of(value));
                 return;
             }
             Expr::Tuple(items) => &items.elts,

@@ -6,7 +6,7 @@ use ruff_python_ast::{Expr, ExprCall, Number, Stmt, StringLiteralValue, UnaryOp}
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::{Map, Value, json};
 
-use crate::scope::{Bound, Units};
+use crate::scope::{Bound, Spent, Units};
 
 /// Levels of a constant's JSON: with all that stands around it readers that stop at 128 still read it.
 const LEVELS: usize = 80;
@@ -24,6 +24,8 @@ pub(crate) enum NotConstant {
     Clock(TextRange),
     /// It is a constant, but a wrong one: in words.
     Wrong(TextRange, &'static str),
+    /// It is more than a submission may hold, which has been told.
+    Told,
     /// It is something else.
     Other(TextRange),
 }
@@ -105,8 +107,14 @@ impl Reader<'_, '_> {
     }
 
     fn spend(self, expr: &Expr, terms: usize) -> Result<(), NotConstant> {
-        let within = self.units.spend(terms);
-        within.then_some(()).ok_or(NotConstant::Wrong(expr.range(), "the constants of these files hold too much"))
+        match self.units.spend(terms) {
+            Spent::Within => Ok(()),
+            Spent::Past => Err(NotConstant::Wrong(
+                expr.range(),
+                "the constants and types of these files hold too much, names spelt out",
+            )),
+            Spent::Told => Err(NotConstant::Told),
+        }
     }
 
     fn each(self, items: &[Expr], level: usize) -> Result<Vec<Value>, NotConstant> {
@@ -167,6 +175,7 @@ impl Reader<'_, '_> {
                 NotConstant::Clock(_) => NotConstant::Clock(expr.range()),
                 NotConstant::Wrong(_, what) => NotConstant::Wrong(expr.range(), what),
                 NotConstant::Other(_) => other,
+                NotConstant::Told => why,
             });
         }
         let Expr::Attribute(attribute) = expr else { return Err(other) };

@@ -5,7 +5,7 @@ mod named;
 mod signature;
 
 use qflow_model::{
-    definition::{NodeDef, Problem, TypeText, WorkflowDef},
+    definition::{NodeDef, TypeText, WorkflowDef},
     expression::Expr as Value,
 };
 use qflow_types::Ty;
@@ -14,9 +14,11 @@ use ruff_text_size::{Ranged, TextRange};
 use serde_json::json;
 
 use crate::{
+    constant::TEXT_TERM_BYTES,
     options::{NodeOptions, WorkflowOptions},
+    problems::Problems,
     project::Project,
-    scope::{Bound, Units},
+    scope::{Bound, Spent, Units},
     text::Text,
 };
 
@@ -72,16 +74,11 @@ struct Head<'r, 'a> {
     project: &'r Project<'a>,
     unit: usize,
     kind: Kind,
-    problems: &'r mut Vec<Problem>,
+    problems: &'r mut Problems,
 }
 
 /// A node as its decorator and signature say.
-pub(crate) fn node(
-    project: &Project<'_>,
-    unit: usize,
-    function: &StmtFunctionDef,
-    problems: &mut Vec<Problem>,
-) -> NodeDef {
+pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDef, problems: &mut Problems) -> NodeDef {
     let mut head = Head { project, unit, kind: Kind::Node, problems };
     head.name(&function.name, "a node");
     let mut options = project.script.node.clone();
@@ -121,7 +118,22 @@ pub(crate) fn node(
         place: head.text().place(function.name.range()),
     };
     node.requirements = options.requirements(&project.script.dependencies);
+    let spent = project.units.spend(terms(&node));
+    if spent == Spent::Past {
+        let message = "the requirements and variables of these nodes hold too much, each node with those of the file";
+        head.wrong(function.name.range(), "too-large", message, "give nodes their own, and inherit=False");
+    }
+    if spent != Spent::Within {
+        (node.requirements, node.env, node.secrets) = Default::default();
+    }
     node
+}
+
+/// How much of what every node has a copy of a node holds, in parts of constants.
+fn terms(node: &NodeDef) -> usize {
+    let one = |text: &String| 1 + text.len() / TEXT_TERM_BYTES;
+    let lists = node.requirements.iter().chain(&node.retry.on).chain(node.secrets.keys()).chain(&node.pool);
+    lists.chain(node.env.iter().flat_map(|(key, value)| [key, value])).map(one).sum()
 }
 
 /// A workflow as its decorator and signature say; its body is still to be read.
@@ -129,7 +141,7 @@ pub(crate) fn workflow<'a>(
     project: &Project<'a>,
     unit: usize,
     function: &'a StmtFunctionDef,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
 ) -> Workflow<'a> {
     let mut head = Head { project, unit, kind: Kind::Workflow, problems };
     head.name(&function.name, "a workflow");

@@ -8,6 +8,7 @@ mod depth;
 mod function;
 mod node;
 mod options;
+mod problems;
 mod project;
 mod refuse;
 mod scope;
@@ -68,13 +69,10 @@ pub fn read(source: &Source) -> Read {
         let started = reader.spawn_scoped(scope, || project::read(source));
         started.ok().and_then(|thread| thread.join().ok())
     });
-    let mut read = read.unwrap_or_else(|| {
+    read.unwrap_or_else(|| {
         let text = text::Text::new(&source.entry, "");
         let remedy = "please report it with the file";
         let problem = text.problem(ruff_text_size::TextRange::default(), "internal", "reading broke down", remedy);
         Read { definition: Definition::default(), problems: vec![problem] }
-    });
-    read.problems.sort();
-    read.problems.dedup();
-    read
+    })
 }

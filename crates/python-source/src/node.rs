@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use qflow_model::definition::Problem;
 use ruff_python_ast::{
     Decorator, Expr, ExprCall, Stmt, StmtFunctionDef,
     visitor::{Visitor, walk_expr, walk_stmt},
@@ -11,12 +10,13 @@ use ruff_text_size::{Ranged, TextRange};
 
 use crate::{
     function::{self, Kind},
+    problems::Problems,
     project::Project,
     scope::{self, Bound},
 };
 
 /// Checks every function of a file.
-pub(crate) fn check_file(project: &Project<'_>, unit: usize, problems: &mut Vec<Problem>) {
+pub(crate) fn check_file(project: &Project<'_>, unit: usize, problems: &mut Problems) {
     let suite = project.units.files[unit].suite;
     let mut places = Places { project, unit, problems, inner: 0, hidden: Vec::new() };
     places.visit_body(suite);
@@ -32,7 +32,7 @@ pub(crate) fn check_file(project: &Project<'_>, unit: usize, problems: &mut Vec<
 struct Places<'r, 'a> {
     project: &'r Project<'a>,
     unit: usize,
-    problems: &'r mut Vec<Problem>,
+    problems: &'r mut Problems,
     /// Statements around this one.
     inner: usize,
     /// Names of the functions around it.
@@ -101,7 +101,7 @@ struct Body<'r, 'a> {
     unit: usize,
     own: &'r str,
     locals: HashSet<&'r str>,
-    problems: &'r mut Vec<Problem>,
+    problems: &'r mut Problems,
     /// Functions within the node that this stands in: a `yield` there is theirs.
     nested: usize,
 }

@@ -13,10 +13,14 @@ use crate::{
     calls::Calls,
     function::{self, Kind},
     node,
+    problems::Problems,
     scope::{self, Unit, Units},
     script::{self, Script},
     text::Text,
 };
+
+/// Nodes and workflows of a submission, as many as a workflow has steps.
+const FUNCTIONS: usize = qflow_model::limits::STEPS;
 
 /// What bodies are read against.
 pub(crate) struct Project<'a> {
@@ -29,7 +33,7 @@ pub(crate) struct Project<'a> {
 
 /// Reads a submission; wants a large stack.
 pub(crate) fn read(source: &Source) -> Read {
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let files = parse::files(source, &mut problems);
     let positions: HashMap<&str, usize> = files.iter().enumerate().map(|(at, file)| (file.text.path, at)).collect();
     let units = files.iter().map(|file| match file.suite() {
@@ -53,24 +57,39 @@ pub(crate) fn read(source: &Source) -> Read {
         let read = body::read(&project, declared, &calls, &mut problems);
         definition.workflows.insert(name, read);
     }
-    if definition.workflows.is_empty() && problems.iter().all(|p| p.warning) {
+    if definition.workflows.is_empty() && problems.none() {
         let text = Text::new(&source.entry, source.files.get(&source.entry).map_or("", String::as_str));
         let range = TextRange::default();
         problems.push(text.problem(range, "no-workflow", "no workflow here", "write @workflow before a function"));
     }
     definition.nodes = project.nodes;
-    Read { definition, problems }
+    Read { definition, problems: problems.told() }
 }
 
 /// Nodes and workflows with their signatures; bodies come later.
-fn define<'a>(project: &mut Project<'a>, problems: &mut Vec<Problem>) -> Vec<function::Workflow<'a>> {
+fn define<'a>(project: &mut Project<'a>, problems: &mut Problems) -> Vec<function::Workflow<'a>> {
     let mut workflows: Vec<function::Workflow<'a>> = Vec::new();
     // Nodes and workflows together: ids and `-w` name either.
     let mut places: HashMap<String, Place> = HashMap::new();
+    let mut count = 0;
     for unit in 0..project.units.files.len() {
         let suite = project.units.files[unit].suite;
         for def in suite.iter().filter_map(Stmt::as_function_def_stmt) {
             let Some(kind) = function::kind(&project.units, unit, def) else { continue };
+            count += 1;
+            if count > FUNCTIONS {
+                if count == FUNCTIONS + 1 {
+                    let text = &project.units.files[unit].text;
+                    let message = format!("more than {FUNCTIONS} nodes and workflows");
+                    problems.push(text.problem(
+                        def.name.range(),
+                        "too-many-nodes",
+                        message,
+                        "use map for calls that differ only in their arguments",
+                    ));
+                }
+                break;
+            }
             let (name, place) = match kind {
                 Kind::Node => {
                     let node = function::node(project, unit, def, problems);
@@ -108,7 +127,7 @@ fn duplicate(
     def: &StmtFunctionDef,
     (kind, name): (Kind, &str),
     first: &Place,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
 ) {
     let text = &project.units.files[unit].text;
     let message = format!("the {} `{name}` has a name that is taken at {first}", kind.word());
@@ -117,7 +136,7 @@ fn duplicate(
 }
 
 /// Names of nodes and workflows that something else takes over later in the file.
-fn rebound(project: &Project<'_>, unit: usize, problems: &mut Vec<Problem>) {
+fn rebound(project: &Project<'_>, unit: usize, problems: &mut Problems) {
     let Unit { text, suite, again, .. } = &project.units.files[unit];
     if again.is_empty() {
         return;

@@ -19,7 +19,7 @@ pub(crate) use locals::{locals, stored};
 /// How many names may stand for one another before it counts as a circle.
 const HOPS: usize = 16;
 /// Parts of types and constants that a submission may spell out: names that stand for much, used often, would grow without bound.
-const TERMS: usize = 1_000_000;
+const TERMS: usize = 200_000;
 
 /// What a top-level name stands for.
 #[derive(Clone, Debug)]
@@ -67,19 +67,29 @@ impl<'a> Unit<'a> {
 /// Every file of a submission.
 pub(crate) struct Units<'a> {
     pub(crate) files: Vec<Unit<'a>>,
-    left: Cell<usize>,
+    left: Cell<Option<usize>>,
+}
+
+/// Whether what a submission may spell out still holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spent {
+    Within,
+    /// It is too much from here on.
+    Past,
+    /// It was too much before, which has been told.
+    Told,
 }
 
 impl<'a> Units<'a> {
     pub(crate) fn new(files: Vec<Unit<'a>>) -> Self {
-        Self { files, left: Cell::new(TERMS) }
+        Self { files, left: Cell::new(Some(TERMS)) }
     }
 
-    /// Takes parts of types and constants from what a submission may spell out; false where there are none left.
-    pub(crate) fn spend(&self, terms: usize) -> bool {
-        let left = self.left.get().checked_sub(terms);
-        self.left.set(left.unwrap_or(0));
-        left.is_some()
+    /// Takes parts of types and constants from what a submission may spell out.
+    pub(crate) fn spend(&self, terms: usize) -> Spent {
+        let Some(left) = self.left.get() else { return Spent::Told };
+        self.left.set(left.checked_sub(terms));
+        if self.left.get().is_some() { Spent::Within } else { Spent::Past }
     }
 
     /// What an expression stands for, as far as it is a name or a dotted name.

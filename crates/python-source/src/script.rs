@@ -4,14 +4,13 @@ mod block;
 
 use std::ops::Range;
 
-use qflow_model::definition::Problem;
 use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use crate::{options, text::Text};
+use crate::{options, problems::Problems, text::Text};
 use block::Block;
 
 /// What the block says.
@@ -24,7 +23,7 @@ pub(crate) struct Script {
 }
 
 /// Reads the block, where there is one.
-pub(crate) fn read(text: &Text<'_>, problems: &mut Vec<Problem>) -> Script {
+pub(crate) fn read(text: &Text<'_>, problems: &mut Problems) -> Script {
     let mut script = Script::default();
     let Some(block) = block::extract(text, problems) else { return script };
     let mut reader = Reader { text, block: &block, problems };
@@ -41,7 +40,7 @@ pub(crate) fn read(text: &Text<'_>, problems: &mut Vec<Problem>) -> Script {
 struct Reader<'r, 'a> {
     text: &'r Text<'a>,
     block: &'r Block,
-    problems: &'r mut Vec<Problem>,
+    problems: &'r mut Problems,
 }
 
 impl Reader<'_, '_> {
@@ -126,12 +125,14 @@ fn json(value: &DeValue<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use qflow_model::definition::Problem;
+
     use super::*;
 
     fn of(text: &str) -> (Script, Vec<Problem>) {
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         let script = read(&Text::new("a.py", text), &mut problems);
-        (script, problems)
+        (script, problems.told())
     }
 
     #[test]

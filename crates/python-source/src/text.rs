@@ -5,6 +5,8 @@ use ruff_text_size::TextRange;
 
 /// Characters of a line that an excerpt shows: a hostile line does not flood a screen.
 const EXCERPT_CHARS: usize = 240;
+/// Characters of a message or a remedy: names in them may be of any length.
+const MESSAGE_CHARS: usize = 400;
 /// A file may begin with it; it is no character of its first line.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -63,8 +65,8 @@ impl<'a> Text<'a> {
         Problem {
             end_column,
             code: code.to_owned(),
-            message: message.into().chars().map(shown).collect(),
-            remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
+            message: cut(&message.into()),
+            remedy: (!remedy.is_empty()).then(|| cut(remedy)),
             other: None,
             excerpt: line.chars().take(EXCERPT_CHARS).map(shown).collect(),
             warning: false,
@@ -86,6 +88,16 @@ impl<'a> Text<'a> {
         let cut = line.len() < text.len() || line.chars().nth(CHARS).is_some();
         if cut { format!("{short}…") } else { short }
     }
+}
+
+/// A message or remedy as it may be shown.
+fn cut(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut short: String = chars.by_ref().take(MESSAGE_CHARS).map(shown).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// A character as it may be shown: one that moves a cursor or turns the direction of text stands for nothing good.

@@ -70,6 +70,7 @@ impl<'r, 'a> Body<'r, 'a> {
         let own = arguments.into_iter().any(|argument| self.mentions_local(argument));
         match constant::call(&self.project.units, self.unit, call) {
             Ok(literal) if !own => return Some(Value::Literal(literal)),
+            Err(NotConstant::Told) => {}
             Err(NotConstant::Wrong(range, what)) if !own => self.refuse(range, "bad-literal", what, "correct it"),
             _ => {
                 self.refuse_bound(call, bound);
@@ -90,11 +91,11 @@ impl<'r, 'a> Body<'r, 'a> {
             Called::Workflow(name) => self.refuse_workflow(call, name),
             Called::Other if matches!(self.resolve(first), Some(Bound::Unread)) => {}
             Called::Other => {
-                let before = self.problems.len();
+                let before = self.problems.count();
                 if first.is_call_expr() {
                     self.value(first);
                 }
-                if self.problems.len() == before {
+                if self.problems.count() == before {
                     let message = format!("`map` over `{}`, which is no node", self.written(first));
                     self.refuse(first.range(), "map", message, "write map(fn, xs) with fn under @node");
                 }
@@ -119,7 +120,7 @@ impl<'r, 'a> Body<'r, 'a> {
     }
 
     pub(super) fn refuse_workflow(&mut self, call: &ExprCall, name: &str) {
-        if self.calls.reaches(name, &self.workflow.name) {
+        if self.calls.come_back(name, &self.workflow.name) {
             let own = &self.workflow.name;
             let message = if name == own {
                 format!("`{name}` calls itself, without a bound")
@@ -211,9 +212,9 @@ impl<'r, 'a> Body<'r, 'a> {
                 }
             },
             other => {
-                let before = self.problems.len();
+                let before = self.problems.count();
                 self.value(other);
-                if self.problems.len() == before {
+                if self.problems.count() == before {
                     let message = format!("`{written}` is no node");
                     self.refuse(other.range(), "call", message, refuse::IN_A_NODE);
                 }

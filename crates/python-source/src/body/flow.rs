@@ -1,17 +1,16 @@
 //! Branches: `if`, `elif`, `else`, what names are bound to behind them, and which paths have returned.
 
-use std::rc::Rc;
-
 use qflow_model::{
     definition::{Branch, Guard},
     expression::{BranchIx, Condition, Expr as Value},
+    ids::StepIx,
     limits,
 };
 use ruff_python_ast::{ElifElseClause, Expr, Stmt};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::json;
 
-use super::{Binding, Body, Names, Order, none};
+use super::{Body, Order, names::Changes, none};
 
 /// How the paths through a block end.
 #[derive(Clone)]
@@ -82,10 +81,10 @@ impl<'a> Body<'_, 'a> {
     pub(super) fn choice(&mut self, test: &'a Expr, body: &'a [Stmt], clauses: &'a [ElifElseClause]) -> Flow {
         let condition = self.condition(test).unwrap_or(Condition::Truth(none()));
         let Some(branch) = self.branch(test.range(), condition) else { return Flow::Falls };
-        let (before, outer) = (self.names.clone(), self.order.clone());
+        let (mark, outer) = (self.names.mark(), self.order.clone());
         let first = self.workflow.steps.len();
         let then = self.side(Guard { branch, holds: true }, &outer, |reader| reader.block(body));
-        let then_names = std::mem::replace(&mut self.names, before);
+        let then_names = self.names.undo(mark);
         let otherwise = self.side(Guard { branch, holds: false }, &outer, |reader| match clauses.split_first() {
             None => Flow::Falls,
             Some((clause, rest)) => match &clause.test {
@@ -95,12 +94,13 @@ impl<'a> Body<'_, 'a> {
         });
         self.order = outer;
         let inner = first..self.workflow.steps.len();
-        self.order.since.extend(inner.map(|ix| qflow_model::ids::StepIx(ix as u32)));
+        self.order.since.extend(inner.map(|ix| StepIx(ix as u32)));
         if !otherwise.falls() {
-            self.names = then_names;
+            self.names.undo(mark);
+            self.names.redo(then_names);
         } else if then.falls() {
-            let otherwise_names = std::mem::take(&mut self.names);
-            self.names = self.join(test.range(), branch, then_names, otherwise_names);
+            let otherwise_names = self.names.undo(mark);
+            self.join(test.range(), branch, &then_names, &otherwise_names);
         }
         Flow::split(branch, then, otherwise)
     }
@@ -169,23 +169,10 @@ impl<'a> Body<'_, 'a> {
         flow
     }
 
-    /// What names are bound to where two paths meet.
-    fn join(&mut self, range: TextRange, branch: BranchIx, then: Names<'a>, mut otherwise: Names<'a>) -> Names<'a> {
-        let mut joined = Names::new();
-        for (name, one) in then {
-            let binding = match (one, otherwise.remove(name)) {
-                (Binding::Broken, _) | (_, Some(Binding::Broken)) => Binding::Broken,
-                (Binding::Value(a), Some(Binding::Value(b))) if Rc::ptr_eq(&a, &b) => Binding::Value(a),
-                (Binding::Value(a), Some(Binding::Value(b))) => {
-                    let value = self.bounded(range, select(branch, (*a).clone(), (*b).clone()));
-                    value.map_or(Binding::Broken, |value| Binding::Value(Rc::new(value)))
-                }
-                _ => Binding::Half,
-            };
-            joined.insert(name, binding);
-        }
-        let half = |binding| if matches!(binding, Binding::Broken) { binding } else { Binding::Half };
-        joined.extend(otherwise.into_iter().map(|(name, binding)| (name, half(binding))));
-        joined
+    /// Binds names where two paths meet.
+    fn join(&mut self, range: TextRange, branch: BranchIx, then: &Changes<'a>, otherwise: &Changes<'a>) {
+        let mut names = std::mem::take(&mut self.names);
+        names.join(then, otherwise, |a, b| self.bounded(range, select(branch, a.clone(), b.clone())));
+        self.names = names;
     }
 }

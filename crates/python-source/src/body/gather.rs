@@ -1,5 +1,7 @@
 //! Values that hold others: lists, tuples, dicts, f-strings.
 
+use std::collections::HashMap;
+
 use qflow_model::expression::Expr as Value;
 use ruff_python_ast::{ConversionFlag, Expr, ExprDict, ExprFString, FStringPart, InterpolatedStringElement};
 use ruff_text_size::Ranged;
@@ -27,24 +29,34 @@ impl<'a> Body<'_, 'a> {
 
     /// `{"k": a}`.
     pub(super) fn dict(&mut self, dict: &'a ExprDict) -> Option<Value> {
-        let mut items = Some(Vec::new());
+        // Of equal keys the last value counts, at the place of the first, as in Python.
+        let (mut items, mut places, mut wrong) = (Vec::new(), HashMap::new(), false);
         for item in &dict.items {
             let value = self.value(&item.value);
-            let key = match &item.key {
-                Some(Expr::StringLiteral(key)) => Some(key.value.to_str().to_owned()),
-                key => {
-                    let range = key.as_ref().map_or(item.value.range(), Ranged::range);
-                    let message = "a key that is no literal text";
-                    self.refuse(range, "dict-key", message, "write each key as a text, or put it in a node");
-                    None
-                }
+            let Some(Expr::StringLiteral(key)) = &item.key else {
+                let range = item.key.as_ref().map_or(item.value.range(), Ranged::range);
+                self.refuse(
+                    range,
+                    "dict-key",
+                    "a key that is no literal text",
+                    "write each key as a text, or put it in a node",
+                );
+                wrong = true;
+                continue;
             };
-            items = items.zip(key.zip(value)).map(|(mut items, (key, value))| {
-                insert(&mut items, key, value);
-                items
-            });
+            let key = key.value.to_str();
+            match (value, places.get(key)) {
+                (None, _) => wrong = true,
+                (Some(value), Some(at)) => items[*at] = (key.to_owned(), value),
+                (Some(value), None) => {
+                    places.insert(key, items.len());
+                    items.push((key.to_owned(), value));
+                }
+            }
         }
-        let items = items?;
+        if wrong {
+            return None;
+        }
         if !items.iter().all(|(_, value)| matches!(value, Value::Literal(_))) {
             return Some(Value::Dict(items));
         }
@@ -113,12 +125,4 @@ fn gathered(values: Vec<Value>, of: fn(Vec<Value>) -> Value, literal: impl Fn(Ve
         return Value::Literal(literal(values.into_iter().map(into_literal).collect()));
     }
     of(values)
-}
-
-/// Of equal keys the last value counts, at the place of the first, as in Python.
-fn insert(items: &mut Vec<(String, Value)>, key: String, value: Value) {
-    match items.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, earlier)) => *earlier = value,
-        None => items.push((key, value)),
-    }
 }

@@ -15,6 +15,9 @@ use crate::{
     scope::Bound,
 };
 
+/// Names among which a misspelt one is looked for.
+const NEAR: usize = 200;
+
 impl<'a> Body<'_, 'a> {
     /// Reads an expression; nothing where it was refused.
     pub(super) fn value(&mut self, expr: &'a Expr) -> Option<Value> {
@@ -51,6 +54,7 @@ impl<'a> Body<'_, 'a> {
                     self.refuse(range, "bad-literal", what, refuse::IN_A_NODE);
                     None
                 }
+                Err(NotConstant::Told) => None,
                 _ => {
                     self.refuse_expression(other);
                     None
@@ -89,7 +93,7 @@ impl<'a> Body<'_, 'a> {
             Expr::Named(inner) => {
                 self.value(&inner.value);
                 if let Expr::Name(name) = &*inner.target {
-                    self.names.insert(name.id.as_str(), Binding::Broken);
+                    self.names.bind(name.id.as_str(), Binding::Broken);
                 }
             }
             _ => {}
@@ -115,7 +119,7 @@ impl<'a> Body<'_, 'a> {
         if let Some(bound) = self.resolve(at) {
             return self.outer(at, &bound);
         }
-        let near = options::nearest(name, self.names.keys().copied().filter(|known| *known != name));
+        let near = options::nearest(name, self.names.all().filter(|known| *known != name).take(NEAR));
         let remedy = match near {
             _ if self.locals.contains(name) => "bind it before this line".to_owned(),
             Some(near) => format!("did you mean `{near}`?"),
@@ -137,6 +141,7 @@ impl<'a> Body<'_, 'a> {
                 self.problems.push(problem);
                 return None;
             }
+            Err(NotConstant::Told) => return None,
             Err(_) if matches!(bound, Bound::Unread) => return None,
             Err(NotConstant::Wrong(range, what)) => {
                 self.refuse(range, "bad-literal", what, refuse::IN_A_NODE);

@@ -82,6 +82,7 @@ impl Head<'_, '_> {
                 self.problems.push(problem);
                 ParamDefault::Python
             }
+            Err(NotConstant::Told) => ParamDefault::Value(Value::Null),
             // A node's defaults are Python's own.
             _ if self.kind == Kind::Node => ParamDefault::Python,
             Ok(value) => ParamDefault::Value(value),

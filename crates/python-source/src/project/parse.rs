@@ -10,7 +10,7 @@ use ruff_python_ast::{ModModule, PythonVersion as Target, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::{TextRange, TextSize};
 
-use crate::{depth, text};
+use crate::{depth, problems::Problems, text};
 use text::Text;
 
 /// Syntax errors of one file that are told: the first causes the rest.
@@ -32,7 +32,7 @@ impl File<'_> {
 }
 
 /// Every Python file, in the order of their paths.
-pub(super) fn files<'a>(source: &'a Source, problems: &mut Vec<Problem>) -> Vec<File<'a>> {
+pub(super) fn files<'a>(source: &'a Source, problems: &mut Problems) -> Vec<File<'a>> {
     let bytes: usize = source.files.values().map(String::len).sum();
     if source.files.len() > limits::FILES || bytes > limits::SUBMISSION_BYTES {
         let (count, files, most) = (source.files.len(), limits::FILES, limits::SUBMISSION_BYTES);
@@ -70,7 +70,7 @@ fn is_relative(path: &str) -> bool {
         && !path.contains(|c: char| c.is_control() || c == '\\')
 }
 
-fn module(text: &Text<'_>, problems: &mut Vec<Problem>) -> Option<Parsed<ModModule>> {
+fn module(text: &Text<'_>, problems: &mut Problems) -> Option<Parsed<ModModule>> {
     let content = text.content;
     if content.len() > limits::SOURCE_BYTES {
         let message = format!("{} bytes; a source file has at most {}", content.len(), limits::SOURCE_BYTES);
@@ -103,7 +103,7 @@ fn module(text: &Text<'_>, problems: &mut Vec<Problem>) -> Option<Parsed<ModModu
 
 /// Tells syntax that the oldest Python which a file's nodes ask for does not have. Files without nodes are imported by others:
 /// there it is a warning, by the oldest Python of all.
-pub(super) fn check_versions(files: &[File<'_>], nodes: &BTreeMap<String, NodeDef>, problems: &mut Vec<Problem>) {
+pub(super) fn check_versions(files: &[File<'_>], nodes: &BTreeMap<String, NodeDef>, problems: &mut Problems) {
     for File { text, module } in files {
         let own = nodes.values().any(|node| node.file == text.path);
         let asked = nodes.values().filter(|node| !own || node.file == text.path);

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use qflow_model::definition::{Problem, Source};
+use qflow_model::definition::Source;
 use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtImportFrom};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::{Bound, Unit, is_main};
-use crate::{options, text::Text};
+use crate::{options, problems::Problems, text::Text};
 
 /// Binds a file's names.
 pub(crate) fn names<'a>(
@@ -15,7 +15,7 @@ pub(crate) fn names<'a>(
     files: &HashMap<&'a str, usize>,
     text: Text<'a>,
     suite: &'a [Stmt],
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
 ) -> Unit<'a> {
     let at = files.get(text.path).copied().unwrap_or_default();
     let unit = Unit { text, suite, names: HashMap::new(), again: Vec::new(), read: true };
@@ -31,7 +31,7 @@ struct Binder<'a, 'f> {
     unit: Unit<'a>,
     /// Names bound inside an `if` or `try`, or imported: another binding of them is the other case.
     conditional: HashSet<&'a str>,
-    problems: &'f mut Vec<Problem>,
+    problems: &'f mut Problems,
 }
 
 impl<'a> Binder<'a, '_> {

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use qflow_model::definition::Problem;
 use ruff_text_size::{TextRange, TextSize};
 
-use crate::text::Text;
+use crate::{problems::Problems, text::Text};
 
 const OPENING: &str = "# /// script";
 
@@ -30,7 +29,7 @@ impl Block {
 }
 
 /// The TOML between `# /// script` and the last `# ///` of the comment, as PEP 723 has it.
-pub(super) fn extract(text: &Text<'_>, problems: &mut Vec<Problem>) -> Option<Block> {
+pub(super) fn extract(text: &Text<'_>, problems: &mut Problems) -> Option<Block> {
     let mut at = 0;
     let mut lines = text.content.split_inclusive('\n').map(|line| {
         let start = at;

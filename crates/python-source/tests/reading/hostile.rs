@@ -66,7 +66,7 @@ fn constants_that_double_are_bounded() {
     let mut wide = format!("A = [{}]\n", "1, ".repeat(5000));
     let _ = write!(wide, "{}", body("    a = A\n"));
     wide.push_str(&"    a = f(A, y=A)\n".repeat(100));
-    assert_eq!(codes(&wide), ["too-large"]);
+    assert_eq!(codes(&wide), ["bad-literal"]);
 }
 
 #[test]
@@ -108,6 +108,20 @@ fn more_calls_and_branches_than_a_workflow_has_are_refused_once() {
     assert_eq!(codes(&returns), ["too-deep"]);
     let elifs = body(&format!("    if n: f(n)\n{}", "    elif n: f(n)\n".repeat(500)));
     assert_eq!(codes(&elifs), ["too-deep"]);
+}
+
+#[test]
+fn what_every_node_has_a_copy_of_is_bounded() {
+    let mut text = "# /// script\n# dependencies = [\n".to_owned();
+    (0..2000).for_each(|at| text.push_str(&format!("# \"package-{at}\",\n")));
+    text.push_str("# ]\n# ///\nfrom qflow import node\n");
+    (0..1001).for_each(|at| text.push_str(&format!("@node\ndef f{at}() -> None: ...\n")));
+    let read = read(&source("w.py", &text));
+    let codes: Vec<_> = read.problems.iter().map(|p| p.code.as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "too-many-nodes").count(), 1);
+    assert_eq!(codes.iter().filter(|code| **code == "too-large").count(), 1);
+    assert_eq!(read.definition.nodes.len(), 1000);
+    assert!(serde_json::to_vec(&read.definition).unwrap().len() < 8 << 20);
 }
 
 #[test]
