@@ -108,7 +108,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         resources,
         env,
         secrets,
-        pool: options.pool.clone(),
+        pool: None,
         max_parallel: options.max_parallel,
         cache_ms: None,
         convert: options.convert,
@@ -132,7 +132,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
 /// How much of what every node has a copy of a node holds, in parts of constants.
 fn terms(node: &NodeDef) -> usize {
     let one = |text: &String| 1 + text.len() / TEXT_TERM_BYTES;
-    let lists = node.requirements.iter().chain(&node.retry.on).chain(node.secrets.keys()).chain(&node.pool);
+    let lists = node.requirements.iter().chain(&node.retry.on).chain(node.secrets.keys());
     lists.chain(node.env.iter().flat_map(|(key, value)| [key, value])).map(one).sum()
 }
 

@@ -46,7 +46,6 @@ pub(crate) struct NodeOptions {
     pub(crate) resources: Resources,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, Option<String>>,
-    pub(crate) pool: Option<String>,
     pub(crate) max_parallel: Option<u32>,
     pub(crate) convert: bool,
     pub(crate) idempotent: bool,
@@ -64,7 +63,6 @@ impl Default for NodeOptions {
             resources: Resources::default(),
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
-            pool: None,
             max_parallel: None,
             convert: false,
             idempotent: true,
@@ -129,7 +127,7 @@ impl NodeOptions {
                     self.secrets.entry(secret).or_default();
                 }
             }
-            "pool" => self.pool = Some(text(name, value, "write pool=\"name\"")?),
+            "pool" => return Err(not_yet("`pool`", "write max_parallel=, which limits the node within a run")),
             "max_parallel" => self.max_parallel = Some(whole(name, value, 1, MAX_PARALLEL)? as u32),
             "cache" if value == &Value::Bool(false) => {}
             "cache" => return Err(not_yet("`cache`", "leave it out: the node runs each time")),
@@ -266,7 +264,6 @@ mod tests {
             ("network", json!(true)),
             ("env", json!({"REGION": "eu", "KEY": {SECRET: "openai"}})),
             ("secrets", json!(["db"])),
-            ("pool", json!("gpu-box")),
             ("max_parallel", json!(8)),
             ("cache", json!(false)),
             ("convert", json!(true)),
@@ -278,7 +275,7 @@ mod tests {
         assert_eq!(options.retry.on, ["ValueError", "Timeout"]);
         assert_eq!(options.resources.cpu_millis, 500);
         assert_eq!(options.secrets["openai"].as_deref(), Some("KEY"));
-        assert_eq!(NODE.len(), 20, "all of them are above");
+        assert_eq!(NODE.len(), 20, "all of them are above, and pool");
     }
 
     #[test]
@@ -297,6 +294,7 @@ mod tests {
             ("retires", json!(1), "did you mean `retries`?"),
             ("gpu", json!(1), "leave it out"),
             ("cache", json!("7d"), "leave it out: the node runs each time"),
+            ("pool", json!("gpu-box"), "write max_parallel=, which limits the node within a run"),
         ] {
             assert_eq!(options.set(name, &value).unwrap_err().remedy, remedy, "{name}");
         }

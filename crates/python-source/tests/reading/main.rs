@@ -8,6 +8,7 @@ mod hostile;
 mod never_panics;
 mod refusals;
 mod shown;
+mod types;
 
 use std::collections::BTreeMap;
 

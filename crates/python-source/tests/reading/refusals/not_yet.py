@@ -1,7 +1,7 @@
 from qflow import approval, cron, map, node, settled, sleep, workflow
 
 
-@node(cache=True)
+@node(cache=True, pool="database")
 def parse(file: str) -> int:
     return 1
 

@@ -25,7 +25,6 @@ WORD = "wording"
     network="yes",
     env={"A B": "x"},
     secrets="",
-    pool="",
     max_parallel=0,
     cache="7d",
     convert="no",

@@ -1,0 +1,110 @@
+//! What annotations are read as.
+
+use crate::source;
+
+const HEAD: &str = r#"from __future__ import annotations
+import collections.abc as abc
+import typing as t
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal as D
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Dict, List, Literal, NewType, Optional, TypeVar, Union
+from geo import Path as GeoPath
+import numpy as np
+import qflow
+from qflow import node
+if TYPE_CHECKING:
+    import pandas as pd
+Rows = list[dict[str, "Cell"]]
+Cell = Union[int, float, None]
+UserId = NewType("UserId", int)
+T = TypeVar("T")
+type Modern = tuple[int, ...]
+Point = t.NamedTuple("Point", [("x", int)])
+class Color(Enum):
+    RED = 1
+@dataclass
+class Row: ...
+class Folder: ...
+class Outer:
+    class Inner: ...
+"#;
+
+/// The spelling of an annotation's type, and whether the node needs frames; else the code of what is wrong.
+fn read(annotation: &str) -> Result<(String, bool), String> {
+    let text = format!("{HEAD}@node\ndef f[V](x: {annotation}) -> None: ...\n");
+    let read = qflow_python_source::read(&source("w.py", &text));
+    match read.problems.iter().find(|problem| problem.code != "no-workflow") {
+        Some(problem) => Err(problem.code.clone()),
+        None => Ok((read.definition.nodes["f"].params[0].ty.0.clone(), read.definition.nodes["f"].frames)),
+    }
+}
+
+#[test]
+fn annotations_are_read_through_imports_aliases_and_texts() {
+    for (annotation, spelled) in [
+        ("int | None", "int | None"),
+        ("Optional[List[Dict[str, float]]]", "list[dict[str, float]] | None"),
+        ("\"list['Row']\"", "list[Row]"),
+        ("Rows", "list[dict[str, float | int | None]]"),
+        ("UserId", "int"),
+        ("T", "Any"),
+        ("list[V]", "list[Any]"),
+        ("Modern", "tuple[int, ...]"),
+        ("Point", "Point"),
+        ("Annotated[int, \"metres\"]", "int"),
+        ("Literal[\"a\", -1, True, None]", "Literal[True, -1, \"a\"] | None"),
+        ("Literal[Color.RED]", "Color"),
+        ("t.Sequence[abc.Mapping[str, D]]", "Sequence[Mapping[str, Decimal]]"),
+        ("tuple[()]", "tuple[()]"),
+        ("tuple", "tuple[Any, ...]"),
+        ("date | datetime", "date | datetime"),
+        ("Path", "Path"),
+        ("GeoPath", "geo.Path"),
+        ("Folder", "w.Folder"),
+        ("qflow.Folder", "Folder"),
+        ("qflow.Pickle[Row]", "Pickle[Row]"),
+        ("Outer.Inner", "Inner"),
+        ("object", "Any"),
+        ("t.NoReturn", "Never"),
+        ("np.ndarray[t.Any, np.dtype[np.float64]]", "ndarray[Any, dtype[float64]]"),
+        ("dict", "dict"),
+    ] {
+        assert_eq!(read(annotation), Ok((spelled.to_owned(), false)), "{annotation}");
+    }
+}
+
+#[test]
+fn frames_are_noticed_wherever_they_stand() {
+    for annotation in ["pd.DataFrame", "list[tuple[int, pd.Series]] | None", "\"dict[str, pd.DataFrame]\""] {
+        assert!(read(annotation).is_ok_and(|(_, frames)| frames), "{annotation}");
+    }
+}
+
+#[test]
+fn what_is_no_type_is_told() {
+    for (annotation, code) in [
+        ("Missing", "unknown-type"),
+        ("missing.Type", "unknown-type"),
+        ("\"Missing\"", "unknown-type"),
+        ("1", "bad-annotation"),
+        ("[int]", "bad-annotation"),
+        ("list[int, str]", "bad-annotation"),
+        ("dict[str]", "bad-annotation"),
+        ("int[str]", "bad-annotation"),
+        ("date[int]", "bad-annotation"),
+        ("Optional[int, str]", "bad-annotation"),
+        ("Literal[1.5]", "bad-annotation"),
+        ("Annotated[()]", "bad-annotation"),
+        ("qflow", "bad-annotation"),
+        ("f", "bad-annotation"),
+        ("\"list[\"", "bad-annotation"),
+        ("t.Callable[[int], str]", "callable-type"),
+        ("t.Callable", "callable-type"),
+        ("abc.Generator[int, None, None]", "lazy-type"),
+    ] {
+        assert_eq!(read(annotation), Err(code.to_owned()), "{annotation}");
+    }
+}
