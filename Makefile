@@ -26,7 +26,7 @@ lint: ## formatting, clippy, rustdoc, licences
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked" >&2; fi
 
-contract: ## what is generated from the code is fresh
+contract: build ## what is generated from the code is fresh
 	cargo test --locked --package qflow-e2e --test contract
 
 bench: ## Qflow against floors of the same minute, as a table with the gates

@@ -36,7 +36,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "health-aggregator",
         ],
     ),
-    ("e2e", &["model", "proto"]),
+    ("e2e", &["model", "proto", "telemetry"]),
     ("bench", &["proto", "service", "telemetry"]),
 ];
 
