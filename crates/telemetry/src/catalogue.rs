@@ -105,7 +105,7 @@ catalogue! {
     store_commit_duration: Histogram(F) = "qflow_store_commit_duration_seconds"
         {  } max 1, owner Orchestrator
 
-    /// Inputs a commit.
+    /// Runs a commit writes.
     store_commit_batch: Histogram(N) = "qflow_store_commit_batch_size"
         {  } max 1, owner Orchestrator
 

@@ -106,6 +106,11 @@ impl RunState {
         })
     }
 
+    /// How many node runs stand behind a key of [`Self::ready`]: of a mapped step all elements that are left to lease.
+    pub fn waiting(&self, key: NodeKey) -> u32 {
+        self.node(NodeKey { index: None, ..key }).and_then(|run| run.map).map_or(1, |map| map.length - map.cursor)
+    }
+
     fn has_room(&self) -> bool {
         self.head.status == RunStatus::Running && self.plan.max_parallel.is_none_or(|most| self.held < most)
     }

@@ -14,9 +14,10 @@ use qflow_model::{
     ids::{AttemptKey, Epoch, RunId, Shard, Timestamp},
     limits,
     progress::Input,
+    status::RunStatus,
 };
 use qflow_service::Shutdown;
-use qflow_telemetry::{Event, Telemetry};
+use qflow_telemetry::{Event, Telemetry, labels};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -197,13 +198,27 @@ impl Engine {
         if Instant::now() >= self.reap_from {
             for key in self.runners.silent() {
                 self.runners.release(key);
+                self.parts.telemetry.metrics().lease_expired().increment(1);
                 self.give(key.run, Input::Lost { key, reason: "runner_lost".to_owned() });
             }
         }
         for (spec, failure) in self.locks.hopeless(&self.runners) {
             self.locked(spec, &Err(Box::new(failure)));
         }
+        self.gauge();
         self.publish();
+    }
+
+    /// Gauges of what is in memory: as it is now, not what happened.
+    fn gauge(&self) {
+        let (metrics, census) = (self.parts.telemetry.metrics(), self.runs.census());
+        for (status, label) in [(RunStatus::Pending, "pending"), (RunStatus::Running, "running"), (RunStatus::Paused, "paused")] {
+            let count = census.by_status.get(&status).copied().unwrap_or_default();
+            metrics.workflows_in_state(labels::RunState::of(label)).set(f64::from(count));
+        }
+        metrics.queue_depth().set(f64::from(census.ready));
+        let oldest = self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64());
+        metrics.queue_oldest_age().set(oldest);
     }
 
     /// Tells others what is seen from here.

@@ -9,6 +9,7 @@ use std::{
 use qflow_model::{
     ids::{AttemptKey, RunId, Timestamp},
     progress::{Input, RunState},
+    status::RunStatus,
 };
 use tokio::time::Instant;
 
@@ -43,6 +44,13 @@ pub(super) enum NotStepped {
     Refused,
     /// The state machine broke; what it broke with is dropped.
     Broken,
+}
+
+/// What is in memory, counted.
+#[derive(Default)]
+pub(super) struct Census {
+    pub(super) by_status: BTreeMap<RunStatus, u32>,
+    pub(super) ready: u32,
 }
 
 /// All runs in memory.
@@ -127,6 +135,16 @@ impl Runs {
 
     pub(super) fn oldest_queued(&self) -> Option<Instant> {
         self.by_id.values().filter_map(|entry| entry.queued_since).min()
+    }
+
+    /// How many runs stand where, and how many of their node runs wait for a runner.
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for state in self.by_id.values().filter_map(|entry| entry.state.as_ref()) {
+            *census.by_status.entry(state.head.status).or_default() += 1;
+            census.ready += state.ready().map(|key| state.waiting(key)).sum::<u32>();
+        }
+        census
     }
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use qflow_model::{
     progress::Input,
 };
 use qflow_telemetry::Event;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{BACKOFF, Engine, LAZY, StreamId, Word, runs::NotStepped};
 use crate::{
@@ -108,8 +108,12 @@ impl Engine {
             done: self.turn.done.clone(),
             locks: self.turn.locks.clone(),
         };
+        let (began, inputs) = (Instant::now(), batch.changes.len());
         match self.parts.store.commit(batch).await {
             Ok(at) => {
+                let metrics = self.parts.telemetry.metrics();
+                metrics.store_commit_duration().record(began.elapsed().as_secs_f64());
+                metrics.store_commit_batch().record(inputs as f64);
                 self.clock.set(at);
                 self.act().await;
             }
