@@ -24,6 +24,8 @@ use crate::exit::{Exit, Fail};
 
 /// How long a connection may take to come about: a server that does not answer by then is told as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call may take to be answered; streams only until they begin.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Between keep-alive pings, so that a stream whose peer is gone ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -181,6 +183,7 @@ pub async fn connect(url: &str, token: Option<&str>) -> Result<Client, Fail> {
     let endpoint = Endpoint::from_shared(url_with_scheme)
         .map_err(|_| Fail::usage(format!("`{url}` is not an address such as http://127.0.0.1:7400")))?
         .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(DEADLINE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);

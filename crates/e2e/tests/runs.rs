@@ -165,3 +165,25 @@ fn a_node_runs_no_wider_than_it_says() {
     // Each sleeps for 0.2 s: of any three in order of their start the first has ended when the third begins.
     assert!(begun.windows(3).all(|three| three[2] - three[0] >= 0.19), "{begun:?}");
 }
+
+#[test]
+fn an_interrupt_cancels_the_run() {
+    let house = House::new();
+    let line = ["run", house.file.as_str(), "-w", "held", "-o", "json"];
+    let client = house.home.qflow(&line).spawn().expect("qflow starts");
+    let listed = || object(&house.home.run(&["runs", "list", "-o", "json"]), 0);
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = Instant::now();
+    let run = loop {
+        if let Some(run) = listed()[0]["run_id"].as_str() {
+            break run.to_owned();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the run is accepted");
+    };
+    house.once(&run, |run| status(run, "hold") == "running");
+    let sent = std::process::Command::new("kill").args(["-INT", &client.id().to_string()]).status();
+    assert!(sent.expect("kill starts").success());
+    let output = client.wait_with_output().expect("qflow ends");
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert_eq!(house.get(&run)["status"], "cancelled");
+}

@@ -131,7 +131,7 @@ fn a_running_server_gives_the_same_as_a_single_call(runtime: &'static str) {
     let (alone, served) = (Home::new(runtime), Home::new(runtime));
     let _dev = served.dev();
     for (args, code) in [
-        (vec!["examples/hello.py"], 0),
+        (vec!["examples/airports.py"], 0),
         (vec!["examples/primes.py", "-p", "upto=5000", "-p", "slices=3"], 0),
         (vec!["examples/flaky.py"], 1),
         (vec!["examples/branch.py", "-p", "amount=900"], 0),

@@ -15,6 +15,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long any call may take to be answered; streams only until they begin. A call may ask for less.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// An address that is none.
 #[derive(Debug, thiserror::Error)]
 #[error("`{url}` is not an address of a service")]
@@ -32,6 +35,7 @@ pub fn channel(url: &str) -> Result<Channel, ChannelError> {
         Endpoint::from_shared(url.to_owned()).map_err(|source| ChannelError { url: url.to_owned(), source })?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(DEADLINE)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
-    definition::{Definition, Guard, Param, Place, Problem, Source, Step, StepKind, TypeText, WorkflowDef},
+    definition::{Definition, Guard, Param, ParamDefault, Place, Problem, Source, Step, StepKind, TypeText, WorkflowDef},
     expression::{Condition, Expr, Operator, Segment},
     limits,
 };
@@ -114,6 +114,7 @@ pub fn check(definition: Definition) -> Inspected {
             continue;
         }
         let mut checker = Checker { definition: &definition, workflow, problems: Vec::new(), edges: Vec::new() };
+        checker.defaults();
         workflow.steps.iter().for_each(|step| checker.step(step));
         checker.result();
         problems.extend(checker.problems);
@@ -195,6 +196,17 @@ impl<'a> Checker<'a> {
         let workflows = &self.definition.workflows;
         let called = workflows.get(function).or_else(|| workflows.values().find(|w| w.function == function))?;
         Some(Callee { params: &called.params, returns: &called.returns, place: &called.place })
+    }
+
+    /// Defaults of the workflow itself; a node's are Python's own, and are checked as it is called.
+    fn defaults(&mut self) {
+        for param in &self.workflow.params {
+            let Some(ParamDefault::Value(default)) = &param.default else { continue };
+            if let Err(error) = value::check(default, &ty(&param.ty)) {
+                let message = format!("{}.{}: {} ← its default: {error}", self.workflow.name, param.name, param.ty.0);
+                self.problems.push(problem(&param.place, "incompatible-default", message));
+            }
+        }
     }
 
     fn step(&mut self, step: &'a Step) {

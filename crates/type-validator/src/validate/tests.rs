@@ -151,3 +151,17 @@ fn the_workflow_that_no_other_calls_is_chosen() {
     assert_eq!(choose(&definition, ""), Err(Choice::Several(known)));
     assert_eq!(choose(&Definition::default(), ""), Err(Choice::None));
 }
+
+#[test]
+fn a_workflows_own_default_must_be_of_its_type() {
+    let given = |ty: &str, default: Value| {
+        let mut main = workflow("main", vec![]);
+        main.params = vec![Param { default: Some(ParamDefault::Value(default)), ..param("n", ty) }];
+        problems("Any", "Any", main)
+    };
+    assert_eq!(given("float", json!(1)), vec![]);
+    assert_eq!(given("int | None", json!(null)), vec![]);
+    let [(code, message)] = &given("int", json!("x"))[..] else { panic!("one problem") };
+    assert_eq!(code, "incompatible-default");
+    assert!(message.starts_with("main.n: int ← its default: "), "{message}");
+}

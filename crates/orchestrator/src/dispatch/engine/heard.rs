@@ -94,6 +94,8 @@ impl Engine {
     fn started(&mut self, key: AttemptKey, container_id: String) {
         let now = self.clock.now();
         if let Ok(true) = self.runs.step(key.run, Input::Started { key, container_id }, now) {
+            // What was said of its environment and container is over.
+            self.parts.bus.rest(key.run, Some(&[key.node]));
             // Nobody waits for this: it goes with the next commit.
             self.turn.lazy.insert(key.run);
             self.lazy_since.get_or_insert_with(tokio::time::Instant::now);

@@ -6,6 +6,7 @@ use qflow_model::{
     environment::EnvLock,
     ids::{AttemptKey, NodeKey, RunId},
     progress::Input,
+    status::NodeStatus,
 };
 use qflow_telemetry::Event;
 use tokio::{sync::oneshot, time::Instant};
@@ -64,6 +65,7 @@ impl Engine {
             Ok(_) => {
                 self.turn.touched.insert(run);
                 self.turn.spent.push(stream);
+                self.parts.bus.rest(run, Some(&[node]));
                 let attempt = self.attempt(run, node);
                 self.runners.confirm(AttemptKey { run, node, attempt });
                 self.runs.served(run);
@@ -204,7 +206,15 @@ impl Engine {
             }
         }
         for environment in wanted {
-            self.locks.want(&state.plan.environments[environment as usize], run, environment);
+            let spec = &state.plan.environments[environment as usize];
+            self.locks.want(spec, run, environment);
+            if !spec.requirements.is_empty() {
+                let waits = |key: &NodeKey| state.plan.step(key.step).environment == environment;
+                for (key, _) in state.nodes().filter(|(key, node)| node.status == NodeStatus::Ready && waits(key)) {
+                    let doing = format!("environment: resolving {}", spec.requirements.join(", "));
+                    self.parts.bus.doing(run, key, (doing, -1.0));
+                }
+            }
         }
         self.locks.give(&self.runners);
         if terminal {
