@@ -6,6 +6,7 @@
 
 import argparse
 import base64
+import fcntl
 import glob
 import hashlib
 import io
@@ -165,13 +166,24 @@ def refuse_options(text):
 
 
 def install(arguments):
-    """Installs a lock into a folder, whole or not at all."""
+    """Installs a lock into a folder, whole or not at all, and once however many ask for it."""
     text = sys.stdin.read()
-    uv, target = find_uv(), os.path.abspath(arguments.target)
-    os.makedirs(target, exist_ok=True)
-    command = [uv, "pip", "install", "-q", "--no-config", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--target", target]
-    checked(command + ["--python", sys.executable, "--link-mode", "copy", "-r", "-"] + index_of(arguments), text)
+    target = os.path.abspath(arguments.target)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target + ".lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # it goes with this process
+        if not os.path.isdir(target):
+            install_new(text, target, index_of(arguments))
     return {"target": target, "packages": len(re.findall(r"(?m)^[^\s#-]", text))}
+
+
+def install_new(text, target, index):
+    uv, fresh = find_uv(), target + ".new"
+    shutil.rmtree(fresh, ignore_errors=True)  # of a builder that was stopped
+    command = [uv, "pip", "install", "-q", "--no-config", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--target", fresh]
+    checked(command + ["--python", sys.executable, "--link-mode", "copy", "-r", "-"] + index, text)
+    os.makedirs(fresh, exist_ok=True)
+    os.rename(fresh, target)
 
 
 def main(words=None):

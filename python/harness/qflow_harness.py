@@ -829,7 +829,7 @@ def child(sock, order, data, streams, home, fresh):
     channel = Channel(sock, order, order.get("secrets") or {})
     sdk = sys.modules["qflow"]
     os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
-    os.environ.update({"QFLOW_SECRET_" + k.upper(): v for k, v in channel.secrets.items()})
+    os.environ.update({"QFLOW_SECRET_" + k.upper().replace("-", "_"): v for k, v in channel.secrets.items()})
     Entry.current = {"function": order["function"]}
     for stream in streams:
         stream.channel = channel

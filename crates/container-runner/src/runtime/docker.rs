@@ -24,6 +24,9 @@ use crate::python;
 const USER: &str = "65532:65532";
 /// The container's folder, inside.
 const INSIDE: &str = "/run/qflow";
+/// Wheels that builders have fetched before, inside and outside.
+const CACHE: &str = "/cache";
+const CACHE_VOLUME: &str = "qflow-uv-cache";
 /// The environment's volume, inside.
 const ENVIRONMENT: &str = "/opt/qflow";
 /// Files and pipes that a process may have open.
@@ -134,11 +137,11 @@ fn bind(source: &Path, target: &str) -> Mount {
     }
 }
 
-fn volume(name: String, read_only: bool) -> Mount {
+fn volume(name: String, target: &str, read_only: bool) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
         source: Some(name),
-        target: Some(ENVIRONMENT.to_owned()),
+        target: Some(target.to_owned()),
         read_only: Some(read_only),
         volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
         ..Mount::default()
@@ -180,9 +183,8 @@ impl Runtime for DockerRuntime {
         std::fs::set_permissions(&spec.directory, std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .map_err(|e| Error::call("open the container's folder", &e))?;
         let mut mounts = vec![bind(&spec.directory, INSIDE)];
-        mounts.extend(spec.environment.map(|environment| volume(Self::volume(environment), true)));
-        let threads = resources.cpu_millis.div_ceil(1000).max(1);
-        let mut env = vec![
+        mounts.extend(spec.environment.map(|environment| volume(Self::volume(environment), ENVIRONMENT, true)));
+        let env = vec![
             format!("QFLOW_SOCKET={INSIDE}/s"),
             format!("QFLOW_TOKEN={}", spec.token),
             format!("QFLOW_SDK={INSIDE}"),
@@ -194,7 +196,6 @@ impl Runtime for DockerRuntime {
             "PYTHONDONTWRITEBYTECODE=1".to_owned(),
             "QFLOW_WIPED=/tmp:/dev/shm".to_owned(),
         ];
-        env.extend(["OMP", "OPENBLAS", "MKL"].map(|library| format!("{library}_NUM_THREADS={threads}")));
         let tmp = format!("rw,noexec,nosuid,nodev,mode=1777,size={}", resources.tmp_bytes);
         let host = HostConfig {
             network_mode: Some(if resources.network { "bridge" } else { "none" }.into()),
@@ -281,17 +282,17 @@ impl Runtime for DockerRuntime {
     }
 
     async fn build(&self, build: &Build) -> Result<Built, Error> {
-        let mut mounts = vec![bind(&build.work, "/work")];
+        let mut mounts = vec![bind(&build.work, "/work"), volume(CACHE_VOLUME.to_owned(), CACHE, false)];
         if let Some(environment) = build.environment {
             let request =
                 VolumeCreateRequest { name: Some(Self::volume(environment)), ..VolumeCreateRequest::default() };
             self.docker.create_volume(request).await.map_err(call("create the environment's volume"))?;
-            mounts.push(volume(Self::volume(environment), false));
+            mounts.push(volume(Self::volume(environment), ENVIRONMENT, false));
         }
         let passed = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
         let mut env: Vec<String> =
             std::env::vars().filter(|(name, _)| passed(name)).map(|(name, text)| format!("{name}={text}")).collect();
-        env.push("HOME=/tmp".into());
+        env.extend(["HOME=/tmp".to_owned(), format!("UV_CACHE_DIR={CACHE}")]);
         for bundle in
             ["QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].iter().filter_map(std::env::var_os)
         {

@@ -1,0 +1,131 @@
+//! What a harness says of the attempt in its container, message by message.
+
+use std::time::Duration;
+
+use qflow_model::outcome::Ending;
+use qflow_telemetry::{Event, SpanRecord, TraceContext};
+use tokio::time::Instant;
+
+use super::{Over, Progress, Runner, Stage, Word, ms};
+use crate::{
+    ending::{import, killed, lost, node_ref},
+    harness::{EndedSaid, Heard, Line, Said, SpanSaid},
+    pool::Container,
+    result,
+};
+
+/// Lines that a death certificate keeps.
+const LAST_LINES: usize = 20;
+
+impl Runner {
+    /// Takes one message; gives the end where it was the last.
+    pub(super) async fn hear(
+        &self,
+        container: &mut Container,
+        progress: &mut Progress<'_>,
+        heard: Heard,
+    ) -> Option<Over> {
+        progress.seen = progress.seen.max(heard.seq);
+        let key = progress.order.key.to_string();
+        match heard.said {
+            Said::Loaded { ms, threads, .. } => {
+                progress.phases.import_ms = ms;
+                if threads {
+                    progress.warnings.push("the file starts threads when imported, so attempts start fresh".into());
+                }
+                container.state.loaded = Some(progress.loaded.clone());
+                container.link.ack(heard.seq).await;
+                if let Some(reason) = progress.why {
+                    return Some(Over { ending: killed(reason), said: EndedSaid::default(), healthy: true });
+                }
+                self.begin(container, progress).await.err().map(|ending| Over {
+                    ending,
+                    said: EndedSaid::default(),
+                    healthy: true,
+                })
+            }
+            Said::LoadFailed { error, .. } => {
+                let ending = Ending::Failed(Box::new(import(error)));
+                Some(Over { ending, said: EndedSaid::default(), healthy: false })
+            }
+            // What it had to say of the attempt it said again before this: the order never came to it.
+            Said::Resumed { attempt } if progress.stage == Stage::Running && attempt.as_ref() != Some(&key) => {
+                let ending = lost("runner_lost", "the runner ended before the attempt was in its container");
+                Some(Over { ending, said: EndedSaid::default(), healthy: true })
+            }
+            Said::Started { attempt } if attempt == key => {
+                progress.stage = Stage::Running;
+                progress.began = Some(Instant::now());
+                self.say(progress.order, Word::Started { container_id: container.state.id.clone() }).await;
+                None
+            }
+            Said::Logs { attempt, lines } if attempt == key => {
+                self.lines(progress, lines).await;
+                acknowledge(container, progress).await;
+                None
+            }
+            Said::Progress { attempt, fraction } if attempt == key => {
+                self.say(progress.order, Word::Doing { doing: String::new(), fraction }).await;
+                acknowledge(container, progress).await;
+                None
+            }
+            Said::Span(span) if span.attempt == key => {
+                self.span(progress, span);
+                acknowledge(container, progress).await;
+                None
+            }
+            Said::Result { attempt, items, attachments, .. } if attempt == key => {
+                let began = Instant::now();
+                let (order, raw) = (progress.order, result::Raw { parts: heard.parts, items, attachments });
+                progress.value = Some(result::take(&self.blobs, order.key.run, raw, &order.returns, &order.asks).await);
+                progress.phases.upload_ms = ms(began);
+                None
+            }
+            Said::Ended(said) if said.attempt == key => Some(Self::ended(progress, said)),
+            // A hello again, or of an attempt before this one: a message that was sent again.
+            _ => None,
+        }
+    }
+
+    async fn lines(&self, progress: &mut Progress<'_>, mut lines: Vec<Line>) {
+        let order = progress.order;
+        for line in &mut lines {
+            line.text = progress.redact(&line.text);
+            progress.last.push(line.text.clone());
+            self.telemetry.emit(Event::UserLine {
+                node: node_ref(order),
+                sequence: line.sequence,
+                stream: line.stream.clone(),
+                text: line.text.clone(),
+            });
+        }
+        let surplus = progress.last.len().saturating_sub(LAST_LINES);
+        progress.last.drain(..surplus);
+        if let Err(error) = self.spool.add_lines(order.key, &lines) {
+            progress.warnings.push(format!("lines were not kept: {error}"));
+        }
+        self.say(order, Word::Lines { node_id: order.node_id.clone(), lines }).await;
+    }
+
+    /// A span of user code joins the run's trace.
+    fn span(&self, progress: &Progress<'_>, span: SpanSaid) {
+        let Some(context) = TraceContext::parse(&progress.order.traceparent) else { return };
+        let mut record = SpanRecord::new(progress.redact(&span.name), &context, time(span.start_us), time(span.end_us));
+        record.span_id = span.span_id;
+        record.parent_span_id = Some(span.parent_id.unwrap_or(context.span_id));
+        record.attributes = span.attributes.into_iter().map(|(name, value)| (name, progress.redacted(value))).collect();
+        record.error = span.error.map(|error| progress.redact(&error));
+        self.telemetry.record_span(record);
+    }
+}
+
+/// Tells the harness that what it said is safe. Nothing is while a result waits for its `ended`: after a restart both are needed.
+async fn acknowledge(container: &Container, progress: &Progress<'_>) {
+    if progress.value.is_none() {
+        container.link.ack(progress.seen).await;
+    }
+}
+
+fn time(us: i64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}

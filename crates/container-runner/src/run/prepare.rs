@@ -1,0 +1,153 @@
+//! What comes before user code: the environment, a container, the file's import, the arguments.
+
+use std::collections::BTreeMap;
+
+use qflow_model::{ids::Timestamp, outcome::Ending, progress::KillReason, status::FailureClass};
+use qflow_proto::order::Order;
+use qflow_telemetry::{SpanRecord, TraceContext, traces};
+use tokio::{sync::watch, time::Instant};
+
+use super::{Progress, Runner, Stage, Word, ms};
+use crate::{
+    ending::{failed, killed},
+    harness::{AttemptSay, Say},
+    pool::Container,
+    resolve,
+};
+
+/// What libraries read to know how many threads to start.
+const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
+
+impl Runner {
+    /// The environment, the container, and the word to import.
+    pub(super) async fn prepare(
+        &self,
+        progress: &mut Progress<'_>,
+        kill: &watch::Receiver<Option<KillReason>>,
+    ) -> Result<Container, Ending> {
+        let order = progress.order;
+        progress.secrets = self.secrets.read(order).map_err(|e| failed(FailureClass::User, "secret", e))?;
+        let began = Instant::now();
+        let told = |doing: String| self.say(order, Word::Doing { doing, fraction: -1.0 });
+        if !self.environments.is_ready(&order.lock) {
+            told(format!("environment: installing {} packages", order.lock.packages)).await;
+        }
+        let site = self.environments.ready(&order.lock).await.map_err(Ending::Failed)?;
+        progress.phases.environment_ms = ms(began);
+        if let Some(reason) = *kill.borrow() {
+            return Err(killed(reason));
+        }
+        let (began, asked) = (Instant::now(), self.clock.now());
+        let container = self
+            .pool
+            .take(order, &order.lock, &progress.loaded)
+            .await
+            .map_err(|error| Ending::Lost { reason: error.code().to_owned(), message: error.to_string() })?;
+        progress.phases.container_ms = ms(began);
+        if container.state.attempts <= 1 && container.state.loaded.is_none() {
+            self.container_span(order, &container, asked);
+        }
+        if container.state.loaded.as_ref() == Some(&progress.loaded) {
+            match self.begin(&container, progress).await {
+                Ok(()) => {}
+                Err(ending) => {
+                    self.pool.give_back(container, true, "retired").await;
+                    return Err(ending);
+                }
+            }
+        } else {
+            let load = Say::Load {
+                files: (*order.files).clone(),
+                file: order.file.clone(),
+                site,
+                env: settings(order),
+                workdir: self.runtime.workdir(&container.state.spec),
+            };
+            container.link.say(load, Vec::new()).await;
+        }
+        Ok(container)
+    }
+
+    /// Puts the arguments together and hands them in.
+    pub(super) async fn begin(&self, container: &Container, progress: &mut Progress<'_>) -> Result<(), Ending> {
+        let order = progress.order;
+        let resolved = resolve::arguments(&self.blobs, order.key.run, &order.arguments).await.map_err(|e| match e {
+            resolve::Error::Path { .. } => failed(FailureClass::User, "argument", e.to_string()),
+            resolve::Error::Blob(_) => Ending::Lost { reason: "blob_unreadable".into(), message: e.to_string() },
+            resolve::Error::Stored(_) => failed(FailureClass::Platform, "argument", e.to_string()),
+        })?;
+        let mut say = self.attempt(progress);
+        (say.size, say.attachments) = (resolved.object.len() as u64, resolved.heads);
+        let parts = std::iter::once(resolved.object).chain(resolved.attachments).collect();
+        progress.stage = Stage::Beginning;
+        container.link.say(Say::Attempt(Box::new(say)), parts).await;
+        Ok(())
+    }
+
+    /// The attempt as the harness is told of it, its arguments aside.
+    fn attempt(&self, progress: &Progress<'_>) -> AttemptSay {
+        let order = progress.order;
+        let trace_id = order.traceparent.split('-').nth(1).unwrap_or_default();
+        AttemptSay {
+            attempt: order.key.to_string(),
+            function: order.function.clone(),
+            file: order.file.clone(),
+            returns: order.returns.0.clone(),
+            types: order.types.iter().map(|(name, ty)| (name.clone(), ty.0.clone())).collect(),
+            asks: order.asks.clone(),
+            current: serde_json::json!({
+                "run_id": order.key.run.to_string(),
+                "workflow": order.workflow,
+                "node_id": order.node_id,
+                "index": order.key.node.index,
+                "attempt": order.key.attempt,
+                "key": order.idempotency_key,
+                "trace_id": trace_id,
+            }),
+            traceparent: order.traceparent.clone(),
+            deadline_ms: order.timeout_ms,
+            secrets: progress.secrets.clone(),
+            env: variables(order, &progress.secrets),
+            pids: (!self.runtime.isolated()).then_some(order.resources.pids),
+            size: 0,
+            attachments: Vec::new(),
+        }
+    }
+
+    /// A container that was got for this attempt, as a span of the attempt.
+    fn container_span(&self, order: &Order, container: &Container, asked: Timestamp) {
+        let Some(attempt) = TraceContext::parse(&order.traceparent) else { return };
+        let (start, end) = (traces::system_time(asked), traces::system_time(self.clock.now()));
+        let limits = &order.resources;
+        let span = SpanRecord::new("container_management", &attempt.child(), start, end)
+            .child_of(attempt.span_id)
+            .with("container_id", container.state.id.clone())
+            .with("container.id", container.state.id.clone())
+            .with("python_version", order.lock.python.to_string())
+            .with(
+                "resource_limits",
+                format!("memory={} cpus={}m pids={}", limits.memory_bytes, limits.cpu_millis, limits.pids),
+            )
+            .event("container_created", start)
+            .event("container_started", end);
+        self.telemetry.record_span(span);
+    }
+}
+
+/// Variables that the file sees when it is imported: as written, and how many threads libraries may start.
+fn settings(order: &Order) -> BTreeMap<String, String> {
+    let threads = order.resources.cpu_millis.div_ceil(1000).max(1).to_string();
+    let mut settings = BTreeMap::from(THREADS.map(|variable| (variable.to_owned(), threads.clone())));
+    settings.extend(order.env.clone());
+    settings
+}
+
+/// The attempt's variables: as written, its trace, and secrets that are to be variables too.
+fn variables(order: &Order, secrets: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut variables = order.env.clone();
+    variables.insert("TRACEPARENT".to_owned(), order.traceparent.clone());
+    let named =
+        order.secrets.iter().filter_map(|(name, variable)| Some((variable.clone()?, secrets.get(name)?.clone())));
+    variables.extend(named);
+    variables
+}
