@@ -1399,7 +1399,9 @@ class Template:
         """The process that was forked ahead, or a new one where there is none or too much to hand over."""
         spare, self.spare = self.spare, None
         if spare is not None:
-            if len(data) <= SPARE_BYTES:
+            # One that has died is not handed anything, also where its signal is still to be read.
+            alive = not os.waitpid(spare.pid, os.WNOHANG)[0]
+            if alive and len(data) <= SPARE_BYTES:
                 word = marshal.dumps((order, data))
                 if len(word) <= 2 * SPARE_BYTES and spare.hand(word):
                     return spare

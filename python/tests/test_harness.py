@@ -10,6 +10,15 @@ import unittest
 from tests.driver import Driver, Heard
 
 
+def state(pid):
+    """The letter of /proc/PID/stat; X where it is gone."""
+    try:
+        with open("/proc/%s/stat" % pid) as stat:
+            return stat.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
 def ticks(pid):
     """Processor time of a process, in hundredths of a second."""
     with open("/proc/%d/stat" % pid) as stat:
@@ -280,6 +289,8 @@ class Harness(unittest.TestCase):
             with open("/proc/%d/task/%d/children" % (template, template)) as listed:
                 for pid in listed.read().split():
                     os.kill(int(pid), signal.SIGKILL)
+                    while state(pid) not in "ZX":
+                        time.sleep(0.001)  # a signal is sent at once and takes effect when its process is next run
             self.assertEqual(self.driver.attempt("same", {"value": 2}).form, 2)
 
 
