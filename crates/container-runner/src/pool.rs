@@ -355,31 +355,10 @@ fn brief(container: &Container, status: &'static str) -> Brief {
     }
 }
 
-/// An order without what only the beginning of an attempt needs: what is kept of it is written at every attempt.
+/// An order without its files, which are many bytes at every attempt. Its arguments stay: where the runner ends while the file is
+/// still imported, the one after it begins the attempt.
 fn bare(order: &Order) -> Order {
-    Order {
-        key: order.key,
-        node_id: order.node_id.clone(),
-        function: order.function.clone(),
-        file: order.file.clone(),
-        files: Arc::default(),
-        workflow: order.workflow.clone(),
-        tenant: order.tenant.clone(),
-        user: order.user.clone(),
-        arguments: Vec::new(),
-        types: Vec::new(),
-        returns: order.returns.clone(),
-        asks: order.asks.clone(),
-        lock: Arc::clone(&order.lock),
-        resources: order.resources.clone(),
-        env: order.env.clone(),
-        secrets: order.secrets.clone(),
-        timeout_ms: order.timeout_ms,
-        isolation: order.isolation,
-        idempotent: order.idempotent,
-        traceparent: order.traceparent.clone(),
-        idempotency_key: order.idempotency_key.clone(),
-    }
+    Order { files: Arc::default(), ..order.clone() }
 }
 
 fn reference(container: &Container) -> ContainerRef {
