@@ -630,10 +630,6 @@ def prepare(order):
     Entry.root = lay_out(order["workdir"], order["files"])
     Entry.file = order["file"]
     os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
-    sys.dont_write_bytecode = True
-    sys.path.append(SDK)
-    importlib.import_module("qflow")
-    sys.path.remove(SDK)
     site = order.get("site")
     if site:
         import site as sites
@@ -912,12 +908,12 @@ def decode(order, data, home):
 # ---------------------------------------------------------------- the template
 
 
-class OomCounter:
-    """The cgroup's `oom_kill`, v2 or v1, of the group that this process is in."""
+class Counter:
+    """A number of the cgroup that this process is in, v2 or v1."""
 
-    def __init__(self):
-        self.fd = None
-        own = {"": "", "memory": ""}
+    def __init__(self, controller, v2, v1, pattern):
+        self.fd, self.pattern, self.v2 = None, pattern, False
+        own = {"": "", controller: ""}
         try:
             with open("/proc/self/cgroup") as lines:
                 for line in lines:
@@ -926,10 +922,10 @@ class OomCounter:
                         own[name] = path.rstrip("/")
         except OSError:
             pass
-        v2, v1 = "/sys/fs/cgroup%s/memory.events", "/sys/fs/cgroup/memory%s/memory.oom_control"
-        for path in (v2 % own[""], v1 % own["memory"], v2 % "", v1 % ""):
+        v2, v1 = "/sys/fs/cgroup%s/" + v2, "/sys/fs/cgroup/" + controller + "%s/" + v1
+        for path, is_v2 in ((v2 % own[""], True), (v1 % own[controller], False), (v2 % "", True), (v1 % "", False)):
             try:
-                self.fd = os.open(path, os.O_RDONLY)
+                self.fd, self.v2 = os.open(path, os.O_RDONLY), is_v2
                 break
             except OSError:
                 continue
@@ -938,7 +934,7 @@ class OomCounter:
         if self.fd is None:
             return 0
         try:
-            found = re.search(rb"^oom_kill (\d+)", os.pread(self.fd, 4096, 0), re.M)
+            found = re.search(self.pattern, os.pread(self.fd, 4096, 0), re.M)
         except OSError:
             return 0
         return int(found.group(1)) if found else 0
@@ -1197,12 +1193,22 @@ class Fork:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
+def freeze():
+    """Before a fork: less to copy, and pages that the child's collector leaves alone."""
+    gc.collect()
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+    gc.freeze()
+
+
 class Template:
     """Imports the user's file once; every attempt is a fork of this process."""
 
     def __init__(self, link, order, handover, fresh):
         self.link, self.order, self.handover, self.fresh = link, order, handover, fresh
-        self.attempt, self.spare, self.oom = None, None, OomCounter()
+        self.attempt, self.spare = None, None
+        self.oom = Counter("memory", "memory.events", "memory.oom_control", rb"^oom_kill (\d+)")
+        self.throttled = Counter("cpu", "cpu.stat", "cpu.stat", rb"^throttled_(?:usec|time) (\d+)")
         self.redial_at = 0.0
         self.waiting = collections.deque()
 
@@ -1223,15 +1229,13 @@ class Template:
         elif not self.fresh:
             threads = threading.active_count() > 1
             self.link.say("loaded", file=self.order["file"], ms=(time.perf_counter() - begun) * 1e3, threads=threads)
+            self.link.flush()
             if threads:
                 self.hand_over(self.order, True)
         self.failed = failed
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        gc.collect()
-        if hasattr(libc, "malloc_trim"):
-            libc.malloc_trim(0)  # what a fork need not copy, nor its end free
-        gc.freeze()  # the child's collector then leaves the shared pages alone
+        freeze()
 
     def hand_over(self, order, fresh):
         """Gives the link back to the zygote, which forks another template for `order`."""
@@ -1368,7 +1372,7 @@ class Template:
 
     def begin(self, order, data):
         attempt = self.attempt = Attempt(order)
-        self.oom_before = self.oom.read()
+        self.oom_before, self.throttled_before = self.oom.read(), self.throttled.read()
         try:
             fork = self.fork_for(order, data)
         except OSError as failed:
@@ -1440,8 +1444,9 @@ class Template:
                 if sock is not None:
                     sock.close()
             self.select.close()
-            if self.oom.fd is not None:
-                os.close(self.oom.fd)
+            for counter in (self.oom, self.throttled):
+                if counter.fd is not None:
+                    os.close(counter.fd)
             libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
             try:
                 with open("/proc/self/oom_score_adj", "w") as score:
@@ -1677,6 +1682,7 @@ class Template:
             oom=oom,
             peak_memory_bytes=usage.ru_maxrss * 1024,
             cpu_seconds=usage.ru_utime + usage.ru_stime,
+            throttled_seconds=(self.throttled.read() - self.throttled_before) / (1e6 if self.throttled.v2 else 1e9),
             user_code_ms=attempt.took,
             log_lines=attempt.sequence,
             log_lines_dropped=attempt.dropped,
@@ -1713,6 +1719,11 @@ def zygote():
     TOKEN, ZYGOTE = os.environ.pop("QFLOW_TOKEN", ""), os.getpid()
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.dont_write_bytecode = True
+    sys.path.append(SDK)
+    importlib.import_module("qflow")
+    sys.path.remove(SDK)
+    freeze()
     sock, _ = dial()
     sock.settimeout(None)
     state = first_order(sock)

@@ -58,7 +58,7 @@ async fn go_on(runner: Arc<Runner>, mut container: Container, held: Option<HeldO
             runner.pool.remove(container, "exited").await;
             runner.vanished(&order).await;
         }
-        (None, true) => runner.pool.give_back(container, true, "exited").await,
+        (None, true) => runner.pool.give_back(container, true, "exited"),
         (None, false) => runner.pool.remove(container, "exited").await,
     }
 }

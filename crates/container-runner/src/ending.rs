@@ -116,7 +116,7 @@ pub(crate) fn certificate(
         oom: said.oom,
         peak_memory_bytes: said.peak_memory_bytes,
         cpu_seconds: said.cpu_seconds,
-        throttled_seconds: 0.0,
+        throttled_seconds: said.throttled_seconds,
         last_lines: last_lines.to_vec(),
         image: order.lock.image.clone(),
         lock: Some(order.lock.digest()),

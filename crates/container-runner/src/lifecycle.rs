@@ -88,17 +88,24 @@ pub enum Choice {
     },
 }
 
+/// Whether a warm container can be made one of a class: memory, processors and pids are set anew, all else by a start alone.
+pub fn becomes(warm: &ContainerClass, wanted: &ContainerClass) -> bool {
+    warm.environment == wanted.environment
+        && warm.resources.network == wanted.resources.network
+        && warm.resources.tmp_bytes == wanted.resources.tmp_bytes
+}
+
 /// Chooses among idle containers, oldest first; `busy` others are at work and `bound` may be there in all.
 pub fn choose(idle: &[Idle], class: &ContainerClass, owner: &Owner, file: &str, busy: usize, bound: usize) -> Choice {
-    let fits = |i: &&Idle| i.class == *class;
-    let position = |test: &dyn Fn(&Idle) -> bool| idle.iter().position(|i| fits(&i) && test(i));
+    let position = |test: &dyn Fn(&Idle) -> bool| idle.iter().position(|i| i.class == *class && test(i));
     let reuse = (*owner != Owner::Once)
         .then(|| {
             position(&|i| i.owner == *owner && i.loaded.as_deref() == Some(file))
                 .or_else(|| position(&|i| i.owner == *owner))
         })
         .flatten();
-    match reuse.or_else(|| position(&|i| i.owner == Owner::Nobody)) {
+    let warm = || idle.iter().position(|i| i.owner == Owner::Nobody && becomes(&i.class, class));
+    match reuse.or_else(warm) {
         Some(at) => Choice::Reuse(at),
         None => Choice::Start { evict: (busy + idle.len() >= bound && !idle.is_empty()).then_some(0) },
     }
@@ -149,6 +156,21 @@ mod tests {
         let there = [idle(Owner::Once, "a.py"), idle(Owner::Nobody, "")];
         assert_eq!(choose(&there, &class(false), &Owner::Once, "a.py", 0, 9), Choice::Reuse(1));
         assert!(!keep(&Owner::Once, 1, true));
+    }
+
+    #[test]
+    fn a_warm_container_takes_new_limits_but_no_network_and_no_other_folder_size() {
+        let warm = [idle(Owner::Nobody, "")];
+        let with = |change: &dyn Fn(&mut qflow_model::definition::Resources)| {
+            let mut class = class(false);
+            change(&mut class.resources);
+            choose(&warm, &class, &run(1), "a.py", 0, 9)
+        };
+        assert_eq!(with(&|r| (r.memory_bytes, r.cpu_millis, r.pids) = (1 << 20, 1, 1)), Choice::Reuse(0));
+        assert_eq!(with(&|r| r.network = true), Choice::Start { evict: None });
+        assert_eq!(with(&|r| r.tmp_bytes = 1), Choice::Start { evict: None });
+        let other = ContainerClass { environment: Digest::of(b"f"), ..class(false) };
+        assert_eq!(choose(&warm, &other, &run(1), "a.py", 0, 9), Choice::Start { evict: None });
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub struct Runner {
     /// Starts containers.
     pub runtime: Arc<dyn Runtime>,
     /// Holds containers.
-    pub pool: Pool,
+    pub pool: Arc<Pool>,
     /// Makes environments.
     pub environments: Environments,
     /// Holds values.

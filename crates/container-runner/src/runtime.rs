@@ -57,6 +57,8 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Seconds throttled.
     pub throttled_seconds: f64,
+    /// Processes and threads.
+    pub pids: u64,
 }
 
 /// What a builder does in an environment's Python.
@@ -152,6 +154,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     async fn start(&self, spec: &ContainerSpec) -> Result<String, Error>;
     /// Waits until a container has ended; at once where it is not there.
     async fn wait(&self, id: &str) -> Exit;
+    /// Sets memory, processors and processes of a container that is there; all else needs another container.
+    async fn update(&self, id: &str, resources: &Resources) -> Result<(), Error>;
     /// What it uses now.
     async fn usage(&self, id: &str) -> Result<Usage, Error>;
     /// Kills and removes a container; no error where it is not there.

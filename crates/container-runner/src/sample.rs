@@ -10,7 +10,7 @@ use qflow_service::Shutdown;
 use qflow_telemetry::labels::{ContainerStatus, Python};
 use tokio::time::Instant;
 
-use crate::run::Runner;
+use crate::{run::Runner, runtime::Usage};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
@@ -22,10 +22,12 @@ pub struct Samples(std::sync::Mutex<BTreeMap<String, Sample>>);
 /// What a container used at the last look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Per cent of one processor since the look before.
+    /// Per cent of the processors that it may use, since the look before.
     pub cpu_percent: f64,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// Processes and threads.
+    pub pids: u64,
 }
 
 impl Samples {
@@ -47,7 +49,7 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! { () = shutdown.wait() => return, _ = looks.tick() => {} }
-        runner.pool.expire().await;
+        runner.pool.expire();
         let mut now = BTreeMap::new();
         let mut found = BTreeMap::new();
         for container in runner.pool.list() {
@@ -55,10 +57,12 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
             let at = Instant::now();
             let cpu_percent = before.get(&container.id).map_or(0.0, |(seconds, then)| {
                 let elapsed = at.duration_since(*then).as_secs_f64();
-                if elapsed > 0.0 { (usage.cpu_seconds - seconds).max(0.0) / elapsed * 100.0 } else { 0.0 }
+                let may = elapsed * f64::from(container.cpu_millis.max(1)) / 1e3;
+                if elapsed > 0.0 { (usage.cpu_seconds - seconds).max(0.0) / may * 100.0 } else { 0.0 }
             });
             now.insert(container.id.clone(), (usage.cpu_seconds, at));
-            found.insert(container.id, Sample { cpu_percent, memory_bytes: usage.memory_bytes });
+            let Usage { memory_bytes, pids, .. } = usage;
+            found.insert(container.id, Sample { cpu_percent, memory_bytes, pids });
         }
         before = now;
         count(&runner, &mut counted);

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use qflow_model::definition::PythonVersion;
+use qflow_model::{definition::PythonVersion, environment::EnvSpec};
 use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::{Event, Telemetry, labels::Python};
 use tokio::sync::{mpsc, oneshot};
@@ -81,6 +81,14 @@ pub async fn serve(
         shutdown.clone(),
     );
     tokio::spawn(Arc::clone(&edge).speak(to_tell));
+    if let Some(python) = runner.runtime.pythons().last() {
+        // Most workflows say nothing of their Python: its container is there before the first of them.
+        let spec = EnvSpec { python: *python, requirements: Vec::new() };
+        if let Ok(lock) = runner.environments.lock(&spec).await {
+            runner.pool.warm(lock);
+        }
+    }
+    tokio::spawn(Arc::clone(&runner.pool).keep_warm(shutdown.clone()));
     tokio::spawn(sample::watch(Arc::clone(&runner), samples, shutdown.clone()));
     config.orchestrator_urls.iter().filter(|url| !url.is_empty()).for_each(|url| edge.dial(url));
 

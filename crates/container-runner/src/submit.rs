@@ -218,8 +218,7 @@ impl Edge {
             }
             Heard::RunEnded(ended) => {
                 if let Ok(run) = ended.run_id.parse() {
-                    let runner = Arc::clone(&self.runner);
-                    tokio::spawn(async move { runner.pool.run_ended(run).await });
+                    self.runner.pool.run_ended(run);
                 }
             }
         }

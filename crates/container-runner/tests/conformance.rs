@@ -188,7 +188,7 @@ async fn an_order_that_never_came_to_its_container_is_lost(mut bench: Bench) -> 
     bench.run(order).await;
     let order = bench.order("add", "int", &[("a", literal(1)), ("b", literal(1))]).await;
     let key = order.key;
-    let container = bench.runner.pool.take(&order, &order.lock, "").await.unwrap();
+    let container = bench.runner.pool.take(&order, "").await.unwrap();
     let Bench { runner, folder, steps, run, source, .. } = bench;
     let runtime = Arc::clone(&runner.runtime);
     drop((container, runner));

@@ -123,6 +123,8 @@ pub struct EndedSaid {
     pub peak_memory_bytes: u64,
     /// Processor seconds.
     pub cpu_seconds: f64,
+    /// Seconds for which the cgroup was throttled.
+    pub throttled_seconds: f64,
     /// Milliseconds in the function.
     pub user_code_ms: f64,
     /// Lines kept.

@@ -91,14 +91,14 @@ impl Runner {
         if over.healthy
             && let Some(container) = container.take()
         {
-            self.pool.give_back(container, true, reason).await;
+            self.pool.give_back(container, true, reason);
         }
         self.held.leave(order.key);
         if kept.is_ok() {
             self.say(order, Word::Ended).await;
         }
         if let Some(container) = container {
-            self.pool.give_back(container, false, reason).await;
+            self.pool.give_back(container, false, reason);
         }
     }
 

@@ -40,7 +40,7 @@ impl Runner {
         let (began, asked) = (Instant::now(), self.clock.now());
         let container = self
             .pool
-            .take(order, &order.lock, &progress.loaded)
+            .take(order, &progress.loaded)
             .await
             .map_err(|error| Ending::Lost { reason: error.code().to_owned(), message: error.to_string() })?;
         progress.phases.container_ms = ms(began);
@@ -51,7 +51,7 @@ impl Runner {
             match self.begin(&container, progress).await {
                 Ok(()) => {}
                 Err(ending) => {
-                    self.pool.give_back(container, true, "retired").await;
+                    self.pool.give_back(container, true, "retired");
                     return Err(ending);
                 }
             }

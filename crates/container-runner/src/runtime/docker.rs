@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bollard::{
     Docker,
     models::{
-        ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions, ResourcesUlimits,
-        VolumeCreateRequest,
+        ContainerCreateBody, ContainerMemoryStats, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount,
+        MountType, MountVolumeOptions, ResourcesUlimits, VolumeCreateRequest,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -15,7 +15,10 @@ use bollard::{
     },
 };
 use futures_util::StreamExt;
-use qflow_model::{definition::PythonVersion, ids::Digest};
+use qflow_model::{
+    definition::{PythonVersion, Resources},
+    ids::Digest,
+};
 
 use super::{Build, Built, ContainerSpec, Error, Exit, INPUT, Runtime, SITE, Usage};
 use crate::python;
@@ -152,6 +155,13 @@ fn ulimit(name: &str, bound: i64) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(bound), hard: Some(bound) }
 }
 
+/// Bytes that cannot be taken back at once: without pages of files that nobody has looked at for long.
+fn working_set(memory: ContainerMemoryStats) -> u64 {
+    let stats = memory.stats.unwrap_or_default();
+    let inactive = stats.get("total_inactive_file").or_else(|| stats.get("inactive_file"));
+    memory.usage.unwrap_or_default().saturating_sub(inactive.copied().unwrap_or_default())
+}
+
 fn small_log() -> HostConfigLogConfig {
     let bounds = [("max-size", "1m"), ("max-file", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     HostConfigLogConfig { typ: Some("json-file".into()), config: Some(bounds.into()) }
@@ -249,6 +259,17 @@ impl Runtime for DockerRuntime {
         }
     }
 
+    async fn update(&self, id: &str, resources: &Resources) -> Result<(), Error> {
+        let body = ContainerUpdateBody {
+            memory: Some(resources.memory_bytes as i64),
+            memory_swap: Some(resources.memory_bytes as i64),
+            nano_cpus: Some(i64::from(resources.cpu_millis) * 1_000_000),
+            pids_limit: Some(resources.pids.into()),
+            ..ContainerUpdateBody::default()
+        };
+        self.docker.update_container(id, body).await.map_err(call("set the container's limits"))
+    }
+
     async fn usage(&self, id: &str) -> Result<Usage, Error> {
         let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
         let stats = self.docker.stats(id, Some(options)).next().await;
@@ -257,8 +278,9 @@ impl Runtime for DockerRuntime {
         let seconds = |ns: Option<u64>| ns.unwrap_or_default() as f64 / 1e9;
         Ok(Usage {
             cpu_seconds: seconds(cpu.cpu_usage.and_then(|usage| usage.total_usage)),
-            memory_bytes: stats.memory_stats.and_then(|memory| memory.usage).unwrap_or_default(),
+            memory_bytes: stats.memory_stats.map(working_set).unwrap_or_default(),
             throttled_seconds: seconds(cpu.throttling_data.and_then(|data| data.throttled_time)),
+            pids: stats.pids_stats.and_then(|pids| pids.current).unwrap_or_default(),
         })
     }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qflow_model::{definition::PythonVersion, ids::Digest};
+use qflow_model::{
+    definition::{PythonVersion, Resources},
+    ids::Digest,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{process::Command, sync::watch};
 
@@ -23,6 +26,9 @@ const PROBE: Duration = Duration::from_secs(10);
 /// Between looks at a process that an earlier runner started.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The variables by which a container's processes are known again.
+const RUNNER: &str = "QFLOW_RUNNER";
+const NAME: &str = "QFLOW_CONTAINER";
 /// Looks for processes that were forked while their parents were being stopped.
 const ROUNDS: usize = 20;
 
@@ -48,8 +54,8 @@ pub struct ProcessRuntime {
 #[derive(Debug)]
 struct Child {
     end: watch::Receiver<Option<Exit>>,
-    /// Its socket, as it stands in its environment.
-    socket: Vec<u8>,
+    /// The container's name.
+    name: String,
 }
 
 impl ProcessRuntime {
@@ -127,17 +133,21 @@ fn resident(pid: i32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The variable that names a container's socket, as it stands in an environment.
-fn socket_of(pid: i32) -> Option<Vec<u8>> {
+/// A variable that a process began with.
+fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    environment.split(|byte| *byte == 0).find(|variable| variable.starts_with(b"QFLOW_SOCKET=")).map(<[u8]>::to_vec)
+    let mut variables = environment.split(|byte| *byte == 0).filter_map(|variable| str::from_utf8(variable).ok());
+    variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
 }
 
-/// Processes that began with a container's socket in their environment.
-fn carriers(socket: &[u8]) -> Vec<i32> {
+/// Processes that began with a variable, as `NAME=TEXT`.
+fn carriers(wanted: &[u8]) -> Vec<i32> {
+    let carries = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted) && stat(*pid).is_some()
+    };
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| socket_of(*pid).is_some_and(|found| found == socket) && stat(*pid).is_some()).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(carries).collect()
 }
 
 /// A process with all that descend from it: attempts lead sessions of their own.
@@ -217,6 +227,8 @@ impl Runtime for ProcessRuntime {
             .env("QFLOW_SOCKET", spec.directory.join("s"))
             .env("QFLOW_TOKEN", &spec.token)
             .env("QFLOW_SDK", &spec.directory)
+            .env(RUNNER, &spec.runner)
+            .env(NAME, &spec.name)
             .current_dir(&spec.directory)
             .process_group(0)
             .stdin(Stdio::null())
@@ -226,8 +238,8 @@ impl Runtime for ProcessRuntime {
             .map_err(|e| Error::call(format!("start {}", interpreter.path.display()), &e))?;
         let id = child.id().and_then(|pid| id_of(pid as i32)).unwrap_or_else(|| "process-0-0".into());
         let (ended, end) = watch::channel(None);
-        let socket = format!("QFLOW_SOCKET={}", spec.directory.join("s").display()).into_bytes();
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Child { end, socket });
+        let started = Child { end, name: spec.name.clone() };
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), started);
         tokio::spawn(async move {
             let status = child.wait().await.ok();
             let exit = Exit {
@@ -252,27 +264,43 @@ impl Runtime for ProcessRuntime {
         Exit::default()
     }
 
+    async fn update(&self, _id: &str, _resources: &Resources) -> Result<(), Error> {
+        // Nothing bounds a process but the harness, which is told of its bounds with each attempt.
+        Ok(())
+    }
+
     async fn usage(&self, id: &str) -> Result<Usage, Error> {
         let pid = pid_of(id).ok_or_else(|| Error::call("read usage", &"the process is gone"))?;
         let family = family(pid);
         let ticks: u64 = family.iter().map(|(_, s)| s.ticks).sum();
         let memory_bytes = family.iter().filter_map(|(pid, _)| resident(*pid)).sum();
-        Ok(Usage { cpu_seconds: ticks as f64 / TICKS_PER_SECOND, memory_bytes, throttled_seconds: 0.0 })
+        Ok(Usage {
+            cpu_seconds: ticks as f64 / TICKS_PER_SECOND,
+            memory_bytes,
+            throttled_seconds: 0.0,
+            pids: family.len() as u64,
+        })
     }
 
     async fn remove(&self, id: &str) -> Result<(), Error> {
         let child = self.children.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        // Where the first process was killed from within, its own are orphans: they still carry its socket's name.
-        let socket = child.map(|child| child.socket).or_else(|| socket_of(pid_of(id)?));
+        // Where the first process was killed from within, its own are orphans: they still carry its name.
+        let name = child.map(|child| child.name).or_else(|| variable(pid_of(id)?, NAME));
+        let carried = name.map(|name| format!("{NAME}={name}"));
         end(&|| {
             let family = pid_of(id).map(family).unwrap_or_default().into_iter().map(|(pid, _)| pid);
-            family.chain(socket.iter().flat_map(|socket| carriers(socket))).collect()
+            family.chain(carried.iter().flat_map(|carried| carriers(carried.as_bytes()))).collect()
         });
         Ok(())
     }
 
-    async fn list(&self, _runner: &str) -> Result<Vec<(String, String)>, Error> {
-        Ok(Vec::new())
+    async fn list(&self, runner: &str) -> Result<Vec<(String, String)>, Error> {
+        let wanted = format!("{RUNNER}={runner}");
+        let all = carriers(wanted.as_bytes());
+        // The first of a container has a parent that is none of it.
+        let first = |pid: &i32| stat(*pid).is_some_and(|s| !all.contains(&s.parent));
+        let named = |pid: i32| Some((id_of(pid)?, variable(pid, NAME)?));
+        Ok(all.iter().copied().filter(first).filter_map(named).collect())
     }
 
     async fn build(&self, build: &Build) -> Result<Built, Error> {

@@ -127,7 +127,7 @@ impl Bench {
     }
 
     pub(crate) async fn close(self) {
-        self.runner.pool.run_ended(self.run).await;
+        self.runner.pool.run_ended(self.run);
         self.runner.pool.close().await;
         // The last attempt tells of its end before its container has left.
         let gone = async {

@@ -149,7 +149,10 @@ impl Attempt {
 /// One runner and its stream, whose words go to those who wait for them.
 pub(crate) struct Played {
     _desk: Desk,
-    serving: Serving,
+    grpc: String,
+    stop: Shutdown,
+    serving: JoinHandle<anyhow::Result<()>>,
+    runtime: String,
     say: mpsc::Sender<Result<v1::WorkResponse, Status>>,
     heard: Arc<Mutex<HashMap<String, mpsc::UnboundedSender<Said>>>>,
     pub(crate) pythons: Vec<PythonVersion>,
@@ -177,7 +180,10 @@ impl Played {
         tokio::spawn(pass_on(said, say.clone(), Arc::clone(&heard)));
         Some(Self {
             _desk: desk,
-            serving,
+            grpc: serving.grpc,
+            stop: serving.stop,
+            serving: serving.task,
+            runtime: runtime.to_owned(),
             say,
             heard,
             pythons: hello.python_versions.iter().map(|v| v.parse().unwrap()).collect(),
@@ -271,21 +277,34 @@ impl Played {
 
     /// Containers as the runner's own service lists them, by status.
     pub(crate) async fn containers(&self) -> Vec<v1::Container> {
-        let channel = qflow_service::channel(&self.serving.grpc).unwrap();
+        let channel = qflow_service::channel(&self.grpc).unwrap();
         let mut client = v1::container_runner_service_client::ContainerRunnerServiceClient::new(channel);
         client.list_containers(v1::ListContainersRequest {}).await.unwrap().into_inner().containers
     }
 
+    /// Containers that its runtime has, whatever the runner says.
+    pub(crate) async fn there(&self) -> Vec<(String, String)> {
+        let runner = std::fs::read_to_string(self.folder.join("runner/id")).unwrap();
+        let runtime = if self.runtime == "docker" { super::docker().await } else { None };
+        let runtime = match runtime {
+            Some(docker) => docker,
+            None => super::processes(&self.folder).await,
+        };
+        runtime.list(runner.trim()).await.unwrap()
+    }
+
     /// Ends the run and the runner; nothing of it stays.
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(mut self) {
         self.say(Say::RunEnded(v1::RunEnded { run_id: self.run.to_string() })).await;
         let gone = async {
-            while !self.containers().await.is_empty() {
+            while !self.containers().await.iter().all(|c| c.run_id.is_empty() && c.status == "idle") {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("all containers leave");
-        self.serving.stop().await;
+        tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("the run's containers leave");
+        self.stop.trigger();
+        (&mut self.serving).await.unwrap().unwrap();
+        assert_eq!(self.there().await, []);
         std::fs::remove_dir_all(self.folder).unwrap();
     }
 }
