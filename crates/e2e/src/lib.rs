@@ -131,10 +131,11 @@ impl Dev {
 impl Drop for Dev {
     /// Has it stop by itself first: what it started, containers among them, ends with it.
     fn drop(&mut self) {
-        let stopped = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let lives = matches!(self.0.try_wait(), Ok(None));
+        let stopped = lives.then(|| Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status());
         #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
         let begun = std::time::Instant::now();
-        while stopped.is_ok() && begun.elapsed() < STOP && matches!(self.0.try_wait(), Ok(None)) {
+        while matches!(stopped, Some(Ok(_))) && begun.elapsed() < STOP && matches!(self.0.try_wait(), Ok(None)) {
             pause();
         }
         self.kill();

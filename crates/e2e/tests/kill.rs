@@ -63,16 +63,34 @@ fn a_killed_server_goes_on_where_it_stopped(runtime: &'static str) {
     assert!(begun_again.is_empty(), "begun again: {begun_again:?}\n{log}");
 }
 
-mod process {
-    #[test]
-    fn a_killed_server_goes_on_where_it_stopped() {
-        super::a_killed_server_goes_on_where_it_stopped("process");
+/// Lives of a server in milliseconds, after each of which it is killed: within a start, an import, a commit, a fan-out.
+const LIVES_MS: [u64; 8] = [350, 40, 800, 120, 10, 500, 90, 250];
+
+fn a_server_that_is_killed_again_and_again_loses_nothing(runtime: &'static str) {
+    let home = Home::new(runtime);
+    let mut dev = home.dev();
+    let run = started(&home);
+    for life_ms in LIVES_MS {
+        #[expect(clippy::disallowed_methods, reason = "the moment of a kill is chance")]
+        std::thread::sleep(Duration::from_millis(life_ms));
+        dev.kill();
+        dev = home.dev();
     }
+    let after = wait(&home, &run, |run| run["status"] != "running" && run["status"] != "pending");
+    let log = || std::fs::read_to_string(home.path().join("dev.log")).unwrap_or_default();
+    assert_eq!((&after["status"], &after["result"]), (&"completed".into(), &49_098.into()), "{after}\n{}", log());
+    let failures: Vec<_> = log().lines().filter(|line| line.contains("\"python_error\"")).map(str::to_owned).collect();
+    assert!(failures.is_empty(), "user code saw nothing of it: {failures:?}");
 }
 
-mod docker {
-    #[test]
-    fn a_killed_server_goes_on_where_it_stopped() {
-        super::a_killed_server_goes_on_where_it_stopped("docker");
-    }
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod process { $( #[test] fn $name() { super::$name("process"); } )* }
+        mod docker { $( #[test] fn $name() { super::$name("docker"); } )* }
+    };
+}
+
+on_both! {
+    a_killed_server_goes_on_where_it_stopped
+    a_server_that_is_killed_again_and_again_loses_nothing
 }
