@@ -54,6 +54,18 @@ impl Flow {
         self.choose(&|end| end.unwrap_or_else(none))
     }
 
+    /// What is returned, of the paths that return; nothing where none does.
+    fn returned(self) -> Option<Value> {
+        match self {
+            Self::Falls => None,
+            Self::Returned(value) => Some(value),
+            Self::Split { branch, then, otherwise } => match (then.returned(), otherwise.returned()) {
+                (Some(then), Some(otherwise)) => Some(select(branch, then, otherwise)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+
     /// Whether it goes on, as a value that the branches choose.
     fn reached(self) -> Value {
         self.choose(&|end| Value::Literal(json!(end.is_none())))
@@ -156,7 +168,7 @@ impl<'a> Body<'_, 'a> {
                 Flow::Split {
                     branch: reached,
                     then: Box::new(then),
-                    otherwise: Box::new(Flow::Returned(flow.result())),
+                    otherwise: Box::new(Flow::Returned(flow.returned().unwrap_or_else(none))),
                 }
             }
         }

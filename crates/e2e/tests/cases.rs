@@ -1,0 +1,68 @@
+//! The language: every case gives by `qflow run` what the same file gives as ordinary Python.
+
+use std::{path::Path, process::Command};
+
+use qflow_e2e::{Home, object, root, said};
+use serde_json::Value;
+
+/// Runs a file's cases as ordinary Python, and prints what each gives, as Qflow's plain form has it.
+const PLAIN: &str = r#"
+import dataclasses, importlib, json, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+module = importlib.import_module(sys.argv[3])
+cases = json.loads(sys.argv[4]) if len(sys.argv) > 4 else module.CASES
+print(json.dumps([[case, module.main(**case)] for case in cases], default=dataclasses.asdict))
+"#;
+
+/// Each case of a file with what plain Python says of it.
+fn plain(python: &str, name: &str, cases: Option<Value>) -> Vec<(Value, Value)> {
+    let folder = root().join("crates/e2e/cases");
+    let mut command = Command::new(python);
+    command.args(["-c", PLAIN]).arg(root().join("python")).arg(folder).arg(name);
+    command.args(cases.map(|cases| cases.to_string()));
+    let output = command.output().expect("Python starts");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}: {}", said(&output)))
+}
+
+fn same_as_python(home: &Home, name: &str, cases: Option<Value>, before: impl Fn()) {
+    let file = format!("crates/e2e/cases/{name}.py");
+    before();
+    let expected = plain(&python(), name, cases);
+    for (case, expected) in expected {
+        before();
+        let mut line = vec!["run".to_owned(), file.clone(), "-o".to_owned(), "json".to_owned()];
+        for (parameter, value) in case.as_object().expect("a case is an object") {
+            line.extend(["-p".to_owned(), format!("{parameter}:={value}")]);
+        }
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        let run = object(&home.run(&line), 0);
+        assert_eq!(run["result"], expected, "{name} {case}");
+    }
+}
+
+/// A Python that knows all of the cases' syntax.
+fn python() -> String {
+    let found = Command::new(root().join("deploy/local/pythons")).output().expect("the script starts");
+    let all = String::from_utf8_lossy(&found.stdout).into_owned();
+    all.split_whitespace().next_back().expect("a Python is there").to_owned()
+}
+
+/// Each of these is a test on processes and one in Docker.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod process { $( #[test] fn $name() { super::same_as_python(&qflow_e2e::Home::new("process"), stringify!($name), None, || {}); } )* }
+        mod docker { $( #[test] fn $name() { super::same_as_python(&qflow_e2e::Home::new("docker"), stringify!($name), None, || {}); } )* }
+    };
+}
+
+on_both! { returns lists parts conditions values }
+
+#[test]
+fn calls_by_themselves_run_in_order() {
+    let home = Home::new("process");
+    let folder = home.path().join("notes-of-order");
+    std::fs::create_dir_all(&folder).expect("the home takes folders");
+    let cases = serde_json::json!([{ "folder": folder.to_str() }]);
+    let fresh = |path: &Path| drop(std::fs::remove_file(path.join("notes")));
+    same_as_python(&home, "order", Some(cases), || fresh(&folder));
+}
