@@ -13,7 +13,7 @@ mod value;
 use std::collections::{HashMap, HashSet};
 
 use qflow_model::{
-    definition::{Guard, WorkflowDef},
+    definition::{Guard, TypeText, WorkflowDef},
     expression::{Expr as Value, Segment},
     ids::StepIx,
     limits,
@@ -60,6 +60,8 @@ struct Body<'r, 'a> {
     /// How often each node was called.
     ids: HashMap<String, usize>,
     terms: usize,
+    /// A returned value was refused: of what type the result is, nobody knows.
+    broken: bool,
     /// A bound was passed and told.
     full: bool,
 }
@@ -91,10 +93,15 @@ pub(crate) fn read<'a>(
         order: Order::default(),
         ids: HashMap::new(),
         terms: 0,
+        broken: false,
         full: false,
     };
     let result = body.block(&function.body).result();
     body.workflow.result = body.bounded(function.name.range(), result).unwrap_or_else(none);
+    if body.broken {
+        // A second error about a value that was only put in its place helps nobody.
+        body.workflow.returns = TypeText::any();
+    }
     if body.workflow.steps.is_empty() && body.problems.none() {
         let message = format!("`{}` calls no node: its runs end as soon as they begin", function.name.id);
         body.warn(function.name.range(), "empty-workflow", message, "call a node");
@@ -168,6 +175,7 @@ impl<'a> Body<'_, 'a> {
                 Stmt::Return(given) => {
                     let value = given.value.as_ref().map_or_else(|| Some(none()), |value| self.value(value));
                     self.unreachable(rest);
+                    self.broken |= value.is_none();
                     return Flow::Returned(value.unwrap_or_else(none));
                 }
                 Stmt::If(branch) => {
