@@ -117,20 +117,10 @@ async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow
     let versions: Vec<PythonVersion> =
         config.python_versions.iter().map(|version| version.trim().parse()).collect::<Result<_, _>>()?;
     if config.runtime != RuntimeKind::Process {
-        match DockerRuntime::connect(&config.python_image, &versions).await {
-            Ok(docker) if !docker.pythons().is_empty() => return Ok(Arc::new(docker)),
-            Ok(_) if config.runtime == RuntimeKind::Docker => {
-                anyhow::bail!(
-                    "Docker answers, but has none of the images `{}` for {}",
-                    config.python_image,
-                    config.python_versions.join(", ")
-                )
-            }
-            Err(error) if config.runtime == RuntimeKind::Docker => return Err(error.into()),
-            Ok(_) => telemetry.emit(Event::warning("runtime_fallback", "Docker answers, but has no image of Python")),
-            Err(error) => {
-                telemetry.emit(Event::warning("runtime_fallback", format!("Docker is not to be had: {error}")));
-            }
+        match docker(config, &versions, telemetry).await {
+            Ok(docker) => return Ok(Arc::new(docker)),
+            Err(why) if config.runtime == RuntimeKind::Docker => anyhow::bail!(why),
+            Err(why) => telemetry.emit(Event::warning("runtime_fallback", why)),
         }
     }
     let process = ProcessRuntime::find(config.pythons.as_deref(), folder.join("environments")).await;
@@ -140,6 +130,20 @@ async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow
         "user code runs as plain processes of this machine: it is NOT isolated from it, nor kept from the network",
     ));
     Ok(Arc::new(process))
+}
+
+/// Docker with at least one image of Python, pulled where it has none; else why not.
+async fn docker(config: &Config, versions: &[PythonVersion], telemetry: &Telemetry) -> Result<DockerRuntime, String> {
+    let pattern = &config.python_image;
+    let connected = DockerRuntime::connect(pattern, versions).await;
+    let mut docker = connected.map_err(|error| format!("Docker is not to be had: {error}"))?;
+    let (true, Some(newest)) = (docker.pythons().is_empty(), versions.iter().max()) else { return Ok(docker) };
+    let image = pattern.replace("{version}", &newest.to_string());
+    telemetry.emit(Event::warning("image_pull", format!("Docker has none of the images {pattern}: pulling {image}")));
+    match docker.pull(pattern, *newest).await {
+        Ok(()) => Ok(docker),
+        Err(error) => Err(format!("Docker answers, but has none of the images {pattern}, and none is to be had: {error}")),
+    }
 }
 
 /// A folder for its owner only.

@@ -10,7 +10,7 @@ use bollard::{
         MountType, MountVolumeOptions, ResourcesUlimits, VolumeCreateRequest,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
         StartContainerOptions, StatsOptionsBuilder, WaitContainerOptions,
     },
 };
@@ -34,6 +34,8 @@ const CACHE_VOLUME: &str = "qflow-uv-cache";
 const ENVIRONMENT: &str = "/opt/qflow";
 /// Files and pipes that a process may have open.
 const OPEN_FILES: i64 = 256;
+/// How long an image may take to come: past it the registry is out of reach for practical purposes.
+const PULL: Duration = Duration::from_secs(600);
 /// Between looks at a container whose daemon does not answer.
 const LOOK: Duration = Duration::from_secs(1);
 /// The label that names a container's runner.
@@ -74,6 +76,24 @@ impl DockerRuntime {
             }
         }
         Ok(Self { docker, version, images })
+    }
+
+    /// Has the daemon pull a version's image, where it has none of any: nothing else is pulled unasked.
+    pub async fn pull(&mut self, pattern: &str, python: PythonVersion) -> Result<(), Error> {
+        let name = pattern.replace("{version}", &python.to_string());
+        let doing = format!("pull {name}");
+        let options = CreateImageOptionsBuilder::new().from_image(&name).build();
+        let mut pulling = self.docker.create_image(Some(options), None, None);
+        let pulled = async {
+            while let Some(step) = pulling.next().await {
+                step?;
+            }
+            self.docker.inspect_image(&name).await
+        };
+        let pulled = tokio::time::timeout(PULL, pulled).await;
+        let image = pulled.map_err(|_| Error::call(&doing, &"it took too long"))?.map_err(call(&doing))?;
+        self.images.extend(image.id.map(|id| (python, id)));
+        Ok(())
     }
 
     fn volume(environment: Digest) -> String {
