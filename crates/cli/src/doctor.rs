@@ -93,7 +93,10 @@ async fn look(data_dir: &Path) -> Vec<Finding> {
         what: "uv".to_owned(),
         found: uv.is_some(),
         needed: false,
-        detail: uv.unwrap_or_else(|| "fetched by hash when a node has `requirements`; to use your own: pip install uv, or set QFLOW_UV".to_owned()),
+        detail: uv.unwrap_or_else(|| {
+            "fetched by hash when a node has `requirements`; to use your own: pip install uv, or set QFLOW_UV"
+                .to_owned()
+        }),
     });
     findings
 }

@@ -142,7 +142,9 @@ async fn docker(config: &Config, versions: &[PythonVersion], telemetry: &Telemet
     telemetry.emit(Event::warning("image_pull", format!("Docker has none of the images {pattern}: pulling {image}")));
     match docker.pull(pattern, *newest).await {
         Ok(()) => Ok(docker),
-        Err(error) => Err(format!("Docker answers, but has none of the images {pattern}, and none is to be had: {error}")),
+        Err(error) => {
+            Err(format!("Docker answers, but has none of the images {pattern}, and none is to be had: {error}"))
+        }
     }
 }
 

@@ -25,7 +25,8 @@ fn page() -> String {
         let kind = format!("{:?}", row.kind).to_lowercase();
         let help = row.help.trim().replace('\n', " ").replace('|', "\\|");
         let labels = labels.join(", ").replace('|', "\\|");
-        writeln!(page, "| `{}` | {kind} | {labels} | {} | {} | {help} |", row.name, row.max, row.owner).expect("a text takes lines");
+        writeln!(page, "| `{}` | {kind} | {labels} | {} | {} | {help} |", row.name, row.max, row.owner)
+            .expect("a text takes lines");
     }
     page
 }
@@ -61,9 +62,14 @@ fn what_is_served_is_in_the_catalogue_and_passes_promtool() {
     let log = std::fs::read_to_string(home.path().join("dev.log")).expect("the server writes a log");
     let url = log.split_whitespace().find(|word| word.ends_with("/metrics")).expect("the admin address is told");
     let served = fetch(url);
-    let told: BTreeSet<&str> = served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let told: BTreeSet<&str> =
+        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let known: BTreeSet<&str> = CATALOGUE.iter().map(|row| row.name).collect();
-    assert_eq!(told.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "only what the catalogue has is served");
+    assert_eq!(
+        told.difference(&known).collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "only what the catalogue has is served"
+    );
     for (name, at_least) in [
         ("qflow_workflow_executions_total{status=\"completed\"", 1.0),
         ("qflow_workflow_executions_total{status=\"failed\"", 1.0),

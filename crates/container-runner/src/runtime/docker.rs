@@ -10,8 +10,8 @@ use bollard::{
         MountType, MountVolumeOptions, ResourcesUlimits, VolumeCreateRequest,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-        StartContainerOptions, StatsOptionsBuilder, WaitContainerOptions,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder, WaitContainerOptions,
     },
 };
 use futures_util::StreamExt;

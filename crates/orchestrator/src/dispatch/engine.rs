@@ -212,7 +212,9 @@ impl Engine {
     /// Gauges of what is in memory: as it is now, not what happened.
     fn gauge(&self) {
         let (metrics, census) = (self.parts.telemetry.metrics(), self.runs.census());
-        for (status, label) in [(RunStatus::Pending, "pending"), (RunStatus::Running, "running"), (RunStatus::Paused, "paused")] {
+        for (status, label) in
+            [(RunStatus::Pending, "pending"), (RunStatus::Running, "running"), (RunStatus::Paused, "paused")]
+        {
             let count = census.by_status.get(&status).copied().unwrap_or_default();
             metrics.workflows_in_state(labels::RunState::of(label)).set(f64::from(count));
         }

@@ -2,11 +2,11 @@
 
 use super::*;
 use qflow_model::{
-    definition::{Branch, NodeDef},
-    expression::BranchIx,
+    definition::{Branch, Guard, NodeDef, Param, ParamDefault, Step, StepKind, TypeText},
+    expression::{BranchIx, Condition, Expr, Operator, Segment},
     ids::StepIx,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn place(line: u32) -> Place {
     Place { file: "sales.py".into(), line, column: 1 }

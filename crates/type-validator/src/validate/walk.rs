@@ -1,0 +1,141 @@
+//! Types of parts of values, and what a branch's condition says of them.
+
+use qflow_model::expression::{Condition, Expr, Operator, Segment};
+use qflow_types::{Ty, assignable};
+use serde_json::Value;
+
+/// Whether a value cannot be None where a condition holds, or does not.
+pub(super) fn implies(condition: &Condition, holds: bool, expr: &Expr) -> bool {
+    match condition {
+        Condition::Truth(tested) => holds && tested == expr,
+        Condition::Not(inner) => implies(inner, !holds, expr),
+        Condition::And(parts) if holds => parts.iter().any(|part| implies(part, true, expr)),
+        Condition::Or(parts) if !holds => parts.iter().any(|part| implies(part, false, expr)),
+        Condition::And(parts) | Condition::Or(parts) => {
+            !parts.is_empty() && parts.iter().all(|part| implies(part, holds, expr))
+        }
+        Condition::Compare { left, operator, right } => {
+            let none = matches!(right, Expr::Literal(Value::Null)) && left == expr;
+            none && match operator {
+                Operator::IsNot | Operator::Ne => holds,
+                Operator::Is | Operator::Eq => !holds,
+                _ => false,
+            }
+        }
+    }
+}
+
+/// The type of a part; what is known not to be None on the way is taken for that.
+pub(super) fn walk(whole: Ty, path: &[Segment], is_given: impl Fn(&[Segment]) -> bool) -> Result<Ty, String> {
+    let given = |ty: Ty, to: usize| {
+        if ty.members().len() > 1 && is_given(&path[..to]) {
+            Ty::union(ty.members().iter().filter(|member| **member != Ty::None).cloned())
+        } else {
+            ty
+        }
+    };
+    let mut ty = given(whole, 0);
+    for (i, segment) in path.iter().enumerate() {
+        let parts = ty.members().iter().map(|member| part(member, segment)).collect::<Result<Vec<_>, _>>()?;
+        ty = given(Ty::union(parts), i + 1);
+    }
+    Ok(ty)
+}
+
+pub(super) fn part(ty: &Ty, segment: &Segment) -> Result<Ty, String> {
+    let none = || Err(format!("{ty} has no part {}", spelled(std::slice::from_ref(segment))));
+    let root = ty.root();
+    match (ty, segment) {
+        (Ty::Any | Ty::Never, _) => Ok(ty.clone()),
+        (Ty::Tuple(items), Segment::Index(index)) => {
+            let at = if *index < 0 { index + items.len() as i64 } else { *index };
+            let item = usize::try_from(at).ok().and_then(|at| items.get(at));
+            item.cloned().ok_or_else(|| format!("{ty} has {} items, not one at {index}", items.len()))
+        }
+        (Ty::Tuples(item), Segment::Index(_)) => Ok((**item).clone()),
+        (Ty::Generic(_, parameters), Segment::Index(_)) if matches!(root, "list" | "Sequence") => {
+            Ok(parameters.first().cloned().unwrap_or(Ty::Any))
+        }
+        (Ty::Generic(_, parameters), Segment::Key(_)) if matches!(root, "dict" | "Mapping") => {
+            let [key, item] = parameters.as_slice() else { return Ok(Ty::Any) };
+            if assignable(&Ty::class("str"), key).is_ok() || matches!(key, Ty::Literal(_)) {
+                return Ok(item.clone());
+            }
+            none()
+        }
+        (Ty::Generic(_, parameters), Segment::Index(_)) if matches!(root, "dict" | "Mapping") => {
+            let [key, item] = parameters.as_slice() else { return Ok(Ty::Any) };
+            if assignable(&Ty::class("int"), key).is_ok() || matches!(key, Ty::Literal(_)) {
+                return Ok(item.clone());
+            }
+            none()
+        }
+        (Ty::Class(_), Segment::Index(_)) if matches!(root, "list" | "tuple" | "Sequence" | "dict" | "Mapping") => {
+            Ok(Ty::Any)
+        }
+        (Ty::Class(_), Segment::Key(_)) if matches!(root, "dict" | "Mapping") => Ok(Ty::Any),
+        // What the user's own classes have is theirs to say.
+        (Ty::Class(_) | Ty::Generic(..), _) if root == "object" => Ok(Ty::Any),
+        _ => none(),
+    }
+}
+
+/// `["rows"][0].name`
+pub(super) fn spelled(path: &[Segment]) -> String {
+    let one = |segment: &Segment| match segment {
+        Segment::Index(index) => format!("[{index}]"),
+        Segment::Key(key) => format!("[{key:?}]"),
+        Segment::Field(name) => format!(".{name}"),
+    };
+    path.iter().map(one).collect()
+}
+
+/// The type of a value in the tagged form, as narrow as `Literal[…]` can say it.
+pub(super) fn of_value(value: &Value) -> Ty {
+    use qflow_types::Literal;
+    let list = |items: &[Value]| Ty::union(items.iter().map(of_value));
+    match value {
+        Value::Null => Ty::None,
+        Value::Bool(value) => Ty::Literal(vec![Literal::Bool(*value)]),
+        Value::String(text) => Ty::Literal(vec![Literal::Text(text.clone())]),
+        Value::Number(number) if number.is_f64() => Ty::class("float"),
+        Value::Number(number) => number.as_i64().map_or(Ty::class("int"), |i| Ty::Literal(vec![Literal::Int(i)])),
+        Value::Array(items) => Ty::Generic("list".to_owned(), vec![list(items)]),
+        Value::Object(fields) => match (fields.get("$").and_then(Value::as_str), fields.get("v")) {
+            (None, _) => {
+                let values = Ty::union(fields.values().map(of_value));
+                Ty::Generic("dict".to_owned(), vec![Ty::class("str"), values])
+            }
+            (Some("tuple"), Some(Value::Array(items))) => Ty::Tuple(items.iter().map(of_value).collect()),
+            (Some(tag @ ("set" | "frozenset")), Some(Value::Array(items))) => {
+                Ty::Generic(tag.to_owned(), vec![list(items)])
+            }
+            (Some("decimal"), _) => Ty::class("Decimal"),
+            (Some("uuid"), _) => Ty::class("UUID"),
+            (Some("path"), _) => Ty::class("Path"),
+            (Some(tag @ ("int" | "float" | "bytes" | "date" | "datetime" | "time" | "timedelta" | "complex")), _) => {
+                Ty::class(tag)
+            }
+            _ => Ty::Any,
+        },
+    }
+}
+
+/// Literals as their classes, for people.
+pub(super) fn widened(ty: Ty) -> Ty {
+    use qflow_types::Literal;
+    match ty {
+        Ty::Literal(values) => Ty::union(values.iter().map(|value| {
+            Ty::class(match value {
+                Literal::Bool(_) => "bool",
+                Literal::Int(_) => "int",
+                Literal::Text(_) => "str",
+            })
+        })),
+        Ty::Generic(name, parameters) => Ty::Generic(name, parameters.into_iter().map(widened).collect()),
+        Ty::Tuple(items) => Ty::Tuple(items.into_iter().map(widened).collect()),
+        Ty::Tuples(item) => Ty::Tuples(Box::new(widened(*item))),
+        Ty::Union(members) => Ty::union(members.into_iter().map(widened)),
+        other => other,
+    }
+}
