@@ -12,7 +12,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the `qflow` program
-	cargo build --locked --quiet --package qflow-cli
+	cargo build --locked --package qflow-cli
 
 run: build ## build, and run an example on the embedded default (EXAMPLE=…, ARGS=…)
 	"$$CARGO_TARGET_DIR/debug/qflow" run $(EXAMPLE) $(ARGS)
