@@ -10,6 +10,7 @@ use qflow_model::{
 
 pub mod docker;
 pub mod process;
+mod seccomp;
 
 /// The builder's stdin, in its folder of work.
 pub const INPUT: &str = "input";

@@ -8,7 +8,7 @@ use qflow_model::{
 };
 use support::{
     failure,
-    orchestrator::{Played, given},
+    orchestrator::{LOOK, Played, given},
     produced, text,
 };
 
@@ -218,7 +218,7 @@ async fn a_cancelled_import_runs_no_function() {
     let order = played.order(source, "f", "int", &[]).await;
     let mut attempt = played.begin(&order).await;
     while played.containers().await.is_empty() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(LOOK).await;
     }
     played.kill(attempt.key, "cancelled").await;
     let outcome = attempt.ended().await;

@@ -1,5 +1,8 @@
 //! Containers of Docker, hardened: user code is taken to be hostile.
 
+mod builder;
+mod network;
+
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
@@ -7,29 +10,27 @@ use bollard::{
     Docker,
     models::{
         ContainerCreateBody, ContainerMemoryStats, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount,
-        MountType, MountVolumeOptions, ResourcesUlimits, VolumeCreateRequest,
+        MountType, MountVolumeOptions, ResourcesUlimits,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
         RemoveContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder, WaitContainerOptions,
     },
 };
 use futures_util::StreamExt;
+use network::EGRESS;
 use qflow_model::{
     definition::{PythonVersion, Resources},
     ids::Digest,
 };
 
-use super::{Build, Built, ContainerSpec, Error, Exit, INPUT, Runtime, SITE, Usage};
+use super::{Build, Built, ContainerSpec, Error, Exit, Runtime, Usage, seccomp};
 use crate::python;
 
 /// The user of every container: nobody's on the host.
 const USER: &str = "65532:65532";
 /// The container's folder, inside.
 const INSIDE: &str = "/run/qflow";
-/// Wheels that builders have fetched before, inside and outside.
-const CACHE: &str = "/cache";
-const CACHE_VOLUME: &str = "qflow-uv-cache";
 /// The environment's volume, inside.
 const ENVIRONMENT: &str = "/opt/qflow";
 /// Files and pipes that a process may have open.
@@ -42,11 +43,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const LABEL_RUNNER: &str = "qflow.runner";
 /// The label that names a container's folder.
 const LABEL_NAME: &str = "qflow.name";
-/// Variables that a builder sees of the runner's: how to reach an index.
-const PASSED: &[&str] = &["QFLOW_INDEX_URL", "QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
-/// And those that begin so.
-const PASSED_PREFIXES: &[&str] =
-    &["UV_", "PIP_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
 
 /// Starts containers of Docker.
 #[derive(Debug)]
@@ -104,7 +100,7 @@ impl DockerRuntime {
     fn hardened() -> HostConfig {
         HostConfig {
             cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges:true".into()]),
+            security_opt: Some(vec!["no-new-privileges:true".into(), seccomp::OPTION.clone()]),
             readonly_rootfs: Some(true),
             init: Some(true),
             ipc_mode: Some("private".into()),
@@ -132,21 +128,6 @@ impl DockerRuntime {
             return Err(Error::call("start the container", &error));
         }
         Ok(())
-    }
-
-    async fn output(&self, id: &str) -> Result<(String, String), Error> {
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
-        let mut logs = self.docker.logs(id, Some(options));
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        while let Some(line) = logs.next().await {
-            match line.map_err(call("read the builder's words"))? {
-                bollard::container::LogOutput::StdErr { message } => {
-                    stderr.push_str(&String::from_utf8_lossy(&message));
-                }
-                other => stdout.push_str(&String::from_utf8_lossy(&other.into_bytes())),
-            }
-        }
-        Ok((stdout, stderr))
     }
 }
 
@@ -209,6 +190,9 @@ impl Runtime for DockerRuntime {
 
     async fn start(&self, spec: &ContainerSpec) -> Result<String, Error> {
         let resources = &spec.resources;
+        if resources.network {
+            self.egress().await?;
+        }
         // The socket's folder is read by another user; its token keeps others out.
         std::fs::set_permissions(&spec.directory, std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .map_err(|e| Error::call("open the container's folder", &e))?;
@@ -228,7 +212,7 @@ impl Runtime for DockerRuntime {
         ];
         let tmp = format!("rw,noexec,nosuid,nodev,mode=1777,size={}", resources.tmp_bytes);
         let host = HostConfig {
-            network_mode: Some(if resources.network { "bridge" } else { "none" }.into()),
+            network_mode: Some(if resources.network { EGRESS } else { "none" }.into()),
             pids_limit: Some(resources.pids.into()),
             memory: Some(resources.memory_bytes as i64),
             memory_swap: Some(resources.memory_bytes as i64),
@@ -324,52 +308,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn build(&self, build: &Build) -> Result<Built, Error> {
-        let mut mounts = vec![bind(&build.work, "/work"), volume(CACHE_VOLUME.to_owned(), CACHE, false)];
-        if let Some(environment) = build.environment {
-            let request =
-                VolumeCreateRequest { name: Some(Self::volume(environment)), ..VolumeCreateRequest::default() };
-            self.docker.create_volume(request).await.map_err(call("create the environment's volume"))?;
-            mounts.push(volume(Self::volume(environment), ENVIRONMENT, false));
-        }
-        let passed = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
-        let mut env: Vec<String> =
-            std::env::vars().filter(|(name, _)| passed(name)).map(|(name, text)| format!("{name}={text}")).collect();
-        env.extend(["HOME=/tmp".to_owned(), format!("UV_CACHE_DIR={CACHE}")]);
-        for bundle in
-            ["QFLOW_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].iter().filter_map(std::env::var_os)
-        {
-            let path = Path::new(&bundle);
-            let target = path.display().to_string();
-            if path.is_file() && !mounts.iter().any(|m| m.target.as_ref() == Some(&target)) {
-                mounts.push(bind(path, &target));
-            }
-        }
-        let script = format!("exec python3 /work/{} \"$@\" < /work/{INPUT}", python::BUILDER);
-        let mut words = vec!["-c".to_owned(), script, "builder".to_owned()];
-        words.extend(build.arguments.iter().map(|a| a.replace(SITE, &format!("{ENVIRONMENT}/site"))));
-        let host = HostConfig {
-            // It installs wheels by hash and runs none of their code; indexes of the host's network must be in reach.
-            network_mode: Some("host".into()),
-            tmpfs: Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev,mode=1777".to_owned())])),
-            mounts: Some(mounts),
-            ..Self::hardened()
-        };
-        let body = ContainerCreateBody {
-            image: Some(build.image.clone()),
-            entrypoint: Some(vec!["sh".into()]),
-            cmd: Some(words),
-            env: Some(env),
-            host_config: Some(host),
-            ..ContainerCreateBody::default()
-        };
-        let name = crate::pool::random(6).map_err(|e| Error::call("read randomness", &e))?;
-        let id = self.create(&format!("qflow-build-{name}"), body).await?;
-        self.begin(&id).await?;
-        let exit = self.wait(&id).await;
-        let output = self.output(&id).await;
-        self.remove(&id).await?;
-        let (stdout, stderr) = output?;
-        Ok(Built { ok: exit.code == Some(0), stdout, stderr })
+        self.run_builder(build).await
     }
 
     async fn has(&self, environment: Digest) -> bool {

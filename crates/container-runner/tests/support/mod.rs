@@ -132,7 +132,7 @@ impl Bench {
         // The last attempt tells of its end before its container has left.
         let gone = async {
             while !self.runner.pool.list().is_empty() {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(orchestrator::LOOK).await;
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("all containers leave");

@@ -29,6 +29,9 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+/// Between two looks at a fact that nobody tells of.
+pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// One stream of a runner: what it says, and the way to answer.
 pub(crate) type Line = (Streaming<v1::WorkRequest>, mpsc::Sender<Result<v1::WorkResponse, Status>>);
 
@@ -128,8 +131,15 @@ impl Attempt {
     /// Waits until user code has written a line.
     pub(crate) async fn wrote(&mut self, text: &str) {
         while !self.lines.iter().any(|(_, line)| line == text) {
+            self.wrote_some().await;
+        }
+    }
+
+    /// Waits until user code has written further lines.
+    pub(crate) async fn wrote_some(&mut self) {
+        loop {
             if let Said::Logs(logs) = self.next().await {
-                self.lines.extend(logs.lines.into_iter().map(|line| (line.stream, line.text)));
+                return self.lines.extend(logs.lines.into_iter().map(|line| (line.stream, line.text)));
             }
         }
     }
@@ -298,7 +308,7 @@ impl Played {
         self.say(Say::RunEnded(v1::RunEnded { run_id: self.run.to_string() })).await;
         let gone = async {
             while !self.containers().await.iter().all(|c| c.run_id.is_empty() && c.status == "idle") {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(LOOK).await;
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("the run's containers leave");
@@ -328,6 +338,11 @@ async fn pass_on(
             Said::Logs(m) => m.attempt.clone(),
             Said::Progress(m) => m.attempt.clone(),
             Said::Locked(m) => m.spec_digest.clone(),
+            Said::Heartbeat(_) => {
+                let beat = Say::Heartbeat(v1::OrchestratorHeartbeat::default());
+                say.send(Ok(v1::WorkResponse { message: Some(beat) })).await.ok();
+                continue;
+            }
             _ => continue,
         };
         if matches!(message, Said::Ended(_)) {
