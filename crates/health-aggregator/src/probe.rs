@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use qflow_telemetry::{
     Telemetry,
-    labels::{Open, Truth},
+    labels::{Dependency, Truth},
 };
 use tokio::{
     sync::watch,
@@ -85,7 +85,7 @@ fn measure(reading: &Reading, telemetry: &Telemetry) {
     if reading.status != Status::NotConfigured {
         let critical = Truth::of(if reading.critical { "true" } else { "false" });
         let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
-        telemetry.metrics().dependency_up(Open::of(reading.name), critical).set(up);
+        telemetry.metrics().dependency_up(Dependency::of(reading.name), critical).set(up);
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::{
     define::{Kind, MetricDef, catalogue},
     labels::{
-        Cache, Class, ContainerStatus, DataSize, Delivery, ExitReason, Label, NodeStatus, NodeType, Open, PackageCount,
-        Phase, Python, RetryReason, RunState, RunStatus, Serialization, Truth, TypeName, Validation,
+        Cache, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, Label, NodeStatus, NodeType, Open,
+        PackageCount, Phase, Python, RetryReason, RunState, RunStatus, Serialization, Truth, TypeName, Validation,
     },
 };
 
@@ -175,7 +175,15 @@ catalogue! {
 
     /// Whether a dependency is up, 0 or 1.
     dependency_up: Gauge = "qflow_dependency_up"
-        { dependency: Open, critical: Truth } max 64, owner HealthAggregator
+        { dependency: Dependency, critical: Truth } max 16, owner HealthAggregator
+
+    /// Duration of checks of a dependency.
+    health_check_duration: Histogram(F) = "qflow_health_check_duration_seconds"
+        { dependency: Dependency } max 8, owner HealthAggregator
+
+    /// Age of what is known of a dependency.
+    health_check_age: Gauge = "qflow_health_check_age_seconds"
+        { dependency: Dependency } max 8, owner HealthAggregator
 
     /// Duration of calls served.
     rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"
@@ -204,6 +212,50 @@ catalogue! {
     /// 1, with the version.
     build_info: Gauge = "qflow_build_info"
         { service: Open, version: Open } max 8, owner Every
+
+    /// CPU time in user and system mode.
+    process_cpu: Sum = "process_cpu_seconds_total"
+        {  } max 1, owner Every
+
+    /// Memory in use.
+    process_resident_memory: Gauge = "process_resident_memory_bytes"
+        {  } max 1, owner Every
+
+    /// Memory mapped.
+    process_virtual_memory: Gauge = "process_virtual_memory_bytes"
+        {  } max 1, owner Every
+
+    /// Open file descriptors.
+    process_open_fds: Gauge = "process_open_fds"
+        {  } max 1, owner Every
+
+    /// Most file descriptors that may be open.
+    process_max_fds: Gauge = "process_max_fds"
+        {  } max 1, owner Every
+
+    /// Threads.
+    process_threads: Gauge = "process_threads"
+        {  } max 1, owner Every
+
+    /// Start of the process since 1970.
+    process_start_time: Gauge = "process_start_time_seconds"
+        {  } max 1, owner Every
+
+    /// Threads that run tasks.
+    tokio_workers: Gauge = "tokio_workers"
+        {  } max 1, owner Every
+
+    /// Tasks that have not ended.
+    tokio_alive_tasks: Gauge = "tokio_alive_tasks"
+        {  } max 1, owner Every
+
+    /// Tasks that wait for a thread.
+    tokio_queue_depth: Gauge = "tokio_global_queue_depth"
+        {  } max 1, owner Every
+
+    /// Time that threads spent in tasks.
+    tokio_busy: Sum = "tokio_busy_seconds_total"
+        {  } max 1, owner Every
 }
 
 /// The counter that families feed themselves.

@@ -3,13 +3,16 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use metrics::{Key, KeyName, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use crate::traces::{self, TraceContext};
+use crate::{
+    histogram::{Exemplars, Histogram, Slots},
+    sums::{Sum, Sums},
+};
 
 /// What kind of metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,66 +52,20 @@ pub(crate) const SPARE: usize = 8;
 /// A closed family of at most so many sets exists from the start, at 0.
 const PRECREATED: usize = 64;
 
-/// The newest sampled observation of a bucket.
-#[derive(Clone, Debug)]
-pub(crate) struct Exemplar {
-    pub(crate) value: f64,
-    pub(crate) trace: TraceContext,
-    pub(crate) at_seconds: f64,
-}
-
-/// One cell a bucket.
-pub(crate) struct Slots {
-    bounds: &'static [f64],
-    pub(crate) cells: Vec<Mutex<Option<Exemplar>>>,
-}
-
-/// Exemplars by metric and rendered labels.
-pub(crate) type Exemplars = Arc<Mutex<HashMap<(&'static str, String), Arc<Slots>>>>;
-
-/// A handle of a histogram.
-#[derive(Clone)]
-pub struct Histogram {
-    inner: metrics::Histogram,
-    slots: Arc<Slots>,
-}
-
-impl Histogram {
-    /// Records a value, with the current task's trace as exemplar.
-    pub fn record(&self, value: f64) {
-        self.record_in(value, traces::current().as_ref());
-    }
-
-    /// Records a value with a trace as exemplar.
-    #[expect(clippy::disallowed_methods, reason = "an exemplar carries the wall time of its observation")]
-    pub fn record_in(&self, value: f64, trace: Option<&TraceContext>) {
-        if !value.is_finite() {
-            return; // one NaN would poison the sum for good
-        }
-        self.inner.record(value);
-        let Some(trace) = trace.filter(|t| t.sampled) else { return };
-        let cell = &self.slots.cells[self.slots.bounds.partition_point(|bound| *bound < value)];
-        // An exemplar is a sample: recording never waits for it.
-        if let Ok(mut cell) = cell.try_lock() {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            *cell = Some(Exemplar { value, trace: trace.clone(), at_seconds: since.as_secs_f64() });
-        }
-    }
-}
-
 /// What makes handles.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) recorder: Arc<PrometheusRecorder>,
     pub(crate) exemplars: Exemplars,
+    pub(crate) sums: Sums,
     pub(crate) overflow: metrics::Counter,
 }
 
 impl Source {
-    pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars) -> Self {
+    pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars, sums: Sums) -> Self {
         let overflow = Key::from_static_name(crate::catalogue::OVERFLOW);
         let overflow = recorder.register_counter(&overflow, &METADATA);
-        Self { recorder, exemplars, overflow }
+        Self { recorder, exemplars, sums, overflow }
     }
 }
 
@@ -142,10 +99,15 @@ impl Handle for Histogram {
     }
     fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
         let mut store = source.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
-        let slots = store.entry((def.name, rendered(key))).or_insert_with(|| {
-            Arc::new(Slots { bounds: def.buckets, cells: (0..=def.buckets.len()).map(|_| Mutex::new(None)).collect() })
-        });
-        Self { inner: source.recorder.register_histogram(key, &METADATA), slots: Arc::clone(slots) }
+        let slots = store.entry((def.name, rendered(key))).or_insert_with(|| Arc::new(Slots::new(def.buckets)));
+        Self::new(source.recorder.register_histogram(key, &METADATA), Arc::clone(slots))
+    }
+}
+
+impl Handle for Sum {
+    fn describe(_: &Source, _: &'static MetricDef) {}
+    fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
+        source.sums.get(def.name, def.help, rendered(key))
     }
 }
 
@@ -247,17 +209,30 @@ macro_rules! handle {
         metrics::Gauge
     };
     (Histogram) => {
-        $crate::define::Histogram
+        $crate::histogram::Histogram
+    };
+    (Sum) => {
+        $crate::sums::Sum
     };
 }
 pub(crate) use handle;
+
+macro_rules! kind {
+    (Sum) => {
+        Kind::Counter
+    };
+    ($kind:ident) => {
+        Kind::$kind
+    };
+}
+pub(crate) use kind;
 
 macro_rules! catalogue {
     ($( $(#[doc = $help:literal])+ $field:ident : $kind:ident $(($buckets:expr))? = $name:literal
         { $($label:ident : $ty:ty),* $(,)? } max $max:literal, owner $owner:ident )*) => {
         $( #[expect(non_upper_case_globals, reason = "named as its row")]
            static $field: MetricDef = MetricDef {
-            name: $name, kind: Kind::$kind, help: concat!($($help),+),
+            name: $name, kind: $crate::define::kind!($kind), help: concat!($($help),+),
             labels: &[$((stringify!($label), <$ty as Label>::VALUES)),*],
             buckets: $crate::define::buckets!($($buckets)?),
             max: $max, owner: stringify!($owner),

@@ -47,6 +47,7 @@ impl Line {
         self.run(&node.run)
             .with("node_id", node.node_id.as_str())
             .with("node_name", node.name.as_str())
+            .with("node_type", node.node_type.as_str())
             .with("python_version", node.python_version.as_str())
             .with("attempt", (node.attempt > 0).then_some(node.attempt))
     }
@@ -95,23 +96,6 @@ impl Line {
             all.entry(key).or_insert(value);
         }
         format!("{}\n", Value::Object(all))
-    }
-
-    /// One line for people.
-    pub(crate) fn pretty(&self, at: &str, component: &str) -> String {
-        let time = at.get(11..23).unwrap_or(at);
-        let mut text = format!("{time} {:<7} {component}: {}", self.level.as_str(), self.message.escape_debug());
-        for (key, value) in &self.fields {
-            if !key.contains('.') && !matches!(key.as_str(), "user_id" | "stack_trace" | "error_message") {
-                text.push_str(&format!(" {key}={value}"));
-            }
-        }
-        if let Some(trace) = self.fields.get("stack_trace").and_then(Value::as_str) {
-            text.push('\n');
-            text.push_str(trace.trim_end());
-        }
-        text.push('\n');
-        text
     }
 }
 
@@ -163,8 +147,11 @@ pub(crate) fn line(event: &Event) -> Line {
             Line::new(Level::Error, "container_error", "Container failed").container(container).error(Some(error))
         }
         Event::EnvironmentPrepared { python_version, packages, took_ms, error } => {
-            let level = if error.is_some() { Level::Error } else { Level::Info };
-            Line::new(level, "environment_prepared", "Environment prepared")
+            let (level, message) = match error {
+                None => (Level::Info, "Environment prepared"),
+                Some(_) => (Level::Error, "Environment not prepared"),
+            };
+            Line::new(level, "environment_prepared", message)
                 .with("python_version", python_version.as_str())
                 .with("packages", *packages)
                 .with("duration_ms", *took_ms)
@@ -282,3 +269,7 @@ pub(crate) fn count(metrics: &Metrics, event: &Event) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "emit_tests.rs"]
+mod tests;

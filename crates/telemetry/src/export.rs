@@ -9,14 +9,21 @@ use opentelemetry::{
         TracerProvider as _,
     },
 };
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::{
+    WithExportConfig as _, WithTonicConfig as _,
+    tonic_types::transport::{Certificate, ClientTlsConfig},
+};
 use opentelemetry_sdk::{
     Resource,
-    trace::{IdGenerator, RandomIdGenerator, SdkTracerProvider, SpanExporter},
+    trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider, SpanExporter},
 };
 use serde_json::Value;
 
-use crate::traces::{Kind, SpanRecord, TraceContext};
+use crate::{
+    otel::Otel,
+    outbox::{Fate, Outbox},
+    traces::{Kind, SpanRecord, TraceContext},
+};
 
 thread_local! { static PINNED: Cell<Option<(TraceId, SpanId)>> = const { Cell::new(None) }; }
 
@@ -49,21 +56,44 @@ impl Drop for Pin {
     }
 }
 
-fn resource(service: &'static str, version: &'static str) -> Resource {
-    Resource::builder().with_service_name(service).with_attribute(KeyValue::new("service.version", version)).build()
+/// A provider that sends to an OTLP receiver in batches.
+pub(crate) fn otlp(
+    endpoint: String,
+    otel: &Otel,
+    (service, version): (String, &'static str),
+    fate: Fate,
+) -> Result<SdkTracerProvider, String> {
+    let version = KeyValue::new("service.version", version);
+    let resource = Resource::builder().with_service_name(service).with_attribute(version).build();
+    let tls = endpoint.starts_with("https://").then(|| tls(otel)).transpose()?;
+    let of = resource.clone();
+    let outbox = Outbox::start(fate, move || {
+        let mut builder = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+        if let Some(tls) = tls {
+            builder = builder.with_tls_config(tls);
+        }
+        let mut exporter = builder.build().map_err(|error| error.to_string())?;
+        exporter.set_resource(&of);
+        Ok(exporter)
+    })?;
+    Ok(provider().with_resource(resource).with_span_processor(outbox).build())
 }
 
-/// A provider that sends to an OTLP receiver in batches.
-pub(crate) fn otlp(endpoint: &str, service: &'static str, version: &'static str) -> Result<SdkTracerProvider, String> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    let exporter = exporter.map_err(|error| error.to_string())?;
-    let builder = SdkTracerProvider::builder().with_id_generator(Pinned::default());
-    Ok(builder.with_resource(resource(service, version)).with_batch_exporter(exporter).build())
+/// What a receiver's certificate is held to.
+fn tls(otel: &Otel) -> Result<ClientTlsConfig, String> {
+    let path = otel.certificate.as_ref().ok_or("for https, name the authority in OTEL_EXPORTER_OTLP_CERTIFICATE")?;
+    let pem = std::fs::read(path).map_err(|error| format!("read `{}`: {error}", path.display()))?;
+    Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+}
+
+/// Every span that is recorded leaves: whether it is was decided where its trace began.
+fn provider() -> opentelemetry_sdk::trace::TracerProviderBuilder {
+    SdkTracerProvider::builder().with_id_generator(Pinned::default()).with_sampler(Sampler::AlwaysOn)
 }
 
 /// A provider that sends each span at once, for tests.
 pub(crate) fn simple<E: SpanExporter + 'static>(exporter: E) -> SdkTracerProvider {
-    SdkTracerProvider::builder().with_id_generator(Pinned::default()).with_simple_exporter(exporter).build()
+    provider().with_simple_exporter(exporter).build()
 }
 
 /// Sends a span; says whether its ids were ids.

@@ -5,10 +5,18 @@ pub mod define;
 mod emit;
 pub mod events;
 mod export;
+pub mod histogram;
 pub mod labels;
 mod log;
+mod otel;
+mod outbox;
+mod parts;
+mod pretty;
+mod process;
 mod render;
+mod sums;
 pub mod traces;
+mod upkeep;
 
 use std::{
     io::Write,
@@ -18,8 +26,11 @@ use std::{
 pub use catalogue::{CATALOGUE, Metrics};
 pub use events::{ContainerRef, ErrorInfo, Event, Level, NodeRef, RunRef};
 pub use export::Collected;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+pub use histogram::Histogram;
+use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use parts::Parts;
+pub use sums::Sum;
 pub use traces::{SpanEvent, SpanRecord, TraceContext};
 
 /// Where telemetry goes; a cheap clone, handed to every service.
@@ -31,17 +42,31 @@ pub struct Telemetry {
 
 struct Shared {
     config: TelemetryConfig,
+    /// `service.name`.
+    service: String,
     metrics: Metrics,
-    handle: PrometheusHandle,
-    exemplars: define::Exemplars,
+    recorded: Recorded,
+    collectors: Mutex<Vec<Collector>>,
+    runtime: Option<tokio::runtime::Handle>,
     log: Option<log::Log>,
     spans: Option<SdkTracerProvider>,
+    _upkeep: Option<upkeep::Upkeep>,
 }
+
+/// Where recorded values are.
+struct Recorded {
+    handle: PrometheusHandle,
+    exemplars: histogram::Exemplars,
+    sums: sums::Sums,
+}
+
+/// Reads what is only read when metrics are asked for.
+type Collector = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 /// How a process's telemetry is set up.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
-    /// `service.name`.
+    /// `service.name`, unless `OTEL_SERVICE_NAME` says another.
     pub service: &'static str,
     /// The version for `qflow_build_info`.
     pub version: &'static str,
@@ -72,52 +97,48 @@ impl TelemetryConfig {
 }
 
 impl Telemetry {
-    /// Telemetry as configured; must be called within a tokio runtime where spans are exported.
+    /// Telemetry as configured, and as `OTEL_*` says; what is wrong there is told by a line.
+    ///
+    /// Within a tokio runtime its metrics tell of that runtime.
     pub fn new(config: TelemetryConfig) -> Self {
         let out: Box<dyn Write + Send> =
             if config.to_stderr { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
-        let spans = config.otlp_endpoint.as_deref().map(|url| export::otlp(url, config.service, config.version));
-        let (spans, failed) = match spans.transpose() {
-            Ok(spans) => (spans, None),
-            Err(error) => (None, Some(error)),
-        };
-        let telemetry = Self::build(config, Some(log::Log::to(out)), spans);
-        if let Some(error) = failed {
-            telemetry.emit(Event::error("otlp_unusable", error));
+        let otel = otel::Otel::from_env();
+        let mut parts = Parts::new(config);
+        if let Some(service) = &otel.service {
+            parts.service.clone_from(service);
+        }
+        let mut wrong = otel.wrong.clone();
+        if let Some(url) = parts.config.otlp_endpoint.clone().filter(|_| otel.exports) {
+            let told = (parts.service.clone(), parts.config.version);
+            match export::otlp(url, &otel, told, parts.fate_of_spans()) {
+                Ok(spans) => parts.spans = Some(spans),
+                Err(error) => wrong.push(format!("no span leaves: {error}")),
+            }
+        }
+        let telemetry = parts.build(Some(out), true);
+        for wrong in wrong {
+            telemetry.emit(Event::warning("setting_ignored", wrong));
         }
         telemetry
     }
 
     /// Telemetry that goes nowhere, for tests; its metrics can be rendered.
     pub fn silent() -> Self {
-        Self::build(TelemetryConfig::test(), None, None)
+        Parts::new(TelemetryConfig::test()).build(None, false)
     }
 
     /// Telemetry whose spans are collected, for tests.
     pub fn collecting() -> (Self, Collected) {
         let collected = Collected::default();
-        (Self::build(TelemetryConfig::test(), None, Some(export::simple(collected.clone()))), collected)
+        let mut parts = Parts::new(TelemetryConfig::test());
+        parts.spans = Some(export::simple(collected.clone()));
+        (parts.build(None, false), collected)
     }
 
     /// Telemetry whose lines go to `out`, for tests and for programs with a screen of their own.
     pub fn writing(config: TelemetryConfig, out: Box<dyn Write + Send>) -> Self {
-        Self::build(config, Some(log::Log::to(out)), None)
-    }
-
-    fn build(config: TelemetryConfig, log: Option<log::Log>, spans: Option<SdkTracerProvider>) -> Self {
-        let mut builder = PrometheusBuilder::new();
-        for def in CATALOGUE.iter().filter(|def| !def.buckets.is_empty()) {
-            let matcher = Matcher::Full(def.name.to_owned());
-            // The one error is an empty list, which the filter leaves out.
-            builder = builder.set_buckets_for_metric(matcher, def.buckets).unwrap_or_default();
-        }
-        let recorder = Arc::new(builder.build_recorder());
-        let (handle, exemplars) = (recorder.handle(), define::Exemplars::default());
-        let source = define::Source::new(recorder, Arc::clone(&exemplars));
-        let metrics = Metrics::new(&source);
-        metrics.build_info(labels::Open::of(config.service), labels::Open::of(config.version)).set(1.0);
-        let component = config.service;
-        Self { shared: Arc::new(Shared { config, metrics, handle, exemplars, log, spans }), component }
+        Parts::new(config).build(Some(out), false)
     }
 
     /// The same, with another component's name on lines and spans.
@@ -143,29 +164,37 @@ impl Telemetry {
             return;
         }
         let at = format!("{:.6}", jiff::Timestamp::now());
-        let text = if shared.config.json {
-            line.json(&at, shared.config.service, self.component)
+        log.line(if shared.config.json {
+            line.json(&at, &shared.service, self.component)
         } else {
             line.pretty(&at, self.component)
-        };
-        let sent = log.line(text);
-        if !sent {
-            shared.metrics.log_lines_dropped().increment(1);
-        }
-        shared.metrics.log_lines(delivery(sent)).increment(1);
+        });
     }
 
-    /// Sends a span that has ended.
+    /// Sends a span that has ended; one that has no room is counted as dropped.
     pub fn record_span(&self, span: SpanRecord) {
         let Some(provider) = self.shared.spans.as_ref().filter(|_| span.sampled) else { return };
-        let sent = export::record(provider, self.component, span);
-        self.shared.metrics.spans(delivery(sent)).increment(1);
+        if !export::record(provider, self.component, span) {
+            self.shared.metrics.spans(labels::Delivery::of("dropped")).increment(1);
+        }
+    }
+
+    /// Has `read` set metrics each time that they are asked for: ages, and what the machine counts.
+    pub fn collect(&self, read: impl Fn(&Metrics) + Send + Sync + 'static) {
+        self.shared.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
     }
 
     /// What `/metrics` answers to an `Accept` header: content type and text. Takes milliseconds: call it on a blocking thread.
     pub fn render(&self, accept: Option<&str>) -> (&'static str, String) {
-        self.shared.handle.run_upkeep();
-        render::render(self.shared.handle.render(), &self.shared.exemplars, accept)
+        let shared = &self.shared;
+        process::collect(&shared.metrics, shared.runtime.as_ref());
+        for read in &*shared.collectors.lock().unwrap_or_else(PoisonError::into_inner) {
+            read(&shared.metrics);
+        }
+        shared.recorded.handle.run_upkeep();
+        let mut text = shared.recorded.handle.render();
+        shared.recorded.sums.render(&mut text);
+        render::render(text, &shared.recorded.exemplars, accept)
     }
 
     /// Tells of one call served (`server`) or made.
@@ -185,10 +214,6 @@ impl Telemetry {
             log.flush();
         }
     }
-}
-
-fn delivery(sent: bool) -> labels::Delivery {
-    labels::Delivery::of(if sent { "sent" } else { "dropped" })
 }
 
 /// A writer that a test reads.

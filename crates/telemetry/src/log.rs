@@ -2,7 +2,11 @@
 
 use std::{
     io::Write,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Sender, SyncSender, channel, sync_channel},
+    },
     time::Duration,
 };
 
@@ -16,18 +20,47 @@ enum Job {
     Flush(SyncSender<()>),
 }
 
+/// What became of lines.
+#[derive(Clone)]
+pub(crate) struct Fate {
+    pub(crate) sent: metrics::Counter,
+    pub(crate) dropped: metrics::Counter,
+    pub(crate) lost: metrics::Counter,
+}
+
+impl Fate {
+    fn count(&self, written: bool) {
+        if written {
+            self.sent.increment(1);
+        } else {
+            self.dropped.increment(1);
+            self.lost.increment(1);
+        }
+    }
+}
+
 /// The queue's near end.
-pub(crate) struct Log(SyncSender<Job>);
+pub(crate) struct Log {
+    jobs: Sender<Job>,
+    /// Orders to flush always have room, so the queue itself is unbounded and lines are counted.
+    waiting: Arc<AtomicUsize>,
+    fate: Fate,
+}
 
 impl Log {
     /// A writer thread over `out`.
-    pub(crate) fn to(mut out: Box<dyn Write + Send>) -> Self {
-        let (sender, jobs) = sync_channel(QUEUE);
+    pub(crate) fn to(mut out: Box<dyn Write + Send>, fate: Fate) -> Self {
+        let (sender, jobs) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (left, told) = (Arc::clone(&waiting), fate.clone());
         let work = move || {
             while let Ok(job) = jobs.recv() {
-                // A closed pipe is nobody reading: the lines have nowhere else to go.
                 match job {
-                    Job::Line(line) => drop(out.write_all(line.as_bytes())),
+                    Job::Line(line) => {
+                        left.fetch_sub(1, Ordering::Relaxed);
+                        // A closed pipe is nobody reading: the lines have nowhere else to go.
+                        told.count(out.write_all(line.as_bytes()).is_ok());
+                    }
                     Job::Flush(done) => {
                         drop(out.flush());
                         let _ = done.send(());
@@ -37,18 +70,22 @@ impl Log {
         };
         // Without a thread the queue closes and every line counts as dropped.
         drop(std::thread::Builder::new().name("qflow-log".into()).spawn(work));
-        Self(sender)
+        Self { jobs: sender, waiting, fate }
     }
 
-    /// Takes a line; says whether it had room.
-    pub(crate) fn line(&self, line: String) -> bool {
-        self.0.try_send(Job::Line(line)).is_ok()
+    /// Takes a line; counts it as dropped where it has no room.
+    pub(crate) fn line(&self, line: String) {
+        let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE;
+        if !has_room || self.jobs.send(Job::Line(line)).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.fate.count(false);
+        }
     }
 
     /// Waits for what was taken before, within a bound.
     pub(crate) fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.0.try_send(Job::Flush(done)).is_ok() {
+        if self.jobs.send(Job::Flush(done)).is_ok() {
             let _ = wait.recv_timeout(FLUSH);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Write as _, sync::PoisonError};
 
-use crate::define::{Exemplars, Slots};
+use crate::histogram::{Exemplars, Slots};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

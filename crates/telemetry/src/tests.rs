@@ -1,7 +1,7 @@
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::labels::{NodeStatus, NodeType, Open, Truth};
+use crate::labels::{Dependency, NodeStatus, NodeType, Open, Truth};
 
 fn run() -> RunRef {
     let trace = Some(TraceContext::root());
@@ -13,11 +13,9 @@ fn ended(status: qflow_model::status::RunStatus) -> Event {
 }
 
 fn promtool_accepts(text: &str) {
-    let Ok(mut child) =
-        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()
-    else {
-        return; // the machine has none; `make test` installs it
-    };
+    let mut promtool = Command::new("promtool");
+    let started = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = started.expect("promtool is installed: deploy/local/test does it");
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
@@ -148,6 +146,92 @@ fn a_traceparent_reads_back_and_a_wrong_one_does_not_read() {
 #[test]
 fn a_dependency_is_labelled_by_its_name() {
     let telemetry = Telemetry::silent();
-    telemetry.metrics().dependency_up(Open::of("sqlite"), Truth::of("true")).set(1.0);
-    assert!(telemetry.render(None).1.contains(r#"qflow_dependency_up{dependency="sqlite",critical="true"} 1"#));
+    telemetry.metrics().dependency_up(Dependency::of("database"), Truth::of("true")).set(1.0);
+    assert!(telemetry.render(None).1.contains(r#"qflow_dependency_up{dependency="database",critical="true"} 1"#));
+}
+
+#[tokio::test]
+async fn the_process_and_its_runtime_are_told_when_asked_for() {
+    let telemetry = Telemetry::silent();
+    telemetry.collect(|metrics| metrics.health_check_age(Dependency::of("redis")).set(4.5));
+    let (_, text) = telemetry.render(None);
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name}: {text}")).parse::<f64>().unwrap()
+    };
+    for positive in [
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_threads",
+        "process_start_time_seconds",
+        "tokio_workers",
+    ] {
+        assert!(value(positive) > 0.0, "{positive}");
+    }
+    assert!(value("process_cpu_seconds_total") >= 0.0 && value("tokio_busy_seconds_total") >= 0.0);
+    assert!(text.contains("qflow_health_check_age_seconds{dependency=\"redis\"} 4.5\n"), "{text}");
+    let (_, open) = telemetry.render(Some("application/openmetrics-text"));
+    assert!(open.contains("# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total "), "{open}");
+    promtool_accepts(&text);
+}
+
+/// Takes nothing: a pipe that nobody reads.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_that_nobody_reads_is_counted_as_dropped() {
+    let telemetry = Telemetry::writing(TelemetryConfig::test(), Box::new(Closed));
+    telemetry.emit(Event::info("odd", "lost"));
+    telemetry.shutdown();
+    let (_, text) = telemetry.render(None);
+    for line in [
+        r#"qflow_telemetry_log_lines_total{outcome="sent"} 0"#,
+        r#"qflow_telemetry_log_lines_total{outcome="dropped"} 1"#,
+        "qflow_log_lines_dropped_total 1",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+/// Holds every line until the sender is gone.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.recv();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_is_stuck_holds_up_nobody_and_the_lines_past_the_bound_are_counted() {
+    let (release, stuck) = std::sync::mpsc::channel();
+    let telemetry = Telemetry::writing(TelemetryConfig::test(), Box::new(Stuck(stuck)));
+    for _ in 0..10_000 {
+        telemetry.emit(Event::info("odd", "waits"));
+    }
+    let dropped = |text: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix("qflow_log_lines_dropped_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    // The writer holds one line at most besides those that wait.
+    let lost = dropped(&telemetry.render(None).1);
+    assert!((10_000 - 8192 - 1..=10_000 - 8192).contains(&lost), "{lost}");
+    drop(release);
+    telemetry.shutdown();
+    let sent = format!("qflow_telemetry_log_lines_total{{outcome=\"sent\"}} {}", 10_000 - lost);
+    assert!(telemetry.render(None).1.contains(&sent), "{sent}");
 }

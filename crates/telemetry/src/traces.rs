@@ -6,6 +6,8 @@ use opentelemetry::{SpanId, TraceFlags, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 use serde::{Deserialize, Serialize};
 
+use crate::otel;
+
 /// A place in a trace: what a `traceparent` says, and what is stored with a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceContext {
@@ -21,12 +23,13 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A new trace with a new span in it.
+    /// A new trace with a new span in it, recorded if `OTEL_TRACES_SAMPLER` takes it: by default every one.
     pub fn root() -> Self {
+        let trace = RandomIdGenerator::default().new_trace_id();
         Self {
-            trace_id: RandomIdGenerator::default().new_trace_id().to_string(),
+            trace_id: trace.to_string(),
             span_id: new_span_id(),
-            sampled: true,
+            sampled: otel::sampler().takes(trace),
             tracestate: String::new(),
         }
     }

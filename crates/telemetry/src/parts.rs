@@ -1,0 +1,65 @@
+//! How telemetry is put together from its parts.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+
+use crate::{
+    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, histogram, labels, log, outbox, sums,
+    upkeep,
+};
+
+/// Telemetry while it is put together.
+pub(super) struct Parts {
+    pub(super) config: TelemetryConfig,
+    pub(super) service: String,
+    metrics: Metrics,
+    recorded: Recorded,
+    pub(super) spans: Option<SdkTracerProvider>,
+}
+
+impl Parts {
+    pub(super) fn new(config: TelemetryConfig) -> Self {
+        let mut builder = PrometheusBuilder::new();
+        for def in CATALOGUE.iter().filter(|def| !def.buckets.is_empty()) {
+            let matcher = Matcher::Full(def.name.to_owned());
+            // The one error is an empty list, which the filter leaves out.
+            builder = builder.set_buckets_for_metric(matcher, def.buckets).unwrap_or_default();
+        }
+        let recorder = Arc::new(builder.build_recorder());
+        let recorded = Recorded {
+            handle: recorder.handle(),
+            exemplars: histogram::Exemplars::default(),
+            sums: sums::Sums::default(),
+        };
+        let source = define::Source::new(recorder, Arc::clone(&recorded.exemplars), recorded.sums.clone());
+        let metrics = Metrics::new(&source);
+        metrics.build_info(labels::Open::of(config.service), labels::Open::of(config.version)).set(1.0);
+        Self { service: config.service.to_owned(), config, metrics, recorded, spans: None }
+    }
+
+    pub(super) fn fate_of_spans(&self) -> outbox::Fate {
+        let of = |text| self.metrics.spans(labels::Delivery::of(text));
+        outbox::Fate { sent: of("sent"), dropped: of("dropped") }
+    }
+
+    fn fate_of_lines(&self) -> log::Fate {
+        let of = |text| self.metrics.log_lines(labels::Delivery::of(text));
+        log::Fate { sent: of("sent"), dropped: of("dropped"), lost: self.metrics.log_lines_dropped() }
+    }
+
+    pub(super) fn build(self, out: Option<Box<dyn Write + Send>>, keep_up: bool) -> Telemetry {
+        let log = out.map(|out| log::Log::to(out, self.fate_of_lines()));
+        let handle = self.recorded.handle.clone();
+        let upkeep = keep_up.then(|| upkeep::Upkeep::start(upkeep::EVERY, move || handle.run_upkeep()));
+        let Self { config, service, metrics, recorded, spans } = self;
+        let component = config.service;
+        let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
+        let shared = Shared { config, service, metrics, recorded, collectors, runtime, log, spans, _upkeep: upkeep };
+        Telemetry { shared: Arc::new(shared), component }
+    }
+}
