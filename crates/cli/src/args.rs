@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Runs workflows of typed Python functions.
 #[derive(Clone, Debug, Parser)]
@@ -14,6 +14,15 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The command line, with every setting of the services in the help of `dev`.
+pub fn command() -> clap::Command {
+    let settings = crate::parts::settings();
+    Cli::command().mut_subcommand("dev", |dev| {
+        dev.after_help("Settings of the services are environment variables; --help lists them.")
+            .after_long_help(settings)
+    })
 }
 
 /// The verbs.
@@ -36,7 +45,7 @@ pub enum Command {
     /// Say what this machine lacks, and how to get it.
     Doctor(ListArgs),
     /// Print the version.
-    Version,
+    Version(ListArgs),
     /// Print completions for a shell.
     Completion {
         /// The shell.

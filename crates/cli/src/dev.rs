@@ -50,6 +50,9 @@ pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail
             Ok(Session { client: submit::connect(&url, token.as_deref()).await?, embedded: None })
         }
         Target::Embedded => {
+            if let Some(client) = published(data_dir).await {
+                return Ok(Session { client, embedded: None });
+            }
             let server = Server::start(data_dir, Ports::Any, false, parts::telemetry(true)).await?;
             let client = submit::connect(&server.http, Some(&server.token)).await;
             match client {
@@ -61,6 +64,19 @@ pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail
             }
         }
     }
+}
+
+/// How long a server on the published port may take to say whether the token is its own.
+const PUBLISHED: Duration = Duration::from_millis(300);
+
+/// A server on the published port that takes this data directory's token: one in a container or of another user's account.
+async fn published(data_dir: &Path) -> Option<Client> {
+    let token = discover::read_token(data_dir)?;
+    let asked = async {
+        let client = submit::connect("http://127.0.0.1:7400", Some(&token)).await.ok()?;
+        client.runtime().await.ok().map(|_| client)
+    };
+    tokio::time::timeout(PUBLISHED, asked).await.ok()?
 }
 
 /// `qflow dev`: serves until SIGTERM or an interrupt.

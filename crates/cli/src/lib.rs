@@ -40,8 +40,12 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Runs { command } => runs::runs(command, &data_dir).await,
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
-        Command::Version => {
-            outln!("qflow {}", env!("CARGO_PKG_VERSION"));
+        Command::Version(list) => {
+            let version = env!("CARGO_PKG_VERSION");
+            match list.output {
+                args::Output::Json => outln!("{:#}", serde_json::json!({ "version": version })),
+                _ => outln!("qflow {version}"),
+            }
             Ok(Exit::Completed)
         }
         Command::Completion { shell } => {

@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
+use qflow_cli::args::{self, Cli};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    qflow_cli::main(qflow_cli::args::Cli::parse()).await.into()
+    let matches = args::command().get_matches();
+    // What the command accepts, its own structure reads.
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    qflow_cli::main(cli).await.into()
 }

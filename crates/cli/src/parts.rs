@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use qflow_model::ids::Digest;
 use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
 
@@ -22,6 +22,63 @@ struct Defaults<C: clap::Args> {
 fn defaults<C: clap::Args>() -> anyhow::Result<C> {
     Ok(Defaults::<C>::try_parse_from(["qflow"])?.config)
 }
+
+/// Every environment variable that the services read in this shape, with what it means.
+pub(crate) fn settings() -> String {
+    use std::fmt::Write as _;
+    /// Told to the services by this program itself.
+    const OURS: &[&str] = &[
+        "QFLOW_SERVICE_TOKEN",
+        "QFLOW_SERVICE_TOKEN_FILE",
+        "QFLOW_LOOPBACK_ONLY",
+        "QFLOW_ORCHESTRATOR_URLS",
+        "QFLOW_TYPE_VALIDATOR_URL",
+        "QFLOW_ADVERTISE_URL",
+        "QFLOW_DATA_DIR",
+        "QFLOW_TOKEN",
+        "QFLOW_TOKEN_FILE",
+    ];
+    let mut all = std::collections::BTreeMap::new();
+    for command in [
+        Defaults::<qflow_orchestrator::Config>::command(),
+        Defaults::<qflow_container_runner::Config>::command(),
+        Defaults::<qflow_type_validator::Config>::command(),
+        Defaults::<qflow_health_aggregator::Config>::command(),
+    ] {
+        for argument in command.get_arguments() {
+            let Some(name) = argument.get_env().and_then(std::ffi::OsStr::to_str) else { continue };
+            let listens = name.ends_with("_LISTEN") || name.ends_with("_ADMIN");
+            if listens || OURS.contains(&name) {
+                continue;
+            }
+            let default =
+                argument.get_default_values().iter().filter_map(|value| value.to_str()).collect::<Vec<_>>().join(",");
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            all.insert(name.to_owned(), (help, default));
+        }
+    }
+    for (name, help) in ELSEWHERE {
+        all.insert((*name).to_owned(), ((*help).to_owned(), String::new()));
+    }
+    let mut text = "Settings (environment variables):\n".to_owned();
+    for (name, (help, default)) in all {
+        let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name}\n          {}{default}", help.trim_end_matches('.'));
+    }
+    text
+}
+
+/// Settings that are no flags of a service.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("DOCKER_HOST", "Where Docker's daemon listens"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans go, e.g. http://127.0.0.1:4317; nowhere without it"),
+    ("QFLOW_CA_BUNDLE", "Certificates to trust when packages are fetched, e.g. of an inspecting proxy"),
+    ("QFLOW_INDEX_URL", "The package index; PyPI without it"),
+    ("QFLOW_LOG", "The least grave lines that are written: debug, info, warning, error"),
+    ("QFLOW_LOG_FORMAT", "json or pretty; pretty on a terminal"),
+    ("QFLOW_UV", "The uv that resolves and installs requirements; else beside qflow, on PATH, or fetched by hash"),
+];
 
 /// What a single call shows by its tree and its last words.
 const SHOWN_OTHERWISE: &[&str] = &[

@@ -182,7 +182,13 @@ fn parameters(args: &RunArgs) -> Result<Vec<(String, Given)>, Fail> {
             .map_err(|e| Fail::usage(format!("{} is not a JSON object: {e}", path.display())))?;
         all.extend(object.into_iter().map(|(name, value)| (name, Given::Json(value.to_string()))));
     }
+    let mut named = std::collections::BTreeSet::new();
     for Parameter { name, value } in &args.param {
+        if !named.insert(name) {
+            return Err(Fail::usage(format!(
+                "parameter `{name}` is given twice; a list is one value: -p {name}:='[…]'"
+            )));
+        }
         let given = match value {
             Written::Text(text) => Given::Text(text.clone()),
             Written::Json(json) => Given::Json(json.clone()),

@@ -72,6 +72,8 @@ fn parameters_that_are_unknown_missing_or_wrong_have_their_own_exit_codes() {
     let home = Home::new("process");
     let told = refused(&home, &["run", "examples/hello.py", "-p", "nome=Ada"], 2);
     says(&told, &["nome", "name"]);
+    let told = refused(&home, &["run", "examples/hello.py", "-p", "name=Ada", "-p", "name=Eve"], 2);
+    says(&told, &["name", "twice"]);
     let text = "from qflow import node, workflow\n\n@node\ndef f(a: int) -> int:\n    return a\n\n@workflow\ndef w(a: int, day: str) -> int:\n    return f(a)\n";
     let told = refused(&home, &["run", &file(&home, "missing.py", text)], 2);
     says(&told, &["a", "day", "-p"]);
