@@ -21,6 +21,9 @@ const IN_ALL: usize = 6;
 /// How long nothing must have been taken before one is started that is not needed yet: starts burn processors.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// The same where some are left and each attempt takes one: as long as a short attempt.
+const BREATH: Duration = Duration::from_millis(50);
+
 /// What an environment should have.
 #[derive(Debug)]
 pub(super) struct Warm {
@@ -119,11 +122,18 @@ impl Pool {
             return Lack::Nothing;
         }
         let lacks = inside.warm.iter().filter(|(environment, warm)| nobodys(Some(environment)) < warm.want);
-        let Some((_, warm)) = lacks.max_by_key(|(_, warm)| (warm.want, warm.used)) else { return Lack::Nothing };
+        let Some((environment, warm)) = lacks.max_by_key(|(_, warm)| (warm.want, warm.used)) else {
+            return Lack::Nothing;
+        };
         let quiet = inside.warm.values().map(|warm| warm.used.elapsed()).min().unwrap_or_default();
-        match QUIET.checked_sub(quiet) {
-            Some(later) if warm.want == 1 && !later.is_zero() => Lack::Later(later),
-            _ => Lack::Start(Arc::clone(&warm.lock)),
+        let pause = match warm.want {
+            1 => QUIET,
+            _ if nobodys(Some(environment)) == 0 => Duration::ZERO,
+            _ => BREATH,
+        };
+        match pause.saturating_sub(quiet) {
+            Duration::ZERO => Lack::Start(Arc::clone(&warm.lock)),
+            later => Lack::Later(later),
         }
     }
 
