@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{CommandFactory as _, Parser};
-use qflow_model::ids::Digest;
+use qflow_model::{definition::PythonVersion, ids::Digest};
 use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
 
 use crate::dev::Starting;
@@ -21,6 +21,15 @@ struct Defaults<C: clap::Args> {
 
 fn defaults<C: clap::Args>() -> anyhow::Result<C> {
     Ok(Defaults::<C>::try_parse_from(["qflow"])?.config)
+}
+
+/// Versions of Python that workflows may be planned for, as the orchestrator of this machine would take them.
+pub(crate) fn pythons() -> Vec<PythonVersion> {
+    let config = defaults::<qflow_orchestrator::Config>();
+    // What does not read is told by whoever starts a server with it.
+    config
+        .map(|config| config.python_versions.iter().filter_map(|v| v.trim().parse().ok()).collect())
+        .unwrap_or_default()
 }
 
 /// Every environment variable that the services read in this shape, with what it means.

@@ -9,7 +9,7 @@ use qflow_model::{definition::Source, limits};
 
 use crate::exit::{Exit, Fail};
 
-/// Reads the file and, as far as plain `import` lines say, the modules beside it.
+/// Reads the file and the modules beside it that it imports.
 pub fn collect(file: &Path) -> Result<Source, Fail> {
     let root = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entry = file
@@ -36,7 +36,8 @@ pub fn collect(file: &Path) -> Result<Source, Fail> {
             );
             return Err(Fail::new(Exit::Invalid, message));
         }
-        wanted.extend(imports(&text).into_iter().filter_map(|module| beside(root, &path, &module)));
+        wanted
+            .extend(qflow_python_source::imported(&text).into_iter().filter_map(|module| beside(root, &path, &module)));
         files.insert(name, text);
     }
     Ok(Source { entry, files })
@@ -58,27 +59,6 @@ fn read(path: &Path) -> Result<String, Fail> {
         let at = e.utf8_error().valid_up_to();
         Fail::new(Exit::Invalid, format!("{shown} is not UTF-8 at byte {at}"))
     })
-}
-
-/// Modules that the text's own `import` and `from` lines name; a line in a string may be one too many, which harms nothing.
-fn imports(text: &str) -> Vec<String> {
-    let mut modules = Vec::new();
-    for line in text.lines() {
-        let line = line.trim_start();
-        if let Some(rest) = line.strip_prefix("from ") {
-            if let Some((module, names)) = rest.split_once(" import ") {
-                let module = module.trim();
-                modules.push(module.to_owned());
-                let names = names.split(['#', '(']).find(|part| !part.trim().is_empty()).unwrap_or_default();
-                let joined = |name: &str| format!("{}{}{name}", module, if module.ends_with('.') { "" } else { "." });
-                modules.extend(names.split(',').filter_map(|name| name.split_whitespace().next()).map(joined));
-            }
-        } else if let Some(rest) = line.strip_prefix("import ") {
-            let rest = rest.split('#').next().unwrap_or_default();
-            modules.extend(rest.split(',').filter_map(|name| name.split_whitespace().next()).map(str::to_owned));
-        }
-    }
-    modules
 }
 
 /// The file below the root that a module's name stands for, where there is one.
@@ -110,7 +90,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        write("flow.py", "import os, helper\nfrom parts.clean import f\nfrom qflow import node\n");
+        write("flow.py", "import os, helper\nfrom parts.clean import (\n    f,\n)\nfrom qflow import node\n");
         write("helper.py", "import flow\n");
         write("parts/clean.py", "from . import names\n");
         write("parts/names.py", "");

@@ -37,8 +37,12 @@ impl Secrets {
 
 /// A text without the secrets in it.
 pub fn redact<'a>(text: &str, secrets: impl Iterator<Item = &'a String>) -> String {
-    let long = secrets.filter(|s| s.len() >= REDACTED_BYTES);
-    long.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    // A secret of several lines, a key say, is written line by line; the longest first, lest a part hide the whole.
+    let mut parts: Vec<&str> =
+        secrets.flat_map(|s| std::iter::once(s.as_str()).chain(s.lines().map(str::trim))).collect();
+    parts.retain(|part| part.len() >= REDACTED_BYTES);
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    parts.into_iter().fold(text.to_owned(), |text, part| text.replace(part, "***"))
 }
 
 #[cfg(test)]
@@ -49,5 +53,12 @@ mod tests {
     fn a_secret_is_struck_out_wherever_it_stands() {
         let secrets = ["hunter2".to_owned(), "ab".to_owned()];
         assert_eq!(redact("key=hunter2, absent", secrets.iter()), "key=***, absent");
+    }
+
+    #[test]
+    fn each_line_of_a_secret_of_several_is_struck_out() {
+        let secrets = ["-----BEGIN\nc2VjcmV0\nbW9yZQ==\n-----END".to_owned()];
+        assert_eq!(redact("  c2VjcmV0", secrets.iter()), "  ***");
+        assert_eq!(redact(&format!("all: {}", secrets[0]), secrets.iter()), "all: ***");
     }
 }

@@ -136,13 +136,13 @@ async fn secrets_reach_the_nodes_that_name_them_and_nobody_else() {
         let folder = secrets.path().display().to_string();
         let Some(mut played) = Played::start(runtime, &["--secrets-dir", &folder]).await else { continue };
         let mut reads = played.order(SECRETIVE, "reads", "list[str]", &[]).await;
-        reads.secrets.insert("open-ai".into(), Some("KEY".into()));
+        reads.secrets.insert("open-ai".into(), vec!["KEY".into(), "ALSO".into()]);
         reads.env.insert("REGION".into(), "eu".into());
         let (outcome, _) = played.through(&reads).await;
         assert_eq!(text(&outcome), r#"["eu","eu","21","21","True","00-0af76"]"#);
 
         let mut tells = played.order(SECRETIVE, "tells", "None", &[]).await;
-        tells.secrets.insert("open-ai".into(), None);
+        tells.secrets.insert("open-ai".into(), vec![]);
         let (outcome, lines) = played.through(&tells).await;
         assert_eq!(lines, [("stdout".to_owned(), "the key is ***".to_owned())]);
         assert_eq!(failure(&outcome).message, "bad key ***");
@@ -155,7 +155,7 @@ async fn secrets_reach_the_nodes_that_name_them_and_nobody_else() {
         assert!(!text(&outcome).contains("CARGO") && !text(&outcome).contains("TOKEN"), "{}", text(&outcome));
 
         let mut absent = played.order(SECRETIVE, "lacks", "str", &[]).await;
-        absent.secrets.insert("nowhere".into(), None);
+        absent.secrets.insert("nowhere".into(), vec![]);
         let (outcome, _) = played.through(&absent).await;
         assert_eq!(failure(&outcome).error_type, "secret");
         assert!(failure(&outcome).message.contains("`nowhere`"), "{outcome:?}");

@@ -242,9 +242,9 @@ pub struct NodeDef {
     /// Environment variables, literal ones.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Secrets by name, and the variable each also goes to where `env` says so.
+    /// Secrets by name, and the variables that each also goes to where `env` says so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub secrets: BTreeMap<String, Option<String>>,
+    pub secrets: BTreeMap<String, Vec<String>>,
     /// The pool whose slots limit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,

@@ -27,7 +27,9 @@ pub enum Error {
     #[error("shard {} is no longer ours", .0.0)]
     Fenced(Shard),
     /// Another process has the file.
-    #[error("`{path}` is in use by another process: wait for it, start `qflow dev` once so that calls share one server, or set QFLOW_DATA_DIR to another folder")]
+    #[error(
+        "`{path}` is in use by another process: wait for it, start `qflow dev` once so that calls share one server, or set QFLOW_DATA_DIR to another folder"
+    )]
     InUse {
         /// The file.
         path: String,

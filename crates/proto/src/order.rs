@@ -44,8 +44,8 @@ pub struct Order {
     pub resources: Resources,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// Secrets by name, and the variable each also goes to.
-    pub secrets: BTreeMap<String, Option<String>>,
+    /// Secrets by name, and the variables that each also goes to.
+    pub secrets: BTreeMap<String, Vec<String>>,
     /// Milliseconds it may take.
     pub timeout_ms: Option<u64>,
     /// Whether attempts may share a container.

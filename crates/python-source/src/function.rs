@@ -111,7 +111,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         pool: None,
         max_parallel: options.max_parallel,
         cache_ms: None,
-        convert: options.convert,
+        convert: false,
         idempotent: options.idempotent,
         isolation: options.isolation,
         frames,

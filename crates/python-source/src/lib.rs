@@ -6,6 +6,7 @@ mod calls;
 mod constant;
 mod depth;
 mod function;
+mod modules;
 mod node;
 mod options;
 mod problems;
@@ -16,6 +17,7 @@ mod script;
 mod text;
 mod units;
 
+pub use modules::imported;
 use qflow_model::definition::{Definition, Problem, Source};
 
 /// Stack of the thread that reads: what `depth` lets through fits many times over.

@@ -45,9 +45,8 @@ pub(crate) struct NodeOptions {
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) resources: Resources,
     pub(crate) env: BTreeMap<String, String>,
-    pub(crate) secrets: BTreeMap<String, Option<String>>,
+    pub(crate) secrets: BTreeMap<String, Vec<String>>,
     pub(crate) max_parallel: Option<u32>,
-    pub(crate) convert: bool,
     pub(crate) idempotent: bool,
     pub(crate) isolation: Isolation,
 }
@@ -64,7 +63,6 @@ impl Default for NodeOptions {
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             max_parallel: None,
-            convert: false,
             idempotent: true,
             isolation: Isolation::default(),
         }
@@ -131,7 +129,11 @@ impl NodeOptions {
             "max_parallel" => self.max_parallel = Some(whole(name, value, 1, MAX_PARALLEL)? as u32),
             "cache" if value == &Value::Bool(false) => {}
             "cache" => return Err(not_yet("`cache`", "leave it out: the node runs each time")),
-            "convert" => self.convert = flag(name, value)?,
+            "convert" => {
+                if flag(name, value)? {
+                    return Err(not_yet("`convert`", "convert the value inside the node"));
+                }
+            }
             "idempotent" => self.idempotent = flag(name, value)?,
             "isolation" => {
                 self.isolation = match value.as_str() {
@@ -159,7 +161,7 @@ impl NodeOptions {
             match (value.as_str(), value.get(SECRET).and_then(Value::as_str)) {
                 (Some(text), _) if !text.contains('\0') => drop(self.env.insert(variable.clone(), text.to_owned())),
                 (_, Some(secret)) if is_name(secret) => {
-                    self.secrets.insert(secret.to_owned(), Some(variable.clone()));
+                    self.secrets.entry(secret.to_owned()).or_default().push(variable.clone());
                 }
                 _ => return Err(bad("env", value, REMEDY)),
             }
@@ -266,7 +268,7 @@ mod tests {
             ("secrets", json!(["db"])),
             ("max_parallel", json!(8)),
             ("cache", json!(false)),
-            ("convert", json!(true)),
+            ("convert", json!(false)),
             ("idempotent", json!(false)),
             ("isolation", json!("node")),
         ] {
@@ -274,7 +276,7 @@ mod tests {
         }
         assert_eq!(options.retry.on, ["ValueError", "Timeout"]);
         assert_eq!(options.resources.cpu_millis, 500);
-        assert_eq!(options.secrets["openai"].as_deref(), Some("KEY"));
+        assert_eq!(options.secrets["openai"], ["KEY"]);
         assert_eq!(NODE.len(), 20, "all of them are above, and pool");
     }
 

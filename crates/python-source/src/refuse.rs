@@ -1,7 +1,7 @@
 //! What is refused, and what to write instead: the table of the Python design, in one place.
 
 use qflow_model::definition::Problem;
-use ruff_python_ast::{Expr, Stmt};
+use ruff_python_ast::{Expr, Operator, Stmt};
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::text::Text;
@@ -52,6 +52,9 @@ pub(crate) fn head(stmt: &Stmt) -> TextRange {
 /// Why an expression does not stand in a workflow's body: code, message, remedy.
 pub(crate) fn expression(expr: &Expr) -> (&'static str, &'static str, &'static str) {
     match expr {
+        Expr::BinOp(binary) if matches!(binary.op, Operator::RShift | Operator::LShift) => {
+            ("operator", "arrows do not order calls", "write the calls one under the other: statements run in order")
+        }
         Expr::BinOp(_) | Expr::UnaryOp(_) => ("operator", "a workflow does not calculate", IN_A_NODE),
         Expr::If(_) => ("conditional-expression", "a value by condition", BRANCH),
         Expr::Named(_) => ("walrus", "an assignment inside an expression", "assign it on a line of its own"),

@@ -3,6 +3,7 @@
 mod answer;
 mod check;
 mod convert;
+mod duration;
 mod encoding;
 mod plain;
 

@@ -146,8 +146,9 @@ fn settings(order: &Order) -> BTreeMap<String, String> {
 fn variables(order: &Order, secrets: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut variables = order.env.clone();
     variables.insert("TRACEPARENT".to_owned(), order.traceparent.clone());
-    let named =
-        order.secrets.iter().filter_map(|(name, variable)| Some((variable.clone()?, secrets.get(name)?.clone())));
-    variables.extend(named);
+    for (name, named) in &order.secrets {
+        let value = secrets.get(name);
+        variables.extend(named.iter().filter_map(|variable| Some((variable.clone(), value?.clone()))));
+    }
     variables
 }

@@ -6,7 +6,6 @@ use qflow_model::definition::{Param, ParamDefault, TypeText};
 use qflow_types::Ty;
 use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, StmtFunctionDef};
 use ruff_text_size::Ranged;
-use serde_json::Value;
 
 use super::{Head, Kind};
 use crate::{
@@ -82,20 +81,20 @@ impl Head<'_, '_> {
                 self.problems.push(problem);
                 ParamDefault::Python
             }
-            Err(NotConstant::Told) => ParamDefault::Value(Value::Null),
+            Err(NotConstant::Told) => ParamDefault::Python,
             // A node's defaults are Python's own.
             _ if self.kind == Kind::Node => ParamDefault::Python,
             Ok(value) => ParamDefault::Value(value),
             Err(NotConstant::Wrong(range, what)) => {
                 self.wrong(range, "bad-default", what, "write another literal");
-                ParamDefault::Value(Value::Null)
+                ParamDefault::Python
             }
             Err(NotConstant::Other(range)) => {
                 let written = self.text().written(range);
                 let message = format!("`{written}` is no constant, and a workflow's default is read and not run");
                 let remedy = "write a literal, a top-level constant, date(…), datetime(…), timedelta(…), Decimal(…), UUID(…) or Path(…)";
                 self.wrong(range, "bad-default", message, remedy);
-                ParamDefault::Value(Value::Null)
+                ParamDefault::Python
             }
         }
     }

@@ -36,6 +36,9 @@ fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
                 _ => Err(wrong()),
             },
             "Decimal" | "date" | "datetime" | "time" | "UUID" | "Path" => tagged_text(text, name).ok_or_else(wrong),
+            "timedelta" => super::duration::timedelta(text).ok_or_else(wrong),
+            // A class of the user's: an enum's member by its name, anything else as JSON.
+            _ if crate::parse::known(name).is_none() && serde_json::from_str::<Value>(text).is_err() => Ok(json!(text)),
             _ => json_text(text, ty),
         },
         Ty::Literal(values) => {
