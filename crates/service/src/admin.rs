@@ -3,14 +3,21 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use http::{HeaderMap, StatusCode, header};
 use qflow_telemetry::Telemetry;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
-use crate::Shutdown;
+use crate::{Shutdown, server::DRAIN};
+
+/// How long the admin port's own requests may take once nothing else is served.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Which of the things that a service requires are there; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -53,31 +60,47 @@ impl Readiness {
 struct Admin {
     telemetry: Telemetry,
     readiness: Readiness,
+    shutdown: Shutdown,
 }
 
-/// Serves the admin port until the order to stop; `/readyz` says no from that moment.
+/// Serves the admin port. From the order to stop `/readyz` says no, and the port stays until calls under way have ended.
 pub async fn admin(
     listener: TcpListener,
     telemetry: Telemetry,
     readiness: Readiness,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
-    axum::serve(listener, routes(telemetry, readiness)).with_graceful_shutdown(shutdown.wait_owned()).await
+    let close = Shutdown::new();
+    let routes = routes(Admin { telemetry, readiness, shutdown: shutdown.clone() });
+    let served = axum::serve(listener, routes).with_graceful_shutdown(close.clone().wait_owned());
+    let stopping = async {
+        shutdown.wait().await;
+        // Past the bound listeners have given up by themselves.
+        drop(timeout(DRAIN + LAST, shutdown.drained()).await);
+        close.trigger();
+        sleep(LAST).await;
+    };
+    tokio::select! { ended = async { served.await } => ended, () = stopping => Ok(()) }
 }
 
-fn routes(telemetry: Telemetry, readiness: Readiness) -> Router {
+fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics))
-        .with_state(Admin { telemetry, readiness })
+        .with_state(admin)
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    let ready = admin.readiness.is_ready();
+    let (stopping, ready) = (admin.shutdown.is_triggered(), admin.readiness.is_ready());
     let parts = admin.readiness.lock().parts.clone();
-    (code(ready), Json(serde_json::json!({"status": if ready { "ok" } else { "unavailable" }, "checks": parts})))
+    let status = match (stopping, ready) {
+        (true, _) => "stopping",
+        (false, true) => "ok",
+        (false, false) => "unavailable",
+    };
+    (code(ready && !stopping), Json(serde_json::json!({"status": status, "checks": parts})))
 }
 
 async fn startupz(State(admin): State<Admin>) -> impl IntoResponse {
@@ -105,7 +128,9 @@ mod tests {
 
     async fn status_of(path: &str, readiness: &Readiness) -> StatusCode {
         let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
-        routes(Telemetry::silent(), readiness.clone()).oneshot(request).await.unwrap().status()
+        let (telemetry, shutdown) = (Telemetry::silent(), Shutdown::new());
+        let admin = Admin { telemetry, readiness: readiness.clone(), shutdown };
+        routes(admin).oneshot(request).await.unwrap().status()
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ impl Auth {
         let Self::Token(token) = self else { return true };
         let shown = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let shown = shown.and_then(|v| v.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        shown.is_some_and(|(_, shown)| same(shown.trim(), token))
+        shown.is_some_and(|(_, shown)| !token.is_empty() && same(shown.trim(), token))
     }
 
     /// The token, where there is one.
@@ -66,11 +66,23 @@ pub enum SecretError {
     /// The file holds nothing.
     #[error("secret file `{0}` is empty")]
     Empty(PathBuf),
+    /// The secret itself is nothing: whoever shows nothing would be let in.
+    #[error("the secret is set and empty: unset it or give it a value")]
+    Blank,
+    /// There is none where one is needed.
+    #[error("no service starts without authentication: set {0} or {0}_FILE")]
+    Missing(&'static str),
+}
+
+/// [`read_secret`] where there must be one, set as `name` in the environment.
+pub fn need_secret(name: &'static str, value: Option<String>, file: Option<PathBuf>) -> Result<String, SecretError> {
+    read_secret(value, file)?.ok_or(SecretError::Missing(name))
 }
 
 /// A secret given itself or by its `_FILE` twin; the newline that ends a file is not part of it.
 pub fn read_secret(value: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, SecretError> {
     match (value, file) {
+        (Some(value), _) if value.trim().is_empty() => Err(SecretError::Blank),
         (Some(_), Some(file)) => Err(SecretError::Both(file)),
         (value, None) => Ok(value),
         (None, Some(path)) => match std::fs::read_to_string(&path) {
@@ -93,7 +105,7 @@ mod tests {
     fn only_the_very_token_is_admitted() {
         let auth = Auth::Token("s3cret".into());
         assert!(auth.admits(&headers("Bearer s3cret")));
-        for wrong in ["Bearer s3cre", "Bearer s3crett", "s3cret", "Basic s3cret", "Bearer "] {
+        for wrong in ["Bearer s3cre", "Bearer s3crett", "Bearer S3cret", "s3cret", "Basic s3cret", "Bearer "] {
             assert!(!auth.admits(&headers(wrong)), "{wrong}");
         }
         assert!(!auth.admits(&HeaderMap::new()));
@@ -106,10 +118,22 @@ mod tests {
         let path = std::env::temp_dir().join(format!("qflow-secret-{}", std::process::id()));
         std::fs::write(&path, "abc\n").unwrap();
         assert_eq!(read_secret(None, Some(path.clone())).unwrap().as_deref(), Some("abc"));
-        assert!(read_secret(Some("x".into()), Some(path.clone())).is_err());
+        assert!(matches!(read_secret(Some("x".into()), Some(path.clone())), Err(SecretError::Both(_))));
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(read_secret(None, Some(path.clone())), Err(SecretError::Empty(_))));
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(read_secret(None, Some(path)), Err(SecretError::Read { .. })));
+        let absent = read_secret(None, Some(path.clone())).unwrap_err();
+        assert_eq!(absent.to_string(), format!("read secret file `{}`", path.display()));
+    }
+
+    #[test]
+    fn a_secret_that_is_nothing_is_an_error_and_no_open_door() {
+        for blank in ["", " ", "\n"] {
+            assert!(matches!(read_secret(Some(blank.into()), None), Err(SecretError::Blank)));
+        }
+        let missing = need_secret("QFLOW_SERVICE_TOKEN", None, None).unwrap_err();
+        assert!(missing.to_string().ends_with("set QFLOW_SERVICE_TOKEN or QFLOW_SERVICE_TOKEN_FILE"), "{missing}");
+        assert_eq!(need_secret("X", Some("s".into()), None).unwrap(), "s");
+        assert!(!Auth::Token(String::new()).admits(&headers("Bearer ")));
     }
 }

@@ -1,81 +1,128 @@
-//! Rate, errors and duration of every gRPC call; the status is in trailers, which an interceptor cannot see.
+//! Rate, errors and duration of every gRPC call, served and made; the status is in trailers, which an interceptor
+//! cannot see.
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use axum::body::{Body, Bytes};
-use http::HeaderValue;
-use http_body::Frame;
+use axum::body::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame};
 use qflow_telemetry::{Telemetry, TraceContext};
 use tokio::time::Instant;
 
-/// A call under way; dropped without an end, it was cancelled.
+/// How much later than the caller's own clock ours may begin for a call.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// Which end of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The one that serves.
+    Server,
+    /// The one that calls.
+    Client,
+}
+
+/// A call under way; dropped without an end, it was cancelled, or ran out of the time that it was given.
 pub(crate) struct Guard {
     telemetry: Telemetry,
-    method: Arc<str>,
+    end: End,
+    method: &'static str,
     trace: Option<TraceContext>,
     start: Instant,
+    given: Option<Duration>,
     done: bool,
 }
 
 impl Guard {
-    pub(crate) fn new(telemetry: Telemetry, method: Arc<str>, trace: Option<TraceContext>) -> Self {
-        Self { telemetry, method, trace, start: Instant::now(), done: false }
+    /// Begins to watch a call of a described method.
+    pub(crate) fn new(telemetry: Telemetry, end: End, method: &'static str, trace: Option<TraceContext>) -> Self {
+        Self { telemetry, end, method, trace, start: Instant::now(), given: None, done: false }
     }
 
+    /// With the time that the caller gave it.
+    pub(crate) fn given(mut self, time: Option<Duration>) -> Self {
+        self.given = time;
+        self
+    }
+
+    /// Tells of the call; only the first word counts.
     pub(crate) fn finish(&mut self, code: &'static str) {
         if !std::mem::replace(&mut self.done, true) {
             let seconds = self.start.elapsed().as_secs_f64();
-            self.telemetry.rpc(true, &self.method, code, seconds, self.trace.as_ref());
+            self.telemetry.rpc(self.end == End::Server, self.method, code, seconds, self.trace.as_ref());
         }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.finish("CANCELLED");
+        let late = self.given.is_some_and(|given| self.start.elapsed() + SLACK >= given);
+        self.finish(if late { "DEADLINE_EXCEEDED" } else { "CANCELLED" });
     }
 }
 
+/// The time that a call is given by its `grpc-timeout`: at most eight digits and a unit.
+pub(crate) fn given(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// The names of statuses by their numbers.
+const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 /// The name of a `grpc-status`.
 pub(crate) fn code(value: &HeaderValue) -> &'static str {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
     let number = value.to_str().ok().and_then(|v| v.parse::<usize>().ok());
     number.and_then(|n| NAMES.get(n)).copied().unwrap_or("UNKNOWN")
 }
 
+/// The name of a status.
+pub(crate) fn name(code: tonic::Code) -> &'static str {
+    NAMES.get(code as usize).copied().unwrap_or("UNKNOWN")
+}
+
 /// A response body that watches for the status in its trailers.
-pub(crate) struct Watched {
-    pub(crate) inner: Body,
+pub(crate) struct Watched<B> {
+    pub(crate) inner: B,
     pub(crate) guard: Guard,
 }
 
-impl http_body::Body for Watched {
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -96,5 +143,28 @@ impl http_body::Body for Watched {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_a_call_is_given_is_read_in_its_units() {
+        let read =
+            |text: &str| given(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]));
+        for (text, ms) in [("2S", 2000), ("250m", 250), ("1H", 3_600_000), ("99999999u", 99_999), ("1M", 60_000)] {
+            assert_eq!(read(text).map(|d| d.as_millis()), Some(ms), "{text}");
+        }
+        for wrong in ["", "S", "1", "123456789S", "-1S", "1x", "é"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn statuses_have_the_standards_names() {
+        assert_eq!((name(tonic::Code::Ok), name(tonic::Code::Unauthenticated)), ("OK", "UNAUTHENTICATED"));
+        assert_eq!((code(&"4".parse().unwrap()), code(&"99".parse().unwrap())), ("DEADLINE_EXCEEDED", "UNKNOWN"));
     }
 }

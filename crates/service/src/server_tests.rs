@@ -1,54 +1,44 @@
-use super::*;
-use crate::channel;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 
-async fn serving(options: ServeOptions) -> (SocketAddr, Shutdown, tokio::task::JoinHandle<Result<(), ServeError>>) {
+use super::*;
+
+#[tokio::test]
+async fn a_peer_that_vanished_silently_is_let_go() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let shutdown = Shutdown::new();
+    let soon = Duration::from_millis(100);
+    let keep_alive = KeepAlive { interval: soon, timeout: soon };
     let routes = Routes::from(Router::new());
-    let task = tokio::spawn(serve_grpc(listener, routes, options, Telemetry::silent(), shutdown.clone()));
-    (address, shutdown, task)
+    let served =
+        serve_grpc_trying(keep_alive, listener, routes, ServeOptions::default(), Telemetry::silent(), Shutdown::new());
+    let served = tokio::spawn(served);
+    let mut peer = TcpStream::connect(address).await.unwrap();
+    // It says that it speaks HTTP/2, with empty settings, and answers nothing from then on.
+    peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut heard = Vec::new();
+    let closed = timeout(Duration::from_secs(20), peer.read_to_end(&mut heard)).await;
+    assert!(closed.is_ok(), "the connection is closed");
+    assert!(!heard.is_empty(), "the server spoke before");
+    served.abort();
 }
 
-#[tokio::test]
-async fn health_answers_on_a_port_of_its_own_choosing_and_the_server_stops_when_told() {
-    let (address, shutdown, task) = serving(ServeOptions { loopback_only: true, ..ServeOptions::default() }).await;
-    let mut client = HealthClient::new(channel(&format!("http://{address}")).unwrap());
-    let answer = client.check(HealthCheckRequest::default()).await.unwrap().into_inner();
-    assert_eq!(answer.status(), ServingStatus::Serving);
-    drop(client);
+#[tokio::test(start_paused = true)]
+async fn what_never_ends_is_given_up_after_the_drain() {
+    let shutdown = Shutdown::new();
     shutdown.trigger();
-    task.await.unwrap().unwrap();
-}
-
-async fn asked(router: Router, request: http::request::Builder) -> Response {
-    use tower::ServiceExt as _;
-    router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
-}
-
-fn guarded() -> Router {
-    let edge = Edge { auth: Auth::Token("t".into()), loopback_only: true, telemetry: Telemetry::silent() };
-    protect(Router::new().route("/x", axum::routing::get(|| async { "ok" })), edge)
+    let begun = Instant::now();
+    assert_eq!(drain(shutdown, std::future::pending::<()>()).await, None);
+    assert_eq!(begun.elapsed(), DRAIN);
 }
 
 #[tokio::test]
-async fn a_foreign_host_or_origin_and_a_missing_token_are_refused() {
-    let get = || http::Request::get("/x").header("authorization", "Bearer t");
-    assert_eq!(asked(guarded(), get().header("host", "127.0.0.1:7400")).await.status(), StatusCode::OK);
-    assert_eq!(asked(guarded(), get().header("host", "[::1]:7400")).await.status(), StatusCode::OK);
-    assert_eq!(asked(guarded(), get().header("host", "evil.example")).await.status(), StatusCode::FORBIDDEN);
-    assert_eq!(asked(guarded(), get()).await.status(), StatusCode::FORBIDDEN);
-    let foreign = get().header("host", "localhost").header("origin", "https://evil.example");
-    assert_eq!(asked(guarded(), foreign).await.status(), StatusCode::FORBIDDEN);
-    let bare = http::Request::get("/x").header("host", "localhost");
-    assert_eq!(asked(guarded(), bare).await.status(), StatusCode::UNAUTHORIZED);
-}
-
-#[tokio::test]
-async fn a_grpc_call_without_a_token_is_unauthenticated() {
-    let bare =
-        http::Request::post("/qflow.v1.X/Y").header("host", "localhost").header("content-type", "application/grpc");
-    let response = asked(guarded(), bare).await;
-    assert_eq!(response.headers()["grpc-status"], "16");
+async fn an_address_that_is_taken_is_told() {
+    let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = bind(address).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("listen on {address}"));
 }

@@ -1,0 +1,140 @@
+//! What stands before every call: host, origin, token, trace context, deadline, and its rate, errors and duration.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use qflow_telemetry::{Telemetry, traces};
+use tokio::time::timeout;
+use tonic::Code;
+
+use crate::{
+    Auth, methods,
+    red::{self, End, Guard, Watched},
+};
+
+/// How long a gRPC call may take to be answered, a stream to begin: longer than any of them needs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What stands before every call.
+#[derive(Clone)]
+pub struct Edge {
+    /// What a caller must show; health and reflection are exempt by exact path.
+    pub auth: Auth,
+    /// Refuse a `Host` or an `Origin` that is not this machine's loopback, and bodies that a web page can send unasked.
+    pub loopback_only: bool,
+    /// Where calls are told.
+    pub telemetry: Telemetry,
+}
+
+/// Puts the edge before a router.
+pub fn protect(router: Router, edge: Edge) -> Router {
+    router.layer(from_fn_with_state(Arc::new(edge), enter))
+}
+
+async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let context = traces::extract(request.headers());
+    if !is_grpc(request.headers()) {
+        return match refusal(&edge, &request) {
+            Some(refusal) => refusal.as_json(),
+            None => traces::within(context, next.run(request)).await,
+        };
+    }
+    let method = methods::label(request.uri().path());
+    let mut guard = Guard::new(edge.telemetry.clone(), End::Server, method, context.clone());
+    if let Some(refusal) = refusal(&edge, &request) {
+        guard.finish(red::name(refusal.code));
+        return trailers_only(refusal.code, refusal.message);
+    }
+    let mut guard = guard.given(red::given(request.headers()));
+    let Ok(response) = timeout(DEADLINE, traces::within(context, next.run(request))).await else {
+        guard.finish(red::name(Code::DeadlineExceeded));
+        return trailers_only(Code::DeadlineExceeded, "no answer within 30 s");
+    };
+    if let Some(status) = response.headers().get("grpc-status") {
+        guard.finish(red::code(status));
+    }
+    response.map(|inner| Body::new(Watched { inner, guard }))
+}
+
+/// Why a call is not let in.
+struct Refusal {
+    status: StatusCode,
+    code: Code,
+    message: &'static str,
+}
+
+fn refusal(edge: &Edge, request: &Request) -> Option<Refusal> {
+    let refused = |status, code, message| Some(Refusal { status, code, message });
+    if edge.loopback_only && !from_loopback(request) {
+        return refused(StatusCode::FORBIDDEN, Code::PermissionDenied, "this address serves its own machine only");
+    }
+    if !methods::is_exempt(request.uri().path()) && !edge.auth.admits(request.headers()) {
+        return refused(StatusCode::UNAUTHORIZED, Code::Unauthenticated, "a valid bearer token is required");
+    }
+    if edge.loopback_only && !is_deliberate(request) {
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "bodies are application/json");
+    }
+    None
+}
+
+/// Whether a body has a kind that a web page can send only where it is allowed to.
+fn is_deliberate(request: &Request) -> bool {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let headers = request.headers();
+    reads || is_grpc(headers) || kind(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+}
+
+/// The content's type without its parameters.
+fn kind(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    kind(headers).is_some_and(|kind| kind == "application/grpc" || kind.starts_with("application/grpc+"))
+}
+
+/// Whether `Host`, the HTTP/2 authority and `Origin` name this machine; a web page elsewhere cannot forge them.
+fn from_loopback(request: &Request) -> bool {
+    let all = |name: HeaderName, is: fn(&str) -> bool| {
+        request.headers().get_all(name).iter().all(|value| value.to_str().is_ok_and(is))
+    };
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let named = authority.is_some() || request.headers().contains_key(header::HOST);
+    let origin = |value: &str| value.split_once("://").is_some_and(|(_, host)| is_loopback(host));
+    named && authority.is_none_or(is_loopback) && all(header::HOST, is_loopback) && all(header::ORIGIN, origin)
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+impl Refusal {
+    fn as_json(&self) -> Response {
+        let mut response = Response::new(Body::from(format!("{{\"error\":\"{}\"}}", self.message)));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+fn trailers_only(code: Code, message: &'static str) -> Response {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from(code as i32));
+    headers.insert("grpc-message", HeaderValue::from_static(message));
+    response
+}
+
+#[cfg(test)]
+#[path = "edge_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+use super::*;
+
+async fn asked(request: http::request::Builder) -> Response {
+    use tower::ServiceExt as _;
+    let edge = Edge { auth: Auth::Token("t".into()), loopback_only: true, telemetry: Telemetry::silent() };
+    let router = Router::new().route("/x", axum::routing::any(|| async { "ok" }));
+    protect(router, edge).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+fn get() -> http::request::Builder {
+    http::Request::get("/x").header("authorization", "Bearer t")
+}
+
+#[tokio::test]
+async fn only_this_machines_names_are_a_host() {
+    for host in ["127.0.0.1:7400", "[::1]:7400", "localhost", "localhost:7400", "127.9.9.9"] {
+        assert_eq!(asked(get().header("host", host)).await.status(), StatusCode::OK, "{host}");
+    }
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.1",
+        "",
+        "localhost@evil.example",
+        "é",
+    ] {
+        assert_eq!(asked(get().header("host", host)).await.status(), StatusCode::FORBIDDEN, "{host}");
+    }
+    assert_eq!(asked(get()).await.status(), StatusCode::FORBIDDEN, "no host at all");
+    let two = get().header("host", "localhost").header("host", "evil.example");
+    assert_eq!(asked(two).await.status(), StatusCode::FORBIDDEN, "two hosts");
+}
+
+#[tokio::test]
+async fn only_this_machines_names_are_an_origin() {
+    let from = |origin: &str| get().header("host", "localhost").header("origin", origin);
+    for origin in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"] {
+        assert_eq!(asked(from(origin)).await.status(), StatusCode::OK, "{origin}");
+    }
+    for origin in ["https://evil.example", "null", "", "localhost", "http://localhost.evil.example"] {
+        assert_eq!(asked(from(origin)).await.status(), StatusCode::FORBIDDEN, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_any_web_page_can_send_is_refused() {
+    let post = |kind: &str| {
+        let post = http::Request::post("/x").header("authorization", "Bearer t").header("host", "localhost");
+        post.header("content-type", kind)
+    };
+    for kind in ["application/json", "Application/JSON; charset=utf-8"] {
+        assert_eq!(asked(post(kind)).await.status(), StatusCode::OK, "{kind}");
+    }
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"]
+    {
+        assert_eq!(asked(post(kind)).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_http_is_unauthorized_and_grpc_unauthenticated() {
+    let bare = || http::Request::post("/x").header("host", "localhost");
+    let http = asked(bare().header("content-type", "application/json")).await;
+    assert_eq!(http.status(), StatusCode::UNAUTHORIZED);
+    for kind in ["application/grpc", "application/grpc+proto"] {
+        let grpc = asked(bare().header("content-type", kind)).await;
+        assert_eq!((grpc.status(), &grpc.headers()["grpc-status"]), (StatusCode::OK, &"16".parse().unwrap()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_never_answered_ends_by_the_deadline_and_is_counted() {
+    use tower::ServiceExt as _;
+    let telemetry = Telemetry::silent();
+    let edge = Edge { auth: Auth::None, loopback_only: false, telemetry: telemetry.clone() };
+    let hangs = Router::new().fallback(std::future::pending::<()>);
+    let path = "/qflow.v1.OrchestratorService/StartRun";
+    let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+    let answer = protect(hangs, edge).oneshot(request).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "4");
+    let line = "rpc_server_call_duration_seconds_count{rpc_method=\"qflow.v1.OrchestratorService/StartRun\",\
+                rpc_response_status_code=\"DEADLINE_EXCEEDED\"} 1";
+    let text = telemetry.render(None).1;
+    assert!(text.contains(line), "{text}");
+}
