@@ -6,13 +6,13 @@ use qflow_e2e::{Home, object, root, said};
 use serde_json::Value;
 
 /// Runs a file's cases as ordinary Python, and prints what each gives, as Qflow's plain form has it.
-const PLAIN: &str = r#"
+const PLAIN: &str = "
 import dataclasses, importlib, json, sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 module = importlib.import_module(sys.argv[3])
 cases = json.loads(sys.argv[4]) if len(sys.argv) > 4 else module.CASES
 print(json.dumps([[case, module.main(**case)] for case in cases], default=dataclasses.asdict))
-"#;
+";
 
 /// Each case of a file with what plain Python says of it.
 fn plain(python: &str, name: &str, cases: Option<Value>) -> Vec<(Value, Value)> {
