@@ -57,7 +57,7 @@ async fn submit(
     if !created {
         eprintln!("run {run_id} was there already: same idempotency key");
     }
-    if session.is_embedded() {
+    if !args.detach {
         eprintln!("run {run_id} on {}", client.runtime().await?);
     }
     if args.detach {
@@ -98,10 +98,12 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
     let mut lines = client.logs(run_id, "", true).await?.fuse();
     let mut interrupted = false;
     let mut lines_open = true;
+    // Heard from here on, also while something else is looked at: one that is made anew each time misses signals between.
+    let mut orders = Orders::new()?;
     loop {
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => {
+            () = orders.next() => {
                 if std::mem::replace(&mut interrupted, true) { break }
                 view.note("cancelling; interrupt again to leave at once");
                 client.cancel(run_id).await?;
@@ -115,7 +117,7 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
                 // Lines are a comfort: the run is told by its own stream.
                 Some(Err(_)) | None => lines_open = false,
             },
-            change = changes.next() => match change.transpose()? {
+            change = changes.next() => match change.transpose().map_err(|fail| gone(fail, run_id, embedded))? {
                 Some(run) => {
                     view.run(&run);
                     if run.status.is_terminal() { break }
@@ -136,6 +138,31 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
     }
     let hint = if embedded { "" } else { "; it goes on: qflow runs watch RUN" };
     Err(Fail::new(Exit::Unreachable, format!("the server stopped telling of run {run_id}{hint}")))
+}
+
+/// What asks this call to end: an interrupt, SIGTERM, or the end of its terminal.
+struct Orders([tokio::signal::unix::Signal; 3]);
+
+impl Orders {
+    fn new() -> Result<Self, Fail> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|e| Fail::from(anyhow::Error::from(e)));
+        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
+    }
+}
+
+/// A server that went away while it was followed: the run is not over.
+fn gone(fail: Fail, run_id: &str, embedded: bool) -> Fail {
+    if fail.exit != Exit::Unreachable || embedded {
+        return fail;
+    }
+    let message = format!("{}; run {run_id} goes on once the server is back: qflow runs watch {run_id}", fail.message);
+    Fail::new(Exit::Unreachable, message)
 }
 
 /// How long the last lines may come after the run's end.

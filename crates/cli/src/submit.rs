@@ -306,6 +306,10 @@ impl Client {
 }
 
 fn fail(status: &Status) -> Fail {
+    // A status that the transport made and no server: the connection broke.
+    if std::error::Error::source(status).is_some() {
+        return Fail::new(Exit::Unreachable, format!("the server went away ({})", status.message()));
+    }
     let exit = exit_of(status.code());
     let hint = match status.code() {
         Code::Unauthenticated => "\nset QFLOW_TOKEN or QFLOW_TOKEN_FILE to the server's token",

@@ -391,10 +391,9 @@ fn unsound(judged: &Judged) -> Status {
 
 /// What the store's errors mean for a caller.
 fn unavailable(error: &record::Error) -> Status {
-    match error {
-        record::Error::TooManyQueued { .. } => {
-            Status::resource_exhausted(format!("{error}; try again when some have ended"))
-        }
-        _ => Status::unavailable(format!("{error}; nothing was accepted, try again")),
+    if let record::Error::TooManyQueued { .. } = error {
+        return Status::resource_exhausted(format!("{error}; try again when some have ended"));
     }
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    Status::unavailable(format!("{error}{cause}; nothing was accepted, try again"))
 }

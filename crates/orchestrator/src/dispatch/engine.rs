@@ -17,7 +17,7 @@ use qflow_model::{
     status::RunStatus,
 };
 use qflow_service::Shutdown;
-use qflow_telemetry::{Event, Telemetry, labels};
+use qflow_telemetry::{Telemetry, labels};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -77,6 +77,8 @@ pub struct Engine {
     reap_from: Instant,
     /// How long to wait for the store after it failed; none while it answers.
     away: Option<Duration>,
+    /// Failures since the last commit: a store that reads and does not write is no store that is back.
+    failures: u32,
     /// Since when a change waits that is in no hurry.
     lazy_since: Option<Instant>,
 }
@@ -102,6 +104,7 @@ impl Engine {
             reordered: HashSet::new(),
             reap_from: Instant::now() + lease(),
             away: None,
+            failures: 0,
             lazy_since: None,
             parts,
         };
@@ -168,7 +171,6 @@ impl Engine {
             self.away = None;
             self.reap_from = Instant::now() + lease();
             self.runners.pardon();
-            self.parts.telemetry.emit(Event::info("store_back", "the store answers again"));
             true
         } else {
             self.away = self.away.map(|wait| (wait * 2).min(BACKOFF.1));

@@ -116,6 +116,9 @@ impl Engine {
                 let metrics = self.parts.telemetry.metrics();
                 metrics.store_commit_duration().record(began.elapsed().as_secs_f64());
                 metrics.store_commit_batch().record(inputs as f64);
+                if std::mem::take(&mut self.failures) > 0 {
+                    self.parts.telemetry.emit(Event::info("store_back", "the store takes commits again"));
+                }
                 self.clock.set(at);
                 self.act().await;
             }
@@ -139,13 +142,17 @@ impl Engine {
         self.is_away(error);
     }
 
-    /// The store does not answer as it should: it is asked again after a while.
+    /// The store does not answer as it should: it is asked again after a while, which grows until a commit succeeds.
     pub(super) fn is_away(&mut self, error: &record::Error) {
-        if self.away.is_none() {
+        if self.away.is_some() {
+            return;
+        }
+        if self.failures == 0 {
             let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
             self.parts.telemetry.emit(Event::error("store_away", format!("{error}{cause}")));
-            self.away = Some(BACKOFF.0);
         }
+        self.away = Some((BACKOFF.0 * 2_u32.saturating_pow(self.failures)).min(BACKOFF.1));
+        self.failures = self.failures.saturating_add(1).min(16);
     }
 
     /// Acts on what is committed now.
