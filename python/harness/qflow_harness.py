@@ -37,6 +37,7 @@ VALUE_BYTES = 1 << 30  # a referenced value
 SCALAR_BYTES = 256  # a text that an answer may carry
 OUT_BYTES = 16 << 20  # past it the child is not read until the runner has read
 GRACE_S = 5.0  # between SIGTERM and SIGKILL at a time-out
+FIRST_S = 0.02  # after an import: its first attempt comes at once, and may be the only one
 REDIAL_S = 0.25  # between two tries to reach the runner
 ORPHAN_S = 120.0  # without a runner the container is of no use
 LOG_FLUSH_S = 0.05  # lines wait so long for company
@@ -554,20 +555,23 @@ class Entry:
     name, root, file, module, current = "", "", "", None, {}
 
 
+def compile_user(data, path, optimize=-1):
+    tree = compile(data, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    body = []
+    for statement in tree.body:
+        guarded = isinstance(statement, (ast.Import, ast.ImportFrom))
+        if guarded and getattr(statement, "module", "") != "__future__" and statement.names[0].name != "*":
+            statement = placeholder(statement)
+        body.append(statement)
+    tree.body = body
+    return compile(tree, path, "exec", flags=__future__.annotations.compiler_flag, dont_inherit=True, optimize=optimize)
+
+
 class Loader(importlib.machinery.SourceFileLoader):
     """Compiles user files with annotations left as text, and missing packages as placeholders."""
 
     def source_to_code(self, data, path, *, _optimize=-1):
-        tree = compile(data, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-        body = []
-        for statement in tree.body:
-            guarded = isinstance(statement, (ast.Import, ast.ImportFrom))
-            if guarded and getattr(statement, "module", "") != "__future__" and statement.names[0].name != "*":
-                statement = placeholder(statement)
-            body.append(statement)
-        tree.body = body
-        flags = __future__.annotations.compiler_flag
-        return compile(tree, path, "exec", flags=flags, dont_inherit=True, optimize=_optimize)
+        return compile_user(data, path, _optimize)
 
     def exec_module(self, module):
         module.__dict__["__qflow_missing__"] = Missing
@@ -1162,8 +1166,12 @@ def wipe(folder, keep=()):
 class Fork:
     """A process forked from the template, as the template sees it: the ends of its lines, and its folder."""
 
+    count = 0
+
     def __init__(self, workdir):
-        self.home = tempfile.mkdtemp(prefix="run-", dir=workdir)
+        Fork.count += 1
+        self.home = os.path.join(workdir, "run-%d-%d" % (os.getpid(), Fork.count))
+        os.mkdir(self.home, 0o700)
         (self.near, self.far), self.out, self.err = socket.socketpair(), os.pipe(), os.pipe()
         self.pid = 0
 
@@ -1206,7 +1214,7 @@ class Template:
 
     def __init__(self, link, order, handover, fresh):
         self.link, self.order, self.handover, self.fresh = link, order, handover, fresh
-        self.attempt, self.spare = None, None
+        self.attempt, self.spare, self.frozen, self.settle_at = None, None, False, None
         self.oom = Counter("memory", "memory.events", "memory.oom_control", rb"^oom_kill (\d+)")
         self.throttled = Counter("cpu", "cpu.stat", "cpu.stat", rb"^throttled_(?:usec|time) (\d+)")
         self.redial_at = 0.0
@@ -1233,9 +1241,12 @@ class Template:
             if threads:
                 self.hand_over(self.order, True)
         self.failed = failed
+        # Last, since the user's module may have set handlers of its own.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        freeze()
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self.woken.fileno(), warn_on_full_buffer=False)
+        self.settle_at = time.monotonic() + FIRST_S
 
     def hand_over(self, order, fresh):
         """Gives the link back to the zygote, which forks another template for `order`."""
@@ -1257,24 +1268,25 @@ class Template:
     # -- the loop
 
     def run(self):
-        self.load()
         self.select = selectors.DefaultSelector()
         wake, woken = socket.socketpair()
         for end in (wake, woken):
             end.setblocking(False)
         self.wake, self.woken = wake, woken
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         self.select.register(wake, selectors.EVENT_READ, self.on_wake)
         self.registered, self.link.before_close = None, self.unwatch_link
-        self.link.flush()
-        self.keep_spare()
+        if self.order is not None:
+            self.load()
+        else:  # forked ahead of need
+            compile_user(b"import os\n\ndef f(a: int) -> int:\n    return a\n", "rehearsal.py")
+            rehearse()
         while True:
             self.link.flush()
             self.watch_link()
-            for key, mask in self.select.select(self.patience()):
+            heard = self.select.select(self.patience())
+            for key, mask in heard:
                 key.data(mask)
-            self.on_time()
+            self.on_time(bool(heard))
 
     def watch_link(self):
         want = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.link.out else 0)
@@ -1296,13 +1308,15 @@ class Template:
         due = []
         if self.link.sock is None:
             due.append(self.redial_at)
+        elif self.attempt is None and self.settle_at is not None:
+            due.append(self.settle_at)
         if self.attempt is not None:
             attempt = self.attempt
             due += [t for t in (attempt.kill_at, attempt.term_at, attempt.flush_at, attempt.count_at) if t is not None]
             due += [attempt.progress_at] if attempt.fraction is not None else []
         return max(0.0, min(due) - time.monotonic()) if due else None
 
-    def on_time(self):
+    def on_time(self, heard):
         now, attempt = time.monotonic(), self.attempt
         if self.link.sock is None and now >= self.redial_at:
             self.watch_link()
@@ -1311,6 +1325,8 @@ class Template:
         if attempt is None:
             if self.waiting and self.link.sock is not None:
                 self.order_(*self.waiting.popleft())
+            elif self.settle_at is not None and now >= self.settle_at and not heard:
+                self.settle()
             return
         if attempt.term_at is not None and now >= attempt.term_at:
             attempt.term_at = None
@@ -1362,6 +1378,9 @@ class Template:
             leave(0)
         elif self.attempt is not None:
             self.waiting.append((said, data))
+        elif kind == "load" and self.order is None:
+            self.order = said
+            self.load()
         elif kind == "load":
             if said["files"] == self.order["files"] and said["file"] == self.order["file"] and self.failed is None:
                 self.link.say("loaded", file=said["file"], ms=0.0, threads=self.fresh)
@@ -1412,8 +1431,15 @@ class Template:
             spare.discard()
         return self.fork((order, data))
 
-    def keep_spare(self):
-        """Forks ahead of need. No attempt is at work now, so nothing of the user's sees this process wait."""
+    def settle(self):
+        """Readies this process for the next attempt, and forks ahead of it: while nobody asks for one.
+
+        No attempt is at work, so nothing of the user's sees the forked process wait.
+        """
+        self.settle_at = None
+        if not self.frozen:
+            self.frozen = True
+            freeze()
         if self.failed is None and self.spare is None:
             try:
                 self.spare = self.fork(None)
@@ -1661,7 +1687,7 @@ class Template:
             wipe(self.order["workdir"], (Entry.root,))
             for folder in WIPED:
                 wipe(folder, (self.order["workdir"],))
-            self.keep_spare()
+            self.settle_at = time.monotonic()
 
     def tell_end(self, attempt):
         exited = os.WIFEXITED(attempt.status)
@@ -1726,22 +1752,10 @@ def zygote():
     freeze()
     sock, _ = dial()
     sock.settimeout(None)
-    state = first_order(sock)
+    state = {"order": None, "fresh": False, "seq": 0, "unacked": [], "buffer": ""}
     while True:
         state = fork_template(sock, state)
         sock = state.pop("sock")
-
-
-def first_order(sock):
-    while True:
-        try:
-            said = json.loads(read_frame(sock).decode("utf-8", "surrogatepass"))
-        except (Protocol, OSError):
-            os._exit(0)
-        if said["type"] == "load":
-            return {"order": said, "fresh": False, "seq": 0, "unacked": [], "buffer": ""}
-        if said["type"] == "exit":
-            os._exit(0)
 
 
 def fork_template(sock, state):

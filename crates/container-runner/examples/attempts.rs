@@ -48,14 +48,17 @@ async fn time(runtime: Arc<dyn Runtime>, attempts: usize, isolation: Isolation) 
         outcome = Some(bench.outcome(key));
         bench.runner.spool.forget(key);
     }
-    assert_eq!(text(&outcome.unwrap()), "55");
+    let outcome = outcome.unwrap();
+    assert_eq!(text(&outcome), "55");
     took.sort_by(f64::total_cmp);
     println!(
-        "{:8} {isolation:?}: p50 {:.2} ms, p99 {:.2} ms, {} attempts",
+        "{:8} {isolation:?}: p50 {:.2} ms, p99 {:.2} ms, {} attempts; the last: container {:.2} ms, import {:.2} ms",
         bench.runner.runtime.name(),
         took[took.len() / 2],
         took[took.len() * 99 / 100],
-        took.len()
+        took.len(),
+        outcome.phases.container_ms,
+        outcome.phases.import_ms
     );
     shutdown.trigger();
     warming.await.unwrap();
