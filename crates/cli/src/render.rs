@@ -121,7 +121,10 @@ pub fn failure(run: &Run) -> String {
         if failure.traceback.is_empty() {
             let _ = writeln!(out, "{}{at}: {}", failure.error_type, printable(&failure.message));
         } else {
-            let _ = writeln!(out, "{}{at}:\n{}", failure.error_type, printable(failure.traceback.trim_end()));
+            // A traceback ends with the exception's own message; what else there is to say stands before it.
+            let told = failure.traceback.contains(failure.message.trim());
+            let message = if told { String::new() } else { format!(" {}", printable(&failure.message)) };
+            let _ = writeln!(out, "{}{at}:{message}\n{}", failure.error_type, printable(failure.traceback.trim_end()));
         }
         if let Some(class) = failure.class {
             let _ = writeln!(out, "class: {class}");

@@ -97,6 +97,9 @@ async fn retry(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
     run::with(session, |client, embedded| async move {
         let run = client.retry(&id).await?;
         if !embedded {
+            if one.list.output == Output::Json {
+                outln!("{:#}", render::run_json(&run));
+            }
             eprintln!("run {} {}; follow it: qflow runs watch {}", run.run_id, run.status, run.run_id);
             return Ok(Exit::Completed);
         }

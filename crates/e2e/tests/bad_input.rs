@@ -149,6 +149,13 @@ fn a_node_that_prints_100_mb_keeps_8_and_counts_the_rest() {
             home.qflow(&["run", &path, "-w", "pair", "-o", "json"]).stderr(std::process::Stdio::null()).output();
         let run = object(&output.expect("qflow starts"), 0);
         assert_eq!(run["result"], serde_json::json!([5, 7]), "{run}");
+        let lines =
+            home.run(&["runs", "logs", run["run_id"].as_str().expect("a run has an id"), "--node", "bad", "-o", "raw"]);
+        let (kept, marker) = (lines.stdout.len(), String::from_utf8_lossy(&lines.stdout).into_owned());
+        assert!(((7 << 20)..(9 << 20)).contains(&kept), "{runtime} keeps 8 MiB, not {kept} bytes");
+        let dropped = marker.lines().last().and_then(|line| line.split(' ').nth(1)?.parse::<usize>().ok());
+        let counted = dropped.map(|dropped| dropped + marker.lines().count() - 1);
+        assert_eq!(counted, Some(1_000_000), "the rest is counted: {:?}", marker.lines().last());
     }
 }
 
@@ -189,6 +196,8 @@ fn a_node_that_forks_for_ever_is_stopped_by_its_limit() {
 #[test]
 fn a_node_that_ignores_sigterm_is_timed_out_all_the_same() {
     for runtime in ["process", "docker"] {
+        let slow = failure(&Home::new(runtime), "(timeout=\"1s\")", "int", "time.sleep(60)");
+        says(slow["message"].as_str().unwrap_or_default(), &["longer than 1 s"]);
         let body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass";
         let error = failure(&Home::new(runtime), "(timeout=\"1s\")", "int", body);
         assert_eq!(error["error_type"], "timeout", "{error}");

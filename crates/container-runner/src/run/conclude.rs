@@ -32,7 +32,11 @@ impl Runner {
             (false, Some(KillReason::TimedOut), _) => timed_out(progress.order.timeout_ms),
             (false, Some(reason), _) => killed(reason),
             (false, None, _) => match failure(&said) {
-                late if late.error_type == "timeout" && progress.order.timeout_ms.is_some() => {
+                mut late if late.error_type == "timeout" && progress.order.timeout_ms.is_some() => {
+                    // The harness tells where the code stood; what it was too late for is told here.
+                    if let Ending::TimedOut(limit) = timed_out(progress.order.timeout_ms) {
+                        late.message = limit.message;
+                    }
                     Ending::TimedOut(Box::new(late))
                 }
                 failure => Ending::Failed(Box::new(failure)),
