@@ -50,7 +50,7 @@ async fn part(State(Shared { cache, .. }): State<Shared>, Path(part): Path<Strin
     };
     match cache.get(name) {
         Some(aged) => (code(aged.reading.status, aged.reading.critical), Json(described(aged))),
-        None => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "unhealthy", "error": "not_probed_yet" }))),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "status": "unknown", "error": "no_such_check" }))),
     }
 }
 

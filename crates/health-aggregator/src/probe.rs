@@ -7,15 +7,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use qflow_telemetry::{
-    Telemetry,
+    Metrics, Telemetry,
     labels::{Dependency, Truth},
 };
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use crate::verdict::{Aged, Reading, Status};
+use crate::verdict::{Aged, MISSED_ROUNDS, Reading, Status};
 
 /// How long a probe may take: below the round, so that rounds never overlap.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,60 +33,96 @@ pub trait Probe: Send + Sync {
 /// The newest readings with the time of each.
 pub type Readings = BTreeMap<&'static str, (Reading, Instant)>;
 
+/// What is told of a part before its first probe has ended.
+const NOT_PROBED_YET: &str = "not_probed_yet";
+
 /// The cache that requests read.
 #[derive(Clone, Debug)]
-pub struct Cache(pub watch::Receiver<Arc<Readings>>);
+pub struct Cache {
+    readings: watch::Receiver<Arc<Readings>>,
+    stale_seconds: f64,
+}
 
 impl Cache {
     /// Every reading as it counts now, ordered by name.
     pub fn now(&self) -> Vec<Aged> {
         let at = Instant::now();
-        let readings = self.0.borrow();
-        readings
-            .values()
-            .map(|(reading, seen)| Aged { reading: reading.clone(), age_seconds: (at - *seen).as_secs_f64() }.counted())
-            .collect()
+        let readings = self.readings.borrow();
+        let aged = |(reading, seen): &(Reading, Instant)| {
+            let age_seconds = (at - *seen).as_secs_f64();
+            Aged { reading: reading.clone(), age_seconds }.counted(self.stale_seconds)
+        };
+        readings.values().map(aged).collect()
     }
 
     /// One reading as it counts now.
     pub fn get(&self, name: &str) -> Option<Aged> {
         self.now().into_iter().find(|aged| aged.reading.name == name)
     }
-}
 
-/// Probes every `every` until nobody reads the cache any more. Each probe has its own task: one that hangs delays no other.
-pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration, telemetry: &Telemetry) -> (Cache, tokio::task::JoinSet<()>) {
-    let (sender, receiver) = watch::channel(Arc::new(Readings::new()));
-    let sender = Arc::new(sender);
-    let mut tasks = tokio::task::JoinSet::new();
-    for probe in probes {
-        let (sender, telemetry) = (Arc::clone(&sender), telemetry.clone());
-        tasks.spawn(async move {
-            let mut round = interval(every);
-            round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                round.tick().await;
-                let readings = ask(&*probe).await;
-                let at = Instant::now();
-                for reading in &readings {
-                    measure(reading, &telemetry);
-                }
-                sender.send_modify(|all| {
-                    let all = Arc::make_mut(all);
-                    all.extend(readings.into_iter().map(|reading| (reading.name, (reading, at))));
-                });
-            }
-        });
+    /// Something that changes with every reading, and ends with the probes.
+    pub fn changes(&self) -> watch::Receiver<Arc<Readings>> {
+        self.readings.clone()
     }
-    (Cache(receiver), tasks)
+
+    /// Waits until every part has been probed once.
+    pub async fn complete(&self) {
+        let probed = |all: &Arc<Readings>| all.values().all(|(reading, _)| reading.error != Some(NOT_PROBED_YET));
+        // Without probes nothing more will be known.
+        drop(self.changes().wait_for(probed).await);
+    }
+
+    /// Sets what metrics tell of every part. One that this shape lacks has no series: an alert on 0 would never end.
+    fn measure(&self, metrics: &Metrics) {
+        let unknown =
+            |reading: &Reading| reading.status == Status::NotConfigured || reading.error == Some(NOT_PROBED_YET);
+        for Aged { reading, age_seconds } in self.now().into_iter().filter(|aged| !unknown(&aged.reading)) {
+            let dependency = Dependency::of(reading.name);
+            let critical = Truth::of(if reading.critical { "true" } else { "false" });
+            let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
+            metrics.dependency_up(dependency, critical).set(up);
+            metrics.health_check_age(dependency).set(age_seconds);
+        }
+    }
 }
 
-/// A dependency that this shape lacks has no series: an alert on 0 would never end.
-fn measure(reading: &Reading, telemetry: &Telemetry) {
-    if reading.status != Status::NotConfigured {
-        let critical = Truth::of(if reading.critical { "true" } else { "false" });
-        let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
-        telemetry.metrics().dependency_up(Dependency::of(reading.name), critical).set(up);
+/// Probes every `every` until the tasks are dropped. Each probe has its own task: one that hangs delays no other.
+pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration, telemetry: &Telemetry) -> (Cache, JoinSet<()>) {
+    let begun = Instant::now();
+    let unknown =
+        |(name, critical): &(&'static str, bool)| (*name, (Reading::unhealthy(name, *critical, NOT_PROBED_YET), begun));
+    let first: Readings = probes.iter().flat_map(|probe| probe.names().iter().map(unknown)).collect();
+    let (sender, readings) = watch::channel(Arc::new(first));
+    let cache = Cache { readings, stale_seconds: MISSED_ROUNDS * every.as_secs_f64() };
+    let (sender, mut tasks) = (Arc::new(sender), JoinSet::new());
+    for probe in probes {
+        tasks.spawn(ask_again_and_again(probe, every, Arc::clone(&sender), telemetry.clone()));
+    }
+    let measured = cache.clone();
+    telemetry.collect(move |metrics| measured.measure(metrics));
+    (cache, tasks)
+}
+
+async fn ask_again_and_again(
+    probe: Box<dyn Probe>,
+    every: Duration,
+    sender: Arc<watch::Sender<Arc<Readings>>>,
+    telemetry: Telemetry,
+) {
+    let mut round = interval(every);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        round.tick().await;
+        let readings = ask(&*probe).await;
+        for reading in readings.iter().filter(|reading| reading.status != Status::NotConfigured) {
+            let duration = telemetry.metrics().health_check_duration(Dependency::of(reading.name));
+            duration.record(reading.response_time_ms / 1e3);
+        }
+        let at = Instant::now();
+        sender.send_modify(|all| {
+            let all = Arc::make_mut(all);
+            all.extend(readings.into_iter().map(|reading| (reading.name, (reading, at))));
+        });
     }
 }
 
@@ -106,7 +143,12 @@ async fn ask(probe: &dyn Probe) -> Vec<Reading> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
     use super::*;
+
     struct Hangs;
 
     #[async_trait]
@@ -119,14 +161,61 @@ mod tests {
         }
     }
 
+    /// Counts how often it is asked.
+    #[derive(Clone, Default)]
+    struct Counts(Arc<AtomicU32>);
+
+    #[async_trait]
+    impl Probe for Counts {
+        fn names(&self) -> &'static [(&'static str, bool)] {
+            &[("redis", false)]
+        }
+        async fn probe(&self) -> Vec<Reading> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let healthy = Reading { status: Status::Healthy, error: None, ..Reading::unhealthy("redis", false, "") };
+            vec![healthy]
+        }
+    }
+
+    const ROUND: Duration = Duration::from_secs(15);
+
     #[tokio::test(start_paused = true)]
-    async fn a_part_that_hangs_is_unhealthy_by_time_out() {
+    async fn a_part_that_hangs_is_unhealthy_by_time_out_and_delays_no_other() {
         let telemetry = Telemetry::silent();
-        let (cache, _tasks) = start(vec![Box::new(Hangs)], Duration::from_secs(15), &telemetry);
-        let mut changes = cache.0.clone();
-        changes.changed().await.unwrap();
+        let counts = Counts::default();
+        let (cache, _tasks) = start(vec![Box::new(Hangs), Box::new(counts.clone())], ROUND, &telemetry);
+        let before = cache.get("database").unwrap().reading;
+        assert_eq!((before.status, before.error), (Status::Unhealthy, Some("not_probed_yet")));
+        assert!(!telemetry.render(None).1.contains(r#"{dependency="database",critical="true"}"#));
+        cache.complete().await;
         let found = cache.get("database").unwrap().reading;
         assert_eq!((found.status, found.error), (Status::Unhealthy, Some("timeout")));
-        assert!(telemetry.render(None).1.contains(r#"{dependency="database",critical="true"} 0"#));
+        sleep(3 * ROUND).await;
+        assert_eq!(counts.0.load(Ordering::SeqCst), 4, "once at the start and once a round");
+        assert_eq!(cache.get("redis").unwrap().reading.status, Status::Healthy);
+        let text = telemetry.render(None).1;
+        for line in [
+            r#"qflow_dependency_up{dependency="database",critical="true"} 0"#,
+            r#"qflow_dependency_up{dependency="redis",critical="false"} 1"#,
+            r#"qflow_health_check_duration_seconds_count{dependency="redis"} 4"#,
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_new_readings_nothing_stays_healthy() {
+        let telemetry = Telemetry::silent();
+        let (cache, mut tasks) = start(vec![Box::new(Counts::default())], ROUND, &telemetry);
+        cache.complete().await;
+        tasks.shutdown().await;
+        sleep(4 * ROUND).await;
+        assert_eq!(cache.get("redis").unwrap().reading.status, Status::Healthy);
+        sleep(ROUND).await;
+        let aged = cache.get("redis").unwrap();
+        assert_eq!((aged.reading.status, aged.reading.error), (Status::Unhealthy, Some("stale")));
+        let text = telemetry.render(None).1;
+        assert!(text.contains("qflow_dependency_up{dependency=\"redis\",critical=\"false\"} 0"), "{text}");
+        assert!(text.contains("qflow_health_check_age_seconds{dependency=\"redis\"} 75"), "{text}");
     }
 }

@@ -23,9 +23,9 @@ pub struct Config {
     #[arg(long = "health-http", env = "QFLOW_HEALTH_HTTP_LISTEN", default_value = "127.0.0.1:7405")]
     pub http_listen: SocketAddr,
     /// Where the admin port listens; none where another part of the process has it.
-    #[arg(long = "health-admin", env = "QFLOW_HEALTH_ADMIN")]
+    #[arg(long = "health-admin", env = "QFLOW_HEALTH_ADMIN", default_value = "127.0.0.1:9404")]
     pub admin_listen: Option<SocketAddr>,
-    /// Any orchestrator's address for services.
+    /// Addresses of orchestrators for services: any of them will do.
     #[arg(long, env = "QFLOW_ORCHESTRATOR_URLS", default_value = "http://127.0.0.1:7401", value_delimiter = ',')]
     pub orchestrator_urls: Vec<String>,
     /// The type-validator's address.
@@ -55,18 +55,19 @@ pub async fn serve(
     shutdown: Shutdown,
     listening: oneshot::Sender<Listening>,
 ) -> anyhow::Result<()> {
-    let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
+    let Config { service_token, service_token_file, .. } = config.clone();
+    let token = qflow_service::need_secret("QFLOW_SERVICE_TOKEN", service_token, service_token_file)?;
     let telemetry = telemetry.component("health-aggregator");
-    let every = Duration::from_secs(config.probe_seconds);
-    let (cache, _probes) = probe::start(probes(&config, token.as_deref())?, every, &telemetry);
-    let auth = token.map_or(Auth::None, Auth::Token);
+    let probes = probes(&config, &token, &telemetry)?;
     let grpc = qflow_service::bind(config.listen).await?;
     let http = qflow_service::bind(config.http_listen).await?;
     let admin = match config.admin_listen {
         Some(address) => Some(qflow_service::bind(address).await?),
         None => None,
     };
+    let (cache, mut probing) = probe::start(probes, Duration::from_secs(config.probe_seconds), &telemetry);
     let readiness = Readiness::new();
+    readiness.set("first_probe", false);
     readiness.started();
     let admin_address = admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     // Nobody may wait for the addresses.
@@ -74,63 +75,48 @@ pub async fn serve(
         listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
 
     let routes = submit::routes(cache.clone());
-    let options = ServeOptions { auth: auth.clone(), loopback_only: config.loopback_only, tls: None };
+    let options = ServeOptions { auth: Auth::Token(token), loopback_only: config.loopback_only, tls: None };
     // Whoever may reach the address may ask how the system is: load balancers and people have no token at hand.
     let edge = Edge { auth: Auth::None, loopback_only: config.loopback_only, telemetry: telemetry.clone() };
-    let router = qflow_service::protect(http::routes(cache, Arc::new(SystemClock)), edge);
+    let router = qflow_service::protect(http::routes(cache.clone(), Arc::new(SystemClock)), edge);
+    let stop = shutdown.child();
     let serving = async {
-        tokio::try_join!(
-            qflow_service::serve_grpc(grpc, routes, options, telemetry.clone(), shutdown.clone()),
-            qflow_service::serve_http(http, router, shutdown.clone()),
-        )
+        let served = tokio::try_join!(
+            qflow_service::serve_grpc(grpc, routes, options, telemetry.clone(), stop.clone()),
+            qflow_service::serve_http(http, router, stop.clone()),
+        );
+        // A listener that ended by itself must not leave the rest looking alive.
+        stop.trigger();
+        served
     };
     let administering = async {
         match admin {
-            Some(listener) => qflow_service::admin(listener, telemetry.clone(), readiness, shutdown.clone()).await,
+            Some(listener) => qflow_service::admin(listener, telemetry.clone(), readiness.clone(), stop.clone()).await,
             None => Ok(()),
         }
     };
-    let (served, administered) = tokio::join!(serving, administering);
+    let probed = async {
+        tokio::select! {
+            () = cache.complete() => readiness.set("first_probe", true),
+            () = stop.wait() => {}
+        }
+        stop.wait().await;
+        // With the probes end the streams of those who watch: else these would hold up the stop.
+        probing.shutdown().await;
+    };
+    let (served, administered, ()) = tokio::join!(serving, administering, probed);
     served?;
     administered.context("serve the admin port")
 }
 
-fn probes(config: &Config, token: Option<&str>) -> anyhow::Result<Vec<Box<dyn Probe>>> {
-    let seed = config.orchestrator_urls.first().context("an orchestrator's address is needed")?;
-    let orchestrator = qflow_service::authed_channel(seed, token)?;
-    let validator = qflow_service::authed_channel(&config.type_validator_url, token)?;
+fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result<Vec<Box<dyn Probe>>> {
+    anyhow::ensure!(!config.orchestrator_urls.is_empty(), "QFLOW_ORCHESTRATOR_URLS names no orchestrator");
+    let dial = |url: &String| Ok(qflow_service::authed_channel(url, Some(token))?.telling(telemetry));
+    let orchestrators = config.orchestrator_urls.iter().map(dial).collect::<anyhow::Result<Vec<_>>>()?;
+    let validator = dial(&config.type_validator_url)?;
     Ok(vec![
-        Box::new(OverviewProbe { channel: orchestrator.clone(), pythons: config.python_versions.clone() }),
-        Box::new(services::Service { name: services::ORCHESTRATOR, channel: orchestrator }),
-        Box::new(services::Service { name: services::TYPE_VALIDATOR, channel: validator }),
+        Box::new(OverviewProbe { channels: orchestrators.clone(), pythons: config.python_versions.clone() }),
+        Box::new(services::Service { name: services::ORCHESTRATOR, channels: orchestrators }),
+        Box::new(services::Service { name: services::TYPE_VALIDATOR, channels: vec![validator] }),
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        config: Config,
-    }
-
-    #[tokio::test]
-    async fn with_nothing_to_reach_the_service_answers_that_nothing_is_well() {
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let url = format!("http://{gone}");
-        let line = ["x", "--health-listen", "127.0.0.1:0", "--health-http", "127.0.0.1:0", "--orchestrator-urls", &url];
-        let mut config = Line::parse_from(line).config;
-        config.type_validator_url = url;
-        let (shutdown, (sender, receiver)) = (Shutdown::new(), oneshot::channel());
-        let served = tokio::spawn(serve(config, Telemetry::silent(), shutdown.clone(), sender));
-        let listening = receiver.await.unwrap();
-        let client = qflow_service::channel(&format!("http://{}", listening.grpc)).unwrap();
-        let checks = submit::watched_until(client, "database").await;
-        assert_eq!(checks, ("unhealthy".to_owned(), "unreachable".to_owned()));
-        shutdown.trigger();
-        served.await.unwrap().unwrap();
-    }
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use qflow_proto::v1;
 use qflow_service::AuthedChannel;
+use tokio::task::JoinSet;
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -53,7 +54,24 @@ pub struct Runner {
     pub containers: u32,
 }
 
-/// Asks any orchestrator for its overview; the error is a code for the answer's `error`.
+/// Asks every replica at once and takes the first good answer; without one, the error of the first to fail.
+pub async fn any<T, F>(channels: &[AuthedChannel], ask: fn(AuthedChannel) -> F) -> Result<T, &'static str>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, &'static str>> + Send + 'static,
+{
+    let mut asked: JoinSet<_> = channels.iter().cloned().map(ask).collect();
+    let mut failed = None;
+    while let Some(answer) = asked.join_next().await {
+        match answer.unwrap_or(Err("failed")) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    Err(failed.unwrap_or("unreachable"))
+}
+
+/// Asks an orchestrator for its overview; the error is a code for the answer's `error`.
 pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> {
     let mut client = v1::orchestrator_service_client::OrchestratorServiceClient::new(channel);
     let answer = client.overview(v1::OverviewRequest {}).await.map_err(|status| code(&status))?.into_inner();
@@ -118,7 +136,7 @@ impl v1::health_aggregator_service_server::HealthAggregatorService for Server {
 
     async fn watch(&self, _: Request<v1::HealthWatchRequest>) -> Result<Response<Watched>, Status> {
         let cache = self.0.clone();
-        let changes = WatchStream::new(self.0.0.clone());
+        let changes = WatchStream::new(self.0.changes());
         let answers = changes.map(move |_| Ok(v1::HealthWatchResponse { health: Some(health(cache.now())) }));
         Ok(Response::new(Box::pin(answers)))
     }
@@ -135,18 +153,4 @@ fn health(checks: Vec<Aged>) -> v1::Health {
         error: reading.error.unwrap_or_default().to_owned(),
     });
     v1::Health { status: whole.as_str().to_owned(), checks: checks.collect() }
-}
-
-/// What `Watch` first says of a part that it knows: status and error.
-#[cfg(test)]
-pub(crate) async fn watched_until(channel: tonic::transport::Channel, part: &str) -> (String, String) {
-    let mut client = v1::health_aggregator_service_client::HealthAggregatorServiceClient::new(channel);
-    let mut answers = client.watch(v1::HealthWatchRequest {}).await.unwrap().into_inner();
-    while let Some(answer) = answers.next().await {
-        let checks = answer.unwrap().health.unwrap_or_default().checks;
-        if let Some(check) = checks.into_iter().find(|check| check.name == part) {
-            return (check.status, check.error);
-        }
-    }
-    panic!("the stream ended before `{part}` was known")
 }

@@ -60,14 +60,14 @@ pub struct Aged {
     pub age_seconds: f64,
 }
 
-/// Seconds past which a reading proves nothing: four rounds of probes were missed.
-pub const STALE_SECONDS: f64 = 60.0;
+/// Rounds of probes that may be missed before a reading proves nothing.
+pub const MISSED_ROUNDS: f64 = 4.0;
 
 impl Aged {
-    /// The reading as it counts now: one that is too old is no proof of health.
+    /// The reading as it counts now: one that is older than `stale_seconds` is no proof of health.
     #[must_use]
-    pub fn counted(mut self) -> Self {
-        if self.age_seconds > STALE_SECONDS && self.reading.status != Status::NotConfigured {
+    pub fn counted(mut self, stale_seconds: f64) -> Self {
+        if self.age_seconds > stale_seconds && self.reading.status != Status::NotConfigured {
             self.reading.status = Status::Unhealthy;
             self.reading.error = Some("stale");
         }
@@ -110,9 +110,9 @@ mod tests {
 
     #[test]
     fn an_old_reading_is_no_proof_of_health() {
-        let aged = |age_seconds| Aged { reading: reading(Status::Healthy, true), age_seconds }.counted().reading;
-        assert_eq!(aged(STALE_SECONDS).status, Status::Healthy);
-        assert_eq!(aged(STALE_SECONDS + 1.0).status, Status::Unhealthy);
-        assert_eq!(aged(STALE_SECONDS + 1.0).error, Some("stale"));
+        let aged = |age_seconds| Aged { reading: reading(Status::Healthy, true), age_seconds }.counted(60.0).reading;
+        assert_eq!(aged(60.0).status, Status::Healthy);
+        assert_eq!(aged(61.0).status, Status::Unhealthy);
+        assert_eq!(aged(61.0).error, Some("stale"));
     }
 }

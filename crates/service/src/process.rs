@@ -93,7 +93,7 @@ where
         }
     };
     let ended = runtime.block_on(async {
-        let telemetry = init(service).component(service.strip_prefix("qflow-").unwrap_or(service));
+        let telemetry = init(service);
         let (listening, heard) = oneshot::channel();
         tokio::spawn(tell(telemetry.clone(), heard));
         let ended = match Shutdown::on_signals() {

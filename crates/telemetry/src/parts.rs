@@ -57,7 +57,7 @@ impl Parts {
         let handle = self.recorded.handle.clone();
         let upkeep = keep_up.then(|| upkeep::Upkeep::start(upkeep::EVERY, move || handle.run_upkeep()));
         let Self { config, service, metrics, recorded, spans } = self;
-        let component = config.service;
+        let component = config.service.strip_prefix("qflow-").unwrap_or(config.service);
         let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
         let shared = Shared { config, service, metrics, recorded, collectors, runtime, log, spans, _upkeep: upkeep };
         Telemetry { shared: Arc::new(shared), component }

@@ -15,11 +15,11 @@ use crate::{
 /// Below it a success rate is told as degraded; the seed's number.
 const GOOD_SUCCESS_RATE: f64 = 0.95;
 
-/// Asks an orchestrator.
+/// Asks orchestrators.
 #[derive(Clone, Debug)]
 pub struct OverviewProbe {
-    /// How to reach it.
-    pub channel: AuthedChannel,
+    /// How to reach each replica: any of them knows it all.
+    pub channels: Vec<AuthedChannel>,
     /// Versions of Python that are promised.
     pub pythons: Vec<String>,
 }
@@ -34,7 +34,7 @@ impl Probe for OverviewProbe {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        match submit::overview(self.channel.clone()).await {
+        match submit::any(&self.channels, submit::overview).await {
             Ok(overview) => readings(&overview, &self.pythons),
             Err(error) => NAMES.iter().map(|(name, critical)| Reading::unhealthy(name, *critical, error)).collect(),
         }
@@ -88,11 +88,12 @@ fn pythons(overview: &Overview, promised: &[String]) -> Reading {
     let mut available: Vec<&str> = available.into_iter().collect();
     available
         .sort_by_key(|version| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>());
+    let all: BTreeSet<&str> = available.iter().copied().chain(promised.iter().map(String::as_str)).collect();
     let absent: Vec<&str> = promised.iter().map(String::as_str).filter(|v| !available.contains(v)).collect();
     let status = if available.is_empty() { Status::Degraded } else { Status::Healthy };
     let facts = json!({
         "available_versions": available,
-        "total_versions": promised.len().max(available.len()),
+        "total_versions": all.len(),
         "not_prepared": absent,
     });
     reading("python_environments", status, "no_python", facts)
@@ -151,6 +152,7 @@ mod tests {
         let python = check(&embedded(), "python_environments");
         assert_eq!(python.facts["available_versions"], json!(["3.9", "3.11"]));
         assert_eq!(python.facts["not_prepared"], json!(["3.12"]));
+        assert_eq!(python.facts["total_versions"], 3);
         assert_eq!(check(&embedded(), "redis").status, Status::NotConfigured);
     }
 

@@ -15,8 +15,8 @@ use crate::{
 pub struct Service {
     /// The one name it is told under, and whether nothing works without it.
     pub name: &'static [(&'static str, bool)],
-    /// How to reach it.
-    pub channel: AuthedChannel,
+    /// How to reach each of its replicas: one that serves is enough.
+    pub channels: Vec<AuthedChannel>,
 }
 
 /// The orchestrator's name.
@@ -31,7 +31,7 @@ impl Probe for Service {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        let answer = submit::serving(self.channel.clone()).await;
+        let answer = submit::any(&self.channels, submit::serving).await;
         let reading = |(name, critical): &(&'static str, bool)| match answer {
             Ok(()) => Reading {
                 name,
