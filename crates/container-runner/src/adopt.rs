@@ -39,6 +39,9 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
                 runner.telemetry.emit(note.with("container_id", state.id.clone()));
                 runner.runtime.remove(&state.id).await.ok();
                 runner.spool.forget_container(&state.spec.name);
+                if let Some(order) = order {
+                    runner.vanished(&order).await;
+                }
                 continue;
             }
         };

@@ -109,6 +109,8 @@ struct Progress<'a> {
     secrets: BTreeMap<String, String>,
     last: Vec<String>,
     seen: u64,
+    /// The sequence of the first line that is not kept yet: after a restart some are said again.
+    next_line: u64,
     value: Option<Result<Produced, Ending>>,
     warnings: Vec<String>,
     why: Option<KillReason>,
@@ -148,6 +150,7 @@ impl Runner {
         container.state.loaded = None;
         progress.stage = Stage::Running;
         progress.began = Some(Instant::now());
+        progress.next_line = self.spool.lines_kept(order.key);
         let over = self.drive(&mut container, &mut progress, kill).await;
         self.finish(progress, over, Some(container)).await;
     }
@@ -239,6 +242,7 @@ impl<'a> Progress<'a> {
             secrets: BTreeMap::new(),
             last: Vec::new(),
             seen: 0,
+            next_line: 0,
             value: None,
             warnings: Vec::new(),
             why: None,

@@ -75,6 +75,14 @@ impl Spool {
         std::fs::OpenOptions::new().create(true).append(true).open(self.lines(key))?.write_all(&text)
     }
 
+    /// How many lines of an attempt are kept: the sequence of the next.
+    pub fn lines_kept(&self, key: AttemptKey) -> u64 {
+        let lines = self.read_lines(key);
+        let last = lines.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
+        let last: Option<Line> = last.and_then(|line| serde_json::from_slice(line).ok());
+        last.map_or(0, |line| line.sequence + 1)
+    }
+
     /// All lines of an attempt so far, one JSON object each.
     pub fn read_lines(&self, key: AttemptKey) -> Vec<u8> {
         std::fs::read(self.lines(key)).unwrap_or_default()
@@ -104,6 +112,22 @@ mod tests {
         ids::{NodeKey, RunId, StepIx},
         outcome::{Ending, Phases},
     };
+
+    #[test]
+    fn lines_go_on_after_those_that_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        let key = AttemptKey {
+            run: RunId(uuid::Uuid::from_u128(1)),
+            node: NodeKey { step: StepIx(0), index: None },
+            attempt: 1,
+        };
+        let line = |sequence| Line { sequence, at_us: 0, stream: "stdout".into(), text: "a\nb".into() };
+        assert_eq!(spool.lines_kept(key), 0);
+        spool.add_lines(key, &[line(0), line(1)]).unwrap();
+        spool.add_lines(key, &[line(2)]).unwrap();
+        assert_eq!(spool.lines_kept(key), 3);
+    }
 
     #[test]
     fn an_outcome_is_there_until_it_is_acknowledged() {

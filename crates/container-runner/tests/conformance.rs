@@ -6,7 +6,12 @@ mod support;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use qflow_container_runner::{adopt, blobs::Blobs, runtime::Runtime};
+use qflow_container_runner::{
+    adopt,
+    blobs::Blobs,
+    harness::{Said, Say, Told},
+    runtime::Runtime,
+};
 use qflow_model::{definition::Isolation, expression::Segment, outcome::Ending, progress::KillReason, value::Argument};
 use support::{Bench, docker, failure, folder, literal, name, processes, produced, text};
 
@@ -188,7 +193,15 @@ async fn an_order_that_never_came_to_its_container_is_lost(mut bench: Bench) -> 
     bench.run(order).await;
     let order = bench.order("add", "int", &[("a", literal(1)), ("b", literal(1))]).await;
     let key = order.key;
-    let container = bench.runner.pool.take(&order, "").await.unwrap();
+    let mut container = bench.runner.pool.take(&order, "").await.unwrap();
+    // Its file is imported, and that is said again to the next runner: no word to begin without arguments.
+    let files = BTreeMap::from([("flow.py".to_owned(), "def add():\n    return 1\n".to_owned())]);
+    let workdir = bench.runner.runtime.workdir(&container.state.spec);
+    let load = Say::Load { files, file: "flow.py".into(), site: None, env: BTreeMap::new(), workdir };
+    container.link.say(load, Vec::new()).await;
+    while !matches!(container.link.next().await, Some(Told::Heard(heard)) if matches!(heard.said, Said::Loaded { .. }))
+    {
+    }
     let Bench { runner, folder, steps, run, source, .. } = bench;
     let runtime = Arc::clone(&runner.runtime);
     drop((container, runner));

@@ -28,7 +28,8 @@ impl Runner {
         progress.seen = progress.seen.max(heard.seq);
         let key = progress.order.key.to_string();
         match heard.said {
-            Said::Loaded { ms, threads, .. } => {
+            // Said again after a restart it is no word to begin: what the order needs for that is not kept.
+            Said::Loaded { ms, threads, .. } if progress.stage == Stage::Loading => {
                 progress.phases.import_ms = ms;
                 if threads {
                     progress.warnings.push("the file starts threads when imported, so attempts start fresh".into());
@@ -89,6 +90,8 @@ impl Runner {
 
     async fn lines(&self, progress: &mut Progress<'_>, mut lines: Vec<Line>) {
         let order = progress.order;
+        lines.retain(|line| line.sequence >= progress.next_line);
+        progress.next_line = lines.last().map_or(progress.next_line, |line| line.sequence + 1);
         for line in &mut lines {
             line.text = progress.redact(&line.text);
             progress.last.push(line.text.clone());
