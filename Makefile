@@ -14,6 +14,8 @@ help: ## this list
 build: ## the `qflow` program
 	cargo build --locked --package qflow-cli
 
+# Every version that a machine may have: the services' own default is what a cluster promises.
+run: export QFLOW_PYTHON_VERSIONS ?= 3.9,3.10,3.11,3.12,3.13,3.14
 run: build ## build, and run an example on the embedded default (EXAMPLE=…, ARGS=…)
 	"$$CARGO_TARGET_DIR/debug/qflow" run $(EXAMPLE) $(ARGS)
 

@@ -192,6 +192,9 @@ pub fn tell(run: &Run, output: Output, embedded: bool) -> Exit {
     } else if let Some(result) = &run.result {
         outln!("{}", render::result(result, output));
     }
+    if run.result.is_none() && !run.reason.is_empty() {
+        eprintln!("no result is shown: {}", render::printable(&run.reason));
+    }
     eprint!("{}", render::failure(run));
     eprintln!("run {} {} · trace {}", run.run_id, run.status, run.trace_id);
     if !embedded || run.error.is_some() {
@@ -199,6 +202,9 @@ pub fn tell(run: &Run, output: Output, embedded: bool) -> Exit {
     }
     Exit::of_run(run.status)
 }
+
+/// Bytes of all parameters: they travel in one message, and leave room in it.
+const PARAMETER_BYTES: usize = qflow_model::limits::MESSAGE_BYTES / 2;
 
 /// The parameters as sent: those of `--params`, and over them those of `-p`.
 fn parameters(args: &RunArgs) -> Result<Vec<(String, Given)>, Fail> {
@@ -222,6 +228,15 @@ fn parameters(args: &RunArgs) -> Result<Vec<(String, Given)>, Fail> {
             Written::File(path) => Given::Text(read(path)?),
         };
         all.insert(name.clone(), given);
+    }
+    let size = |(name, given): (&String, &Given)| match given {
+        Given::Text(text) | Given::Json(text) => name.len() + text.len(),
+    };
+    let bytes: usize = all.iter().map(size).sum();
+    if bytes > PARAMETER_BYTES {
+        let message =
+            format!("parameters of {bytes} bytes; at most {PARAMETER_BYTES} go: pass the path or address of the data");
+        return Err(Fail::new(Exit::Invalid, message));
     }
     Ok(all.into_iter().collect())
 }

@@ -213,3 +213,16 @@ fn a_node_that_writes_garbage_to_every_descriptor_harms_itself_alone() {
         assert!(["exit", "protocol"].contains(&error["error_type"].as_str().unwrap_or_default()), "{error}");
     }
 }
+
+#[test]
+fn what_is_too_large_for_a_message_is_told_by_its_size() {
+    let home = Home::new("process");
+    let text = "from qflow import node, workflow\n\n\n@node\ndef big(n: int) -> str:\n    return \"x\" * n\n\n\n@workflow\ndef w(n: int, extra: str = \"\") -> str:\n    return big(n)\n";
+    let path = file(&home, "big.py", text);
+    let output = home.run(&["run", &path, "-p", "n=5000000"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    says(&said(&output), &["no result is shown", "3145728"]);
+    let extra = file(&home, "extra.txt", &"y".repeat(6_000_000));
+    let told = refused(&home, &["run", &path, "-p", "n=1", "-p", &format!("extra=@{extra}")], 3);
+    says(&told, &["6000007 bytes", "2097152"]);
+}
