@@ -134,6 +134,13 @@ async fn a_channel_to_a_peer_that_vanished_silently_recovers() {
     served.abort();
 }
 
+#[test]
+fn a_silent_peer_is_found_out_before_any_deadline() {
+    let found_out = BOUNDS.keep_alive.interval + BOUNDS.keep_alive.timeout;
+    assert_eq!((found_out, BOUNDS.deadline), (Duration::from_secs(10), Duration::from_secs(30)));
+    assert!(BOUNDS.connect < found_out);
+}
+
 #[tokio::test]
 async fn what_cannot_be_a_channel_says_why() {
     let error = |url: &str, token: Option<&str>| authed_channel(url, token).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! Spans with given ids, through the SDK, to OTLP or to a test.
 
-use std::cell::Cell;
+use std::{cell::Cell, str::FromStr as _};
 
 use opentelemetry::{
     Context, KeyValue, SpanId, TraceId,
@@ -102,12 +102,14 @@ pub(crate) fn record(provider: &SdkTracerProvider, component: &'static str, span
         trace_id: span.trace_id,
         span_id: span.span_id,
         sampled: span.sampled,
-        tracestate: String::new(),
+        tracestate: span.tracestate,
     };
     let Some((trace, id, flags)) = context.ids() else { return false };
     let parent = match span.parent_span_id.as_deref().map(SpanId::from_hex) {
         Some(Ok(parent)) => {
-            Context::new().with_remote_span_context(SpanContext::new(trace, parent, flags, true, TraceState::default()))
+            // A list that is none is left out, as the standard says.
+            let state = TraceState::from_str(&context.tracestate).unwrap_or_default();
+            Context::new().with_remote_span_context(SpanContext::new(trace, parent, flags, true, state))
         }
         _ => Context::new(),
     };
@@ -180,7 +182,7 @@ mod tests {
     fn a_span_keeps_its_ids_with_and_without_a_parent_and_the_next_root_is_fresh() {
         let collected = Collected::default();
         let provider = simple(collected.clone());
-        let root = TraceContext::root();
+        let root = TraceContext { tracestate: "vendor=1".into(), ..TraceContext::root() };
         let child = root.child();
         let at = SystemTime::UNIX_EPOCH;
         let with_parent = SpanRecord::new("node_execution", &child, at, at).child_of(root.span_id.clone());
@@ -190,6 +192,7 @@ mod tests {
         let spans = collected.spans();
         assert_eq!(spans[0].span_context.span_id().to_string(), child.span_id);
         assert_eq!(spans[0].parent_span_id.to_string(), root.span_id);
+        assert_eq!(spans[0].span_context.trace_state().header(), "vendor=1");
         assert_eq!(spans[1].span_context.span_id().to_string(), root.span_id);
         assert_eq!(spans[1].span_context.trace_id().to_string(), root.trace_id);
         assert_ne!(spans[2].span_context.trace_id().to_string(), root.trace_id);

@@ -33,6 +33,7 @@ fn the_rendered_text_passes_promtool_and_bounded_series_stand_at_zero() {
     assert!(text.contains(failed), "{text}");
     let done = r#"qflow_workflow_executions_total{status="completed",python_version="3.11"} 1"#;
     assert!(text.contains(done), "{text}");
+    assert!(text.contains(r#"qflow_build_info{service="test",version="0"} 1"#), "{text}");
     promtool_accepts(&text);
 }
 

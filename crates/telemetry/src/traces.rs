@@ -171,6 +171,8 @@ pub struct SpanRecord {
     pub parent_span_id: Option<String>,
     /// Whether it is recorded.
     pub sampled: bool,
+    /// The vendors' list of its trace.
+    pub tracestate: String,
     /// What kind of work.
     pub kind: Kind,
     /// When it began.
@@ -207,6 +209,7 @@ impl SpanRecord {
             span_id: context.span_id.clone(),
             parent_span_id: None,
             sampled: context.sampled,
+            tracestate: context.tracestate.clone(),
             kind: Kind::Internal,
             start,
             end,

@@ -6,6 +6,8 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
+    path::Path,
     process::Command,
     sync::{Arc, Mutex},
 };
@@ -17,7 +19,11 @@ use opentelemetry_proto::tonic::{
     },
     common::v1::any_value::Value,
 };
-use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
 /// What a collector got.
 #[derive(Clone, Default)]
@@ -35,16 +41,42 @@ impl TraceService for Receiver {
     }
 }
 
+/// Runs `openssl ARGS…` in a folder.
+fn openssl(folder: &Path, args: &str) {
+    let output = Command::new("openssl").args(args.split(' ')).current_dir(folder).output();
+    let output = output.expect("openssl is installed, as whatever trusts certificates needs it");
+    assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 impl Receiver {
     /// A collector that listens, and its address.
     async fn listen() -> (Self, String) {
+        let (receiver, address) = Self::serve(Server::builder()).await;
+        (receiver, format!("http://{address}"))
+    }
+
+    /// One that shows a certificate for `localhost`, signed by the authority `ca.pem` of a folder.
+    async fn listen_with_tls(folder: &Path) -> (Self, String) {
+        let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(folder, &format!("req -x509 {ec} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
+        openssl(folder, &format!("req {ec} -subj /CN=localhost -keyout leaf.key -out leaf.csr"));
+        std::fs::write(folder.join("extensions"), "subjectAltName=DNS:localhost\n").unwrap();
+        let sign = "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out leaf.pem";
+        openssl(folder, &format!("{sign} -extfile extensions"));
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(read("leaf.pem"), read("leaf.key")));
+        let (receiver, address) = Self::serve(Server::builder().tls_config(tls).unwrap()).await;
+        (receiver, format!("https://localhost:{}", address.port()))
+    }
+
+    async fn serve(mut server: Server) -> (Self, SocketAddr) {
         let receiver = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         let service = TraceServiceServer::new(receiver.clone());
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-        (receiver, url)
+        tokio::spawn(server.add_service(service).serve_with_incoming(incoming));
+        (receiver, address)
     }
 
     fn spans(&self) -> usize {
@@ -100,6 +132,20 @@ async fn spans_reach_a_collector_with_the_names_and_headers_of_the_environment()
         let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         assert_eq!((told("x-tenant"), told("authorization")), ("acme".to_owned(), "Bearer abc".to_owned()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_is_held_to_the_authority_that_is_named() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (receiver, url) = Receiver::listen_with_tls(folder.path()).await;
+    Receiver::listen_with_tls(other.path()).await;
+    for (authority, sent) in [(folder.path(), 3), (other.path(), 0)] {
+        let authority = authority.join("ca.pem");
+        let certificate = ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.to_str().unwrap());
+        let (words, log) = example(3, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), certificate]).await;
+        assert_eq!((words["sent"], log.as_str()), (sent, ""), "{words:?}");
+    }
+    assert_eq!(receiver.spans(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
