@@ -37,14 +37,14 @@ impl Floors {
         Ok(Self { unary_ms: unary_ms().await?, ..floors })
     }
 
-    /// The slower of two measurements of each.
+    /// The mean of two measurements of each.
     #[must_use]
-    pub(crate) fn worse(&self, other: &Self) -> Self {
+    pub(crate) fn mean(&self, other: &Self) -> Self {
         Self {
-            fork_ms: self.fork_ms.max(other.fork_ms),
-            commit_ms: self.commit_ms.max(other.commit_ms),
-            commits_s: self.commits_s.min(other.commits_s),
-            unary_ms: self.unary_ms.max(other.unary_ms),
+            fork_ms: f64::midpoint(self.fork_ms, other.fork_ms),
+            commit_ms: f64::midpoint(self.commit_ms, other.commit_ms),
+            commits_s: f64::midpoint(self.commits_s, other.commits_s),
+            unary_ms: f64::midpoint(self.unary_ms, other.unary_ms),
         }
     }
 }

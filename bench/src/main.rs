@@ -44,7 +44,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
     let measured = Measured::measure(&qflow, &line.runtime, line.rounds).await?;
     // Machines change while they are measured: the floors of after are told beside those of before.
     let after = Floors::measure().await?;
-    let goals = table::goals(&floors.worse(&after), &measured);
+    let goals = table::goals(&floors.mean(&after), &measured);
     println!("{}", table::floors(&floors, &after));
     println!("{}", table::table(&goals));
     if let Some(folder) = line.results {

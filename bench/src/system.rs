@@ -83,7 +83,6 @@ impl Server {
             .env("QFLOW_DATA_DIR", &data)
             .env("QFLOW_RUN_DIR", folder.path().join("run"))
             .env("QFLOW_RUNTIME", runtime)
-            .env("QFLOW_LOG", "warning")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

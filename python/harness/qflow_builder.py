@@ -73,8 +73,8 @@ def bootstrap():
 
 def keep(program):
     """Writes the program beside this file, else into a folder of its own; whole or not at all."""
-    for folder in (os.path.dirname(os.path.abspath(__file__)), tempfile.mkdtemp(prefix="qflow-uv-")):
-        target = os.path.join(folder, "uv")
+    for folder in (lambda: os.path.dirname(os.path.abspath(__file__)), lambda: tempfile.mkdtemp(prefix="qflow-uv-")):
+        target = os.path.join(folder(), "uv")
         fresh = "%s.%d" % (target, os.getpid())
         try:
             with open(fresh, "wb") as out:

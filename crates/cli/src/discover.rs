@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -79,7 +79,8 @@ pub fn read_token(data_dir: &Path) -> Option<String> {
 
 /// The data directory's token, made where it is missing; only its owner reads it.
 pub fn ensure_token(data_dir: &Path) -> std::io::Result<String> {
-    std::fs::create_dir_all(data_dir)?;
+    // Sources, values and lines of users lie in it: a folder that is made here is its owner's alone.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     if let Some(token) = read_token(data_dir) {
         return Ok(token);
     }

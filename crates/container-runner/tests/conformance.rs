@@ -168,6 +168,23 @@ async fn a_fresh_container_per_attempt_where_the_node_says_so(bench: &mut Bench)
     assert_ne!(containers[0], containers[1]);
 }
 
+async fn what_a_container_uses_is_told(bench: &mut Bench) {
+    let order = bench.order("sleeps", "None", &[]).await;
+    let key = order.key;
+    let attempt = tokio::spawn(Arc::clone(&bench.runner).run(order));
+    bench.started().await;
+    let id = bench.runner.pool.list().into_iter().find(|c| c.attempt == Some(key)).unwrap().id;
+    let usage = bench.runner.runtime.usage(&id).await.unwrap();
+    // The first process, the template, and the attempt that it forked.
+    assert!(usage.pids >= 3 && usage.memory_bytes > 1 << 20 && usage.cpu_seconds > 0.0, "{usage:?}");
+    bench.runner.held.kill(key, KillReason::Cancelled);
+    bench.until_ended(key).await;
+    attempt.await.unwrap();
+    bench.runner.runtime.remove(&id).await.unwrap();
+    bench.runner.runtime.wait(&id).await;
+    assert!(bench.runner.runtime.usage(&id).await.is_err(), "what is gone uses nothing");
+}
+
 /// The runner is dropped while user code runs; the next one takes the container and the attempt over.
 async fn an_attempt_outlives_its_runner(mut bench: Bench) -> Bench {
     let mut order = bench.order("sleeps", "None", &[]).await;
@@ -227,6 +244,7 @@ async fn suite(runtime: Arc<dyn Runtime>) {
     a_large_list_is_a_blob_and_its_elements_are_read_by_range(&mut bench).await;
     a_file_that_does_not_import_fails_its_node(&mut bench).await;
     a_fresh_container_per_attempt_where_the_node_says_so(&mut bench).await;
+    what_a_container_uses_is_told(&mut bench).await;
     let bench = an_attempt_outlives_its_runner(bench).await;
     let bench = an_order_that_never_came_to_its_container_is_lost(bench).await;
     bench.close().await;

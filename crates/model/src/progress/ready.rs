@@ -111,8 +111,16 @@ impl RunState {
         self.node(NodeKey { index: None, ..key }).and_then(|run| run.map).map_or(1, |map| map.length - map.cursor)
     }
 
+    /// Whether every environment is locked, or known to be impossible: no code runs before that.
+    fn is_locked(&self) -> bool {
+        let errors = &self.head.lock_errors;
+        (0..).zip(&self.head.locks).all(|(environment, lock)| lock.is_some() || errors.contains_key(&environment))
+    }
+
     fn has_room(&self) -> bool {
-        self.head.status == RunStatus::Running && self.plan.max_parallel.is_none_or(|most| self.held < most)
+        self.head.status == RunStatus::Running
+            && self.is_locked()
+            && self.plan.max_parallel.is_none_or(|most| self.held < most)
     }
 
     /// Whether [`Self::ready`] holds `key`, without walking it.

@@ -126,6 +126,7 @@ impl RunState {
                 }
                 self.head.lock_errors.insert(environment, *failure);
                 self.finish(now, effects);
+                effects.push(Effect::Ready);
             }
         }
         Ok(())
