@@ -144,7 +144,13 @@ async fn a_killed_runner_is_taken_up(runtime: &str, engine: Arc<dyn Runtime>) {
     let home = tempfile::Builder::new().prefix("qo").tempdir_in("/tmp").unwrap();
     orphan(&engine, &hello.runner_id, &lock, home.path()).await;
     let names = |there: Vec<(String, String)>| there.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
-    assert!(names(engine.list(&hello.runner_id).await.unwrap()).contains(&"0rphan".to_owned()));
+    // A process has its variables, which tell whose it is, only once it runs its program.
+    let listed = async {
+        while !names(engine.list(&hello.runner_id).await.unwrap()).contains(&"0rphan".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), listed).await.expect("the orphan is listed");
 
     runner.kill().await.unwrap();
     drop(line);
