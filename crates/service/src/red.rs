@@ -162,6 +162,24 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_dropped_was_late_or_cancelled() {
+        let telemetry = Telemetry::silent();
+        let second = Duration::from_secs(1);
+        for (given, took) in
+            [(Some(second), Duration::from_millis(985)), (Some(second), second / 2), (None, 10 * second)]
+        {
+            let guard = Guard::new(telemetry.clone(), End::Server, "m", None).given(given);
+            tokio::time::sleep(took).await;
+            drop(guard);
+        }
+        let text = telemetry.render(None).1;
+        for (code, times) in [("DEADLINE_EXCEEDED", 1), ("CANCELLED", 2)] {
+            let series = format!("_count{{rpc_method=\"m\",rpc_response_status_code=\"{code}\"}} {times}\n");
+            assert!(text.contains(&series), "{series}: {text}");
+        }
+    }
+
     #[test]
     fn statuses_have_the_standards_names() {
         assert_eq!((name(tonic::Code::Ok), name(tonic::Code::Unauthenticated)), ("OK", "UNAUTHENTICATED"));
