@@ -127,7 +127,6 @@ impl Pool {
     fn find(self: &Arc<Self>, class: &ContainerClass, owner: &Owner, loaded: &str) -> Found {
         let mut guard = self.inside();
         let inside = &mut *guard;
-        let dead = extract(&mut inside.idle, |c| c.exit.borrow().is_some());
         let idle: Vec<Idle> = inside.idle.iter().map(idle).collect();
         let busy = inside.busy.len() + inside.starting + inside.coming.len();
         let (found, evicted) = match lifecycle::choose(&idle, class, owner, loaded, busy, self.bound) {
@@ -143,7 +142,6 @@ impl Pool {
             }
         };
         drop(guard);
-        dead.into_iter().for_each(|container| self.let_go(container, "exited"));
         evicted.into_iter().for_each(|container| self.let_go(container, "retired"));
         found
     }
@@ -186,7 +184,8 @@ impl Pool {
         container.state.order = None;
         let mut inside = self.inside();
         let ended = inside.ended.iter().any(|run| lifecycle::leaves_with(&container.state.owner, *run));
-        let goes_on = lifecycle::keep(&container.state.owner, container.state.attempts, healthy);
+        let lives = healthy && container.exit.borrow().is_none();
+        let goes_on = lifecycle::keep(&container.state.owner, container.state.attempts, lives);
         if goes_on && !ended && !inside.closed {
             container.since = Instant::now();
             self.keep(&container);
@@ -196,6 +195,12 @@ impl Pool {
             drop(inside);
             self.let_go(container, if healthy { "retired" } else { reason });
         }
+    }
+
+    /// Idle containers that have ended by themselves leave.
+    fn bury(self: &Arc<Self>) {
+        let dead = extract(&mut self.inside().idle, |c| c.exit.borrow().is_some());
+        dead.into_iter().for_each(|container| self.let_go(container, "exited"));
     }
 
     /// A run has ended: its containers leave.

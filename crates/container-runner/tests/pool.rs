@@ -108,13 +108,16 @@ async fn a_container_that_ends_while_idle_is_not_handed_out() {
             support::processes(&played.folder).await
         };
         engine.remove(&first.container_id).await.unwrap();
+        // Nobody asks for a container meanwhile: that it has ended is seen without.
         let gone = async {
             while played.containers().await.iter().any(|c| c.container_id == first.container_id) {
-                let again = played.call(SOURCE, "f", "int").await;
-                assert_eq!(text(&again), "1");
+                tokio::time::sleep(LOOK).await;
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("it is found to be gone");
+        let next = played.call(SOURCE, "f", "int").await;
+        assert_eq!(text(&next), "1");
+        assert_ne!(next.container_id, first.container_id);
         played.close().await;
     }
 }

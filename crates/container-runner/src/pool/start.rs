@@ -19,7 +19,11 @@ const DIAL: Duration = Duration::from_mins(1);
 
 impl Pool {
     /// Starts a container and waits for its harness to say hello.
-    pub(super) async fn start(&self, class: ContainerClass, lock: &EnvLock) -> Result<Container, runtime::Error> {
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        class: ContainerClass,
+        lock: &EnvLock,
+    ) -> Result<Container, runtime::Error> {
         let began = Instant::now();
         let failed = |doing: &str, e: std::io::Error| runtime::Error::call(doing, &e);
         let name = random(6).map_err(|e| failed("read randomness", e))?;
@@ -78,12 +82,17 @@ impl Pool {
     }
 
     /// Waits beside all attempts of a container for its end; the wait ends with the container.
-    fn watch(&self, id: &str) -> watch::Receiver<Option<Exit>> {
+    fn watch(self: &Arc<Self>, id: &str) -> watch::Receiver<Option<Exit>> {
         let (ended, exit) = watch::channel(None);
-        let (runtime, id) = (Arc::clone(&self.runtime), id.to_owned());
+        let (runtime, id, pool) = (Arc::clone(&self.runtime), id.to_owned(), Arc::downgrade(self));
         tokio::spawn(async move {
             tokio::select! {
-                exit = runtime.wait(&id) => { ended.send_replace(Some(exit)); }
+                exit = runtime.wait(&id) => {
+                    ended.send_replace(Some(exit));
+                    if let Some(pool) = pool.upgrade() {
+                        pool.bury();
+                    }
+                }
                 () = ended.closed() => {}
             }
         });
@@ -91,7 +100,7 @@ impl Pool {
     }
 
     /// Takes in a container that an earlier runner started.
-    pub fn adopt(&self, state: State) -> std::io::Result<Container> {
+    pub fn adopt(self: &Arc<Self>, state: State) -> std::io::Result<Container> {
         let link = Link::listen(&state.spec.directory.join("s"), state.spec.token.clone(), self.runtime.socket_mode())?;
         let exit = self.watch(&state.id);
         let container = Container { state, link, exit, since: Instant::now() };
