@@ -266,29 +266,48 @@ pub struct NodeDef {
     pub place: Place,
 }
 
-/// What a step does.
+/// What a step calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
-    /// Calls a node once.
+    /// A node.
     Node {
         /// The node's name in [`Definition::nodes`].
         function: String,
     },
-    /// Calls a node once per element of the arguments named in `over`.
-    Map {
-        /// The node's name.
-        function: String,
-        /// The mapped arguments' names; of equal length at run time.
-        over: Vec<String>,
+    /// A workflow of the same submission.
+    Workflow {
+        /// The workflow's name in [`Definition::workflows`].
+        workflow: String,
+    },
+    /// `sleep(…)`: waits as long, or until, its one argument `duration` says.
+    Sleep,
+    /// `approval(…)`: waits for a person's answer.
+    Approval {
+        /// What is asked for: who answers it looks for this name.
+        name: String,
+        /// Milliseconds after which nobody's answer counts as no.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<u64>,
     },
 }
 
 impl StepKind {
-    /// The node that is called.
-    pub fn function(&self) -> &str {
+    /// What is called, by the name that the step's id begins with.
+    pub fn callee(&self) -> &str {
         match self {
-            Self::Node { function } | Self::Map { function, .. } => function,
+            Self::Node { function } => function,
+            Self::Workflow { workflow } => workflow,
+            Self::Sleep => "sleep",
+            Self::Approval { .. } => "approval",
+        }
+    }
+
+    /// The node that is called, where it is one.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Node { function } => Some(function),
+            _ => None,
         }
     }
 }
@@ -319,8 +338,14 @@ pub struct Branch {
 pub struct Step {
     /// Its id in the run: `fetch`, `fetch-2`.
     pub id: String,
-    /// What it does.
+    /// What it calls.
     pub kind: StepKind,
+    /// Names of arguments that are lists whose elements go one by one, a call each; of equal length at run time. Empty: one call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
+    /// Each call gives an `Outcome`, and its failure is a value: `settled(fn)`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// Its arguments by the parameter's name; a parameter with a default may lack.
     pub arguments: Vec<(String, Expr)>,
     /// Where it stands: all must hold, outermost first.

@@ -51,8 +51,14 @@ pub struct Plan {
 pub struct PlannedStep {
     /// Its id in the run.
     pub id: String,
-    /// What it does.
+    /// What it calls.
     pub kind: StepKind,
+    /// Names of arguments whose elements go one by one; empty: one call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
+    /// Each call gives an `Outcome`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// Its arguments by the parameter's name.
     pub arguments: Vec<(String, Expr)>,
     /// Where it stands.
@@ -129,6 +135,6 @@ impl Plan {
 
     /// The node that a step calls.
     pub fn node(&self, ix: StepIx) -> &NodeDef {
-        &self.nodes[self.step(ix).kind.function()]
+        &self.nodes[self.step(ix).kind.callee()]
     }
 }

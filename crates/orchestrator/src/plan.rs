@@ -41,6 +41,8 @@ mod tests {
         let step = Step {
             id: "a".into(),
             kind: StepKind::Node { function: "a".into() },
+            over: vec![],
+            settled: false,
             arguments: vec![],
             guards: vec![],
             after: vec![],

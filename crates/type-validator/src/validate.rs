@@ -5,7 +5,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-use qflow_model::definition::{Definition, Place, Problem, Source, WorkflowDef};
+use qflow_model::definition::{Definition, Place, Problem, Source, StepKind, WorkflowDef};
 
 pub use check::check;
 use check::problem;
@@ -91,10 +91,9 @@ pub fn choose<'a>(definition: &'a Definition, name: &str) -> Result<&'a Workflow
     }
     let called = |workflow: &WorkflowDef| {
         let others = definition.workflows.values().filter(|other| other.name != workflow.name);
-        others.flat_map(|other| &other.steps).any(|step| {
-            let function = step.kind.function();
-            !definition.nodes.contains_key(function) && (function == workflow.name || function == workflow.function)
-        })
+        others
+            .flat_map(|other| &other.steps)
+            .any(|step| matches!(&step.kind, StepKind::Workflow { workflow: called } if *called == workflow.name))
     };
     let free: Vec<_> = definition.workflows.values().filter(|workflow| !called(workflow)).collect();
     match free[..] {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Plan, PlannedStep};
 use crate::{
-    definition::{Definition, NodeDef, Place, Problem, PythonVersion, StepKind, WorkflowDef},
+    definition::{Definition, NodeDef, Place, Problem, PythonVersion, WorkflowDef},
     environment::EnvSpec,
     expression::{Expr, Path, Segment},
     ids::{Digest, StepIx},
@@ -35,7 +35,7 @@ pub fn plan(
     let mut positions = BTreeMap::new();
     let mut nodes = BTreeMap::new();
     for step in &workflow.steps {
-        let function = step.kind.function();
+        let function = step.kind.callee();
         let Some(node) = definition.nodes.get(function) else {
             problems.push(problem(&step.place, "unknown-node", format!("no node `{function}` in this file")));
             continue;
@@ -197,7 +197,7 @@ pub fn satisfies(version: PythonVersion, requires: &str) -> bool {
 fn steps(workflow: &WorkflowDef, environments: &BTreeMap<String, u32>) -> Vec<PlannedStep> {
     let mut asks = vec![Vec::new(); workflow.steps.len()];
     let mut ask = |step: StepIx, path: &Path| {
-        let mapped = matches!(workflow.steps[step.0 as usize].kind, StepKind::Map { .. });
+        let mapped = !workflow.steps[step.0 as usize].over.is_empty();
         // The length of a map's result is known without asking; what lies in an element is asked of elements.
         let path = match (mapped, path.split_first()) {
             (false, _) => path.clone(),
@@ -215,7 +215,7 @@ fn steps(workflow: &WorkflowDef, environments: &BTreeMap<String, u32>) -> Vec<Pl
     for step in &workflow.steps {
         for (name, argument) in &step.arguments {
             conditions(argument, &mut ask);
-            if matches!(&step.kind, StepKind::Map { over, .. } if over.contains(name)) {
+            if step.over.contains(name) {
                 argument.results(&mut ask);
             }
         }
@@ -228,12 +228,14 @@ fn steps(workflow: &WorkflowDef, environments: &BTreeMap<String, u32>) -> Vec<Pl
         .map(|(step, asks)| PlannedStep {
             id: step.id.clone(),
             kind: step.kind.clone(),
+            over: step.over.clone(),
+            settled: step.settled,
             arguments: step.arguments.clone(),
             guards: step.guards.clone(),
             needs: needs(workflow, step),
             enables: Vec::new(),
             asks,
-            environment: environments[step.kind.function()],
+            environment: environments[step.kind.callee()],
         })
         .collect();
     for ix in 0..planned.len() {
@@ -317,15 +319,16 @@ mod tests {
             "retry": crate::definition::Retry::default(), "resources": crate::definition::Resources::default(),
         });
         let reads = |step: u32| serde_json::json!({"result": {"step": step, "path": [{"key": "rows"}]}});
-        let step = |id: &str, kind: serde_json::Value, arguments: serde_json::Value| serde_json::json!({"id": id, "kind": kind, "arguments": arguments, "place": place});
-        let call = serde_json::json!({"node": {"function": "a"}});
-        let map = serde_json::json!({"map": {"function": "a", "over": ["x"]}});
+        let step = |id: &str, over: &[&str], arguments: serde_json::Value| {
+            let call = serde_json::json!({"node": {"function": "a"}});
+            serde_json::json!({"id": id, "kind": call, "over": over, "arguments": arguments, "place": place})
+        };
         let workflow = serde_json::json!({
             "name": "w", "function": "w", "params": [], "returns": "Any", "branches": [], "on_failure": "finish",
             "place": place, "result": reads(1),
             "steps": [
-                step("a", call, serde_json::json!([])),
-                step("a-2", map, serde_json::json!([["x", reads(step_reads)]])),
+                step("a", &[], serde_json::json!([])),
+                step("a-2", &["x"], serde_json::json!([["x", reads(step_reads)]])),
             ],
         });
         serde_json::from_value(serde_json::json!({

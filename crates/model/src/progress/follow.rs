@@ -3,7 +3,6 @@
 use super::{Effect, Happening, MapExtent, RunError, RunState};
 use crate::{
     condition::Undecided,
-    definition::StepKind,
     expression::{BranchIx, Expr},
     ids::{NodeKey, StepIx, Timestamp},
     limits,
@@ -42,8 +41,8 @@ impl RunState {
         if let Err(undecided) = self.settle(planned.arguments.iter().map(|(_, e)| e), effects) {
             return self.end(key, NodeStatus::Failed, Some(of_user(undecided)), now, effects);
         }
-        if let StepKind::Map { over, .. } = &planned.kind {
-            match self.extent(step, over) {
+        if !planned.over.is_empty() {
+            match self.extent(step, &planned.over) {
                 Ok(length) => {
                     self.run_mut(key).map = Some(MapExtent { length, ..MapExtent::default() });
                     effects.push(Effect::Record(Happening::MapOpened { node: key, length }));

@@ -137,7 +137,7 @@ impl RunState {
 
     fn may_lease(&self, key: NodeKey) -> bool {
         let step = self.plan.step(key.step);
-        let function = step.kind.function();
+        let function = step.kind.callee();
         let held = self.held_by_function.get(function).copied().unwrap_or(0);
         self.head.locks[step.environment as usize].is_some()
             && self.plan.nodes[function].max_parallel.is_none_or(|most| held < most)
@@ -203,13 +203,13 @@ impl RunState {
     /// Counts an attempt as held and sets its timer.
     pub(super) fn hold(&mut self, key: NodeKey) {
         self.held += 1;
-        *self.held_by_function.entry(self.plan.step(key.step).kind.function().to_owned()).or_default() += 1;
+        *self.held_by_function.entry(self.plan.step(key.step).kind.callee().to_owned()).or_default() += 1;
         self.timers.extend(self.times_out(key).map(|at| (at, key)));
     }
 
     pub(super) fn release(&mut self, key: NodeKey) {
         self.held -= 1;
-        if let Some(held) = self.held_by_function.get_mut(self.plan.step(key.step).kind.function()) {
+        if let Some(held) = self.held_by_function.get_mut(self.plan.step(key.step).kind.callee()) {
             *held -= 1;
         }
         if let Some(at) = self.times_out(key) {

@@ -3,7 +3,7 @@
 use super::{NodeRun, RunState};
 use crate::{
     condition::{Undecided, decide, of_literal},
-    definition::{Guard, StepKind},
+    definition::Guard,
     expression::{Answer, BranchIx, Condition, Expr, Path, Segment},
     ids::{NodeKey, StepIx},
     status::NodeStatus,
@@ -14,12 +14,8 @@ impl RunState {
     /// The arguments of a node run, for its runner to resolve; parameters with a default of their own may lack.
     pub fn arguments(&self, key: NodeKey) -> Vec<(String, Argument)> {
         let step = self.plan.step(key.step);
-        let over: &[String] = match &step.kind {
-            StepKind::Map { over, .. } => over,
-            StepKind::Node { .. } => &[],
-        };
         let argument = |name: &String, expr: &Expr| match key.index {
-            Some(index) if over.contains(name) => self.element(expr, index),
+            Some(index) if step.over.contains(name) => self.element(expr, index),
             _ => self.argument(expr),
         };
         step.arguments.iter().map(|(name, expr)| (name.clone(), argument(name, expr))).collect()

@@ -36,6 +36,8 @@ fn step(id: &str, arguments: Vec<(&str, Expr)>) -> Step {
     Step {
         id: id.into(),
         kind: StepKind::Node { function: id.into() },
+        over: vec![],
+        settled: false,
         arguments: arguments.into_iter().map(|(n, e)| (n.into(), e)).collect(),
         guards: vec![],
         after: vec![],
@@ -155,7 +157,8 @@ fn chain() -> RunState {
 
 fn mapped(change: impl FnOnce(&mut WorkflowDef)) -> RunState {
     let map = Step {
-        kind: StepKind::Map { function: "b".into(), over: vec!["x".into()] },
+        kind: StepKind::Node { function: "b".into() },
+        over: vec!["x".into()],
         ..step("b", vec![("x", of(0)), ("k", Expr::Literal(json!(2)))])
     };
     run(

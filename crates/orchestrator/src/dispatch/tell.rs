@@ -41,7 +41,7 @@ fn node_ref(state: &RunState, node: NodeKey, attempt: u32) -> NodeRef {
     NodeRef {
         run: RunRef { trace, ..run },
         node_id: state.node_id(node),
-        name: step.kind.function().to_owned(),
+        name: step.kind.callee().to_owned(),
         node_type: "python".to_owned(),
         python_version: state.plan.environments[step.environment as usize].python.to_string(),
         attempt,

@@ -57,27 +57,29 @@ impl<'a> Body<'_, 'a> {
         let arguments = given.arguments.into_iter().map(|(name, value)| Some((name, value?)));
         let arguments = arguments.collect::<Option<Vec<_>>>().filter(|_| !given.wrong)?;
         let function = name.clone();
-        let kind = match mapping {
-            Mapping::None => StepKind::Node { function },
-            Mapping::First | Mapping::Each(_) => StepKind::Map { function, over: given.over },
-        };
-        self.push(call, kind, arguments)
+        self.push(call, StepKind::Node { function }, given.over, arguments)
     }
 
     /// Writes a step down, where there is room for one.
-    fn push(&mut self, call: &ExprCall, kind: StepKind, arguments: Vec<(String, Value)>) -> Option<Value> {
+    fn push(
+        &mut self,
+        call: &ExprCall,
+        kind: StepKind,
+        over: Vec<String>,
+        arguments: Vec<(String, Value)>,
+    ) -> Option<Value> {
         if self.workflow.steps.len() >= limits::STEPS {
             let message = format!("more than {} calls", limits::STEPS);
             self.overfull(call.range(), "too-many-steps", message, "write map(fn, xs)");
             return None;
         }
         let ix = StepIx(self.workflow.steps.len() as u32);
-        let count = self.ids.entry(kind.function().to_owned()).or_default();
+        let count = self.ids.entry(kind.callee().to_owned()).or_default();
         *count += 1;
-        let id = if *count == 1 { kind.function().to_owned() } else { format!("{}-{count}", kind.function()) };
+        let id = if *count == 1 { kind.callee().to_owned() } else { format!("{}-{count}", kind.callee()) };
         let (guards, after) = (self.guards.clone(), self.order.barrier.clone());
         let place = self.text().place(call.range());
-        self.workflow.steps.push(Step { id, kind, arguments, guards, after, place });
+        self.workflow.steps.push(Step { id, kind, over, settled: false, arguments, guards, after, place });
         self.order.since.push(ix);
         Some(Value::Result { step: ix, path: Vec::new() })
     }

@@ -1,9 +1,6 @@
 //! Parts of values, how much values hold, and what is known of their types. Pure but for the lookups of a body.
 
-use qflow_model::{
-    definition::StepKind,
-    expression::{Condition, Expr as Value, Path, Segment},
-};
+use qflow_model::expression::{Condition, Expr as Value, Path, Segment};
 use qflow_types::Ty;
 use serde_json::Value as Json;
 
@@ -129,10 +126,9 @@ impl Body<'_, '_> {
                 (self.workflow.params.iter().find(|p| p.name == *name)?.ty.0.parse().ok()?, path)
             }
             Value::Result { step, path } => {
-                let kind = &self.workflow.steps.get(step.0 as usize)?.kind;
-                let one: Ty = self.project.nodes.get(kind.function())?.returns.0.parse().ok()?;
-                let mapped = matches!(kind, StepKind::Map { .. });
-                (if mapped { Ty::Generic("list".to_owned(), vec![one]) } else { one }, path)
+                let called = self.workflow.steps.get(step.0 as usize)?;
+                let one: Ty = self.project.nodes.get(called.kind.callee())?.returns.0.parse().ok()?;
+                (if !called.over.is_empty() { Ty::Generic("list".to_owned(), vec![one]) } else { one }, path)
             }
             Value::Select { then, otherwise, .. } => {
                 return Some(Ty::union([self.type_of(then)?, self.type_of(otherwise)?]));

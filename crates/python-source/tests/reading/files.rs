@@ -38,7 +38,7 @@ fn every_import_that_python_resolves_finds_the_node() {
     ] {
         let (definition, problems) = read("jobs/w.py", &[("jobs/w.py", &using(import, call)), (path, PARTS)]);
         assert_eq!(problems, vec![], "{import}");
-        assert_eq!(definition.workflows["w"].steps[0].kind.function(), "clean", "{import}");
+        assert_eq!(definition.workflows["w"].steps[0].kind.callee(), "clean", "{import}");
         assert_eq!(definition.nodes["clean"].file, path, "{import}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use qflow_model::{
-    definition::{Guard, Problem, Step, StepKind, WorkflowDef},
+    definition::{Guard, Problem, Step, WorkflowDef},
     expression::{Condition, Expr, Segment},
 };
 
@@ -56,12 +56,8 @@ fn guards(guards: &[Guard]) -> String {
 }
 
 fn step(step: &Step) -> String {
-    let over: &[String] = match &step.kind {
-        StepKind::Map { over, .. } => over,
-        StepKind::Node { .. } => &[],
-    };
     let arguments = step.arguments.iter().map(|(name, value)| {
-        let star = if over.contains(name) { "each " } else { "" };
+        let star = if step.over.contains(name) { "each " } else { "" };
         format!("{name}={star}{}", expr(value))
     });
     let after = step.after.iter().map(|ix| format!(" after #{}", ix.0)).collect::<Vec<_>>().concat();
@@ -69,7 +65,7 @@ fn step(step: &Step) -> String {
     format!(
         "{}: {}({arguments}){}{after} @{}:{}",
         step.id,
-        step.kind.function(),
+        step.kind.callee(),
         guards(&step.guards),
         step.place.line,
         step.place.column

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
-    definition::{Definition, Guard, Param, ParamDefault, Place, Problem, Step, StepKind, TypeText, WorkflowDef},
+    definition::{Definition, Guard, Param, ParamDefault, Place, Problem, Step, TypeText, WorkflowDef},
     expression::{Expr, Segment},
     limits,
 };
@@ -119,14 +119,10 @@ impl<'a> Checker<'a> {
     }
 
     fn step(&mut self, step: &'a Step) {
-        let function = step.kind.function();
+        let function = step.kind.callee();
         let Some(callee) = self.callee(function) else {
             self.problems.push(problem(&step.place, "unknown-node", format!("no node is called `{function}`")));
             return;
-        };
-        let mapped: &[String] = match &step.kind {
-            StepKind::Map { over, .. } => over,
-            StepKind::Node { .. } => &[],
         };
         for (name, expr) in &step.arguments {
             let Some(param) = callee.params.iter().find(|param| param.name == *name) else {
@@ -145,7 +141,7 @@ impl<'a> Checker<'a> {
                 place: &step.place,
                 code: "incompatible-types",
             };
-            if mapped.contains(name) {
+            if step.over.contains(name) {
                 self.mapped(expr, &step.guards, &target);
             } else {
                 self.goes(expr, &step.guards, &target);
@@ -265,11 +261,9 @@ impl<'a> Checker<'a> {
             }
             Expr::Result { step: ix, path } => {
                 let step = self.workflow.steps.get(ix.0 as usize)?;
-                let callee = self.callee(step.kind.function())?;
-                let returns = match step.kind {
-                    StepKind::Node { .. } => ty(callee.returns),
-                    StepKind::Map { .. } => Ty::Generic("list".to_owned(), vec![ty(callee.returns)]),
-                };
+                let callee = self.callee(step.kind.callee())?;
+                let one = ty(callee.returns);
+                let returns = if step.over.is_empty() { one } else { Ty::Generic("list".to_owned(), vec![one]) };
                 let origin =
                     Origin { name: format!("{}{}", step.id, spelled(path)), place: Some(callee.place.clone()) };
                 let is_given = |e: &[Segment]| self.is_given(&Expr::Result { step: *ix, path: e.into() }, guards);

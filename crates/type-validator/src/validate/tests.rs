@@ -38,12 +38,20 @@ fn node(name: &str, params: Vec<Param>, returns: &str) -> NodeDef {
 fn step(function: &str, arguments: Vec<(&str, Expr)>) -> Step {
     let arguments = arguments.into_iter().map(|(name, expr)| (name.to_owned(), expr)).collect();
     let kind = StepKind::Node { function: function.into() };
-    Step { id: function.into(), kind, arguments, guards: vec![], after: vec![], place: place(31) }
+    Step {
+        id: function.into(),
+        kind,
+        over: vec![],
+        settled: false,
+        arguments,
+        guards: vec![],
+        after: vec![],
+        place: place(31),
+    }
 }
 
 fn map(function: &str, over: &str, expr: Expr) -> Step {
-    let kind = StepKind::Map { function: function.into(), over: vec![over.into()] };
-    Step { kind, ..step(function, vec![(over, expr)]) }
+    Step { over: vec![over.into()], ..step(function, vec![(over, expr)]) }
 }
 
 fn result(path: Vec<Segment>) -> Expr {

@@ -154,7 +154,8 @@ fn a_choice_that_python_could_not_make_fails_the_node_that_reads_it() {
 #[test]
 fn lists_of_unequal_length_fail_the_map_and_are_both_named() {
     let map = Step {
-        kind: StepKind::Map { function: "a".into(), over: vec!["x".into(), "y".into()] },
+        kind: StepKind::Node { function: "a".into() },
+        over: vec!["x".into(), "y".into()],
         ..step("a", vec![("x", Expr::Literal(json!([1, 2]))), ("y", Expr::Literal(json!([1])))])
     };
     let state = run(vec![node("a", |_| ())], vec![map], vec![], |_| ());
@@ -166,7 +167,8 @@ fn lists_of_unequal_length_fail_the_map_and_are_both_named() {
 fn a_map_over_what_is_no_list_fails_and_does_not_panic() {
     for literal in [json!("ab"), json!({"k": 1})] {
         let map = Step {
-            kind: StepKind::Map { function: "a".into(), over: vec!["x".into()] },
+            kind: StepKind::Node { function: "a".into() },
+            over: vec!["x".into()],
             ..step("a", vec![("x", Expr::Literal(literal))])
         };
         let state = run(vec![node("a", |_| ())], vec![map], vec![], |_| ());
