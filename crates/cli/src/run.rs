@@ -10,14 +10,16 @@ use crate::{
     args::{Output, Parameter, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
-    outln, render, source,
+    outln, render,
+    source::{self, Collected},
     submit::{Client, Given, Run, Start},
     tree::View,
 };
 
 /// Runs the file.
 pub async fn run(args: RunArgs, data_dir: &Path) -> Result<Exit, Fail> {
-    let source = source::collect(&args.file)?;
+    let Collected { source, warnings } = source::collect(&args.file)?;
+    eprint!("{}", render::problems(&warnings));
     let parameters = parameters(&args)?;
     let session = dev::session(&args.server, data_dir).await?;
     let exit = submit(&args, &source, parameters, &session).await;
@@ -141,16 +143,18 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
 }
 
 /// What asks this call to end: an interrupt, SIGTERM, or the end of its terminal.
-struct Orders([tokio::signal::unix::Signal; 3]);
+pub(crate) struct Orders([tokio::signal::unix::Signal; 3]);
 
 impl Orders {
-    fn new() -> Result<Self, Fail> {
+    /// Listens from here on.
+    pub(crate) fn new() -> Result<Self, Fail> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| signal(kind).map_err(|e| Fail::from(anyhow::Error::from(e)));
         Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
     }
 
-    async fn next(&mut self) {
+    /// The next of them.
+    pub(crate) async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
     }

@@ -1,116 +1,167 @@
-//! The files of a submission: the one that was named, and those beside it that it imports.
+//! The files of a submission: the one that was named, those that it imports, and the data that it includes.
+
+mod data;
+mod glob;
+mod modules;
+mod project;
+mod shadow;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
 };
 
-use qflow_model::{definition::Source, limits};
+use qflow_model::{
+    definition::{Place, Problem, Source},
+    limits,
+};
 
 use crate::exit::{Exit, Fail};
+use project::Project;
 
-/// Reads the file and the modules beside it that it imports.
-pub fn collect(file: &Path) -> Result<Source, Fail> {
-    let root = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entry = file
-        .file_name()
-        .and_then(|name| name.to_str())
-        .ok_or_else(|| Fail::usage(format!("{} has no name in UTF-8", file.display())))?
-        .to_owned();
-    let mut files = BTreeMap::new();
-    let mut wanted = vec![PathBuf::from(&entry)];
-    let mut bytes = 0;
-    while let Some(path) = wanted.pop() {
-        let name = path.to_str().map(str::to_owned).unwrap_or_default();
-        if files.contains_key(&name) {
-            continue;
-        }
-        let text = read(&root.join(&path))?;
-        bytes += text.len();
-        if files.len() >= limits::FILES || bytes > limits::SUBMISSION_BYTES {
-            let message = format!(
-                "{} and what it imports are more than {} files or {} bytes",
-                file.display(),
-                limits::FILES,
-                limits::SUBMISSION_BYTES
-            );
-            return Err(Fail::new(Exit::Invalid, message));
-        }
-        wanted
-            .extend(qflow_python_source::imported(&text).into_iter().filter_map(|module| beside(root, &path, &module)));
-        files.insert(name, text);
-    }
-    Ok(Source { entry, files })
+/// Files that are looked at before a submission counts as past every bound: enough to tell how far past.
+const LOOKED_AT: usize = 10 * limits::FILES;
+/// Files that are named where a submission is too large.
+const NAMED: usize = 3;
+
+/// A submission, and what there is to know of it although it may go.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    /// What is sent.
+    pub source: Source,
+    /// Names that hide others, patterns that match nothing.
+    pub warnings: Vec<Problem>,
 }
 
-fn read(path: &Path) -> Result<String, Fail> {
-    let shown = path.display();
-    let failed = |e: std::io::Error| Fail::usage(format!("read {shown}: {e}"));
-    let size = std::fs::metadata(path).map_err(failed)?;
-    if size.is_dir() {
-        return Err(Fail::usage(format!("{shown} is a folder; name a file in it")));
+/// Reads the file, the modules under its root that it imports, and what `[tool.qflow] include` names.
+///
+/// The root is the nearest folder upwards with a `pyproject.toml`, else the file's own. Modules are looked for as Python does it with
+/// the file's folder, the root and its `src` on `sys.path`.
+pub fn collect(file: &Path) -> Result<Collected, Fail> {
+    let project = project::locate(file)?;
+    let mut files = Files { project: &project, texts: BTreeMap::new(), wanted: VecDeque::new(), warnings: Vec::new() };
+    files.wanted.push_back(project.entry.clone());
+    files.follow()?;
+    let entry = files.texts.get(&project.entry).cloned().unwrap_or_default();
+    data::include(&mut files, &entry)?;
+    files.follow()?;
+    shadow::packages(&mut files, &entry);
+    let Files { texts, mut warnings, .. } = files;
+    within(file, &texts)?;
+    warnings.sort();
+    warnings.dedup();
+    Ok(Collected { source: Source { entry: project.entry.clone(), files: texts }, warnings })
+}
+
+/// What has been read, and what is still to be.
+struct Files<'p> {
+    project: &'p Project,
+    /// By path below the root.
+    texts: BTreeMap<String, String>,
+    /// Modules that were found and not read.
+    wanted: VecDeque<String>,
+    warnings: Vec<Problem>,
+}
+
+impl Files<'_> {
+    /// Reads what is wanted, and what that imports.
+    fn follow(&mut self) -> Result<(), Fail> {
+        while let Some(path) = self.wanted.pop_front() {
+            if self.texts.contains_key(&path) || self.texts.len() >= LOOKED_AT {
+                continue;
+            }
+            let text = self.read(&path, limits::SOURCE_BYTES, "a source file")?;
+            for import in qflow_python_source::imported(&text) {
+                let found = modules::resolve(self.project, &path, &import.module);
+                self.warnings.extend(shadow::python(&path, &text, &import, &found));
+                self.wanted.extend(found);
+            }
+            self.texts.insert(path, text);
+        }
+        Ok(())
     }
-    if size.len() > limits::SOURCE_BYTES as u64 {
-        let message = format!("{shown} has {} bytes; a source file has at most {}", size.len(), limits::SOURCE_BYTES);
+
+    /// A file below the root, as text and within a bound.
+    fn read(&self, path: &str, bound: usize, what: &str) -> Result<String, Fail> {
+        let full = self.project.root.join(path);
+        let shown = self.project.shown(path);
+        let failed = |e: std::io::Error| Fail::usage(format!("read {shown}: {e}"));
+        let target = std::fs::canonicalize(&full).map_err(failed)?;
+        if !target.starts_with(&self.project.root) {
+            let (target, root) = (target.display(), self.project.root.display());
+            let remedy = "copy the file, or put pyproject.toml where both lie below it";
+            return Err(Fail::new(Exit::Invalid, format!("{shown} is a link to {target}, out of {root}: {remedy}")));
+        }
+        let size = std::fs::metadata(&target).map_err(failed)?.len();
+        if size > bound as u64 {
+            return Err(Fail::new(Exit::Invalid, format!("{shown} has {size} bytes; {what} has at most {bound}")));
+        }
+        let bytes = std::fs::read(&target).map_err(failed)?;
+        String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            Fail::new(Exit::Invalid, format!("{shown} is not UTF-8 at byte {at}; files are sent as text"))
+        })
+    }
+
+    /// Something to know at a line of a file.
+    fn warn(&mut self, (file, text): (&str, &str), line: usize, (code, message): (&str, String), remedy: &str) {
+        self.warnings.push(warning((file, text), line, (code, message), remedy));
+    }
+}
+
+/// A warning at a line that counts from 1.
+fn warning((file, text): (&str, &str), line: usize, (code, message): (&str, String), remedy: &str) -> Problem {
+    let excerpt = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned();
+    let indent = excerpt.chars().take_while(|c| c.is_whitespace()).count() as u32;
+    let end_column = excerpt.trim_end().chars().count() as u32 + 1;
+    Problem {
+        place: Place { file: file.to_owned(), line: line as u32, column: indent + 1 },
+        end_column,
+        code: code.to_owned(),
+        message,
+        remedy: Some(remedy.to_owned()),
+        other: None,
+        excerpt,
+        warning: true,
+    }
+}
+
+/// Whether a submission keeps its bounds.
+fn within(file: &Path, texts: &BTreeMap<String, String>) -> Result<(), Fail> {
+    let (count, most) = (texts.len(), limits::FILES);
+    let shown = file.display();
+    if count > most {
+        let least = if count >= LOOKED_AT { "at least " } else { "" };
+        let message = format!(
+            "a submission has at most {most} files; {shown} with what it imports and includes has {least}{count}"
+        );
         return Err(Fail::new(Exit::Invalid, message));
     }
-    let bytes = std::fs::read(path).map_err(failed)?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Fail::new(Exit::Invalid, format!("{shown} is not UTF-8 at byte {at}"))
-    })
+    let size = |(path, text): (&String, &String)| path.len() + text.len();
+    let (bytes, most) = (texts.iter().map(size).sum::<usize>(), limits::SUBMISSION_BYTES);
+    if bytes > most {
+        let mut largest: Vec<_> = texts.iter().map(|(path, text)| (text.len(), path)).collect();
+        largest.sort_by(|a, b| b.cmp(a));
+        let largest: Vec<_> = largest.iter().take(NAMED).map(|(size, path)| format!("{path} has {size}")).collect();
+        let message = format!(
+            "a submission has at most {most} bytes; {shown} with what it imports and includes has {bytes} ({}); give data as a `File` parameter",
+            largest.join(", ")
+        );
+        return Err(Fail::new(Exit::Invalid, message));
+    }
+    Ok(())
 }
 
-/// The file below the root that a module's name stands for, where there is one.
-fn beside(root: &Path, importer: &Path, module: &str) -> Option<PathBuf> {
-    let dots = module.chars().take_while(|c| *c == '.').count();
-    let mut base = PathBuf::new();
-    if dots > 0 {
-        importer.ancestors().nth(dots)?.clone_into(&mut base);
-    }
-    let name = &module[dots..];
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c == '_' || c.is_alphanumeric());
-    if !name.is_empty() && !name.split('.').all(plain) {
-        return None;
-    }
-    base.extend(name.split('.').filter(|part| !part.is_empty()));
-    let candidates = [base.with_extension("py"), base.join("__init__.py")];
-    candidates.into_iter().find(|path| path != Path::new(".py") && root.join(path).is_file())
+/// A path below the root as submissions spell it.
+fn spelled(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.components().map(|part| part.as_os_str().to_str()).collect();
+    parts.map(|parts| parts.join("/"))
+}
+
+/// The folder of a path below the root.
+fn folder(path: &str) -> PathBuf {
+    Path::new(path).parent().unwrap_or(Path::new("")).to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn imports_beside_the_file_are_sent_and_others_are_not() {
-        let home = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = home.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        write("flow.py", "import os, helper\nfrom parts.clean import (\n    f,\n)\nfrom qflow import node\n");
-        write("helper.py", "import flow\n");
-        write("parts/clean.py", "from . import names\n");
-        write("parts/names.py", "");
-        write("unused.py", "");
-        let source = collect(&home.path().join("flow.py")).unwrap();
-        let names: Vec<_> = source.files.keys().map(String::as_str).collect();
-        assert_eq!(names, ["flow.py", "helper.py", "parts/clean.py", "parts/names.py"]);
-        assert_eq!(source.entry, "flow.py");
-    }
-
-    #[test]
-    fn a_missing_file_is_usage_and_a_huge_one_is_invalid() {
-        let home = tempfile::tempdir().unwrap();
-        assert_eq!(collect(&home.path().join("absent.py")).unwrap_err().exit, Exit::Usage);
-        assert_eq!(collect(home.path()).unwrap_err().exit, Exit::Usage);
-        std::fs::write(home.path().join("huge.py"), vec![b'#'; 10 << 20]).unwrap();
-        let fail = collect(&home.path().join("huge.py")).unwrap_err();
-        assert_eq!(fail.exit, Exit::Invalid);
-        assert!(fail.message.contains("262144"), "the bound is named: {fail}");
-        std::fs::write(home.path().join("latin.py"), b"# \xe4").unwrap();
-        assert!(collect(&home.path().join("latin.py")).unwrap_err().message.contains("byte 2"));
-    }
-}
+mod tests;

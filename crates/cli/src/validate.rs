@@ -9,13 +9,16 @@ use qflow_type_validator::validate::{Inspected, inspect};
 use crate::{
     args::{Output, ValidateArgs},
     exit::{Exit, Fail},
-    outln, render, source,
+    outln, render,
+    source::{self, Collected},
 };
 
 /// Validates the file.
 pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
-    let source = source::collect(&args.file)?;
+    let Collected { source, warnings } = source::collect(&args.file)?;
     let Inspected { definition, mut problems, .. } = inspect(&source);
+    problems.extend(warnings);
+    problems.sort();
     if problems.iter().all(|p| p.warning) {
         problems.extend(unplannable(&definition, &source));
     }

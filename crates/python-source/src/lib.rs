@@ -17,8 +17,9 @@ mod script;
 mod text;
 mod units;
 
-pub use modules::imported;
+pub use modules::{Import, imported};
 use qflow_model::definition::{Definition, Problem, Source};
+pub use script::script_block;
 
 /// Stack of the thread that reads: what `depth` lets through fits many times over.
 const STACK_BYTES: usize = 64 << 20;

@@ -22,6 +22,11 @@ pub(crate) struct Script {
     pub(crate) node: options::NodeOptions,
 }
 
+/// The TOML of a file's PEP 723 block, where it has one that is closed.
+pub fn script_block(text: &str) -> Option<String> {
+    block::extract(&Text::new("", text), &mut Problems::default()).map(|block| block.toml)
+}
+
 /// Reads the block, where there is one.
 pub(crate) fn read(text: &Text<'_>, problems: &mut Problems) -> Script {
     let mut script = Script::default();
@@ -75,14 +80,14 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// `[tool.qflow]`: `include` is the client's, `node` has the nodes' defaults.
+    /// `[tool.qflow]`: `include` and `test` are the client's, `node` has the nodes' defaults.
     fn qflow(&mut self, qflow: &Spanned<DeValue<'_>>, script: &mut Script) {
         let Some(table) = qflow.get_ref().as_table() else {
             return self.wrong(Some(qflow.span()), "tool.qflow is not a table", "write [tool.qflow.node]");
         };
         for (key, value) in table {
             match (&**key.get_ref(), value.get_ref().as_table()) {
-                ("include", _) => {}
+                ("include" | "test", _) => {}
                 ("node", Some(node)) => {
                     for (key, value) in node {
                         if let Err(bad) = script.node.set(key.get_ref(), &json(value.get_ref())) {
@@ -95,7 +100,7 @@ impl Reader<'_, '_> {
                 }
                 (other, _) => {
                     let message = format!("tool.qflow has no `{other}`");
-                    self.wrong(Some(key.span()), message, "it has include, and node for the nodes' defaults");
+                    self.wrong(Some(key.span()), message, "it has include, test, and node for the nodes' defaults");
                 }
             }
         }

@@ -215,12 +215,13 @@ impl<'a> Binder<'a, '_> {
             }
             vec![base]
         } else {
-            vec![own, folder(&self.source.entry), "", "src"]
+            // What a client's search, and Python's in the container, goes through.
+            vec![folder(&self.source.entry), "", "src"]
         };
         for base in bases {
             let path = [base, &relative].iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("/");
             let package = if path.is_empty() { "__init__.py".to_owned() } else { format!("{path}/__init__.py") };
-            let found = [format!("{path}.py"), package].iter().find_map(|path| self.files.get(path.as_str()).copied());
+            let found = [package, format!("{path}.py")].iter().find_map(|path| self.files.get(path.as_str()).copied());
             if let Some(at) = found {
                 return Bound::Module(at);
             }
