@@ -34,6 +34,10 @@ pub enum Command {
     Run(RunArgs),
     /// Check a workflow file without running it.
     Validate(ValidateArgs),
+    /// Write a starting file that runs as it stands.
+    New(NewArgs),
+    /// Run a file's cases, as a test runner does.
+    Test(TestArgs),
     /// Look at runs, and act on them.
     Runs {
         /// What to do with them.
@@ -134,9 +138,68 @@ pub enum Output {
 pub struct ValidateArgs {
     /// The workflow's file.
     pub file: PathBuf,
+    /// Allow no conversion of values between nodes.
+    #[arg(long)]
+    pub strict: bool,
     /// The form of the answer.
     #[arg(short, long, default_value = "table")]
     pub output: Output,
+}
+
+/// `qflow new`.
+#[derive(Clone, Debug, Args)]
+pub struct NewArgs {
+    /// The file, or its name without `.py`; else flow.py.
+    pub name: Option<PathBuf>,
+    /// What to begin with.
+    #[arg(short, long, default_value = "default")]
+    pub template: Template,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What a new file begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// Two nodes in a row.
+    Default,
+    /// Extract, transform, load.
+    Etl,
+    /// A map over parts, and a join.
+    FanOut,
+}
+
+/// `qflow test`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = crate::test::HELP)]
+pub struct TestArgs {
+    /// The workflow's file; its cases stand beside it: those of sales.py in sales.test.toml.
+    pub file: PathBuf,
+    /// Only cases whose name or workflow holds this text.
+    #[arg(short = 'k', long = "filter", value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Another file of cases.
+    #[arg(long, value_name = "FILE.toml")]
+    pub cases: Option<PathBuf>,
+    /// Where nodes run.
+    #[arg(long, default_value = "process")]
+    pub runtime: TestRuntime,
+    /// Write a report that CI servers read.
+    #[arg(long, value_name = "FILE.xml")]
+    pub junit: Option<PathBuf>,
+    /// The form of the answer.
+    #[arg(short, long, default_value = "table")]
+    pub output: Output,
+}
+
+/// Where a test's nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestRuntime {
+    /// As processes of this machine.
+    Process,
+    /// In containers.
+    Docker,
 }
 
 /// A verb that lists.

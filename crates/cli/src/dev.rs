@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -53,15 +53,35 @@ pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail
             if let Some(client) = published(data_dir).await {
                 return Ok(Session { client, embedded: None });
             }
-            let server = Server::start(data_dir, Ports::Any, false, parts::telemetry(true)).await?;
-            let client = submit::connect(&server.http, Some(&server.token)).await;
-            match client {
-                Ok(client) => Ok(Session { client, embedded: Some(server) }),
-                Err(fail) => {
-                    server.stop().await;
-                    Err(fail)
-                }
-            }
+            embedded(Server::start(data_dir, Ports::Any, false, parts::telemetry(true), None).await?).await
+        }
+    }
+}
+
+/// What a server for one call is told over the settings of this machine.
+#[derive(Clone, Debug)]
+pub struct Overrides {
+    /// Docker, else processes.
+    pub docker: bool,
+    /// Where secrets are.
+    pub secrets_dir: PathBuf,
+    /// Where sockets are.
+    pub run_dir: PathBuf,
+}
+
+/// Starts a server that shares nothing with any other, for this call.
+pub async fn apart(folder: &Path, overrides: Overrides) -> Result<Session, Fail> {
+    let server =
+        Server::start(&folder.join("data"), Ports::Any, false, parts::telemetry(true), Some(overrides)).await?;
+    embedded(server).await
+}
+
+async fn embedded(server: Server) -> Result<Session, Fail> {
+    match submit::connect(&server.http, Some(&server.token)).await {
+        Ok(client) => Ok(Session { client, embedded: Some(server) }),
+        Err(fail) => {
+            server.stop().await;
+            Err(fail)
         }
     }
 }
@@ -82,7 +102,7 @@ async fn published(data_dir: &Path) -> Option<Client> {
 /// `qflow dev`: serves until SIGTERM or an interrupt.
 pub async fn dev(args: DevArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let signals = Shutdown::on_signals().map_err(anyhow::Error::from)?;
-    let mut server = Server::start(data_dir, args.ports, true, parts::telemetry(false)).await?;
+    let mut server = Server::start(data_dir, args.ports, true, parts::telemetry(false), None).await?;
     let file = ServerFile { pid: std::process::id(), http: server.http.clone() };
     discover::write_server(data_dir, &file).map_err(anyhow::Error::from)?;
     eprintln!("qflow {} serves {}", env!("CARGO_PKG_VERSION"), data_dir.display());
@@ -132,13 +152,20 @@ impl std::fmt::Debug for Flush {
 
 impl Server {
     /// Starts them, each once those that it calls listen.
-    async fn start(data_dir: &Path, ports: Ports, admin: bool, telemetry: Telemetry) -> Result<Self, Fail> {
+    async fn start(
+        data_dir: &Path,
+        ports: Ports,
+        admin: bool,
+        telemetry: Telemetry,
+        overrides: Option<Overrides>,
+    ) -> Result<Self, Fail> {
         let token = discover::ensure_token(data_dir).map_err(|e| {
             Fail::usage(format!("{}: {e}; set QFLOW_DATA_DIR to a folder that you may write", data_dir.display()))
         })?;
         let mut starting = Starting {
             ports,
             admin,
+            overrides,
             tasks: JoinSet::new(),
             shutdown: Shutdown::new(),
             telemetry: telemetry.clone(),
@@ -173,6 +200,8 @@ impl Server {
 pub struct Starting {
     ports: Ports,
     admin: bool,
+    /// What the runner is told over its settings.
+    pub(crate) overrides: Option<Overrides>,
     tasks: JoinSet<Ended>,
     shutdown: Shutdown,
     telemetry: Telemetry,
@@ -232,6 +261,7 @@ mod tests {
         Starting {
             ports: Ports::Any,
             admin: false,
+            overrides: None,
             tasks: JoinSet::new(),
             shutdown: Shutdown::new(),
             telemetry: Telemetry::silent(),

@@ -5,6 +5,7 @@ pub mod dev;
 pub mod discover;
 pub mod doctor;
 pub mod exit;
+pub mod new;
 mod parts;
 pub mod print;
 pub mod render;
@@ -12,6 +13,7 @@ pub mod run;
 pub mod runs;
 pub mod source;
 pub mod submit;
+pub mod test;
 pub mod tree;
 pub mod validate;
 
@@ -37,6 +39,8 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Dev(args) => dev::dev(args, &data_dir).await,
         Command::Run(args) => run::run(args, &data_dir).await,
         Command::Validate(args) => validate::validate(&args),
+        Command::New(args) => new::new(&args),
+        Command::Test(args) => test::test(args).await,
         Command::Runs { command } => runs::runs(command, &data_dir).await,
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),

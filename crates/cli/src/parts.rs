@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{CommandFactory as _, Parser};
+use qflow_container_runner::RuntimeKind;
 use qflow_model::{definition::PythonVersion, ids::Digest};
 use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
 
@@ -180,6 +181,11 @@ async fn runner(starting: &mut Starting, data_dir: &Path, token: &str, orchestra
     config.service_token_file = None;
     config.run_dir = Some(config.run_dir.unwrap_or_else(|| run_dir(data_dir)));
     config.data_dir = data_dir.to_owned();
+    if let Some(overrides) = starting.overrides.take() {
+        config.runtime = if overrides.docker { RuntimeKind::Docker } else { RuntimeKind::Process };
+        config.secrets_dir = Some(overrides.secrets_dir);
+        config.run_dir = Some(overrides.run_dir);
+    }
     starting
         .launch("container-runner", move |telemetry, shutdown, listening| {
             qflow_container_runner::serve(config, telemetry, shutdown, listening)
