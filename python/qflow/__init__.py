@@ -1,7 +1,11 @@
 """Qflow's SDK: typed functions become nodes and workflows, and a file of them still runs as ordinary Python."""
 
 import builtins as _builtins
+import datetime as _datetime
+import functools as _functools
+import inspect as _inspect
 import re as _re
+import sys as _sys
 
 from . import _runtime
 from ._inside import Current, current, log, progress, secret, span
@@ -29,6 +33,11 @@ def _duration_ms(value):
     return int(sum(float(number) * _UNITS_MS[unit] for number, unit in parts))
 
 
+def _is_time(value):
+    """Whether a sleep is until a time: a datetime, or the ISO text of one."""
+    return isinstance(value, _datetime.datetime) or bool(_re.match(r"\d{4}-\d\d-\d\d([T ]|$)", str(value)))
+
+
 class Abort(Exception):
     """Raised in a node: it failed, and is not tried again."""
 
@@ -45,12 +54,31 @@ class Cancelled(BaseException):
     """Raised in a node on cancellation and time-out; `finally` has 5 seconds."""
 
 
+def _awaited(fn):
+    """An `async def` node gives its value where nothing runs that could await it, as it does in a workflow; else it is a coroutine."""
+
+    @_functools.wraps(fn)
+    def call(*args, **kwargs):
+        import asyncio
+
+        made = fn(*args, **kwargs)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(made)
+        return made
+
+    return call
+
+
 def _decorator(kind):
     def decorate(fn=None, **options):
         if fn is None:
             return lambda inner: decorate(inner, **options)
         if not callable(fn):
             raise TypeError("@%s stands on a function; its options are given by name" % kind)
+        if kind == "node" and _inspect.iscoroutinefunction(fn):
+            fn = _awaited(fn)
         fn.__qflow__ = (kind, options)
         return fn
 
@@ -88,17 +116,16 @@ def settled(fn):
 
 
 def sleep(duration):
-    """In a workflow: waits. In plain Python it says so and goes on."""
-    _duration_ms(duration)
-    print("qflow: sleep(%r)" % (duration,))
+    """In a workflow: waits, for a duration or until a time. In plain Python it says so and goes on."""
+    if not _is_time(duration):
+        _duration_ms(duration)
+    print("qflow: sleep(%r)" % (duration,), file=_sys.stderr)
 
 
 def approval(name, timeout=None):
     """In a workflow: waits for a person. In plain Python it asks on a terminal, else it is True."""
-    import sys
-
     _duration_ms(timeout)
-    if not sys.stdin or not sys.stdin.isatty():
+    if not _sys.stdin or not _sys.stdin.isatty():
         return True
     return input("approve %s? [y/N] " % name).strip().lower() in ("y", "yes")
 

@@ -77,13 +77,13 @@ def span(name, **attributes):
 def secret(name):
     """The secret of that name: in a node that lists it, its text; in plain Python QFLOW_SECRET_NAME."""
     channel = _runtime.channel()
-    secrets = channel.secrets if channel is not None else {}
-    if name in secrets:
-        return secrets[name]
-    found = os.environ.get("QFLOW_SECRET_" + name.upper().replace("-", "_"))
-    # At import, as in `env={"KEY": secret("key")}`, it is a mark that the runner resolves.
-    return found if found is not None else ("" if channel is None else _missing(name))
-
-
-def _missing(name):
-    raise KeyError("no secret %r: add it to secrets of the node" % name)
+    if channel is not None and name in channel.secrets:
+        return channel.secrets[name]
+    variable = "QFLOW_SECRET_" + name.upper().replace("-", "_")
+    found = os.environ.get(variable)
+    if found is None and channel is None and sys._getframe(1).f_code.co_name == "<module>":
+        return ""  # at import, as in `env={"KEY": secret("key")}`, it is a mark that the runner resolves
+    if found is None:
+        remedy = "set %s" % variable if channel is None else "add it to secrets of the node"
+        raise KeyError("no secret %r: %s" % (name, remedy))
+    return found

@@ -50,4 +50,4 @@ def main(day: date = date(2026, 11, 24), step: timedelta = timedelta(days=1, hou
     return check(make(day, step, colour))
 
 
-CASES = [{}]
+CASES: list[dict[str, object]] = [{}]
