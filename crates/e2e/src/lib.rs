@@ -53,8 +53,26 @@ impl Home {
     /// `qflow ARGS…`, not yet started.
     pub fn qflow(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program());
+        command.args(args);
+        self.prepare(&mut command);
         command
-            .args(args)
+    }
+
+    /// A line of a shell that knows `qflow`, and `python` with the SDK; not yet started.
+    pub fn shell(&self, line: &str) -> Command {
+        let python = pythons().rsplit(',').next().expect("a Python is there").to_owned();
+        let known = format!(
+            "qflow() {{ '{}' \"$@\"; }}\npython() {{ PYTHONPATH='{}' '{python}' \"$@\"; }}\n{line}",
+            program().display(),
+            root().join("python").display(),
+        );
+        let mut command = Command::new("bash");
+        self.prepare(command.args(["-o", "pipefail", "-c", &known]));
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command
             .current_dir(root())
             .env("QFLOW_DATA_DIR", self.path().join("data"))
             .env("QFLOW_RUN_DIR", self.path().join("run"))
@@ -67,7 +85,6 @@ impl Home {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
     }
 
     /// `qflow ARGS…`, to its end.
@@ -77,9 +94,14 @@ impl Home {
 
     /// `qflow dev` on ports 0, left running; it serves once this returns.
     pub fn dev(&self) -> Dev {
+        self.dev_with(|_| {})
+    }
+
+    /// The same, with more said to the server's command.
+    pub fn dev_with(&self, more: impl FnOnce(&mut Command)) -> Dev {
         // A server that was killed leaves its address behind.
         drop(std::fs::remove_file(self.path().join("data/server.json")));
-        let mut dev = self.start_dev();
+        let mut dev = self.start_dev(more);
         #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
         let begun = std::time::Instant::now();
         while !self.path().join("data/server.json").exists() {
@@ -92,7 +114,7 @@ impl Home {
         dev
     }
 
-    fn start_dev(&self) -> Dev {
+    fn start_dev(&self, more: impl FnOnce(&mut Command)) -> Dev {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -100,6 +122,7 @@ impl Home {
             .expect("the home takes files");
         let mut command = self.qflow(&["dev", "--ports", "any"]);
         command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        more(&mut command);
         Dev(command.spawn().expect("qflow starts"))
     }
 }

@@ -1,4 +1,5 @@
-//! What operators build on: the page of metrics is what the catalogue says, and what is served is what the page says.
+//! What operators and users build on: the page of metrics is what the catalogue says, and what is served is what the page says; the
+//! page of refusals is what the reader's snapshots say.
 
 use std::{
     collections::BTreeSet,
@@ -39,6 +40,84 @@ fn the_page_of_metrics_is_what_the_catalogue_says() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page(), "docs/METRICS.md is not what the catalogue says: run `UPDATE=1 make contract`");
+}
+
+/// A refusal as the reader's snapshots have it: `file:line:columns error code: message`, the excerpt, carets, and the remedy.
+struct Refusal {
+    code: String,
+    message: String,
+    written: String,
+    remedy: String,
+}
+
+/// Every refusal in the snapshots of a file of the reader's tests.
+fn refusals(snapshot: &str) -> Vec<Refusal> {
+    let (mut found, mut lines) = (Vec::new(), snapshot.lines().peekable());
+    while let Some(line) = lines.next() {
+        let Some((_, told)) = line.split_once(" error ") else { continue };
+        let Some((code, message)) = told.split_once(": ") else { continue };
+        let (mut written, mut remedy) = (String::new(), String::new());
+        while let Some(next) = lines.next_if(|next| next.starts_with("  ")) {
+            match (next.strip_prefix("  → "), next.strip_prefix("  | ")) {
+                (Some(text), _) => text.clone_into(&mut remedy),
+                (_, Some(text)) if written.is_empty() => text.trim().clone_into(&mut written),
+                _ => {}
+            }
+        }
+        found.push(Refusal { code: code.to_owned(), message: message.to_owned(), written, remedy });
+    }
+    found
+}
+
+fn page_of_refusals() -> String {
+    let mut page = "# Refusals\n\nGenerated from the tests of `crates/python-source` by `UPDATE=1 make contract`; not edited by hand. \
+                    Each line is one that `qflow validate` tells\nwith file, line and column. [PYTHON.md](PYTHON.md) explains the language.\n\n\
+                    | Code | Written | Told | Write instead |\n|---|---|---|---|\n"
+        .to_owned();
+    let folder = root().join("crates/python-source/tests/reading/snapshots");
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the reader has snapshots") {
+        let path = entry.expect("a folder can be listed").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("reading__refusals__") {
+            all.extend(refusals(&std::fs::read_to_string(path).expect("a snapshot is a text")));
+        }
+    }
+    assert!(all.len() > 50, "only {} refusals were found", all.len());
+    all.sort_by(|a, b| (&a.code, &a.message, &a.written).cmp(&(&b.code, &b.message, &b.written)));
+    // The same words about another line tell nothing new.
+    all.dedup_by(|a, b| (&a.code, &a.message, &a.remedy) == (&b.code, &b.message, &b.remedy));
+    let cell = |text: &str| text.replace('|', "\\|");
+    let code = |text: &str| match text {
+        "" => String::new(),
+        text if text.contains('`') => format!("`` {} ``", cell(text)),
+        text => format!("`{}`", cell(text)),
+    };
+    for Refusal { code: name, message, written, remedy } in &all {
+        writeln!(page, "| {name} | {} | {} | {} |", code(written), cell(message), cell(remedy))
+            .expect("a text takes lines");
+    }
+    page
+}
+
+#[test]
+fn the_page_of_refusals_is_what_the_reader_says() {
+    let path = root().join("docs/REFUSALS.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, page_of_refusals()).expect("docs takes files");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page_of_refusals(),
+        "docs/REFUSALS.md is not what the reader says: run `UPDATE=1 make contract`"
+    );
+}
+
+#[test]
+fn every_refusal_tells_what_to_write_instead() {
+    let page = page_of_refusals();
+    let silent: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && line.ends_with("|  |")).collect();
+    assert_eq!(silent, Vec::<&str>::new());
 }
 
 /// The body at an address `http://HOST:PORT/PATH`.
