@@ -44,6 +44,8 @@ pub enum Command {
         #[command(subcommand)]
         command: RunsCommand,
     },
+    /// Answer an approval that a run waits for.
+    Approve(ApproveArgs),
     /// List the workflows that the server knows.
     Workflows(ListArgs),
     /// Say what this machine lacks, and how to get it.
@@ -251,6 +253,27 @@ pub enum RunsCommand {
     Cancel(OneRun),
     /// Run a run that ended badly again from its failed nodes.
     Retry(OneRun),
+    /// Answer an approval that a run waits for.
+    Approve(ApproveArgs),
+}
+
+/// An answer to an approval.
+#[derive(Clone, Debug, Args)]
+pub struct ApproveArgs {
+    /// The run's id.
+    pub run: qflow_model::ids::RunId,
+    /// The node's id or the approval's name; not needed where the run waits for one only.
+    #[arg(value_name = "NODE|NAME", default_value = "", hide_default_value = true)]
+    pub node: String,
+    /// Say no.
+    #[arg(long)]
+    pub reject: bool,
+    /// What is kept with the answer.
+    #[arg(short = 'm', long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub comment: String,
+    /// Form and server.
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 /// A run, the form and the server.

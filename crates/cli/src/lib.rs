@@ -1,5 +1,6 @@
 //! The `qflow` program: `qflow dev` and the client verbs.
 
+pub mod approve;
 pub mod args;
 pub mod dev;
 pub mod discover;
@@ -42,6 +43,7 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::New(args) => new::new(&args),
         Command::Test(args) => test::test(args).await,
         Command::Runs { command } => runs::runs(command, &data_dir).await,
+        Command::Approve(args) => approve::approve(args, &data_dir).await,
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
         Command::Version(list) => {

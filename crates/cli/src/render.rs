@@ -13,7 +13,7 @@ use crate::{
 
 /// A run in its published JSON form.
 pub fn run_json(run: &Run) -> Value {
-    json!({
+    let mut shown = json!({
         "run_id": run.run_id,
         "workflow": run.workflow,
         "status": run.status,
@@ -24,17 +24,36 @@ pub fn run_json(run: &Run) -> Value {
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "nodes": run.nodes.iter().map(node_json).collect::<Vec<_>>(),
-    })
+    });
+    if !run.reason.is_empty() {
+        shown["reason"] = json!(run.reason);
+    }
+    shown
 }
 
 fn node_json(node: &Node) -> Value {
-    json!({
+    let mut shown = json!({
         "node_id": node.node_id,
         "status": node.status,
         "attempts": node.attempts,
         "phases": node.phases,
         "error": node.error,
-    })
+    });
+    if node.node_type != "python" {
+        shown["type"] = json!(node.node_type);
+    }
+    if let Some(name) = &node.approval {
+        shown["waits_for"] = json!(name);
+    }
+    if let Some(answered) = &node.answered {
+        shown["answered"] = json!({
+            "approved": answered.approved,
+            "by": answered.by,
+            "comment": answered.comment,
+            "at": qflow_model::instant::text(answered.at),
+        });
+    }
+    shown
 }
 
 /// A result as printed: JSON, but a bare text without quotes where `raw`.
@@ -97,9 +116,10 @@ pub fn run_list(runs: &[Run]) -> String {
             run.status.to_string(),
             run.created_at.clone().unwrap_or_default(),
             run.ended_at.clone().unwrap_or_default(),
+            run.reason.clone(),
         ]
     });
-    table(["RUN", "WORKFLOW", "STATUS", "CREATED", "ENDED"], rows)
+    table(["RUN", "WORKFLOW", "STATUS", "CREATED", "ENDED", "REASON"], rows)
 }
 
 /// A table without lines: for people, and for `awk`.

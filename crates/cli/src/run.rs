@@ -7,6 +7,7 @@ use qflow_type_validator::validate::choose;
 use tokio_stream::StreamExt;
 
 use crate::{
+    approve::Asking,
     args::{Output, Parameter, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
@@ -100,6 +101,7 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
     let mut lines = client.logs(run_id, "", true).await?.fuse();
     let mut interrupted = false;
     let mut lines_open = true;
+    let mut asking = Asking::new(run_id, embedded);
     // Heard from here on, also while something else is looked at: one that is made anew each time misses signals between.
     let mut orders = Orders::new()?;
     loop {
@@ -122,10 +124,12 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
             change = changes.next() => match change.transpose().map_err(|fail| gone(fail, run_id, embedded))? {
                 Some(run) => {
                     view.run(&run);
+                    asking.see(&run, &view);
                     if run.status.is_terminal() { break }
                 }
                 None => break,
             },
+            (id, typed) = asking.typed() => asking.answer(client, &view, &id, typed).await,
         }
     }
     drain(&mut lines, lines_open, &view).await;

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokio_stream::StreamExt;
 
 use crate::{
+    approve,
     args::{ListArgs, OneRun, Output, RunsCommand},
     dev,
     exit::{Exit, Fail},
@@ -34,6 +35,7 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
             show(one, data_dir, async |client: Client, id: String| client.cancel(&id).await).await
         }
         RunsCommand::Retry(one) => retry(one, data_dir).await,
+        RunsCommand::Approve(args) => approve::approve(args, data_dir).await,
         RunsCommand::Watch(one) => watch(one, data_dir).await,
         RunsCommand::Logs { node, follow, run } => logs(run, node.unwrap_or_default(), follow, data_dir).await,
     }
@@ -66,6 +68,9 @@ async fn show(
         Output::Raw => outln!("{}", run.result.as_ref().map(|r| render::result(r, Output::Raw)).unwrap_or_default()),
         Output::Table => {
             out!("{}", render::run_list(std::slice::from_ref(&run)));
+            if !run.reason.is_empty() {
+                outln!("{}", render::printable(&run.reason));
+            }
             let mut tree = tree::Tree::default();
             tree.apply(&run);
             for line in tree.lines() {

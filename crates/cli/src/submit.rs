@@ -6,7 +6,7 @@ use qflow_model::{
     definition::{Definition, Problem, Source},
     limits,
     outcome::{Failure, Phases},
-    progress::RunError,
+    progress::{Answered, RunError},
     status::{NodeStatus, RunStatus},
 };
 use qflow_proto::v1::{self, orchestrator_service_client::OrchestratorServiceClient};
@@ -85,6 +85,14 @@ pub struct Node {
     pub progress: Option<f64>,
     /// Things to know although it completed.
     pub warnings: Vec<String>,
+    /// `python`, `workflow`, `wait`, `approval`.
+    pub node_type: String,
+    /// Elements that ended otherwise than well.
+    pub failed: u32,
+    /// The name of an approval that waits for an answer.
+    pub approval: Option<String>,
+    /// What was answered to it.
+    pub answered: Option<Answered>,
 }
 
 /// A line that a node's code wrote.
@@ -275,6 +283,20 @@ impl Client {
         run(self.0.clone().retry_run(request).await.map_err(|e| fail(&e))?.into_inner().run)
     }
 
+    /// Answers an approval; the run, and the node that was answered.
+    pub async fn approve(
+        &self,
+        run_id: &str,
+        node: &str,
+        approved: bool,
+        comment: &str,
+    ) -> Result<(Run, String), Fail> {
+        let (run_id, node, comment) = (run_id.to_owned(), node.to_owned(), comment.to_owned());
+        let request = v1::ApproveNodeRequest { run_id, node, approved, comment };
+        let answer = self.0.clone().approve_node(request).await.map_err(|e| fail(&e))?.into_inner();
+        Ok((run(answer.run)?, answer.node_id))
+    }
+
     /// The run, then its changes until it has ended.
     pub async fn watch(
         &self,
@@ -371,6 +393,10 @@ fn node(node: v1::Node) -> Result<Node, Fail> {
         doing: node.doing,
         progress: (node.progress >= 0.0).then_some(node.progress),
         warnings: node.warnings,
+        node_type: node.node_type,
+        failed: node.failed,
+        approval: Some(node.approval).filter(|name| !name.is_empty()),
+        answered: read(&node.answered_json)?,
     })
 }
 

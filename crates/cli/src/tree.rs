@@ -20,8 +20,8 @@ const SHOWN_NODES: usize = 20;
 /// What is known of the run so far; pure.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
-    order: Vec<String>,
-    nodes: BTreeMap<String, Node>,
+    /// Each with its place among those that were heard of.
+    nodes: BTreeMap<String, (usize, Node)>,
 }
 
 impl Tree {
@@ -29,11 +29,9 @@ impl Tree {
     pub fn apply(&mut self, run: &Run) -> Vec<String> {
         let mut told = Vec::new();
         for node in &run.nodes {
-            let before = self.nodes.insert(node.node_id.clone(), node.clone());
-            if before.is_none() {
-                self.order.push(node.node_id.clone());
-            }
-            let changed = before.as_ref().is_none_or(|b| b.status != node.status || b.doing != node.doing);
+            let rank = self.nodes.get(&node.node_id).map_or(self.nodes.len(), |(rank, _)| *rank);
+            let before = self.nodes.insert(node.node_id.clone(), (rank, node.clone()));
+            let changed = before.as_ref().is_none_or(|(_, b)| b.status != node.status || b.doing != node.doing);
             let quiet = matches!(node.status, NodeStatus::Waiting | NodeStatus::Ready | NodeStatus::Leased);
             if changed && (!quiet || !node.doing.is_empty()) {
                 told.push(line(node));
@@ -44,13 +42,14 @@ impl Tree {
 
     /// The tree as it is: what runs and what failed before what waits and what is done.
     pub fn lines(&self) -> Vec<String> {
-        let all: Vec<&Node> = self.order.iter().filter_map(|id| self.nodes.get(id)).collect();
-        // Elements of a map are told by their step, but where they failed.
-        let shown = |node: &&&Node| {
-            !node.node_id.ends_with(']')
+        // Elements of a map, and what is called for them, are told by their step, but where they failed or wait for somebody.
+        let shown = |node: &&Node| {
+            !node.node_id.contains('[')
                 || matches!(node.status, NodeStatus::Failed | NodeStatus::TimedOut | NodeStatus::Retrying)
+                || node.approval.is_some()
         };
-        let mut nodes: Vec<&Node> = all.iter().filter(shown).copied().collect();
+        let mut nodes: Vec<&Node> = self.nodes.values().map(|(_, node)| node).filter(shown).collect();
+        nodes.sort_by_cached_key(|node| self.place(&node.node_id));
         let left_out = nodes.len().saturating_sub(SHOWN_NODES);
         if left_out > 0 {
             nodes.sort_by_key(|node| match node.status {
@@ -67,6 +66,20 @@ impl Tree {
         }
         lines
     }
+
+    /// Where a node stands in the tree: below who called it, there in the order in which it was heard of.
+    fn place(&self, node_id: &str) -> Vec<usize> {
+        let (mut place, mut end) = (Vec::new(), 0);
+        for part in node_id.split('/') {
+            end += part.len();
+            let (bare, index) = part.strip_suffix(']').and_then(|part| part.split_once('[')).unwrap_or((part, ""));
+            let own = &node_id[..end - part.len() + bare.len()];
+            place.push(self.nodes.get(own).map_or(usize::MAX, |(rank, _)| *rank));
+            place.push(index.parse().map_or(0, |index: usize| index + 1));
+            end += 1;
+        }
+        place
+    }
 }
 
 /// The edges into a node: together the lines of a tree tell the whole graph.
@@ -77,9 +90,13 @@ fn needs(node: &Node) -> String {
 fn line(node: &Node) -> String {
     use std::fmt::Write as _;
     // Writing to a String cannot fail.
-    let mut line = format!("  {:<24} {}", printable(&node.node_id), node.status);
+    let indent = " ".repeat(2 * node.node_id.matches('/').count());
+    let mut line = format!("  {:<24} {}", indent + &printable(&node.node_id), node.status);
     if node.length > 0 {
         let _ = write!(line, " {}/{}", node.completed, node.length);
+        if node.failed > 0 {
+            let _ = write!(line, ", {} failed", node.failed);
+        }
     }
     if node.attempts > 1 {
         let _ = write!(line, " (attempt {})", node.attempts);
@@ -90,12 +107,21 @@ fn line(node: &Node) -> String {
     if !node.doing.is_empty() && !node.status.is_terminal() {
         let _ = write!(line, " · {}", printable(&node.doing));
     }
-    if let Some(phases) = node.phases.filter(|_| node.status == NodeStatus::Completed && node.length == 0) {
+    let measured = node.status == NodeStatus::Completed && node.length == 0 && node.node_type == "python";
+    if let Some(phases) = node.phases.filter(|_| measured) {
         let _ = match phases.user_code_ms {
             short if short < 1.0 => write!(line, " in under 1 ms"),
             ms if ms < 10_000.0 => write!(line, " in {ms:.0} ms"),
             long => write!(line, " in {:.1} s", long / 1e3),
         };
+    }
+    if let Some(answered) = &node.answered {
+        let answer = if answered.approved { "approved" } else { "rejected" };
+        let by = answered.by.as_deref().unwrap_or("nobody in time");
+        let _ = write!(line, " · {answer} by {}", printable(by));
+        if !answered.comment.is_empty() {
+            let _ = write!(line, ": {}", printable(&answered.comment));
+        }
     }
     if let Some(error) = &node.error {
         let _ = write!(line, " · {}", printable(&error.error_type));
@@ -201,6 +227,10 @@ pub(crate) mod tests {
             doing: String::new(),
             progress: None,
             warnings: Vec::new(),
+            node_type: "python".to_owned(),
+            failed: 0,
+            approval: None,
+            answered: None,
         }
     }
 
@@ -244,6 +274,26 @@ pub(crate) mod tests {
         let lines: Vec<String> =
             tree.lines().iter().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(lines, ["f running 1/3", "f[1] failed"]);
+    }
+
+    #[test]
+    fn what_a_workflow_calls_stands_below_it() {
+        let mut tree = Tree::default();
+        let map = Node { length: 3, completed: 1, failed: 1, ..node("one", NodeStatus::Running) };
+        let waits = Node { approval: Some("finance".to_owned()), ..node("one[2]/ok", NodeStatus::Running) };
+        tree.apply(&run(vec![
+            node("child", NodeStatus::Running),
+            map,
+            node("last", NodeStatus::Waiting),
+            node("one[0]", NodeStatus::Completed),
+            node("one[2]", NodeStatus::Running),
+            node("child/fetch", NodeStatus::Completed),
+            node("child/inner", NodeStatus::Running),
+            node("one[0]/parse", NodeStatus::Failed),
+            waits,
+            node("child/inner/deep", NodeStatus::Running),
+        ]));
+        insta::assert_snapshot!(tree.lines().join("\n"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use qflow_model::{
     expression::{Path, Segment},
     ids::RunId,
-    value::{Argument, Attachment, ValueRef},
+    value::{Argument, Attachment, ValueRef, outcome},
 };
 use qflow_types::value as tagged;
 use serde_json::{Map, Value};
@@ -102,6 +102,19 @@ impl Resolver<'_> {
                     object.insert(key, Box::pin(self.argument(part)).await?);
                 }
                 Ok(Value::Object(object))
+            }
+            Argument::Outcome { value, error } => {
+                let inner = match value {
+                    Some(value) => Some(Box::pin(self.argument(value)).await?),
+                    None => None,
+                };
+                Ok(outcome(inner.as_ref(), error.as_deref()))
+            }
+            Argument::Kept(kept) => {
+                let bytes = self.bytes(kept).await?;
+                let argument: Argument =
+                    serde_json::from_slice(&bytes).map_err(|e| Error::Stored(format!("an argument: {e}")))?;
+                Box::pin(self.argument(&argument)).await
             }
             Argument::Format(parts) => {
                 Ok(Value::String(self.all(parts).await?.iter().map(tagged::to_text).collect::<String>()))
@@ -214,7 +227,7 @@ fn nowhere(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::ids::Digest;
+    use qflow_model::{ids::Digest, value::OutcomeError};
 
     fn run() -> RunId {
         RunId(uuid::Uuid::from_u128(1))
@@ -280,6 +293,27 @@ mod tests {
         let object: Value = serde_json::from_slice(&resolved.object).unwrap();
         assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
         assert_eq!(resolved.attachments, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn an_outcome_has_its_value_or_its_error() {
+        let (_folder, blobs) = blobs();
+        let value = Argument::Value { value: inline("[1]"), element: None, path: vec![] };
+        let good = Argument::Outcome { value: Some(Box::new(value)), error: None };
+        let error =
+            OutcomeError { error_type: "E".into(), message: "m".into(), status: "timed_out".into(), attempts: 3 };
+        let bad = Argument::Outcome { value: None, error: Some(Box::new(error)) };
+        let list = serde_json::to_vec(&Argument::List(vec![good, bad])).unwrap();
+        let digest = Digest::of(&list);
+        blobs.write(run(), digest, list.clone().into()).await.unwrap();
+        let kept = ValueRef { digest, size: list.len() as u64, inline: None, items: None, attachments: vec![] };
+        let read: Value = serde_json::from_str(&text(&blobs, Argument::Kept(kept)).await).unwrap();
+        let error = serde_json::json!({"type": "E", "message": "m", "status": "timed_out", "attempts": 3});
+        assert_eq!(read["x"][0], serde_json::json!({"$": "outcome", "v": {"ok": true, "value": [1], "error": null}}));
+        assert_eq!(
+            read["x"][1],
+            serde_json::json!({"$": "outcome", "v": {"ok": false, "value": null, "error": error}})
+        );
     }
 
     #[tokio::test]

@@ -117,11 +117,7 @@ mod tests {
     fn lines_go_on_after_those_that_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let key = AttemptKey {
-            run: RunId(uuid::Uuid::from_u128(1)),
-            node: NodeKey { step: StepIx(0), index: None },
-            attempt: 1,
-        };
+        let key = AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node: NodeKey::root(StepIx(0), None), attempt: 1 };
         let line = |sequence| Line { sequence, at_us: 0, stream: "stdout".into(), text: "a\nb".into() };
         assert_eq!(spool.lines_kept(key), 0);
         spool.add_lines(key, &[line(0), line(1)]).unwrap();
@@ -132,11 +128,8 @@ mod tests {
     #[test]
     fn an_outcome_is_there_until_it_is_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
-        let key = AttemptKey {
-            run: RunId(uuid::Uuid::from_u128(1)),
-            node: NodeKey { step: StepIx(0), index: Some(2) },
-            attempt: 1,
-        };
+        let key =
+            AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node: NodeKey::root(StepIx(0), Some(2)), attempt: 1 };
         let outcome = Outcome {
             ending: Ending::Cancelled,
             phases: Phases::default(),

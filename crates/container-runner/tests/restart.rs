@@ -76,7 +76,7 @@ async fn lock(line: &mut Line, hello: &RunnerHello) -> EnvLock {
 
 async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str) -> AttemptKey {
     let order = Order {
-        key: AttemptKey { run, node: NodeKey { step: StepIx(step), index: None }, attempt: 1 },
+        key: AttemptKey { run, node: NodeKey::root(StepIx(step), None), attempt: 1 },
         node_id: function.into(),
         function: function.into(),
         file: "flow.py".into(),

@@ -34,11 +34,7 @@ async fn until<T>(line: &mut Line, wanted: impl Fn(Said) -> Option<T>) -> T {
 
 fn order(lock: EnvLock, source: &str) -> Order {
     Order {
-        key: AttemptKey {
-            run: RunId(uuid::Uuid::now_v7()),
-            node: NodeKey { step: StepIx(0), index: None },
-            attempt: 1,
-        },
+        key: AttemptKey { run: RunId(uuid::Uuid::now_v7()), node: NodeKey::root(StepIx(0), None), attempt: 1 },
         node_id: "double".into(),
         function: "double".into(),
         file: "flow.py".into(),

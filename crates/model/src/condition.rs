@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use crate::expression::{Answer, Condition, Expr, Operator, Scalar};
+use crate::{
+    expression::{Answer, Condition, Expr, Operator, Scalar},
+    tagged::{tag, whole},
+};
 
 /// A condition that Python would not decide either; the text is Python's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +96,12 @@ fn compare(
         Operator::Ne => Ok(order != Some(Ordering::Equal)),
         _ => {
             let comparable = (number(&left).is_some() && number(&right).is_some())
-                || matches!((&left, &right), (Scalar::Text(_), Scalar::Text(_)));
+                || matches!(
+                    (&left, &right),
+                    (Scalar::Text(_), Scalar::Text(_))
+                        | (Scalar::Instant(_), Scalar::Instant(_))
+                        | (Scalar::Duration(_), Scalar::Duration(_))
+                );
             if !comparable {
                 let (left, right) = (type_name(&left), type_name(&right));
                 return Err(Undecided::type_error(format!("no order between instances of '{left}' and '{right}'")));
@@ -140,7 +148,9 @@ fn order(left: &Scalar, right: &Scalar) -> Option<Ordering> {
     match (left, right) {
         (Scalar::None, Scalar::None) => Some(Ordering::Equal),
         (Scalar::Text(left), Scalar::Text(right)) => Some(left.cmp(right)),
-        (Scalar::Int(left), Scalar::Int(right)) => Some(left.cmp(right)),
+        (Scalar::Int(left), Scalar::Int(right))
+        | (Scalar::Instant(left), Scalar::Instant(right))
+        | (Scalar::Duration(left), Scalar::Duration(right)) => Some(left.cmp(right)),
         _ => number(left)?.partial_cmp(&number(right)?),
     }
 }
@@ -150,7 +160,7 @@ fn number(scalar: &Scalar) -> Option<f64> {
         Scalar::Bool(value) => Some(f64::from(u8::from(*value))),
         Scalar::Int(value) => Some(*value as f64),
         Scalar::Float(value) => Some(*value),
-        Scalar::None | Scalar::Text(_) => None,
+        Scalar::None | Scalar::Text(_) | Scalar::Instant(_) | Scalar::Duration(_) => None,
     }
 }
 
@@ -161,30 +171,17 @@ fn type_name(scalar: &Scalar) -> &'static str {
         Scalar::Int(_) => "int",
         Scalar::Float(_) => "float",
         Scalar::Text(_) => "str",
+        Scalar::Instant(_) => "datetime",
+        Scalar::Duration(_) => "timedelta",
     }
 }
 
-/// What is known of a literal in the tagged form.
+/// What is known of a literal in the tagged form: of a long text too, since it is here.
 pub fn of_literal(value: &Value) -> Answer {
-    let sized = |len: usize| Answer { len: Some(len as u64), truth: Some(len > 0), ..Answer::default() };
-    let scalar = |scalar: Scalar, truth: bool| Answer { truth: Some(truth), scalar: Some(scalar), ..Answer::default() };
+    let known = whole(value);
     match value {
-        Value::Null => scalar(Scalar::None, false),
-        Value::Bool(value) => scalar(Scalar::Bool(*value), *value),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(value), _) => scalar(Scalar::Int(value), value != 0),
-            (None, value) => scalar(Scalar::Float(value.unwrap_or(f64::NAN)), value != Some(0.0)),
-        },
-        Value::String(text) => {
-            Answer { len: Some(text.chars().count() as u64), ..scalar(Scalar::Text(text.clone()), !text.is_empty()) }
-        }
-        Value::Array(items) => sized(items.len()),
-        Value::Object(fields) => match (fields.get("$").and_then(Value::as_str), fields.get("v")) {
-            (Some("tuple" | "set" | "frozenset" | "map"), Some(Value::Array(items))) => sized(items.len()),
-            (Some("float"), Some(Value::String(text))) => scalar(Scalar::Float(text.parse().unwrap_or(f64::NAN)), true),
-            (Some(_), _) => Answer { truth: Some(true), ..Answer::default() },
-            (None, _) => sized(fields.len()),
-        },
+        Value::String(text) => Answer { scalar: Some(Scalar::Text(text.clone())), ..known },
+        _ => Answer { truth: known.truth.or_else(|| tag(value).map(|_| true)), ..known },
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Segment {
     Key(String),
     /// `value.name`.
     Field(String),
+    /// Every element: only asked of values, where a body asks about an element of what it is mapped over.
+    Each,
 }
 
 /// Where inside a value: empty is the whole.
@@ -130,6 +132,10 @@ pub enum Scalar {
     Float(#[serde(with = "float_text")] f64),
     /// A text of at most 256 bytes.
     Text(String),
+    /// A `datetime`: microseconds since 1970 in UTC; one without an offset is taken as UTC.
+    Instant(i64),
+    /// A `timedelta` in microseconds.
+    Duration(i64),
 }
 
 /// Floats as text, since JSON has no infinities.
@@ -159,6 +165,9 @@ pub struct Answer {
     /// The value itself, where it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scalar: Option<Scalar>,
+    /// What is known of each element, where the path goes through [`Segment::Each`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Vec<Answer>>,
 }
 
 impl Expr {
@@ -197,7 +206,7 @@ impl Expr {
 
 impl Condition {
     /// Calls `visit` on every expression that this condition compares or tests.
-    pub fn expressions(&self, visit: &mut impl FnMut(&Expr)) {
+    pub fn expressions<'a>(&'a self, visit: &mut impl FnMut(&'a Expr)) {
         match self {
             Self::Truth(expr) => visit(expr),
             Self::Not(inner) => inner.expressions(visit),

@@ -135,13 +135,50 @@ impl Timestamp {
 #[serde(transparent)]
 pub struct StepIx(pub u32);
 
-/// One node run: a step, or an element of a mapped step.
+/// Which instance of a workflow within a run: 0 is the run's own, and each call of a workflow opens the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FrameIx(pub u32);
+
+impl FrameIx {
+    /// The run's own.
+    pub const ROOT: Self = Self(0);
+
+    /// Whether it is the run's own.
+    pub const fn is_root(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// One node run: a step of a frame, or an element of a mapped step. Whoever called a frame stands before what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeKey {
+    /// The frame.
+    #[serde(default, skip_serializing_if = "FrameIx::is_root")]
+    pub frame: FrameIx,
     /// The step.
     pub step: StepIx,
     /// The element's position, where the step is mapped.
     pub index: Option<u32>,
+}
+
+impl NodeKey {
+    /// A node run of the run's own workflow.
+    pub const fn root(step: StepIx, index: Option<u32>) -> Self {
+        Self { frame: FrameIx::ROOT, step, index }
+    }
+
+    /// The step itself, where this may be an element of it.
+    #[must_use]
+    pub const fn own(self) -> Self {
+        Self { index: None, ..self }
+    }
+
+    /// An element of the step.
+    #[must_use]
+    pub const fn element(self, index: u32) -> Self {
+        Self { index: Some(index), ..self }
+    }
 }
 
 /// An attempt of a node run: what a lease is for and what fences a result.
@@ -156,9 +193,13 @@ pub struct AttemptKey {
 }
 
 impl fmt::Display for AttemptKey {
-    /// `RUN.STEP[.INDEX]@ATTEMPT`: no slash, so that it is a file's name too.
+    /// `RUN[.fFRAME].STEP[.INDEX]@ATTEMPT`: no slash, so that it is a file's name too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.run, self.node.step.0)?;
+        write!(f, "{}", self.run)?;
+        if !self.node.frame.is_root() {
+            write!(f, ".f{}", self.node.frame.0)?;
+        }
+        write!(f, ".{}", self.node.step.0)?;
         if let Some(index) = self.node.index {
             write!(f, ".{index}")?;
         }
@@ -166,9 +207,9 @@ impl fmt::Display for AttemptKey {
     }
 }
 
-/// A text that is not `RUN.STEP[.INDEX]@ATTEMPT`.
+/// A text that is not `RUN[.fFRAME].STEP[.INDEX]@ATTEMPT`.
 #[derive(Debug, thiserror::Error)]
-#[error("an attempt reads RUN.STEP[.INDEX]@ATTEMPT")]
+#[error("an attempt reads RUN[.fFRAME].STEP[.INDEX]@ATTEMPT")]
 pub struct NotAnAttempt;
 
 impl FromStr for AttemptKey {
@@ -177,13 +218,19 @@ impl FromStr for AttemptKey {
         let (node, attempt) = text.rsplit_once('@').ok_or(NotAnAttempt)?;
         let mut parts = node.split('.');
         let run = parts.next().and_then(|p| p.parse().ok()).ok_or(NotAnAttempt)?;
-        let step = parts.next().and_then(|p| p.parse().ok()).map(StepIx).ok_or(NotAnAttempt)?;
+        let mut part = parts.next().ok_or(NotAnAttempt)?;
+        let mut frame = FrameIx::ROOT;
+        if let Some(number) = part.strip_prefix('f') {
+            frame = number.parse().map(FrameIx).map_err(|_| NotAnAttempt)?;
+            part = parts.next().ok_or(NotAnAttempt)?;
+        }
+        let step = part.parse().map(StepIx).map_err(|_| NotAnAttempt)?;
         let index = parts.next().map(|p| p.parse().map_err(|_| NotAnAttempt)).transpose()?;
         if parts.next().is_some() {
             return Err(NotAnAttempt);
         }
         let attempt = attempt.parse().map_err(|_| NotAnAttempt)?;
-        Ok(Self { run, node: NodeKey { step, index }, attempt })
+        Ok(Self { run, node: NodeKey { frame, step, index }, attempt })
     }
 }
 
@@ -193,15 +240,17 @@ mod tests {
 
     #[test]
     fn an_attempt_reads_back_what_it_prints() {
-        for index in [None, Some(7)] {
-            let key = AttemptKey {
-                run: RunId(uuid::Uuid::from_u128(5)),
-                node: NodeKey { step: StepIx(3), index },
-                attempt: 2,
-            };
+        for (frame, index, text) in
+            [(0, None, "3@2"), (0, Some(7), "3.7@2"), (12, None, "f12.3@2"), (1, Some(0), "f1.3.0@2")]
+        {
+            let node = NodeKey { frame: FrameIx(frame), step: StepIx(3), index };
+            let key = AttemptKey { run: RunId(uuid::Uuid::from_u128(5)), node, attempt: 2 };
+            assert_eq!(key.to_string(), format!("{}.{text}", key.run));
             assert_eq!(key.to_string().parse::<AttemptKey>().unwrap(), key);
         }
-        assert!("x@1".parse::<AttemptKey>().is_err());
+        for text in ["x@1", "00000000-0000-0000-0000-000000000005.f@1", "00000000-0000-0000-0000-000000000005.1.f2@1"] {
+            assert!(text.parse::<AttemptKey>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 pub mod condition;
 pub mod definition;
+pub mod duration;
 pub mod environment;
 pub mod expression;
 pub mod ids;
+pub mod instant;
 pub mod limits;
 pub mod outcome;
 pub mod plan;
 pub mod progress;
 pub mod status;
+pub mod tagged;
 pub mod value;

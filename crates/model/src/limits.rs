@@ -8,6 +8,14 @@ pub const STEPS: usize = 1_000;
 pub const EDGES: usize = 10_000;
 /// Nesting of expressions and types: bounds every recursion over them.
 pub const DEPTH: usize = 200;
+/// Workflows called one below the other: bounds every walk from a value to where it comes from.
+pub const CALLS_DEEP: usize = 50;
+/// Paths that a workflow's bodies ask about in values: each travels with every outcome it is asked of.
+pub const ASKS: usize = 10_000;
+/// Elements of a list whose parts an outcome's header answers for: keeps a header well within one message.
+pub const ASKED_ELEMENTS: usize = 10_000;
+/// Elements of a mapped workflow under way at once: more than runners have slots for, and few enough for one commit.
+pub const OPEN_FRAMES: u32 = 256;
 /// Bytes of one source file: a workflow is code, not data.
 pub const SOURCE_BYTES: usize = 256 * 1024;
 /// Files in a submission: keeps a submission within one message.

@@ -1,5 +1,6 @@
 //! What a run will do, worked out once: dependency counters, environments, what outcomes are asked. Pure.
 
+mod asks;
 mod layout;
 
 use std::collections::BTreeMap;
@@ -7,19 +8,45 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    definition::{Branch, Guard, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText, WorkflowDef},
+    definition::{Branch, Guard, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText},
     environment::EnvSpec,
     expression::{Expr, Path},
     ids::{Digest, StepIx},
 };
 
-/// A workflow that has been validated and laid out; the same for every run of it, so it is stored once, by digest.
+/// A submission's workflow that has been validated and laid out, with those it calls; the same for every run of it, so it is stored
+/// once, by digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The workflow's name: the label `workflow_id`.
     pub workflow: String,
     /// The source it was read from.
     pub source: Digest,
+    /// The run's own workflow first, then those that are called, each once however often it is called.
+    pub workflows: Vec<LaidOut>,
+    /// Environments that steps name by position.
+    pub environments: Vec<EnvSpec>,
+    /// The nodes that steps call.
+    pub nodes: BTreeMap<String, NodeDef>,
+    /// Its one Python version, or `None` for several: the label `python_version`.
+    pub python: Option<PythonVersion>,
+}
+
+/// Which workflow of a plan, by its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkflowIx(pub u32);
+
+impl WorkflowIx {
+    /// The run's own.
+    pub const ROOT: Self = Self(0);
+}
+
+/// One workflow of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaidOut {
+    /// Its name.
+    pub name: String,
     /// Its parameters.
     pub params: Vec<Param>,
     /// Its declared result.
@@ -30,20 +57,19 @@ pub struct Plan {
     pub branches: Vec<Branch>,
     /// What it returns.
     pub result: Expr,
-    /// Environments that steps name by position.
-    pub environments: Vec<EnvSpec>,
-    /// The nodes that steps call.
-    pub nodes: BTreeMap<String, NodeDef>,
-    /// How many attempts may run at once.
+    /// How many attempts of one call of it may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
-    /// Milliseconds a run may take.
+    /// Milliseconds that one call of it may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// What a run does when a node has failed.
+    /// What a call of it does when a node has failed.
     pub on_failure: OnFailure,
-    /// Its one Python version, or `None` for several: the label `python_version`.
-    pub python: Option<PythonVersion>,
+    /// Paths into each parameter that are asked about here or where it is handed on; a run's parameters answer in this order.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asks: BTreeMap<String, Vec<Path>>,
+    /// Node runs that one call of it takes at least: its steps, and those of what they call, a mapped step counted once.
+    pub size: u32,
 }
 
 /// A step, with what the state machine needs to know of it.
@@ -71,54 +97,22 @@ pub struct PlannedStep {
     /// Paths into its result (an element's, where it is mapped) that branches, maps and f-strings ask about; an outcome answers in
     /// this order.
     pub asks: Vec<Path>,
-    /// Position in [`Plan::environments`].
-    pub environment: u32,
+    /// Position in [`Plan::environments`]; nothing where no node is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<u32>,
+    /// The workflow that is called, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<WorkflowIx>,
 }
 
+pub(crate) use asks::{joined, position};
+pub use asks::{own_asks, param_asks};
 pub use layout::{plan, satisfies};
 
-/// Paths into each parameter that the body's branches, maps and f-strings ask about, by name.
-pub fn param_asks(workflow: &WorkflowDef) -> BTreeMap<String, Vec<Path>> {
-    let arguments = workflow.steps.iter().flat_map(|s| &s.arguments);
-    collect(&workflow.branches, arguments.map(|(_, e)| e), &workflow.result)
-}
-
-/// [`param_asks`] of the workflow that the plan was made from.
-pub fn param_asks_of_plan(plan: &Plan) -> BTreeMap<String, Vec<Path>> {
-    let arguments = plan.steps.iter().flat_map(|s| &s.arguments);
-    collect(&plan.branches, arguments.map(|(_, e)| e), &plan.result)
-}
-
-fn collect<'a>(
-    branches: &[Branch],
-    arguments: impl Iterator<Item = &'a Expr>,
-    result: &Expr,
-) -> BTreeMap<String, Vec<Path>> {
-    let mut asks = BTreeMap::new();
-    for branch in branches {
-        branch.condition.expressions(&mut |e| parameters(e, &mut asks));
-    }
-    arguments.for_each(|e| parameters(e, &mut asks));
-    parameters(result, &mut asks);
-    asks
-}
-
-fn parameters(expr: &Expr, asks: &mut BTreeMap<String, Vec<Path>>) {
-    match expr {
-        Expr::Param { name, path } => {
-            let paths = asks.entry(name.clone()).or_default();
-            if !paths.contains(path) {
-                paths.push(path.clone());
-            }
-        }
-        Expr::Literal(_) | Expr::Result { .. } => {}
-        Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => parts.iter().for_each(|p| parameters(p, asks)),
-        Expr::Dict(parts) => parts.iter().for_each(|(_, p)| parameters(p, asks)),
-        Expr::Select { then, otherwise, .. } => {
-            parameters(then, asks);
-            parameters(otherwise, asks);
-        }
-        Expr::Condition(condition) => condition.expressions(&mut |e| parameters(e, asks)),
+impl PlannedStep {
+    /// Whether it is called once per element.
+    pub const fn is_mapped(&self) -> bool {
+        !self.over.is_empty()
     }
 }
 
@@ -128,13 +122,38 @@ impl Plan {
         Digest::of(&serde_json::to_vec(self).expect("a plan has no maps with keys other than text"))
     }
 
-    /// The step at a position.
-    pub fn step(&self, ix: StepIx) -> &PlannedStep {
-        &self.steps[ix.0 as usize]
+    /// The run's own workflow.
+    pub fn root(&self) -> &LaidOut {
+        &self.workflows[0]
     }
 
-    /// The node that a step calls.
-    pub fn node(&self, ix: StepIx) -> &NodeDef {
-        &self.nodes[self.step(ix).kind.callee()]
+    /// The workflow at a position.
+    pub fn workflow(&self, ix: WorkflowIx) -> &LaidOut {
+        &self.workflows[ix.0 as usize]
+    }
+
+    /// The step at a position of a workflow.
+    pub fn step(&self, workflow: WorkflowIx, ix: StepIx) -> &PlannedStep {
+        &self.workflow(workflow).steps[ix.0 as usize]
+    }
+
+    /// The node that a step calls, where it calls one.
+    pub fn node(&self, step: &PlannedStep) -> Option<&NodeDef> {
+        self.nodes.get(step.kind.node()?)
+    }
+
+    /// What a node calls itself in metrics and traces: `python`, `workflow`, `wait` or `approval`.
+    pub const fn node_type(step: &PlannedStep) -> &'static str {
+        match step.kind {
+            StepKind::Node { .. } => "python",
+            StepKind::Workflow { .. } => "workflow",
+            StepKind::Sleep => "wait",
+            StepKind::Approval { .. } => "approval",
+        }
+    }
+
+    /// Node runs that one more call of a step takes at least.
+    pub fn takes(&self, step: &PlannedStep) -> u32 {
+        step.calls.map_or(1, |workflow| self.workflow(workflow).size.saturating_add(1))
     }
 }

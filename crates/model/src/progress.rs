@@ -1,6 +1,8 @@
 //! The life of a run: a pure state machine over its plan. The shell feeds inputs, commits what is dirty, then performs effects.
 
+mod answer;
 mod attempt;
+mod call;
 mod event;
 mod follow;
 mod ready;
@@ -8,6 +10,7 @@ mod resolve;
 mod step;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::EnvLock,
-    ids::{Digest, NodeKey, RunId, StepIx, Timestamp},
+    ids::{Digest, FrameIx, NodeKey, RunId, Timestamp},
     outcome::{Failure, Phases},
-    plan::Plan,
+    plan::{Plan, WorkflowIx},
     status::{NodeStatus, RunStatus},
     value::{Argument, Produced},
 };
@@ -89,6 +92,9 @@ pub struct RunHead {
     /// Why it failed, and at which node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RunError>,
+    /// What it waits for people to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// How often it was restarted from its failed nodes.
     #[serde(default)]
     pub restarts: u32,
@@ -101,6 +107,9 @@ pub struct RunError {
     pub node_id: Option<String>,
     /// What happened there.
     pub failure: Failure,
+    /// Whether its time was up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed_out: bool,
 }
 
 /// One node run: one row. Kept small: a run may have 100,000.
@@ -123,6 +132,48 @@ pub struct NodeRun {
     /// A mapped step's extent, once its lists are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<MapExtent>,
+    /// The frame of a workflow's call, once it is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Box<Call>>,
+}
+
+/// A call of a workflow: what a run's row has of the run's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Where its steps are.
+    pub frame: FrameIx,
+    /// Which way each branch went, by position; `None` while undecided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Option<bool>>,
+    /// What made it fail, and at which node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<RunError>>,
+}
+
+/// What was answered to an approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Yes or no.
+    pub approved: bool,
+    /// Who answered; nobody, where its time was up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What they said to it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a run waits for people to answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The id of the first approval that waits.
+    pub node_id: String,
+    /// Its name.
+    pub name: String,
+    /// How many wait.
+    pub count: u32,
 }
 
 /// How far a mapped step is: its elements become node runs when they are leased.
@@ -134,7 +185,7 @@ pub struct MapExtent {
     pub cursor: u32,
     /// Elements completed.
     pub completed: u32,
-    /// Elements that ended otherwise.
+    /// Elements that ended otherwise, those whose failure is a value too.
     pub failed: u32,
 }
 
@@ -166,6 +217,12 @@ pub struct NodeDetail {
     /// Things the user should know, though it completed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// When a wait ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What was answered to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Box<Answered>>,
 }
 
 /// A run in memory: what its one writer knows of it.
@@ -177,19 +234,40 @@ pub struct RunState {
     pub plan: Arc<Plan>,
     /// The run's row.
     pub head: RunHead,
+    /// Instances of workflows: the run's own, then one for each call that was opened.
+    frames: Vec<Frame>,
+    /// Node runs that may be leased; a mapped step stands here under its own key while elements are left to lease.
+    ready: BTreeSet<NodeKey>,
+    /// When to look again at which node run: a retry's time, a time-out, the end of a wait.
+    timers: BTreeSet<(Timestamp, NodeKey)>,
+    /// Approvals that nobody has answered.
+    asked: BTreeSet<NodeKey>,
+    /// Mapped calls of workflows with elements left to open, and room for them.
+    opening: BTreeSet<NodeKey>,
+    /// Steps that nothing is left to wait for, to be looked at before the input is done; empty between inputs.
+    unblocked: VecDeque<NodeKey>,
+    /// Frames to be looked at whether they have ended; empty between inputs.
+    closing: VecDeque<FrameIx>,
+    /// Node runs that are there or that opened maps will bring.
+    node_runs: u32,
+    /// Attempts held by runners, by function.
+    held_by_function: BTreeMap<String, u32>,
+}
+
+/// An instance of a workflow: its steps.
+#[derive(Clone, Debug)]
+struct Frame {
+    workflow: WorkflowIx,
+    /// Who called it: a node run of a frame before it.
+    caller: Option<NodeKey>,
     /// Rows of node runs by step, and the elements of mapped ones.
     steps: Vec<StepRuns>,
     /// How many needs of each step have not ended.
     open: Vec<u32>,
-    /// Node runs that may be leased; a mapped step stands here under its own key while elements are left to lease.
-    ready: BTreeSet<NodeKey>,
-    /// When to look again at which node run: a retry's time or an attempt's time-out.
-    timers: BTreeSet<(Timestamp, NodeKey)>,
-    /// Steps that nothing is left to wait for, to be looked at before the input is done; empty between inputs.
-    unblocked: VecDeque<StepIx>,
-    /// Attempts held by runners, in all and by function.
+    /// Steps that have not ended.
+    left: u32,
+    /// Attempts held by runners, those in frames below it too.
     held: u32,
-    held_by_function: BTreeMap<String, u32>,
 }
 
 /// A step's node run, and its elements' where it is mapped.

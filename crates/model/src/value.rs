@@ -82,6 +82,36 @@ pub enum Argument {
     Dict(Vec<(String, Argument)>),
     /// An f-string: each part as `str()` writes it.
     Format(Vec<Argument>),
+    /// What a settled call came to: an `Outcome`.
+    Outcome {
+        /// Its value, where it completed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<Box<Argument>>,
+        /// Its error, where it did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Box<OutcomeError>>,
+    },
+    /// An argument that is itself a blob, in this JSON form: too large for a message.
+    Kept(ValueRef),
+}
+
+/// Why a settled call did not complete, as user code sees it: `OutcomeError`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeError {
+    /// The exception's name, or the platform's word for it.
+    #[serde(rename = "type")]
+    pub error_type: String,
+    /// What it said.
+    pub message: String,
+    /// `failed` or `timed_out`.
+    pub status: String,
+    /// How often it was begun.
+    pub attempts: u32,
+}
+
+/// An `Outcome` in the tagged form, of its value in the tagged form or its error.
+pub fn outcome(value: Option<&serde_json::Value>, error: Option<&OutcomeError>) -> serde_json::Value {
+    serde_json::json!({"$": "outcome", "v": {"ok": error.is_none(), "value": value, "error": error}})
 }
 
 /// A completed node run's value, with what its header answers.

@@ -7,8 +7,8 @@ use std::{
 
 use qflow_model::{
     ids::{NodeKey, RunId},
-    plan::Plan,
-    progress::{NodeRun, RunHead, RunSpec},
+    plan::{Plan, WorkflowIx},
+    progress::{NodeRun, RunHead, RunSpec, RunState},
 };
 use tokio::sync::broadcast;
 
@@ -38,7 +38,27 @@ pub struct Changed {
     /// Node runs that completed, and all.
     pub counts: (u32, u32),
     /// Node runs that changed.
-    pub nodes: Vec<(NodeKey, NodeRun)>,
+    pub nodes: Vec<Shown>,
+}
+
+/// A node run with what its run's frames say of it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Which.
+    pub key: NodeKey,
+    /// Its id.
+    pub node_id: String,
+    /// The workflow whose step it is.
+    pub workflow: WorkflowIx,
+    /// Its row.
+    pub run: NodeRun,
+}
+
+impl Shown {
+    /// A node run of a state.
+    pub fn of(state: &RunState, key: NodeKey, run: NodeRun) -> Self {
+        Self { key, node_id: state.node_id(key), workflow: state.workflow_of(key.frame), run }
+    }
 }
 
 /// What a node run is doing, in words and as a fraction (negative where unknown).
@@ -113,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_watcher_hears_its_own_run_only() {
-        let (bus, node) = (Bus::default(), NodeKey { step: StepIx(0), index: None });
+        let (bus, node) = (Bus::default(), NodeKey::root(StepIx(0), None));
         let (one, two) = (RunId(uuid::Uuid::from_u128(1)), RunId(uuid::Uuid::from_u128(2)));
         let mut heard = bus.watch(one);
         bus.tell(two, Note::Lines);

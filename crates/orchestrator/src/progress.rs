@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_outcome_is_answered_as_history_has_it() {
-        let node = NodeKey { step: StepIx(0), index: None };
+        let node = NodeKey::root(StepIx(0), None);
         let key = |attempt| AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node, attempt };
         let ended =
             |attempt, status| Happening::NodeEnded { node, attempt, status, failure: None, phases: Phases::default() };

@@ -146,6 +146,18 @@ pub enum Command {
         /// Who asked.
         by: String,
     },
+    /// Answer an approval.
+    Approve {
+        /// Which.
+        node: NodeKey,
+        /// Yes or no.
+        approved: bool,
+        /// Who answers.
+        by: String,
+        /// What they say to it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        comment: String,
+    },
 }
 
 /// A run as its rows tell it.

@@ -3,7 +3,7 @@
 use qflow_model::{
     expression::{Path, Segment},
     ids::RunId,
-    value::{Argument, ValueRef},
+    value::{Argument, ValueRef, outcome},
 };
 use qflow_types::value;
 use serde_json::{Map, Value, json};
@@ -68,6 +68,18 @@ impl Reader<'_> {
                 }
                 Ok(Value::Object(object))
             }
+            Argument::Outcome { value: of, error } => {
+                let inner = match of {
+                    Some(of) => Some(Box::pin(self.argument(of)).await?),
+                    None => None,
+                };
+                Ok(outcome(inner.as_ref(), error.as_deref()))
+            }
+            Argument::Kept(kept) => {
+                let bytes = self.bytes(kept).await?;
+                let argument: Argument = serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))?;
+                Box::pin(self.argument(&argument)).await
+            }
             Argument::Format(parts) => {
                 Ok(Value::String(self.all(parts).await?.iter().map(value::to_text).collect::<String>()))
             }
@@ -119,7 +131,7 @@ fn unreadable(error: &dyn std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::{ids::Digest, limits};
+    use qflow_model::{ids::Digest, limits, value::OutcomeError};
 
     fn inline(text: &str) -> ValueRef {
         let bytes = text.as_bytes().to_vec();
@@ -141,6 +153,19 @@ mod tests {
         let text = Argument::Format(vec![Argument::Literal(json!("n=")), joined.clone()]);
         let result = Argument::Tuple(vec![part, joined, text]);
         assert_eq!(plain(&blobs, run, &result).await.unwrap(), json!([[1, 2], 4, "n=4"]));
+    }
+
+    #[tokio::test]
+    async fn an_outcome_is_shown_as_what_it_says() {
+        let value = Argument::Value { value: inline(r#"{"$":"date","v":"2026-11-24"}"#), element: None, path: vec![] };
+        let error = OutcomeError { error_type: "E".into(), message: "m".into(), status: "failed".into(), attempts: 2 };
+        let good = Argument::Outcome { value: Some(Box::new(value)), error: None };
+        let bad = Argument::Outcome { value: None, error: Some(Box::new(error)) };
+        let shown = plain(&Blobs::in_memory(), RunId(uuid::Uuid::from_u128(1)), &Argument::List(vec![good, bad])).await;
+        let error = json!({"type": "E", "message": "m", "status": "failed", "attempts": 2});
+        let expected =
+            json!([{"ok": true, "value": "2026-11-24", "error": null}, {"ok": false, "value": null, "error": error}]);
+        assert_eq!(shown.unwrap(), expected);
     }
 
     #[tokio::test]

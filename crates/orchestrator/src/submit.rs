@@ -1,5 +1,6 @@
 //! The edge: calls of clients and runners, parsed once; what comes out is the model's.
 
+mod approve;
 mod follow;
 mod show;
 mod validator;
@@ -12,6 +13,7 @@ use qflow_model::{
     definition::{Problem, PythonVersion, Source},
     ids::{Digest, RunId, Timestamp},
     limits,
+    plan::{Plan, WorkflowIx},
     progress::{RunSpec, RunState, TraceContext},
     status::RunStatus,
 };
@@ -32,7 +34,7 @@ use crate::{
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
-    plan,
+    plan as planning,
     record::{self, Command, Filter, Store, Submission, Submitted},
     validate::{self, Given, Judged, Validator},
 };
@@ -46,6 +48,8 @@ const TENANT: &str = "default";
 const USER: &str = "local";
 /// How long a submission waits for the first runner after a start, to plan for versions that it offers.
 const MEET: Duration = Duration::from_secs(3);
+/// Bytes of what somebody says to an answer: a note, not a document.
+const COMMENT_BYTES: usize = 4 * 1024;
 /// Runs of a page where the caller does not say, and at most.
 const PAGE: (u32, u32) = (50, 500);
 
@@ -136,7 +140,7 @@ impl OrchestratorService for Server {
         };
         self.engine.meet(MEET).await;
         let offered = self.engine.offered();
-        let plan = plan::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
+        let plan = planning::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
             .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
         let plan = Arc::new(plan);
         let spec = self.spec(&judged, plan.digest(), trace).await?;
@@ -226,6 +230,29 @@ impl OrchestratorService for Server {
         Ok(Response::new(v1::RetryRunResponse { run }))
     }
 
+    async fn approve_node(
+        &self,
+        request: Request<v1::ApproveNodeRequest>,
+    ) -> Result<Response<v1::ApproveNodeResponse>, Status> {
+        let v1::ApproveNodeRequest { run_id, node, approved, comment } = request.into_inner();
+        if comment.len() > COMMENT_BYTES {
+            return Err(Status::invalid_argument(format!("a comment has at most {COMMENT_BYTES} bytes")));
+        }
+        let state = self.run_named(&run_id).await?;
+        let key = approve::choose(&state, &node)?;
+        if !approve::is_answered(&state, key, approved)? {
+            let by = USER.to_owned();
+            self.command(state.spec.id, Command::Approve { node: key, approved, by, comment }).await?;
+            // Somebody else may have been faster, or the run may have ended meanwhile.
+            let after = self.state(state.spec.id).await?;
+            if !approve::is_answered(&after, key, approved)? {
+                return Err(Status::unavailable("the answer is kept and not worked off yet; look at the run"));
+            }
+        }
+        let run = Some(self.shown(&run_id).await?);
+        Ok(Response::new(v1::ApproveNodeResponse { run, node_id: state.node_id(key) }))
+    }
+
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
         let run = self.run_named(&request.into_inner().run_id).await?.spec.id;
         let (to, from) = mpsc::channel(follow::BEHIND);
@@ -240,9 +267,7 @@ impl OrchestratorService for Server {
     ) -> Result<Response<Self::StreamLogsStream>, Status> {
         let v1::StreamLogsRequest { run_id, node_id, follow } = request.into_inner();
         let state = self.run_named(&run_id).await?;
-        let bare = node_id.split('[').next().unwrap_or_default();
-        if !bare.is_empty() && !state.plan.steps.iter().any(|step| step.id == bare) {
-            let known: Vec<_> = state.plan.steps.iter().map(|step| step.id.as_str()).collect();
+        if let Err(known) = is_known(&state.plan, &node_id) {
             return Err(Status::not_found(format!(
                 "run {run_id} has no node `{node_id}`; it has {}",
                 known.join(", ")
@@ -335,6 +360,21 @@ impl Server {
     async fn shown(&self, id: &str) -> Result<v1::Run, Status> {
         Ok(show::whole(&self.run_named(id).await?, &self.bus, &self.blobs).await)
     }
+}
+
+/// Whether an id may name nodes of a plan, of elements and calls that are yet to be too; else the ids that there are at that place.
+fn is_known(plan: &Plan, node_id: &str) -> Result<(), Vec<String>> {
+    let (mut workflow, mut above) = (Some(WorkflowIx::ROOT), String::new());
+    for part in node_id.split('/').filter(|part| !part.is_empty()) {
+        let bare = part.split('[').next().unwrap_or_default();
+        let steps = workflow.map_or(&[][..], |workflow| &plan.workflow(workflow).steps);
+        let Some(step) = steps.iter().find(|step| step.id == bare) else {
+            return Err(steps.iter().map(|step| format!("{above}{}", step.id)).collect());
+        };
+        above = format!("{above}{bare}/");
+        workflow = step.calls;
+    }
+    Ok(())
 }
 
 /// The caller's trace with a root span of ours under the caller's, or a new one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
-    definition::{Param, ParamDefault, WorkflowDef},
+    definition::{Definition, Param, ParamDefault, WorkflowDef},
     expression::Path,
     plan::param_asks,
     value::{Produced, ValueRef},
@@ -42,7 +42,11 @@ pub struct ParameterError {
 }
 
 /// Every parameter of the workflow by name, or all that is wrong with what was given. Of a name given twice the last counts.
-pub fn read(workflow: &WorkflowDef, given: Vec<Given>) -> Result<BTreeMap<String, Produced>, Vec<ParameterError>> {
+pub fn read(
+    definition: &Definition,
+    workflow: &WorkflowDef,
+    given: Vec<Given>,
+) -> Result<BTreeMap<String, Produced>, Vec<ParameterError>> {
     let (mut by_name, mut errors) = (BTreeMap::new(), Vec::new());
     for Given { name, text } in given {
         if workflow.params.iter().any(|param| param.name == name) {
@@ -54,7 +58,7 @@ pub fn read(workflow: &WorkflowDef, given: Vec<Given>) -> Result<BTreeMap<String
             errors.push(ParameterError { code: "unknown-parameter", message, name });
         }
     }
-    let (asks, mut read) = (param_asks(workflow), BTreeMap::new());
+    let (asks, mut read) = (param_asks(definition, workflow), BTreeMap::new());
     for param in &workflow.params {
         match one(param, by_name.get(&param.name)) {
             Ok(value) => {
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in_and_questions_answered() {
-        let read = read(&two(), vec![given("rows", Text::Json("[1, 2.5]".into()))]).unwrap();
+        let read = read(&Definition::default(), &two(), vec![given("rows", Text::Json("[1, 2.5]".into()))]).unwrap();
         assert_eq!(read["rows"].value.inline.as_deref(), Some(b"[1.0,2.5]".as_slice()));
         assert_eq!((read["rows"].value.items, read["rows"].answers.len()), (Some(2), 0));
         assert_eq!(read["limit"].value.inline.as_deref(), Some(b"3".as_slice()));
@@ -137,10 +141,11 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let sent = vec![given("limit", Text::Plain("many".into())), given("x", Text::Plain("1".into()))];
-        let told: Vec<_> = read(&two(), sent).unwrap_err().into_iter().map(|e| (e.code, e.name)).collect();
+        let told: Vec<_> =
+            read(&Definition::default(), &two(), sent).unwrap_err().into_iter().map(|e| (e.code, e.name)).collect();
         let wrong = ["unknown-parameter", "missing-parameter", "wrong-value"];
         assert_eq!(told, wrong.into_iter().zip(["x", "rows", "limit"].map(String::from)).collect::<Vec<_>>());
-        let broken = read(&two(), vec![given("rows", Text::Json("[".into()))]).unwrap_err();
+        let broken = read(&Definition::default(), &two(), vec![given("rows", Text::Json("[".into()))]).unwrap_err();
         assert!(broken[0].message.starts_with("parameter `rows`: not JSON"), "{broken:?}");
     }
 }

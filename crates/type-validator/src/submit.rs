@@ -106,7 +106,7 @@ fn judge(
             Ok(workflow) => {
                 answer.workflow.clone_from(&workflow.name);
                 if let Some(given) = given {
-                    match parameters::read(workflow, given) {
+                    match parameters::read(&definition, workflow, given) {
                         Ok(read) => answer.parameters_json = json(&read)?,
                         Err(errors) => answer.parameter_errors_json = json(&errors)?,
                     }

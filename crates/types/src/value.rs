@@ -1,17 +1,16 @@
 //! The form of a value: encoding, reading, checking and converting it. See `docs/VALUES.md`.
 
-mod answer;
 mod check;
 mod convert;
-mod duration;
 mod encoding;
 mod plain;
 
-pub use answer::{answer, at};
 pub use check::check;
 pub use convert::{from_plain, from_text};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
 pub use plain::{to_plain, to_text};
+pub use qflow_model::tagged::{answer, at};
+use qflow_model::tagged::{kind, stored_key, tag};
 
 /// A value that is not of its declared type, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,17 +31,6 @@ impl ValueError {
         self.path.insert_str(0, part);
         self
     }
-}
-
-/// The tag of a tagged value, and what it stands for.
-fn tag(value: &serde_json::Value) -> Option<(&str, &serde_json::Value)> {
-    let fields = value.as_object()?;
-    Some((fields.get("$")?.as_str()?, fields.get("v").unwrap_or(&serde_json::Value::Null)))
-}
-
-/// A key of a mapping in the form it is stored in: a leading `$` is doubled.
-fn stored_key(key: &str) -> String {
-    if key.starts_with('$') { format!("${key}") } else { key.to_owned() }
 }
 
 /// A key of a mapping as Python has it.

@@ -69,7 +69,7 @@ impl Bench {
         let lock = self.runner.environments.lock(&EnvSpec { python, requirements: vec![] }).await.unwrap();
         self.steps += 1;
         Order {
-            key: AttemptKey { run: self.run, node: NodeKey { step: StepIx(self.steps), index: None }, attempt: 1 },
+            key: AttemptKey { run: self.run, node: NodeKey::root(StepIx(self.steps), None), attempt: 1 },
             node_id: function.into(),
             function: function.into(),
             file: "flow.py".into(),

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Plan, PlannedStep};
+use super::{
+    LaidOut, Plan, PlannedStep, WorkflowIx,
+    asks::{Asks, asks, reachable},
+};
 use crate::{
-    definition::{Definition, NodeDef, Place, Problem, PythonVersion, WorkflowDef},
+    definition::{Definition, NodeDef, Place, Problem, PythonVersion, Step, StepKind, WorkflowDef},
     environment::EnvSpec,
-    expression::{Expr, Path, Segment},
+    expression::{Expr, Path},
     ids::{Digest, StepIx},
     limits,
 };
 
-/// Lays out the workflow of that name.
+/// Lays out the workflow of that name, and what it calls.
 ///
 /// `configured` are the Python versions that may be used, in any order. Every problem is told at once.
 pub fn plan(
@@ -20,7 +23,7 @@ pub fn plan(
     source: Digest,
     configured: &[PythonVersion],
 ) -> Result<Plan, Vec<Problem>> {
-    let Some(workflow) = definition.workflows.get(workflow) else {
+    let Some(root) = definition.workflows.get(workflow) else {
         let known = definition.workflows.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(vec![problem(
             &Place::default(),
@@ -28,14 +31,60 @@ pub fn plan(
             format!("no workflow `{workflow}` here; there are: {known}"),
         )]);
     };
+    let workflows = reachable(definition, root)
+        .map_err(|(step, message)| vec![problem(&step.place, "unknown-workflow", message)])?;
     let mut problems = Vec::new();
-    bounds(workflow, &mut problems);
-    references(workflow, &mut problems);
-    let mut environments: Vec<EnvSpec> = Vec::new();
-    let mut positions = BTreeMap::new();
-    let mut nodes = BTreeMap::new();
-    for step in &workflow.steps {
-        let function = step.kind.callee();
+    for workflow in &workflows {
+        bounds(workflow, &mut problems);
+        references(workflow, &mut problems);
+        waits(workflow, &mut problems);
+    }
+    let (environments, positions, nodes) = nodes(definition, &workflows, configured, &mut problems);
+    let sizes = sizes(&workflows, &mut problems);
+    let asks = asks(&workflows).unwrap_or_else(|many| {
+        problems.push(problem(&root.place, &many.error_type, many.message));
+        Asks::default()
+    });
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let pythons: BTreeSet<_> = environments.iter().map(|e| e.python).collect();
+    let laid_out = workflows.iter().zip(asks.params).zip(asks.steps).zip(sizes);
+    let laid_out = laid_out.map(|(((workflow, params), of_steps), size)| LaidOut {
+        name: workflow.name.clone(),
+        params: workflow.params.clone(),
+        returns: workflow.returns.clone(),
+        steps: steps(workflow, &workflows, of_steps, &positions),
+        branches: workflow.branches.clone(),
+        result: workflow.result.clone(),
+        max_parallel: workflow.max_parallel,
+        timeout_ms: workflow.timeout_ms,
+        on_failure: workflow.on_failure,
+        asks: params,
+        size,
+    });
+    Ok(Plan {
+        workflow: root.name.clone(),
+        source,
+        workflows: laid_out.collect(),
+        environments,
+        nodes,
+        python: (pythons.len() == 1).then(|| pythons.into_iter().next()).flatten(),
+    })
+}
+
+/// The environments that steps need, which of them each node has, and the nodes.
+type Nodes = (Vec<EnvSpec>, BTreeMap<String, u32>, BTreeMap<String, NodeDef>);
+
+fn nodes(
+    definition: &Definition,
+    workflows: &[&WorkflowDef],
+    configured: &[PythonVersion],
+    problems: &mut Vec<Problem>,
+) -> Nodes {
+    let (mut environments, mut positions, mut nodes) = (Vec::<EnvSpec>::new(), BTreeMap::new(), BTreeMap::new());
+    for step in workflows.iter().flat_map(|workflow| &workflow.steps) {
+        let Some(function) = step.kind.node() else { continue };
         let Some(node) = definition.nodes.get(function) else {
             problems.push(problem(&step.place, "unknown-node", format!("no node `{function}` in this file")));
             continue;
@@ -53,25 +102,50 @@ pub fn plan(
             }
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
+    (environments, positions, nodes)
+}
+
+/// How many node runs a call of each workflow takes at least: not more than a run may have, and no workflow calls itself.
+fn sizes(workflows: &[&WorkflowDef], problems: &mut Vec<Problem>) -> Vec<u32> {
+    let mut sizes = vec![None; workflows.len()];
+    // Each round settles those whose callees are settled: the deepest first.
+    for _ in 0..limits::CALLS_DEEP {
+        let known = sizes.clone();
+        for (ix, workflow) in workflows.iter().enumerate() {
+            sizes[ix] = workflow.steps.iter().try_fold(0_u32, |sum, step| {
+                let StepKind::Workflow { workflow: called } = &step.kind else { return Some(sum.saturating_add(1)) };
+                let size = known[workflows.iter().position(|known| known.name == *called)?]?;
+                Some(sum.saturating_add(if step.over.is_empty() { size } else { 0 }).saturating_add(1))
+            });
+        }
     }
-    let pythons: BTreeSet<_> = environments.iter().map(|e| e.python).collect();
-    Ok(Plan {
-        workflow: workflow.name.clone(),
-        source,
-        params: workflow.params.clone(),
-        returns: workflow.returns.clone(),
-        steps: steps(workflow, &positions),
-        branches: workflow.branches.clone(),
-        result: workflow.result.clone(),
-        environments,
-        nodes,
-        max_parallel: workflow.max_parallel,
-        timeout_ms: workflow.timeout_ms,
-        on_failure: workflow.on_failure,
-        python: (pythons.len() == 1).then(|| pythons.into_iter().next()).flatten(),
-    })
+    let root = workflows[0];
+    match sizes[0] {
+        None => {
+            let most = limits::CALLS_DEEP;
+            let message = format!("`{}` calls itself, or calls stand more than {most} deep in it", root.name);
+            let remedy = Some("use a bounded map, or call workflows side by side".to_owned());
+            problems.push(Problem { remedy, ..problem(&root.place, "calls-too-deep", message) });
+        }
+        Some(size) if size > limits::NODE_RUNS => {
+            let most = limits::NODE_RUNS;
+            let message = format!("{size} node runs with those of the workflows it calls; a run has at most {most}");
+            problems.push(problem(&root.place, "too-many-steps", message));
+        }
+        Some(_) => {}
+    }
+    sizes.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// Waits stand for themselves: they are not mapped.
+fn waits(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
+    for step in workflow.steps.iter().filter(|step| !step.over.is_empty()) {
+        if matches!(step.kind, StepKind::Sleep | StepKind::Approval { .. }) {
+            let message = format!("`{}` is not mapped", step.kind.callee());
+            let remedy = Some("put it into a workflow, and map that".to_owned());
+            problems.push(Problem { remedy, ..problem(&step.place, "mapped-wait", message) });
+        }
+    }
 }
 
 fn problem(place: &Place, code: &str, message: String) -> Problem {
@@ -194,50 +268,30 @@ pub fn satisfies(version: PythonVersion, requires: &str) -> bool {
     })
 }
 
-fn steps(workflow: &WorkflowDef, environments: &BTreeMap<String, u32>) -> Vec<PlannedStep> {
-    let mut asks = vec![Vec::new(); workflow.steps.len()];
-    let mut ask = |step: StepIx, path: &Path| {
-        let mapped = !workflow.steps[step.0 as usize].over.is_empty();
-        // The length of a map's result is known without asking; what lies in an element is asked of elements.
-        let path = match (mapped, path.split_first()) {
-            (false, _) => path.clone(),
-            (true, Some((Segment::Index(_), rest))) => rest.to_vec(),
-            (true, _) => return,
-        };
-        let of_step: &mut Vec<Path> = &mut asks[step.0 as usize];
-        if !of_step.contains(&path) {
-            of_step.push(path);
-        }
+fn steps(
+    workflow: &WorkflowDef,
+    workflows: &[&WorkflowDef],
+    asks: Vec<Vec<Path>>,
+    environments: &BTreeMap<String, u32>,
+) -> Vec<PlannedStep> {
+    let called = |step: &Step| {
+        let StepKind::Workflow { workflow } = &step.kind else { return None };
+        workflows.iter().position(|known| known.name == *workflow).map(|at| WorkflowIx(at as u32))
     };
-    for branch in &workflow.branches {
-        branch.condition.results(&mut ask);
-    }
-    for step in &workflow.steps {
-        for (name, argument) in &step.arguments {
-            conditions(argument, &mut ask);
-            if step.over.contains(name) {
-                argument.results(&mut ask);
-            }
-        }
-    }
-    conditions(&workflow.result, &mut ask);
-    let mut planned: Vec<PlannedStep> = workflow
-        .steps
-        .iter()
-        .zip(asks)
-        .map(|(step, asks)| PlannedStep {
-            id: step.id.clone(),
-            kind: step.kind.clone(),
-            over: step.over.clone(),
-            settled: step.settled,
-            arguments: step.arguments.clone(),
-            guards: step.guards.clone(),
-            needs: needs(workflow, step),
-            enables: Vec::new(),
-            asks,
-            environment: environments[step.kind.callee()],
-        })
-        .collect();
+    let planned = workflow.steps.iter().zip(asks).map(|(step, asks)| PlannedStep {
+        id: step.id.clone(),
+        kind: step.kind.clone(),
+        over: step.over.clone(),
+        settled: step.settled,
+        arguments: step.arguments.clone(),
+        guards: step.guards.clone(),
+        needs: needs(workflow, step),
+        enables: Vec::new(),
+        asks,
+        environment: step.kind.node().map(|function| environments[function]),
+        calls: called(step),
+    });
+    let mut planned: Vec<PlannedStep> = planned.collect();
     for ix in 0..planned.len() {
         for need in planned[ix].needs.clone() {
             planned[need.0 as usize].enables.push(StepIx(ix as u32));
@@ -246,21 +300,7 @@ fn steps(workflow: &WorkflowDef, environments: &BTreeMap<String, u32>) -> Vec<Pl
     planned
 }
 
-/// Calls `ask` on what conditions and comparisons inside an expression read.
-fn conditions(expr: &Expr, ask: &mut impl FnMut(StepIx, &Path)) {
-    match expr {
-        Expr::Literal(_) | Expr::Param { .. } | Expr::Result { .. } => {}
-        Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => parts.iter().for_each(|p| conditions(p, ask)),
-        Expr::Dict(parts) => parts.iter().for_each(|(_, p)| conditions(p, ask)),
-        Expr::Select { then, otherwise, .. } => {
-            conditions(then, ask);
-            conditions(otherwise, ask);
-        }
-        Expr::Condition(condition) => condition.results(ask),
-    }
-}
-
-fn needs(workflow: &WorkflowDef, step: &crate::definition::Step) -> Vec<StepIx> {
+fn needs(workflow: &WorkflowDef, step: &Step) -> Vec<StepIx> {
     let mut needs: BTreeSet<StepIx> = step.after.iter().copied().collect();
     let mut branches: BTreeSet<_> = step.guards.iter().map(|g| g.branch).collect();
     for (_, argument) in &step.arguments {
@@ -292,6 +332,7 @@ fn needs(workflow: &WorkflowDef, step: &crate::definition::Step) -> Vec<StepIx> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::Segment;
 
     #[test]
     fn requires_python_is_read_as_pep_440_reads_it() {
@@ -345,9 +386,9 @@ mod tests {
     fn a_plan_has_the_newest_python_that_fits_and_asks_for_what_is_mapped() {
         let plan = plan(&definition(0), "w", Digest::of(b""), &versions(&["3.9", "3.12", "3.10", "3.13"])).unwrap();
         let spec = EnvSpec { python: "3.12".parse().unwrap(), requirements: vec!["numpy".to_owned()] };
-        assert_eq!((plan.python, plan.environments), (Some(spec.python), vec![spec]));
-        assert_eq!(plan.steps[0].asks, [vec![Segment::Key("rows".to_owned())]]);
-        assert_eq!((&plan.steps[0].enables, &plan.steps[1].needs), (&vec![StepIx(1)], &vec![StepIx(0)]));
+        assert_eq!((plan.python, &plan.environments), (Some(spec.python), &vec![spec]));
+        assert_eq!(plan.root().steps[0].asks, [vec![Segment::Key("rows".to_owned())]]);
+        assert_eq!((&plan.root().steps[0].enables, &plan.root().steps[1].needs), (&vec![StepIx(1)], &vec![StepIx(0)]));
     }
 
     #[test]

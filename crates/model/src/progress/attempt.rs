@@ -2,7 +2,7 @@
 
 use super::{Effect, Happening, KillReason, MapExtent, NodeDetail, NodeRun, Refused, RunError, RunState, follow::user};
 use crate::{
-    definition::Retry,
+    definition::{Retry, StepKind},
     ids::{AttemptKey, Digest, NodeKey, Timestamp},
     limits,
     outcome::{Ending, Failure, Outcome},
@@ -17,7 +17,7 @@ impl RunState {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refused> {
-        let own = NodeKey { index: None, ..key };
+        let own = key.own();
         let mapped = self.node(own).ok_or(Refused::Unknown)?.map;
         if !self.is_ready(key) {
             return Err(self.node(key).map_or(Refused::Unknown, |run| Refused::Node(run.status)));
@@ -25,7 +25,8 @@ impl RunState {
         let opening = mapped.filter(|map| key.index == Some(map.cursor));
         if let Some(map) = opening {
             let ready_at = self.run(own).ready_at;
-            self.steps[key.step.0 as usize].elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
+            let runs = &mut self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
+            runs.elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
             let run = self.run_mut(own);
             run.map = Some(MapExtent { cursor: map.cursor + 1, ..map });
             run.status = NodeStatus::Running;
@@ -62,7 +63,7 @@ impl RunState {
         if run.attempt != key.attempt {
             return Err(Refused::Stale { given: key.attempt, current: run.attempt });
         }
-        if !run.status.is_held() || run.map.is_some() { Err(Refused::Node(run.status)) } else { Ok(run) }
+        if self.holder(key.node).is_none() { Err(Refused::Node(run.status)) } else { Ok(run) }
     }
 
     /// Whether an attempt was given up before, and another took its place or will.
@@ -143,10 +144,11 @@ impl RunState {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let plan = self.plan.clone();
-        let node = plan.node(key.node.step);
         let used = self.run(key.node).user_retries;
-        if used < node.retry.retries && node.idempotent && may_retry(&node.retry, &failure, status) {
+        let again = self
+            .definition(key.node)
+            .filter(|node| used < node.retry.retries && node.idempotent && may_retry(&node.retry, &failure, status));
+        if let Some(node) = again {
             let delay = failure.retry_after_ms.unwrap_or_else(|| backoff_ms(&node.retry, used, key));
             self.run_mut(key.node).user_retries += 1;
             self.retry(key, delay, "user", failure, now, effects);
@@ -159,7 +161,7 @@ impl RunState {
         let failure =
             Failure { class: Some(FailureClass::Platform), error_type: reason, message, ..Failure::default() };
         let began = self.run(key.node).detail.as_ref().is_some_and(|detail| detail.started_at.is_some());
-        let idempotent = self.plan.node(key.node.step).idempotent || !began;
+        let idempotent = self.definition(key.node).is_some_and(|node| node.idempotent) || !began;
         if idempotent && self.run(key.node).infra_retries < limits::INFRASTRUCTURE_RETRIES {
             self.run_mut(key.node).infra_retries += 1;
             self.retry(key, 0, "infrastructure", failure, now, effects);
@@ -196,9 +198,9 @@ impl RunState {
 
     pub(super) fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            let timeout = self.plan.timeout_ms.unwrap_or_default();
+            let timeout = self.plan.root().timeout_ms.unwrap_or_default();
             let failure = user("timeout", format!("the run's time of {timeout} ms is up"));
-            self.head.error = Some(RunError { node_id: None, failure });
+            self.head.error = Some(RunError { node_id: None, failure, timed_out: true });
             return self.stop(RunStatus::TimedOut, None, now, effects);
         }
         while let Some(&(at, key)) = self.timers.first()
@@ -211,17 +213,35 @@ impl RunState {
                 self.ready.insert(key);
                 effects.extend([Effect::SaveNode(key), Effect::Ready]);
             } else if run.status.is_held() {
-                let (attempt, runner) = (run.attempt, run.detail().runner.clone());
-                let key = AttemptKey { run: self.spec.id, node: key, attempt };
-                effects.push(Effect::Kill { key, runner, reason: KillReason::TimedOut });
-                self.release(key.node);
-                let timeout = self.plan.node(key.node.step).timeout_ms.unwrap_or_default();
-                let failure = user("timeout", format!("not ended {timeout} ms after it began"));
-                self.failed(key, failure, NodeStatus::TimedOut, now, effects);
+                self.time_is_up(key, now, effects);
             }
         }
         self.finish(now, effects);
         self.wake(effects);
+    }
+
+    /// What runs has run for too long, or has waited for long enough.
+    fn time_is_up(&mut self, key: NodeKey, now: Timestamp, effects: &mut Vec<Effect>) {
+        match self.planned(key).kind {
+            StepKind::Node { .. } => {
+                let Some(runner) = self.holder(key).map(str::to_owned) else { return };
+                let timeout = self.definition(key).and_then(|node| node.timeout_ms).unwrap_or_default();
+                let key = AttemptKey { run: self.spec.id, node: key, attempt: self.run(key).attempt };
+                effects.push(Effect::Kill { key, runner, reason: KillReason::TimedOut });
+                self.release(key.node);
+                let failure = user("timeout", format!("not ended {timeout} ms after it began"));
+                self.failed(key, failure, NodeStatus::TimedOut, now, effects);
+            }
+            StepKind::Workflow { .. } => {
+                let Some(frame) = self.run(key).call.as_ref().map(|call| call.frame) else { return };
+                let workflow = self.laid_out(frame);
+                let timeout = workflow.timeout_ms.unwrap_or_default();
+                let failure = user("timeout", format!("the time of `{}`, {timeout} ms, is up", workflow.name));
+                self.cancel_frame(frame, KillReason::TimedOut, now, effects);
+                self.end(key, NodeStatus::TimedOut, Some(failure), now, effects);
+            }
+            StepKind::Sleep | StepKind::Approval { .. } => self.waited(key, now, effects),
+        }
     }
 }
 

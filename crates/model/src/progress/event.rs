@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::RunState;
 use crate::{
     environment::EnvLock,
-    ids::{AttemptKey, NodeKey, Timestamp},
+    ids::{AttemptKey, FrameIx, NodeKey, Timestamp},
     outcome::{Failure, Outcome, Phases},
+    progress::Answered,
     status::{NodeStatus, RunStatus},
 };
 
@@ -71,6 +72,17 @@ pub enum Input {
     },
     /// Time has passed: a retry's or a time-out's may have come.
     Tick,
+    /// Somebody answers an approval.
+    Approve {
+        /// Which.
+        node: NodeKey,
+        /// Yes or no.
+        approved: bool,
+        /// Who.
+        by: String,
+        /// What they say to it.
+        comment: String,
+    },
     /// Stop the run.
     Cancel {
         /// Who asked.
@@ -191,8 +203,35 @@ pub enum Happening {
         /// Elements.
         length: u32,
     },
+    /// A call of a workflow was opened.
+    FrameOpened {
+        /// The call.
+        node: NodeKey,
+        /// Where its steps are.
+        frame: FrameIx,
+        /// What is called.
+        workflow: String,
+    },
+    /// A wait has begun: a sleep, or an approval that somebody is to answer.
+    Waits {
+        /// Which.
+        node: NodeKey,
+        /// When it ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// An approval was answered.
+    Approved {
+        /// Which.
+        node: NodeKey,
+        /// What, by whom.
+        answered: Box<Answered>,
+    },
     /// A branch was decided.
     BranchTaken {
+        /// In which frame.
+        #[serde(default, skip_serializing_if = "FrameIx::is_root")]
+        frame: FrameIx,
         /// Its position.
         branch: u32,
         /// Whether its condition held.
@@ -231,6 +270,12 @@ pub enum Refused {
         given: u32,
         /// The current one.
         current: u32,
+    },
+    /// The approval was answered.
+    #[error("already {}", if *approved { "approved" } else { "rejected" })]
+    Answered {
+        /// How.
+        approved: bool,
     },
     /// There is no such node run.
     #[error("no such node run")]

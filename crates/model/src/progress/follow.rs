@@ -1,10 +1,14 @@
 //! What follows from a node run's end: steps become ready, are skipped, or fail with what they need.
 
-use super::{Effect, Happening, MapExtent, RunError, RunState};
+use super::{
+    Effect, Happening, MapExtent, RunError, RunState,
+    ready::{ended_well, is_settled},
+};
 use crate::{
     condition::Undecided,
+    definition::StepKind,
     expression::{BranchIx, Expr},
-    ids::{NodeKey, StepIx, Timestamp},
+    ids::{FrameIx, NodeKey, Timestamp},
     limits,
     outcome::Failure,
     status::{FailureClass, NodeStatus},
@@ -12,18 +16,17 @@ use crate::{
 
 impl RunState {
     /// All that a step needs has ended: it becomes ready, is skipped, or fails with what it needs.
-    pub(super) fn enable(&mut self, step: StepIx, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn enable(&mut self, key: NodeKey, now: Timestamp, effects: &mut Vec<Effect>) {
         let plan = self.plan.clone();
-        let key = NodeKey { step, index: None };
-        let planned = plan.step(step);
-        let failed = planned
-            .needs
-            .iter()
-            .any(|need| !matches!(self.steps[need.0 as usize].own.status, NodeStatus::Completed | NodeStatus::Skipped));
+        let planned = plan.step(self.workflow_of(key.frame), key.step);
+        let failed = planned.needs.iter().any(|need| {
+            let need = NodeKey { step: *need, ..key };
+            !ended_well(self.planned(need), self.run(need))
+        });
         // A side that is not taken is skipped also where something else that it reads has failed.
         let mut decided = Vec::new();
-        let holds = self.guards_hold(&planned.guards, &mut decided);
-        self.record_branches(decided, effects);
+        let holds = self.guards_hold(key.frame, &planned.guards, &mut decided);
+        self.record_branches(key.frame, decided, effects);
         let holds = match holds {
             Ok(holds) => holds,
             Err(_) if failed => true,
@@ -35,15 +38,17 @@ impl RunState {
         if failed {
             return self.end(key, NodeStatus::UpstreamFailed, None, now, effects);
         }
-        if let Some(failure) = self.head.lock_errors.get(&planned.environment).cloned() {
+        let lock_error = planned.environment.and_then(|environment| self.head.lock_errors.get(&environment).cloned());
+        if let Some(failure) = lock_error {
             return self.end(key, NodeStatus::Failed, Some(failure), now, effects);
         }
-        if let Err(undecided) = self.settle(planned.arguments.iter().map(|(_, e)| e), effects) {
+        if let Err(undecided) = self.settle(key.frame, planned.arguments.iter().map(|(_, e)| e), effects) {
             return self.end(key, NodeStatus::Failed, Some(of_user(undecided)), now, effects);
         }
-        if !planned.over.is_empty() {
-            match self.extent(step, &planned.over) {
+        if planned.is_mapped() {
+            match self.extent(key) {
                 Ok(length) => {
+                    self.node_runs = self.node_runs.saturating_add(length.saturating_mul(plan.takes(planned)));
                     self.run_mut(key).map = Some(MapExtent { length, ..MapExtent::default() });
                     effects.push(Effect::Record(Happening::MapOpened { node: key, length }));
                     if length == 0 {
@@ -53,40 +58,52 @@ impl RunState {
                 Err(undecided) => return self.end(key, NodeStatus::Failed, Some(of_user(undecided)), now, effects),
             }
         }
-        let run = self.run_mut(key);
-        run.status = NodeStatus::Ready;
-        run.ready_at = Some(now);
-        self.ready.insert(key);
-        effects.extend([Effect::SaveNode(key), Effect::Ready]);
+        match (&planned.kind, planned.is_mapped()) {
+            (StepKind::Workflow { .. }, false) => self.open(key, now, effects),
+            (StepKind::Sleep, _) => self.sleep(key, now, effects),
+            (StepKind::Approval { timeout_ms, .. }, _) => self.ask(key, *timeout_ms, now, effects),
+            (StepKind::Node { .. } | StepKind::Workflow { .. }, _) => {
+                let run = self.run_mut(key);
+                run.status = NodeStatus::Ready;
+                run.ready_at = Some(now);
+                effects.extend([Effect::SaveNode(key), Effect::Ready]);
+                if planned.calls.is_some() {
+                    self.opening.insert(key)
+                } else {
+                    self.ready.insert(key)
+                };
+            }
+        }
     }
 
     /// Decides whatever these expressions choose by or compare, so that they can be read from now on.
     pub(super) fn settle<'a>(
         &mut self,
+        frame: FrameIx,
         expressions: impl Iterator<Item = &'a Expr>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Undecided> {
         let mut decided = Vec::new();
         let mut expressions = expressions;
-        let settled = expressions.try_for_each(|expr| self.choose(expr, &mut decided));
-        self.record_branches(decided, effects);
+        let settled = expressions.try_for_each(|expr| self.choose(frame, expr, &mut decided));
+        self.record_branches(frame, decided, effects);
         settled
     }
 
-    fn record_branches(&self, decided: Vec<BranchIx>, effects: &mut Vec<Effect>) {
+    fn record_branches(&self, frame: FrameIx, decided: Vec<BranchIx>, effects: &mut Vec<Effect>) {
         for branch in decided {
-            let holds = self.head.branches[branch.0 as usize] == Some(true);
-            effects.push(Effect::SaveRun);
-            effects.push(Effect::Record(Happening::BranchTaken { branch: branch.0, holds }));
+            let holds = self.branches(frame)[branch.0 as usize] == Some(true);
+            effects.push(self.caller(frame).map_or(Effect::SaveRun, Effect::SaveNode));
+            effects.push(Effect::Record(Happening::BranchTaken { frame, branch: branch.0, holds }));
         }
     }
 
     /// The common length of a map's lists.
-    fn extent(&self, step: StepIx, over: &[String]) -> Result<u32, Undecided> {
-        let planned = self.plan.step(step);
+    fn extent(&self, key: NodeKey) -> Result<u32, Undecided> {
+        let planned = self.planned(key);
         let mut known: Option<(&str, u32)> = None;
-        for (name, argument) in planned.arguments.iter().filter(|(name, _)| over.contains(name)) {
-            let length = self.length(argument)?;
+        for (name, argument) in planned.arguments.iter().filter(|(name, _)| planned.over.contains(name)) {
+            let length = self.length(key.frame, argument)?;
             match known {
                 Some((other, expected)) if expected != length => {
                     let message =
@@ -97,10 +114,11 @@ impl RunState {
             }
         }
         let length = known.map_or(0, |(_, length)| length);
-        let (_, others) = self.counts();
-        if others.saturating_add(length) > limits::NODE_RUNS {
+        let each = self.plan.takes(planned);
+        if self.node_runs.saturating_add(length.saturating_mul(each)) > limits::NODE_RUNS {
             let most = limits::NODE_RUNS;
-            return Err(value_error(format!("map over {length} elements: a run has at most {most} node runs")));
+            let of = if each > 1 { format!(" of {each} node runs each") } else { String::new() };
+            return Err(value_error(format!("map over {length} elements{of}: a run has at most {most} node runs")));
         }
         Ok(length)
     }
@@ -114,37 +132,76 @@ impl RunState {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        self.ready.remove(&key);
+        let timed_out = status == NodeStatus::TimedOut;
+        let error = failure.map(|failure| RunError { node_id: Some(self.node_id(key)), failure, timed_out });
+        self.conclude(key, status, error, now, effects);
+    }
+
+    /// Ends a node run whose error came about in it, or in a node below it.
+    pub(super) fn conclude(
+        &mut self,
+        key: NodeKey,
+        status: NodeStatus,
+        error: Option<RunError>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.forget(key, effects);
         let run = self.run_mut(key);
         run.status = status;
         let attempt = run.attempt;
         let detail = run.detail();
         detail.ended_at = Some(now);
-        detail.failure = failure.clone().map(Box::new).or(detail.failure.take());
+        let failure = error.as_ref().map(|error| Box::new(error.failure.clone()));
+        detail.failure = failure.clone().or(detail.failure.take());
         let phases = detail.phases;
         effects.push(Effect::SaveNode(key));
-        let failure = failure.map(Box::new);
-        if let (NodeStatus::Failed | NodeStatus::TimedOut, Some(failure), None) = (status, &failure, &self.head.error) {
-            self.head.error = Some(RunError { node_id: Some(self.node_id(key)), failure: (**failure).clone() });
-            effects.push(Effect::SaveRun);
+        if let (NodeStatus::Failed | NodeStatus::TimedOut, Some(error)) = (status, error)
+            && !is_settled(self.planned(key), key)
+        {
+            self.blame(key.frame, error, effects);
         }
         effects.push(Effect::Record(Happening::NodeEnded { node: key, attempt, status, failure, phases }));
         match key.index {
             Some(_) => self.element_ended(key, status, now, effects),
-            None => {
-                for enabled in self.plan.clone().step(key.step).enables.iter().copied() {
-                    let open = &mut self.open[enabled.0 as usize];
-                    *open -= 1;
-                    if *open == 0 {
-                        self.unblocked.push_back(enabled);
-                    }
-                }
+            None => self.step_ended(key),
+        }
+    }
+
+    /// Takes a node run out of what is looked at again.
+    pub(super) fn forget(&mut self, key: NodeKey, effects: &mut Vec<Effect>) {
+        self.ready.remove(&key);
+        self.opening.remove(&key);
+        if self.asked.remove(&key) {
+            self.tell_asked(effects);
+        }
+        if self.run(key).status == NodeStatus::Running
+            && let Some(at) = self.times_out(key)
+        {
+            self.timers.remove(&(at, key));
+        }
+    }
+
+    fn step_ended(&mut self, key: NodeKey) {
+        let plan = self.plan.clone();
+        let frame = &mut self.frames[key.frame.0 as usize];
+        frame.left -= 1;
+        if frame.left == 0 {
+            self.closing.push_back(key.frame);
+        }
+        for enabled in &plan.step(frame.workflow, key.step).enables {
+            let open = &mut frame.open[enabled.0 as usize];
+            *open -= 1;
+            if *open == 0 {
+                self.unblocked.push_back(NodeKey { step: *enabled, ..key });
             }
         }
     }
 
     fn element_ended(&mut self, key: NodeKey, status: NodeStatus, now: Timestamp, effects: &mut Vec<Effect>) {
-        let own = NodeKey { index: None, ..key };
+        let own = key.own();
+        let planned = self.planned(own);
+        let (settled, calls) = (planned.settled, planned.calls.is_some());
         let Some(map) = &mut self.run_mut(own).map else { return };
         if status == NodeStatus::Completed {
             map.completed += 1;
@@ -153,7 +210,10 @@ impl RunState {
         }
         let map = *map;
         effects.push(Effect::SaveNode(own));
-        if map.completed == map.length {
+        if calls && map.has_room() {
+            self.opening.insert(own);
+        }
+        if map.completed == map.length || (settled && map.completed + map.failed == map.length) {
             self.end(own, NodeStatus::Completed, None, now, effects);
         } else if map.completed + map.failed == map.length {
             let status = if status == NodeStatus::Completed { NodeStatus::Failed } else { status };

@@ -5,22 +5,48 @@ use std::{
     sync::Arc,
 };
 
-use super::{NodeDetail, NodeRun, RunHead, RunSpec, RunState, StepRuns};
+use super::{Frame, NodeDetail, NodeRun, RunHead, RunSpec, RunState, StepRuns};
 use crate::{
+    definition::{NodeDef, StepKind},
     environment::EnvLock,
-    ids::{NodeKey, StepIx, Timestamp},
+    ids::{FrameIx, NodeKey, StepIx, Timestamp},
     limits,
-    plan::Plan,
+    plan::{LaidOut, Plan, PlannedStep, WorkflowIx},
     status::{NodeStatus, RunStatus},
 };
 
 impl NodeRun {
     pub(super) const fn new(status: NodeStatus) -> Self {
-        Self { status, attempt: 0, user_retries: 0, infra_retries: 0, ready_at: None, detail: None, map: None }
+        Self {
+            status,
+            attempt: 0,
+            user_retries: 0,
+            infra_retries: 0,
+            ready_at: None,
+            detail: None,
+            map: None,
+            call: None,
+        }
     }
 
     pub(super) fn detail(&mut self) -> &mut NodeDetail {
         self.detail.get_or_insert_default()
+    }
+}
+
+impl Frame {
+    /// A frame of which nothing has begun.
+    pub(super) fn new(plan: &Plan, workflow: WorkflowIx, caller: Option<NodeKey>) -> Self {
+        let steps = &plan.workflow(workflow).steps;
+        let waiting = || StepRuns { own: NodeRun::new(NodeStatus::Waiting), elements: Vec::new() };
+        Self {
+            workflow,
+            caller,
+            steps: steps.iter().map(|_| waiting()).collect(),
+            open: steps.iter().map(|step| step.needs.len() as u32).collect(),
+            left: steps.len() as u32,
+            held: 0,
+        }
     }
 }
 
@@ -32,11 +58,12 @@ impl RunState {
             reason: None,
             started_at: None,
             ended_at: None,
-            branches: vec![None; plan.branches.len()],
+            branches: vec![None; plan.root().branches.len()],
             locks: vec![None; plan.environments.len()],
             lock_errors: BTreeMap::new(),
             result: None,
             error: None,
+            asked: None,
             restarts: 0,
         };
         Self::restore(spec, plan, head, Vec::new())
@@ -44,12 +71,20 @@ impl RunState {
 
     /// A run as its rows tell it; a step without a row is waiting.
     pub fn restore(spec: Arc<RunSpec>, plan: Arc<Plan>, head: RunHead, rows: Vec<(NodeKey, NodeRun)>) -> Self {
-        let waiting = || StepRuns { own: NodeRun::new(NodeStatus::Waiting), elements: Vec::new() };
-        let mut steps: Vec<StepRuns> = plan.steps.iter().map(|_| waiting()).collect();
         let mut rows = rows;
         rows.sort_by_key(|(key, _)| *key);
+        let mut calls: Vec<(FrameIx, NodeKey)> =
+            rows.iter().filter_map(|(key, row)| Some((row.call.as_ref()?.frame, *key))).collect();
+        calls.sort_unstable();
+        let mut frames = vec![Frame::new(&plan, WorkflowIx::ROOT, None)];
+        for (_, caller) in calls {
+            // Who calls stands in a frame before: its workflow is known.
+            let calling = frames[caller.frame.0 as usize].workflow;
+            let called = plan.step(calling, caller.step).calls.unwrap_or(WorkflowIx::ROOT);
+            frames.push(Frame::new(&plan, called, Some(caller)));
+        }
         for (key, row) in rows {
-            let runs = &mut steps[key.step.0 as usize];
+            let runs = &mut frames[key.frame.0 as usize].steps[key.step.0 as usize];
             match key.index {
                 None => runs.own = row,
                 Some(_) => runs.elements.push(row),
@@ -59,12 +94,14 @@ impl RunState {
             spec,
             plan,
             head,
-            steps,
-            open: Vec::new(),
+            frames,
             ready: BTreeSet::new(),
             timers: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            opening: BTreeSet::new(),
             unblocked: VecDeque::new(),
-            held: 0,
+            closing: VecDeque::new(),
+            node_runs: 0,
             held_by_function: BTreeMap::new(),
         };
         state.index();
@@ -74,26 +111,50 @@ impl RunState {
     /// Works out anew what follows from the rows.
     pub(super) fn index(&mut self) {
         let plan = self.plan.clone();
-        let ended = |state: &Self, need: &StepIx| state.steps[need.0 as usize].own.status.is_terminal();
-        self.open =
-            plan.steps.iter().map(|s| s.needs.iter().filter(|need| !ended(self, need)).count() as u32).collect();
+        for frame in &mut self.frames {
+            let laid_out = plan.workflow(frame.workflow);
+            let ended = |need: &StepIx| frame.steps[need.0 as usize].own.status.is_terminal();
+            let open = laid_out.steps.iter().map(|step| step.needs.iter().filter(|need| !ended(need)).count() as u32);
+            frame.open = open.collect();
+            frame.left = frame.steps.iter().filter(|runs| !runs.own.status.is_terminal()).count() as u32;
+            frame.held = 0;
+        }
         self.ready.clear();
         self.timers.clear();
-        self.held = 0;
+        self.asked.clear();
+        self.opening.clear();
         self.held_by_function.clear();
+        self.node_runs = plan.root().size;
         let keys: Vec<NodeKey> = self.nodes().map(|(key, _)| key).collect();
         for key in keys {
-            let run = self.run(key);
-            let (status, mapped, at) = (run.status, run.map, run.ready_at);
-            match (status, mapped) {
-                (NodeStatus::Ready, None) => drop(self.ready.insert(key)),
-                (NodeStatus::Ready | NodeStatus::Running, Some(map)) if map.cursor < map.length => {
-                    self.ready.insert(key);
-                }
-                (NodeStatus::Retrying, _) => drop(self.timers.insert((at.unwrap_or_default(), key))),
-                (NodeStatus::Leased | NodeStatus::Running, None) => self.hold(key),
-                _ => {}
+            self.index_one(&plan, key);
+        }
+    }
+
+    fn index_one(&mut self, plan: &Plan, key: NodeKey) {
+        let planned = plan.step(self.workflow_of(key.frame), key.step);
+        let run = self.run(key);
+        let (status, map, at) = (run.status, run.map, run.ready_at);
+        if let Some(map) = map {
+            self.node_runs = self.node_runs.saturating_add(map.length.saturating_mul(plan.takes(planned)));
+        }
+        match (status, &planned.kind, map) {
+            (NodeStatus::Ready, StepKind::Node { .. }, None) => drop(self.ready.insert(key)),
+            (NodeStatus::Ready | NodeStatus::Running, StepKind::Node { .. }, Some(map)) if map.cursor < map.length => {
+                self.ready.insert(key);
             }
+            (NodeStatus::Ready | NodeStatus::Running, StepKind::Workflow { .. }, Some(map)) if map.has_room() => {
+                self.opening.insert(key);
+            }
+            (NodeStatus::Retrying, ..) => drop(self.timers.insert((at.unwrap_or_default(), key))),
+            (NodeStatus::Leased | NodeStatus::Running, StepKind::Node { .. }, None) => self.hold(key),
+            (NodeStatus::Running, kind, None) => {
+                self.timers.extend(self.times_out(key).map(|at| (at, key)));
+                if matches!(kind, StepKind::Approval { .. }) {
+                    self.asked.insert(key);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -101,14 +162,14 @@ impl RunState {
     pub fn ready(&self) -> impl Iterator<Item = NodeKey> + '_ {
         let going = self.has_room();
         self.ready.iter().filter(move |key| going && self.may_lease(**key)).map(|key| match self.run(*key).map {
-            Some(map) => NodeKey { index: Some(map.cursor), ..*key },
+            Some(map) => key.element(map.cursor),
             None => *key,
         })
     }
 
     /// How many node runs stand behind a key of [`Self::ready`]: of a mapped step all elements that are left to lease.
     pub fn waiting(&self, key: NodeKey) -> u32 {
-        self.node(NodeKey { index: None, ..key }).and_then(|run| run.map).map_or(1, |map| map.length - map.cursor)
+        self.node(key.own()).and_then(|run| run.map).map_or(1, |map| map.length - map.cursor)
     }
 
     /// Whether every environment is locked, or known to be impossible: no code runs before that.
@@ -118,14 +179,18 @@ impl RunState {
     }
 
     fn has_room(&self) -> bool {
-        self.head.status == RunStatus::Running
-            && self.is_locked()
-            && self.plan.max_parallel.is_none_or(|most| self.held < most)
+        self.head.status == RunStatus::Running && self.is_locked() && self.may_hold(FrameIx::ROOT)
+    }
+
+    /// Whether a frame may have one attempt more.
+    fn may_hold(&self, frame: FrameIx) -> bool {
+        let most = self.laid_out(frame).max_parallel;
+        most.is_none_or(|most| self.frames[frame.0 as usize].held < most)
     }
 
     /// Whether [`Self::ready`] holds `key`, without walking it.
     pub(super) fn is_ready(&self, key: NodeKey) -> bool {
-        let own = NodeKey { index: None, ..key };
+        let own = key.own();
         let next = self.node(own).and_then(|run| run.map).map(|map| map.cursor);
         let stands = match (next, key.index) {
             (Some(_), None) => false,
@@ -136,49 +201,133 @@ impl RunState {
     }
 
     fn may_lease(&self, key: NodeKey) -> bool {
-        let step = self.plan.step(key.step);
+        let step = self.planned(key);
         let function = step.kind.callee();
         let held = self.held_by_function.get(function).copied().unwrap_or(0);
-        self.head.locks[step.environment as usize].is_some()
+        step.environment.is_some_and(|environment| self.head.locks[environment as usize].is_some())
             && self.plan.nodes[function].max_parallel.is_none_or(|most| held < most)
+            && (key.frame.is_root() || self.frames_above(key.frame).all(|frame| self.may_hold(frame)))
+    }
+
+    /// A frame, and those that it was called from.
+    pub(super) fn frames_above(&self, frame: FrameIx) -> impl Iterator<Item = FrameIx> + '_ {
+        let caller = |frame: &FrameIx| self.frames[frame.0 as usize].caller.map(|caller| caller.frame);
+        std::iter::successors(Some(frame), caller)
     }
 
     /// A node run; an element that was never leased has none.
     pub fn node(&self, key: NodeKey) -> Option<&NodeRun> {
-        let runs = self.steps.get(key.step.0 as usize)?;
+        let runs = self.frames.get(key.frame.0 as usize)?.steps.get(key.step.0 as usize)?;
         match key.index {
             None => Some(&runs.own),
             Some(index) => runs.elements.get(index as usize),
         }
     }
 
-    /// Every node run, each mapped step before its elements.
+    /// Every node run, each mapped step before its elements, and whoever called a frame before what is in it.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeKey, &NodeRun)> + '_ {
-        self.steps.iter().enumerate().flat_map(|(ix, runs)| {
-            let step = StepIx(ix as u32);
-            let elements = runs.elements.iter().enumerate();
-            let keyed = elements.map(move |(i, run)| (NodeKey { step, index: Some(i as u32) }, run));
-            std::iter::once((NodeKey { step, index: None }, &runs.own)).chain(keyed)
+        (0..self.frames.len()).flat_map(|frame| self.nodes_of(FrameIx(frame as u32)))
+    }
+
+    /// Every node run of a frame, those that it calls not included.
+    pub(super) fn nodes_of(&self, frame: FrameIx) -> impl Iterator<Item = (NodeKey, &NodeRun)> + '_ {
+        self.frames[frame.0 as usize].steps.iter().enumerate().flat_map(move |(ix, runs)| {
+            let own = NodeKey { frame, step: StepIx(ix as u32), index: None };
+            let elements = runs.elements.iter().enumerate().map(move |(i, run)| (own.element(i as u32), run));
+            std::iter::once((own, &runs.own)).chain(elements)
         })
     }
 
-    /// `fetch`, `fetch-2`, `fetch[3]`.
+    /// What a node run is a run of.
+    pub fn planned(&self, key: NodeKey) -> &PlannedStep {
+        self.plan.step(self.workflow_of(key.frame), key.step)
+    }
+
+    /// The node that a node run calls, where it calls one.
+    pub fn definition(&self, key: NodeKey) -> Option<&NodeDef> {
+        self.plan.node(self.planned(key))
+    }
+
+    /// Which workflow a frame is an instance of.
+    pub fn workflow_of(&self, frame: FrameIx) -> WorkflowIx {
+        self.frames[frame.0 as usize].workflow
+    }
+
+    pub(super) fn laid_out(&self, frame: FrameIx) -> &LaidOut {
+        self.plan.workflow(self.workflow_of(frame))
+    }
+
+    /// Who called a frame; nobody the run's own.
+    pub fn caller(&self, frame: FrameIx) -> Option<NodeKey> {
+        self.frames.get(frame.0 as usize)?.caller
+    }
+
+    /// `fetch`, `fetch-2`, `fetch[3]`, `child/fetch`, `one[1]/parse`.
     pub fn node_id(&self, key: NodeKey) -> String {
-        let id = &self.plan.step(key.step).id;
-        key.index.map_or_else(|| id.clone(), |index| format!("{id}[{index}]"))
+        let mut id = self.caller(key.frame).map_or_else(String::new, |caller| self.node_id(caller) + "/");
+        id.push_str(&self.planned(key).id);
+        if let Some(index) = key.index {
+            use std::fmt::Write as _;
+            // Writing to a String cannot fail.
+            let _ = write!(id, "[{index}]");
+        }
+        id
+    }
+
+    /// The node run of an id.
+    pub fn find(&self, node_id: &str) -> Option<NodeKey> {
+        let mut frame = FrameIx::ROOT;
+        let mut parts = node_id.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let (id, index) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+                Some((id, index)) => (id, Some(index.parse().ok()?)),
+                None => (part, None),
+            };
+            let step = self.laid_out(frame).steps.iter().position(|step| step.id == id)?;
+            let key = NodeKey { frame, step: StepIx(step as u32), index };
+            let run = self.node(key)?;
+            if parts.peek().is_none() {
+                return Some(key);
+            }
+            frame = run.call.as_ref()?.frame;
+        }
+        None
+    }
+
+    /// Who holds the current attempt of a node run, where one is held.
+    pub fn holder(&self, key: NodeKey) -> Option<&str> {
+        let run = self.node(key)?;
+        let held = run.status.is_held() && run.map.is_none() && self.planned(key).kind.node().is_some();
+        held.then_some(())?;
+        run.detail.as_deref().map(|detail| detail.runner.as_str())
     }
 
     /// Steps and elements that completed or were skipped, and how many there are in all as far as is known.
     pub fn counts(&self) -> (u32, u32) {
-        self.steps.iter().fold((0, 0), |(done, all), runs| match runs.own.map {
-            Some(map) => (done + map.completed, all + map.length),
-            None => (done + u32::from(matches!(runs.own.status, NodeStatus::Completed | NodeStatus::Skipped)), all + 1),
+        let steps = self.frames.iter().flat_map(|frame| {
+            let planned = &self.plan.workflow(frame.workflow).steps;
+            frame.steps.iter().zip(planned)
+        });
+        steps.fold((0, 0), |(done, all), (runs, planned)| match runs.own.map {
+            Some(map) => (done + map.completed + if planned.settled { map.failed } else { 0 }, all + map.length),
+            None => (done + u32::from(ended_well(planned, &runs.own)), all + 1),
         })
     }
 
     /// The lock of a node run's environment.
     pub fn lock(&self, key: NodeKey) -> Option<&Arc<EnvLock>> {
-        self.head.locks[self.plan.step(key.step).environment as usize].as_ref()
+        self.head.locks.get(self.planned(key).environment? as usize)?.as_ref()
+    }
+
+    /// Which way the branches of a frame went.
+    pub(super) fn branches(&self, frame: FrameIx) -> &[Option<bool>] {
+        let Some(caller) = self.frames[frame.0 as usize].caller else { return &self.head.branches };
+        self.run(caller).call.as_ref().map_or(&[], |call| &call.branches)
+    }
+
+    pub(super) fn branches_mut(&mut self, frame: FrameIx) -> &mut [Option<bool>] {
+        let Some(caller) = self.frames[frame.0 as usize].caller else { return &mut self.head.branches };
+        self.run_mut(caller).call.as_mut().map_or(&mut [], |call| &mut call.branches)
     }
 
     /// When [`super::Input::Tick`] is next worth giving.
@@ -189,27 +338,40 @@ impl RunState {
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        Some(self.head.started_at?.plus_ms(self.plan.timeout_ms?))
+        Some(self.head.started_at?.plus_ms(self.plan.root().timeout_ms?))
     }
 
-    /// When we time a held attempt out ourselves, for a runner that does not: not before its code began, since making its
-    /// environment does not count.
+    /// When we look again at what runs. At an attempt for a runner that does not time it out itself: not before its code began,
+    /// since making its environment does not count.
     pub(super) fn times_out(&self, key: NodeKey) -> Option<Timestamp> {
-        let timeout = self.plan.node(key.step).timeout_ms?;
-        let began = self.run(key).detail.as_ref()?.started_at?;
-        Some(began.plus_ms(timeout.saturating_add(limits::TIMEOUT_GRACE_MS)))
+        let detail = self.run(key).detail.as_ref()?;
+        let planned = self.planned(key);
+        match planned.kind {
+            StepKind::Node { .. } => {
+                let timeout = self.plan.node(planned)?.timeout_ms?;
+                Some(detail.started_at?.plus_ms(timeout.saturating_add(limits::TIMEOUT_GRACE_MS)))
+            }
+            StepKind::Workflow { .. } => {
+                let frame = self.run(key).call.as_ref()?.frame;
+                Some(detail.started_at?.plus_ms(self.laid_out(frame).timeout_ms?))
+            }
+            StepKind::Sleep | StepKind::Approval { .. } => detail.until,
+        }
     }
 
     /// Counts an attempt as held and sets its timer.
     pub(super) fn hold(&mut self, key: NodeKey) {
-        self.held += 1;
-        *self.held_by_function.entry(self.plan.step(key.step).kind.callee().to_owned()).or_default() += 1;
+        self.count_held(key.frame, 1);
+        let function = self.planned(key).kind.callee().to_owned();
+        *self.held_by_function.entry(function).or_default() += 1;
         self.timers.extend(self.times_out(key).map(|at| (at, key)));
     }
 
     pub(super) fn release(&mut self, key: NodeKey) {
-        self.held -= 1;
-        if let Some(held) = self.held_by_function.get_mut(self.plan.step(key.step).kind.callee()) {
+        self.count_held(key.frame, -1);
+        let plan = self.plan.clone();
+        let function = plan.step(self.workflow_of(key.frame), key.step).kind.callee();
+        if let Some(held) = self.held_by_function.get_mut(function) {
             *held -= 1;
         }
         if let Some(at) = self.times_out(key) {
@@ -217,16 +379,40 @@ impl RunState {
         }
     }
 
+    /// Counts an attempt more or less in a frame and in those that it was called from.
+    fn count_held(&mut self, frame: FrameIx, change: i32) {
+        let mut at = Some(frame);
+        while let Some(frame) = at {
+            let frame = &mut self.frames[frame.0 as usize];
+            frame.held = frame.held.saturating_add_signed(change);
+            at = frame.caller.map(|caller| caller.frame);
+        }
+    }
+
     pub(super) fn run(&self, key: NodeKey) -> &NodeRun {
-        let runs = &self.steps[key.step.0 as usize];
+        let runs = &self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
         key.index.map_or(&runs.own, |index| &runs.elements[index as usize])
     }
 
     pub(super) fn run_mut(&mut self, key: NodeKey) -> &mut NodeRun {
-        let runs = &mut self.steps[key.step.0 as usize];
+        let runs = &mut self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
         match key.index {
             None => &mut runs.own,
             Some(index) => &mut runs.elements[index as usize],
         }
     }
+}
+
+/// Whether what needs a step may go on: it completed or was skipped, or its failure is a value.
+pub(super) fn ended_well(planned: &PlannedStep, run: &NodeRun) -> bool {
+    match run.status {
+        NodeStatus::Completed | NodeStatus::Skipped => true,
+        NodeStatus::Failed | NodeStatus::TimedOut => planned.settled && !planned.is_mapped(),
+        _ => false,
+    }
+}
+
+/// Whether the failure of a node run is a value: of a settled call, or of an element of a settled map.
+pub(super) fn is_settled(planned: &PlannedStep, key: NodeKey) -> bool {
+    planned.settled && (key.index.is_some() || !planned.is_mapped())
 }

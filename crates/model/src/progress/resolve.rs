@@ -1,254 +1,241 @@
-//! Where an expression's value comes from, once what it reads has ended: arguments, lengths of maps, answers for conditions.
+//! Where an expression's value comes from, once what it reads has ended: through calls, up to their callers and down into their
+//! results, without a copy of anything.
 
 use super::{NodeRun, RunState};
 use crate::{
-    condition::{Undecided, decide, of_literal},
-    definition::Guard,
-    expression::{Answer, BranchIx, Condition, Expr, Path, Segment},
-    ids::{NodeKey, StepIx},
+    condition::decide,
+    definition::ParamDefault,
+    expression::{Expr, Path, Segment},
+    ids::{Digest, FrameIx, NodeKey, StepIx},
+    plan::{PlannedStep, joined, position},
     status::NodeStatus,
-    value::{Argument, Produced},
+    tagged,
+    value::{Argument, OutcomeError, Produced, ValueRef},
 };
 
 impl RunState {
     /// The arguments of a node run, for its runner to resolve; parameters with a default of their own may lack.
     pub fn arguments(&self, key: NodeKey) -> Vec<(String, Argument)> {
-        let step = self.plan.step(key.step);
+        let step = self.planned(key);
         let argument = |name: &String, expr: &Expr| match key.index {
-            Some(index) if step.over.contains(name) => self.element(expr, index),
-            _ => self.argument(expr),
+            Some(index) if step.over.contains(name) => self.element(key.frame, expr, index, &[]),
+            _ => self.argument(key.frame, expr, &[]),
         };
         step.arguments.iter().map(|(name, expr)| (name.clone(), argument(name, expr))).collect()
     }
 
-    /// Where the value of `expr` comes from. What it reads must have completed.
-    pub(super) fn argument(&self, expr: &Expr) -> Argument {
+    /// Where the value of an expression of a frame comes from, or a part of it. What it reads must have ended.
+    pub(super) fn argument(&self, frame: FrameIx, expr: &Expr, path: &[Segment]) -> Argument {
         match expr {
-            Expr::Literal(value) => Argument::Literal(value.clone()),
-            Expr::Param { name, path } => match self.spec.params.get(name) {
-                Some(produced) => Argument::Value { value: produced.value.clone(), element: None, path: path.clone() },
-                None => Argument::Literal(serde_json::Value::Null),
-            },
-            Expr::Result { step, path } => self.result(*step, path),
-            Expr::List(parts) => Argument::List(self.each(parts)),
-            Expr::Tuple(parts) => Argument::Tuple(self.each(parts)),
-            Expr::Format(parts) => Argument::Format(self.each(parts)),
-            Expr::Dict(parts) => Argument::Dict(parts.iter().map(|(k, v)| (k.clone(), self.argument(v))).collect()),
-            Expr::Select { .. } => self.argument(self.selected(expr)),
-            Expr::Condition(condition) => {
-                let holds = decide(condition, &|e| self.answer(e)).unwrap_or(false);
-                Argument::Literal(serde_json::Value::Bool(holds))
-            }
-        }
-    }
-
-    fn each(&self, parts: &[Expr]) -> Vec<Argument> {
-        parts.iter().map(|part| self.argument(part)).collect()
-    }
-
-    fn result(&self, step: StepIx, path: &Path) -> Argument {
-        let runs = &self.steps[step.0 as usize];
-        if runs.own.map.is_none() {
-            return match produced(&runs.own) {
-                Some(produced) => Argument::Value { value: produced.value.clone(), element: None, path: path.clone() },
-                None => Argument::Literal(serde_json::Value::Null),
-            };
-        }
-        let values = || runs.elements.iter().filter_map(produced).map(|p| p.value.clone());
-        match path.split_first() {
-            Some((Segment::Index(index), rest)) if position(*index, runs.elements.len()).is_some() => {
-                let at = position(*index, runs.elements.len()).unwrap_or_default();
-                match produced(&runs.elements[at]) {
-                    Some(produced) => {
-                        Argument::Value { value: produced.value.clone(), element: None, path: rest.to_vec() }
-                    }
-                    None => Argument::Literal(serde_json::Value::Null),
+            Expr::Literal(value) => literal(value, path),
+            Expr::Param { name, path: own } if own.is_empty() => self.param(frame, name, path),
+            Expr::Param { name, path: own } => self.param(frame, name, &joined(own, path)),
+            Expr::Result { step, path: own } if own.is_empty() => self.result(frame, *step, path),
+            Expr::Result { step, path: own } => self.result(frame, *step, &joined(own, path)),
+            Expr::List(parts) | Expr::Tuple(parts) => match path.split_first() {
+                None if matches!(expr, Expr::List(_)) => Argument::List(self.each(frame, parts)),
+                None => Argument::Tuple(self.each(frame, parts)),
+                Some((Segment::Index(index), rest)) if position(*index, parts.len()).is_some() => {
+                    let at = position(*index, parts.len()).unwrap_or_default();
+                    self.argument(frame, &parts[at], rest)
                 }
+                Some(_) => nowhere("[]", path),
+            },
+            Expr::Dict(parts) => match path.split_first() {
+                None => {
+                    let part = |(key, part): &(String, Expr)| (key.clone(), self.argument(frame, part, &[]));
+                    Argument::Dict(parts.iter().map(part).collect())
+                }
+                Some((Segment::Key(key), rest)) => match parts.iter().rev().find(|(name, _)| name == key) {
+                    Some((_, part)) => self.argument(frame, part, rest),
+                    None => nowhere("{}", path),
+                },
+                Some(_) => nowhere("{}", path),
+            },
+            Expr::Format(parts) if path.is_empty() => Argument::Format(self.each(frame, parts)),
+            Expr::Format(_) => nowhere("\"\"", path),
+            Expr::Select { .. } => self.argument(frame, self.selected(frame, expr), path),
+            Expr::Condition(condition) => {
+                let holds = decide(condition, &|e| self.answer(frame, e, &[])).unwrap_or(false);
+                literal(&serde_json::Value::Bool(holds), path)
             }
-            _ => Argument::Gathered { values: values().collect(), path: path.clone() },
         }
     }
 
-    /// The `index`-th element of a mapped argument.
-    fn element(&self, expr: &Expr, index: u32) -> Argument {
-        let expr = self.selected(expr);
-        let at = index as usize;
-        // What holds all elements is not copied for one of them: a map over a map would cost their square.
-        match expr {
-            Expr::List(parts) | Expr::Tuple(parts) => {
-                return parts.get(at).map_or(Argument::Literal(serde_json::Value::Null), |part| self.argument(part));
-            }
-            Expr::Literal(value) => {
-                return Argument::Literal(
-                    literal_items(value).and_then(|items| items.get(at)).cloned().unwrap_or_default(),
-                );
-            }
-            Expr::Result { step, path } if path.is_empty() && self.steps[step.0 as usize].own.map.is_some() => {
-                return self.result(*step, &vec![Segment::Index(i64::from(index))]);
-            }
-            _ => {}
-        }
-        match self.argument(expr) {
-            Argument::Value { value, path, .. } if path.is_empty() => {
-                Argument::Value { value, element: Some(index), path }
-            }
-            Argument::Value { value, mut path, .. } => {
-                path.push(Segment::Index(i64::from(index)));
-                Argument::Value { value, element: None, path }
+    fn each(&self, frame: FrameIx, parts: &[Expr]) -> Vec<Argument> {
+        parts.iter().map(|part| self.argument(frame, part, &[])).collect()
+    }
+
+    /// The `index`-th element of a mapped argument, or a part of it: what holds all elements is not copied for one of them.
+    fn element(&self, frame: FrameIx, expr: &Expr, index: u32, path: &[Segment]) -> Argument {
+        let at = Segment::Index(i64::from(index));
+        let mut full = Vec::with_capacity(path.len() + 1);
+        full.push(at.clone());
+        full.extend(path.iter().cloned());
+        match self.argument(frame, expr, &full) {
+            // Straight into a stored value: an element is read by its range, and of a set too.
+            Argument::Value { value, element: None, path } if path.len() == full.len() && path[0] == at => {
+                Argument::Value { value, element: Some(index), path: path[1..].to_vec() }
             }
             other => other,
         }
     }
 
+    /// A parameter of a frame: a run's own, or what the caller gave.
+    fn param(&self, frame: FrameIx, name: &str, path: &[Segment]) -> Argument {
+        let null = || literal(&serde_json::Value::Null, path);
+        let Some(caller) = self.frames[frame.0 as usize].caller else {
+            let of = |produced: &Produced| stored(&produced.value, path);
+            return self.spec.params.get(name).map_or_else(null, of);
+        };
+        match self.given(caller, name) {
+            Some((given, true)) => self.element(caller.frame, given, caller.index.unwrap_or_default(), path),
+            Some((given, false)) => self.argument(caller.frame, given, path),
+            None => self.default(frame, name).map_or_else(null, |value| literal(value, path)),
+        }
+    }
+
+    /// What a caller gave for a parameter, and whether it is mapped over that.
+    pub(super) fn given(&self, caller: NodeKey, name: &str) -> Option<(&Expr, bool)> {
+        let step = self.planned(caller);
+        let (_, expr) = step.arguments.iter().find(|(given, _)| given == name)?;
+        Some((expr, step.over.iter().any(|over| over == name)))
+    }
+
+    /// What a parameter is where the caller gave nothing.
+    pub(super) fn default(&self, frame: FrameIx, name: &str) -> Option<&serde_json::Value> {
+        let param = self.laid_out(frame).params.iter().find(|param| param.name == name)?;
+        match param.default.as_ref()? {
+            ParamDefault::Value(value) => Some(value),
+            ParamDefault::Python => None,
+        }
+    }
+
+    fn result(&self, frame: FrameIx, step: StepIx, path: &[Segment]) -> Argument {
+        let own = NodeKey { frame, step, index: None };
+        let planned = self.planned(own);
+        if !planned.is_mapped() {
+            return self.called(own, planned, path);
+        }
+        let elements = &self.frames[frame.0 as usize].steps[step.0 as usize].elements;
+        match path.split_first() {
+            Some((Segment::Index(index), rest)) => match position(*index, elements.len()) {
+                Some(at) => self.called(own.element(at as u32), planned, rest),
+                None => nowhere("[]", path),
+            },
+            Some(_) => nowhere("[]", path),
+            None if planned.calls.is_none() && !planned.settled => {
+                let values = elements.iter().filter_map(produced).map(|produced| produced.value.clone());
+                Argument::Gathered { values: values.collect(), path: Path::new() }
+            }
+            None => {
+                let keys = (0..elements.len()).map(|index| own.element(index as u32));
+                Argument::List(keys.map(|key| self.called(key, planned, &[])).collect())
+            }
+        }
+    }
+
+    /// What one call came to, as its caller sees it.
+    fn called(&self, key: NodeKey, planned: &PlannedStep, path: &[Segment]) -> Argument {
+        if !planned.settled {
+            return self.value(key, planned, path);
+        }
+        let error = self.outcome_error(key);
+        match path.split_first() {
+            None => Argument::Outcome {
+                value: error.is_none().then(|| Box::new(self.value(key, planned, path))),
+                error: error.map(Box::new),
+            },
+            Some((Segment::Field(name), rest)) => match (name.as_str(), error) {
+                ("ok", error) => literal(&serde_json::Value::Bool(error.is_none()), rest),
+                ("value", None) => self.value(key, planned, rest),
+                ("value", Some(_)) => literal(&serde_json::Value::Null, rest),
+                ("error", error) => literal(&error_value(error.as_ref()), rest),
+                _ => nowhere("{}", path),
+            },
+            Some(_) => nowhere("{}", path),
+        }
+    }
+
+    /// The value of a call that completed.
+    fn value(&self, key: NodeKey, planned: &PlannedStep, path: &[Segment]) -> Argument {
+        let run = self.run(key);
+        match (planned.calls, &run.call) {
+            (Some(_), Some(call)) if run.status == NodeStatus::Completed => {
+                self.argument(call.frame, &self.laid_out(call.frame).result, path)
+            }
+            (Some(_), _) => literal(&serde_json::Value::Null, path),
+            (None, _) => produced(run)
+                .map_or_else(|| literal(&serde_json::Value::Null, path), |produced| stored(&produced.value, path)),
+        }
+    }
+
+    /// Why a settled call did not complete, where it did not.
+    pub(super) fn outcome_error(&self, key: NodeKey) -> Option<OutcomeError> {
+        let run = self.run(key);
+        if run.status == NodeStatus::Completed {
+            return None;
+        }
+        let failure = run.detail.as_deref().and_then(|detail| detail.failure.as_deref());
+        Some(OutcomeError {
+            error_type: failure.map(|failure| failure.error_type.clone()).unwrap_or_default(),
+            message: failure.map(|failure| failure.message.clone()).unwrap_or_default(),
+            status: run.status.to_string(),
+            attempts: run.attempt,
+        })
+    }
+
     /// `expr`, or what stands behind its selections.
-    pub(super) fn selected<'a>(&self, expr: &'a Expr) -> &'a Expr {
+    pub(super) fn selected<'a>(&self, frame: FrameIx, expr: &'a Expr) -> &'a Expr {
         let mut expr = expr;
         while let Expr::Select { branch, then, otherwise } = expr {
-            expr = if self.head.branches[branch.0 as usize] == Some(true) { then } else { otherwise };
+            expr = if self.branches(frame)[branch.0 as usize] == Some(true) { then } else { otherwise };
         }
         expr
     }
+}
 
-    /// What is known of an expression without opening a value.
-    pub(super) fn answer(&self, expr: &Expr) -> Result<Answer, Undecided> {
-        let unknown = || Undecided {
-            error_type: "TypeError".into(),
-            message: "this value cannot be asked about here; put the test in a node".into(),
-        };
-        let sized = |len: usize| Answer { len: Some(len as u64), truth: Some(len > 0), ..Answer::default() };
-        match self.selected(expr) {
-            Expr::Literal(value) => Ok(of_literal(value)),
-            Expr::Param { name, path } => {
-                let asks = crate::plan::param_asks_of_plan(&self.plan);
-                let at = asks.get(name).and_then(|paths| paths.iter().position(|p| p == path));
-                let produced = self.spec.params.get(name);
-                at.and_then(|at| produced?.answers.get(at).cloned()).ok_or_else(unknown)
-            }
-            Expr::Result { step, path } => self.answered(*step, path).ok_or_else(unknown),
-            Expr::List(parts) | Expr::Tuple(parts) => Ok(sized(parts.len())),
-            Expr::Dict(parts) => Ok(sized(parts.len())),
-            Expr::Condition(condition) => {
-                Ok(of_literal(&serde_json::Value::Bool(decide(condition, &|e| self.answer(e))?)))
-            }
-            Expr::Format(_) | Expr::Select { .. } => Err(unknown()),
-        }
-    }
-
-    fn answered(&self, step: StepIx, path: &Path) -> Option<Answer> {
-        let runs = &self.steps[step.0 as usize];
-        let asks = &self.plan.step(step).asks;
-        let of = |run: &NodeRun, path: &[Segment]| {
-            let at = asks.iter().position(|p| p == path)?;
-            produced(run)?.answers.get(at).cloned()
-        };
-        if runs.own.map.is_none() {
-            return of(&runs.own, path);
-        }
-        let len = runs.elements.len();
-        match path.split_first() {
-            None => Some(Answer { len: Some(len as u64), truth: Some(len > 0), ..Answer::default() }),
-            Some((Segment::Index(index), rest)) => match position(*index, len) {
-                Some(at) => of(&runs.elements[at], rest),
-                None => {
-                    Some(Answer { missing: Some("IndexError: list index out of range".into()), ..Answer::default() })
-                }
-            },
-            Some(_) => None,
-        }
-    }
-
-    /// How many elements a mapped argument has.
-    pub(super) fn length(&self, expr: &Expr) -> Result<u32, Undecided> {
-        let not_a_list = || Undecided {
-            error_type: "TypeError".into(),
-            message: "map takes a list; this value has no length".into(),
-        };
-        match self.selected(expr) {
-            Expr::Literal(value) if literal_items(value).is_none() => return Err(not_a_list()),
-            Expr::Dict(_) => return Err(not_a_list()),
-            _ => {}
-        }
-        let answer = self.answer(expr)?;
-        if let Some(text) = answer.missing {
-            let (error_type, message) = text.split_once(": ").unwrap_or(("LookupError", &text));
-            return Err(Undecided { error_type: error_type.into(), message: message.into() });
-        }
-        answer.len.and_then(|len| u32::try_from(len).ok()).ok_or_else(not_a_list)
-    }
-
-    /// Whether all guards hold; decides their branches on the way, outermost first.
-    pub(super) fn guards_hold(&mut self, guards: &[Guard], decided: &mut Vec<BranchIx>) -> Result<bool, Undecided> {
-        for guard in guards {
-            if self.branch(guard.branch, decided)? != guard.holds {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Decides what an expression chooses by or compares, on the sides that are taken.
-    pub(super) fn choose(&mut self, expr: &Expr, decided: &mut Vec<BranchIx>) -> Result<(), Undecided> {
-        match expr {
-            Expr::Literal(_) | Expr::Param { .. } | Expr::Result { .. } => Ok(()),
-            Expr::List(parts) | Expr::Tuple(parts) | Expr::Format(parts) => {
-                parts.iter().try_for_each(|part| self.choose(part, decided))
-            }
-            Expr::Dict(parts) => parts.iter().try_for_each(|(_, part)| self.choose(part, decided)),
-            Expr::Select { branch, then, otherwise } => {
-                let side = if self.branch(*branch, decided)? { then } else { otherwise };
-                self.choose(side, decided)
-            }
-            Expr::Condition(condition) => {
-                self.choose_in(condition, decided)?;
-                decide(condition, &|e| self.answer(e)).map(drop)
-            }
-        }
-    }
-
-    fn choose_in(&mut self, condition: &Condition, decided: &mut Vec<BranchIx>) -> Result<(), Undecided> {
-        let mut settled = Ok(());
-        condition.expressions(&mut |e| {
-            if settled.is_ok() {
-                settled = self.choose(e, decided);
-            }
-        });
-        settled
-    }
-
-    /// Which way a branch goes; a branch inside a side that is not taken counts as not holding and stays undecided.
-    pub(super) fn branch(&mut self, ix: BranchIx, decided: &mut Vec<BranchIx>) -> Result<bool, Undecided> {
-        if let Some(holds) = self.head.branches[ix.0 as usize] {
-            return Ok(holds);
-        }
-        let plan = self.plan.clone();
-        let branch = &plan.branches[ix.0 as usize];
-        for guard in &branch.guards {
-            if self.branch(guard.branch, decided)? != guard.holds {
-                return Ok(false);
-            }
-        }
-        self.choose_in(&branch.condition, decided)?;
-        let holds = decide(&branch.condition, &|e| self.answer(e))?;
-        self.head.branches[ix.0 as usize] = Some(holds);
-        decided.push(ix);
-        Ok(holds)
+/// An `OutcomeError` in the tagged form, or `None`.
+pub(super) fn error_value(error: Option<&OutcomeError>) -> serde_json::Value {
+    match error {
+        None => serde_json::Value::Null,
+        Some(error) => serde_json::json!({"$": "object", "t": "qflow.OutcomeError", "v": error}),
     }
 }
 
-fn produced(run: &NodeRun) -> Option<&Produced> {
+pub(super) fn produced(run: &NodeRun) -> Option<&Produced> {
     (run.status == NodeStatus::Completed).then_some(())?;
     run.detail.as_ref()?.produced.as_deref()
 }
 
-/// Python's index into a list of that length.
-fn position(index: i64, len: usize) -> Option<usize> {
-    let at = if index < 0 { index + len as i64 } else { index };
-    usize::try_from(at).ok().filter(|at| *at < len)
+fn stored(value: &ValueRef, path: &[Segment]) -> Argument {
+    Argument::Value { value: value.clone(), element: None, path: path.to_vec() }
 }
 
-/// The elements of a literal list, tuple or set in the tagged form.
-fn literal_items(value: &serde_json::Value) -> Option<&[serde_json::Value]> {
-    let tag = value.get("$").and_then(serde_json::Value::as_str);
-    let items = if matches!(tag, Some("tuple" | "set" | "frozenset")) { value.get("v")? } else { value };
-    items.as_array().map(Vec::as_slice)
+/// A part of a literal.
+fn literal(value: &serde_json::Value, path: &[Segment]) -> Argument {
+    match path.split_first() {
+        None => Argument::Literal(value.clone()),
+        // A mapped set has elements too.
+        Some((Segment::Index(index), rest)) if tagged::items(value).is_some() => {
+            let items = tagged::items(value).unwrap_or_default();
+            match position(*index, items.len()) {
+                Some(at) => literal(&items[at], rest),
+                None => nowhere("[]", path),
+            }
+        }
+        Some(_) => match tagged::at(value, path) {
+            Ok(part) => Argument::Literal(part.clone()),
+            Err(_) => nowhere(&value.to_string(), path),
+        },
+    }
+}
+
+/// A path that leads nowhere: whoever resolves it says so as Python would.
+fn nowhere(text: &str, path: &[Segment]) -> Argument {
+    let bytes = text.as_bytes().to_vec();
+    let digest = Digest::of(&bytes);
+    let value =
+        ValueRef { digest, size: bytes.len() as u64, inline: Some(bytes), items: None, attachments: Vec::new() };
+    Argument::Value { value, element: None, path: path.to_vec() }
 }

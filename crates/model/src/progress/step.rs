@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Effect, Happening, Input, KillReason, Refused, RunError, RunState, follow::of_user};
+use super::{
+    Answered, Effect, Happening, Input, KillReason, Refused, RunError, RunState, follow::of_user, ready::is_settled,
+};
 use crate::{
     definition::OnFailure,
     environment::EnvLock,
-    ids::{AttemptKey, NodeKey, StepIx, Timestamp},
+    ids::{FrameIx, NodeKey, Timestamp},
     outcome::{Ending, Failure, Outcome},
     status::{NodeStatus, RunStatus},
 };
@@ -49,6 +51,9 @@ impl RunState {
                 self.ended(key, blank(ending), now, effects)?;
             }
             (RunStatus::Running | RunStatus::Paused, Input::Tick) => self.tick(now, effects),
+            (RunStatus::Running | RunStatus::Paused, Input::Approve { node, approved, by, comment }) => {
+                self.approve(node, Answered { approved, by: Some(by), comment, at: now }, now, effects)?;
+            }
             (RunStatus::Running | RunStatus::Pending, Input::Pause { reason }) => {
                 self.head.status = RunStatus::Paused;
                 self.head.reason = Some(reason);
@@ -77,15 +82,9 @@ impl RunState {
         }
         effects.extend([Effect::SaveRun, Effect::Record(Happening::RunStarted)]);
         self.ask_for_locks(effects);
-        self.unblock_all();
+        self.unblock(FrameIx::ROOT);
         self.finish(now, effects);
         self.wake(effects);
-    }
-
-    /// Has [`Self::finish`] look at every step that nothing is left to wait for.
-    fn unblock_all(&mut self) {
-        let free = (0..).zip(&self.open).filter(|(_, open)| **open == 0);
-        self.unblocked.extend(free.map(|(ix, _)| StepIx(ix)));
     }
 
     fn ask_for_locks(&self, effects: &mut Vec<Effect>) {
@@ -113,16 +112,10 @@ impl RunState {
                 effects.push(Effect::Ready);
             }
             Err(failure) => {
-                let of_it = |key: &NodeKey| self.plan.step(key.step).environment == environment;
+                let of_it = |key: &NodeKey| self.planned(*key).environment == Some(environment);
                 let waiting: Vec<NodeKey> = self.ready.iter().copied().filter(of_it).collect();
                 for key in waiting {
-                    self.end(
-                        NodeKey { index: None, ..key },
-                        NodeStatus::Failed,
-                        Some((*failure).clone()),
-                        now,
-                        effects,
-                    );
+                    self.end(key.own(), NodeStatus::Failed, Some((*failure).clone()), now, effects);
                 }
                 self.head.lock_errors.insert(environment, *failure);
                 self.finish(now, effects);
@@ -134,7 +127,7 @@ impl RunState {
 
     /// Whether a failure stops what is independent of it too.
     fn stops(&self) -> bool {
-        self.plan.on_failure == OnFailure::Stop && self.head.error.is_some()
+        self.plan.root().on_failure == OnFailure::Stop && self.head.error.is_some()
     }
 
     /// Has what became possible happen; ends the run where all its steps have ended, or where a failure stops the rest.
@@ -142,36 +135,37 @@ impl RunState {
         if self.head.status.is_terminal() {
             return;
         }
-        let mut stops = self.stops();
-        // A queue and no recursion: a thousand steps may follow one from another.
-        while !stops && let Some(step) = self.unblocked.pop_front() {
-            if self.steps[step.0 as usize].own.status == NodeStatus::Waiting {
-                self.enable(step, now, effects);
+        // Queues and no recursion: a thousand steps may follow one from another, and calls stand in calls.
+        while !self.stops() {
+            if let Some(key) = self.unblocked.pop_front() {
+                if self.run(key).status == NodeStatus::Waiting {
+                    self.enable(key, now, effects);
+                }
+            } else if let Some(frame) = self.closing.pop_front() {
+                self.close(frame, now, effects);
+            } else if !self.open_next(now, effects) {
+                break;
             }
-            stops = self.stops();
         }
         self.unblocked.clear();
-        if !stops && self.steps.iter().any(|runs| !runs.own.status.is_terminal()) {
+        self.closing.clear();
+        if !self.stops() && self.frames[0].left > 0 {
             return;
         }
-        let timed_out = self.nodes().any(|(key, run)| {
-            run.status == NodeStatus::TimedOut
-                && self.head.error.as_ref().is_some_and(|e| e.node_id.as_deref() == Some(&self.node_id(key)))
-        });
-        match (&self.head.error, timed_out) {
-            (Some(_), true) => self.stop(RunStatus::TimedOut, None, now, effects),
-            (Some(_), false) => self.stop(RunStatus::Failed, None, now, effects),
-            (None, _) => self.complete(now, effects),
+        match &self.head.error {
+            Some(error) if error.timed_out => self.stop(RunStatus::TimedOut, None, now, effects),
+            Some(_) => self.stop(RunStatus::Failed, None, now, effects),
+            None => self.complete(now, effects),
         }
     }
 
     fn complete(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let plan = self.plan.clone();
-        if let Err(undecided) = self.settle(std::iter::once(&plan.result), effects) {
-            self.head.error = Some(RunError { node_id: None, failure: of_user(undecided) });
+        if let Err(undecided) = self.settle(FrameIx::ROOT, std::iter::once(&plan.root().result), effects) {
+            self.head.error = Some(RunError { node_id: None, failure: of_user(undecided), timed_out: false });
             return self.stop(RunStatus::Failed, None, now, effects);
         }
-        self.head.result = Some(self.argument(&plan.result));
+        self.head.result = Some(self.argument(FrameIx::ROOT, &plan.root().result, &[]));
         self.head.status = RunStatus::Completed;
         self.head.ended_at = Some(now);
         self.record_status(effects);
@@ -189,22 +183,7 @@ impl RunState {
         self.head.status = status;
         self.head.reason = reason;
         self.head.ended_at = Some(now);
-        let open: Vec<NodeKey> = self.nodes().filter(|(_, r)| !r.status.is_terminal()).map(|(key, _)| key).collect();
-        for key in open {
-            let run = self.run_mut(key);
-            if run.status.is_held() && run.map.is_none() {
-                let (attempt, runner) = (run.attempt, run.detail().runner.clone());
-                let key = AttemptKey { run: self.spec.id, node: key, attempt };
-                effects.push(Effect::Kill { key, runner, reason: why });
-            }
-            let run = self.run_mut(key);
-            run.status = NodeStatus::Cancelled;
-            run.detail().ended_at = Some(now);
-            let (attempt, phases) = (run.attempt, run.detail().phases);
-            let record =
-                Happening::NodeEnded { node: key, attempt, status: NodeStatus::Cancelled, failure: None, phases };
-            effects.extend([Effect::SaveNode(key), Effect::Record(record)]);
-        }
+        self.cancel_frame(FrameIx::ROOT, why, now, effects);
         self.index();
         self.record_status(effects);
     }
@@ -218,32 +197,58 @@ impl RunState {
         self.head.started_at = Some(now);
         self.head.restarts += 1;
         self.head.lock_errors.clear();
-        let keys: Vec<NodeKey> = self.nodes().map(|(key, _)| key).collect();
-        for key in keys {
-            let run = self.run_mut(key);
-            if matches!(run.status, NodeStatus::Completed | NodeStatus::Skipped) {
-                continue;
+        let mut anew = vec![FrameIx::ROOT];
+        let mut looked = 0;
+        while let Some(frame) = anew.get(looked).copied() {
+            let keys: Vec<NodeKey> = self.nodes_of(frame).map(|(key, _)| key).collect();
+            for key in keys {
+                anew.extend(self.again(key, now, effects));
             }
-            run.user_retries = 0;
-            run.infra_retries = 0;
-            run.ready_at = Some(now);
-            run.status = match (key.index, &mut run.map) {
-                (Some(_), _) => NodeStatus::Ready,
-                (None, Some(map)) => {
-                    map.failed = 0;
-                    NodeStatus::Running
-                }
-                (None, None) => NodeStatus::Waiting,
-            };
-            effects.push(Effect::SaveNode(key));
+            looked += 1;
         }
         self.index();
         effects.extend([Effect::Record(Happening::Restarted { by }), Effect::Ready]);
         self.record_status(effects);
         self.ask_for_locks(effects);
-        self.unblock_all();
+        anew.into_iter().for_each(|frame| self.unblock(frame));
         self.finish(now, effects);
         self.wake(effects);
+    }
+
+    /// Has a node run that did not end well run again; the frame that is to be looked into for it.
+    fn again(&mut self, key: NodeKey, now: Timestamp, effects: &mut Vec<Effect>) -> Option<FrameIx> {
+        let settled = |status| matches!(status, NodeStatus::Failed | NodeStatus::TimedOut);
+        let planned = self.planned(key);
+        let (is_value, is_call, values) = (is_settled(planned, key), planned.calls.is_some(), planned.settled);
+        let reused = |status| matches!(status, NodeStatus::Completed | NodeStatus::Skipped);
+        if reused(self.run(key).status) || (is_value && settled(self.run(key).status)) {
+            return None;
+        }
+        let elements = &self.frames[key.frame.0 as usize].steps[key.step.0 as usize].elements;
+        let failed = elements.iter().filter(|run| values && settled(run.status)).count() as u32;
+        let run = self.run_mut(key);
+        run.user_retries = 0;
+        run.infra_retries = 0;
+        run.ready_at = Some(now);
+        let frame = run.call.as_mut().map(|call| {
+            call.error = None;
+            call.frame
+        });
+        run.status = match (key.index, &mut run.map, frame) {
+            (None, Some(map), _) => {
+                map.failed = failed;
+                NodeStatus::Running
+            }
+            (_, None, Some(_)) => NodeStatus::Running,
+            (Some(_), None, None) if !is_call => NodeStatus::Ready,
+            _ => NodeStatus::Waiting,
+        };
+        if frame.is_some() {
+            run.attempt += 1;
+            (run.detail().started_at, run.detail().leased_at) = (Some(now), now);
+        }
+        effects.push(Effect::SaveNode(key));
+        frame
     }
 
     fn record_status(&self, effects: &mut Vec<Effect>) {

@@ -20,7 +20,7 @@ pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<Strin
         return None;
     }
     let (plan, spec) = (&state.plan, &state.spec);
-    let node = plan.node(key.node.step);
+    let node = state.definition(key.node)?;
     let trace = &spec.trace;
     Some(Order {
         key,
@@ -34,7 +34,7 @@ pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<Strin
         arguments: state.arguments(key.node),
         types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
         returns: node.returns.clone(),
-        asks: plan.step(key.node.step).asks.clone(),
+        asks: state.planned(key.node).asks.clone(),
         lock: Arc::clone(state.lock(key.node)?),
         resources: node.resources.clone(),
         env: node.env.clone(),
@@ -43,7 +43,7 @@ pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<Strin
         isolation: node.isolation,
         idempotent: node.idempotent,
         traceparent: format!("00-{}-{}-{:02x}", trace.trace_id, attempt_span(key), trace.flags),
-        idempotency_key: Digest::of(format!("{}.{:?}", key.run, key.node).as_bytes()).short(),
+        idempotency_key: Digest::of(AttemptKey { attempt: 0, ..key }.to_string().as_bytes()).short(),
     })
 }
 
@@ -55,7 +55,21 @@ pub(super) async fn fit(order: &mut Order, blobs: &Blobs) -> Result<(), Error> {
     }
     for (_, argument) in &mut order.arguments {
         refer(argument, order.key.run, blobs).await?;
+        keep(argument, order.key.run, blobs).await?;
     }
+    Ok(())
+}
+
+/// Moves an argument of very many parts, each small by now, into a blob as a whole.
+async fn keep(argument: &mut Argument, run: RunId, blobs: &Blobs) -> Result<(), Error> {
+    if inline(argument) <= limits::INLINE_VALUE_BYTES {
+        return Ok(());
+    }
+    let bytes = serde_json::to_vec(argument).unwrap_or_default();
+    let digest = Digest::of(&bytes);
+    let kept = ValueRef { digest, size: bytes.len() as u64, inline: None, items: None, attachments: vec![] };
+    blobs.write(run, digest, bytes).await?;
+    *argument = Argument::Kept(kept);
     Ok(())
 }
 
@@ -65,7 +79,11 @@ const REFERENCE: usize = 160;
 fn inline(argument: &Argument) -> usize {
     let of = |value: &ValueRef| REFERENCE + value.inline.as_ref().map_or(0, Vec::len);
     match argument {
-        Argument::Literal(_) | Argument::Manifest { .. } => 0,
+        Argument::Literal(_) | Argument::Manifest { .. } | Argument::Kept(_) => 0,
+        Argument::Outcome { value, error } => {
+            let error = error.as_ref().map_or(0, |error| error.message.len() + error.error_type.len());
+            REFERENCE + error + value.as_deref().map_or(0, inline)
+        }
         Argument::Value { value, .. } => of(value),
         Argument::Gathered { values, .. } => values.iter().map(of).sum(),
         Argument::List(parts) | Argument::Tuple(parts) | Argument::Format(parts) => parts.iter().map(inline).sum(),
@@ -75,7 +93,12 @@ fn inline(argument: &Argument) -> usize {
 
 async fn refer(argument: &mut Argument, run: RunId, blobs: &Blobs) -> Result<(), Error> {
     match argument {
-        Argument::Literal(_) | Argument::Manifest { .. } => {}
+        Argument::Literal(_) | Argument::Manifest { .. } | Argument::Kept(_) => {}
+        Argument::Outcome { value, .. } => {
+            if let Some(value) = value {
+                Box::pin(refer(value, run, blobs)).await?;
+            }
+        }
         Argument::Value { value, .. } => blobs.refer(run, value).await?,
         Argument::Gathered { values, path } => {
             let count = values.len() as u32;
@@ -102,6 +125,7 @@ async fn refer(argument: &mut Argument, run: RunId, blobs: &Blobs) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qflow_model::value::OutcomeError;
 
     #[tokio::test]
     async fn a_large_join_becomes_a_manifest_that_reads_back() {
@@ -117,5 +141,21 @@ mod tests {
         let read: Vec<ValueRef> = serde_json::from_slice(&blobs.bytes(run, list).await.unwrap()).unwrap();
         assert_eq!(read, values);
         assert_eq!(inline(&argument), 0);
+    }
+
+    #[tokio::test]
+    async fn a_join_of_very_many_parts_is_kept_as_a_whole() {
+        let (blobs, run) = (Blobs::in_memory(), RunId(uuid::Uuid::from_u128(1)));
+        let error =
+            OutcomeError { error_type: "E".into(), message: "m".repeat(100), status: "failed".into(), attempts: 1 };
+        let outcome = Argument::Outcome { value: None, error: Some(Box::new(error)) };
+        let whole = Argument::List(vec![outcome; 10_000]);
+        let mut argument = whole.clone();
+        assert!(inline(&argument) > limits::INLINE_ATTEMPT_BYTES);
+        refer(&mut argument, run, &blobs).await.unwrap();
+        keep(&mut argument, run, &blobs).await.unwrap();
+        let Argument::Kept(kept) = &argument else { panic!("{argument:?}") };
+        let read: Argument = serde_json::from_slice(&blobs.bytes(run, kept).await.unwrap()).unwrap();
+        assert_eq!((read, inline(&argument)), (whole, 0));
     }
 }

@@ -222,7 +222,7 @@ mod tests {
         let _line = runner(&mut runners, 1, "3.11", 1);
         let key = |step| AttemptKey {
             run: RunId(uuid::Uuid::from_u128(1)),
-            node: NodeKey { step: StepIx(step), index: None },
+            node: NodeKey::root(StepIx(step), None),
             attempt: 1,
         };
         runners.confirm(key(0));

@@ -1,8 +1,10 @@
 //! What happened to runs, told once: events, and the spans of runs and attempts under ids that survive a restart.
 
 use qflow_model::{
+    definition::{Param, StepKind},
     ids::{AttemptKey, Digest, NodeKey, Timestamp},
     outcome::{Failure, Phases},
+    plan::Plan,
     progress::{Happening, RunState},
     status::{NodeStatus, RunStatus},
 };
@@ -34,18 +36,26 @@ fn run_ref(state: &RunState) -> RunRef {
 }
 
 fn node_ref(state: &RunState, node: NodeKey, attempt: u32) -> NodeRef {
-    let step = state.plan.step(node.step);
+    let step = state.planned(node);
     let span = attempt_span(AttemptKey { run: state.spec.id, node, attempt });
     let run = run_ref(state);
+    let environment = step.environment.and_then(|environment| state.plan.environments.get(environment as usize));
     let trace = run.trace.as_ref().map(|trace| trace.with_span(span));
     NodeRef {
-        run: RunRef { trace, ..run },
         node_id: state.node_id(node),
         name: step.kind.callee().to_owned(),
-        node_type: "python".to_owned(),
-        python_version: state.plan.environments[step.environment as usize].python.to_string(),
+        node_type: Plan::node_type(step).to_owned(),
+        python_version: environment.map_or_else(|| run.python_version.clone(), |spec| spec.python.to_string()),
         attempt,
+        run: RunRef { trace, ..run },
     }
+}
+
+/// The span under which an attempt's stands: that of whoever called its frame, else the run's.
+fn parent_span(state: &RunState, node: NodeKey) -> String {
+    let caller = state.caller(node.frame).and_then(|caller| Some((caller, state.node(caller)?.attempt)));
+    let span = |(node, attempt)| attempt_span(AttemptKey { run: state.spec.id, node, attempt });
+    caller.map_or_else(|| state.spec.trace.span_id.clone(), span)
 }
 
 fn error_info(failure: &Failure) -> ErrorInfo {
@@ -74,6 +84,18 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
                 container_id: detail.map(|d| d.container_id.clone()),
                 queued_ms: detail.map(|d| d.phases.queued_ms),
             });
+        }
+        Happening::FrameOpened { node, .. } | Happening::Waits { node, .. } => {
+            let attempt = state.node(*node).map_or(0, |run| run.attempt);
+            let node = node_ref(state, *node, attempt);
+            telemetry.emit(Event::NodeStarted { node, container_id: None, queued_ms: None });
+        }
+        Happening::Approved { node, answered } => {
+            let answer = if answered.approved { "approved" } else { "rejected" };
+            let by = answered.by.as_deref().unwrap_or("nobody in time");
+            let note = Event::info("approval_answered", format!("{answer} by {by}"));
+            let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
+            telemetry.emit(note.with("approved", answered.approved));
         }
         Happening::NodeRetry { node, attempt, at, kind, failure } => {
             let reason = match failure.error_type.as_str() {
@@ -169,23 +191,28 @@ fn attempt_ended(
     let Some(detail) = state.node(node).and_then(|run| run.detail.as_deref()) else { return };
     let named = node_ref(state, node, attempt);
     let Some(context) = &named.run.trace else { return };
-    let definition = state.plan.node(node.step);
     let (begun, ended) = (detail.leased_at, detail.ended_at.unwrap_or(now));
-    let types: Vec<String> = definition.params.iter().map(|p| p.ty.0.clone()).collect();
+    let (types, returns) = types(state, node);
     let mut span = SpanRecord::new("node_execution", context, system_time(begun), system_time(ended))
-        .child_of(state.spec.trace.span_id.clone())
+        .child_of(parent_span(state, node))
         .with("node_id", named.node_id.clone())
         .with("node.id", named.node_id.clone())
         .with("node_type", named.node_type.clone())
         .with("node.type", named.node_type.clone())
         .with("node.name", named.name.clone())
         .with("input_types", types)
-        .with("output_types", vec![definition.returns.0.clone()])
+        .with("output_types", vec![returns])
         .with("node.status", status)
         .with("node.duration_ms", ended.ms_since(detail.started_at.unwrap_or(begun)))
         .with("node.attempt", attempt)
-        .with("python_version", named.python_version.clone())
-        .with("container.id", detail.container_id.clone());
+        .with("python_version", named.python_version.clone());
+    if !detail.container_id.is_empty() {
+        span = span.with("container.id", detail.container_id.clone());
+    }
+    if let Some(answered) = &detail.answered {
+        span = span.with("approval.approved", answered.approved);
+        span = span.with("approval.by", answered.by.clone().unwrap_or_default());
+    }
     if let Some(started) = detail.started_at {
         span = span.event("node_start", system_time(started));
     }
@@ -194,4 +221,15 @@ fn attempt_ended(
         span = span.with("error.type", failure.error_type.clone()).error(Some(failure.message.clone()));
     }
     telemetry.record_span(span);
+}
+
+/// The types that a node run takes, and the one that it gives.
+fn types(state: &RunState, node: NodeKey) -> (Vec<String>, String) {
+    let of = |params: &[Param]| params.iter().map(|param| param.ty.0.clone()).collect();
+    let step = state.planned(node);
+    match (state.plan.node(step), step.calls.map(|called| state.plan.workflow(called))) {
+        (Some(node), _) => (of(&node.params), node.returns.0.clone()),
+        (None, Some(workflow)) => (of(&workflow.params), workflow.returns.0.clone()),
+        (None, None) => (Vec::new(), if matches!(step.kind, StepKind::Sleep) { "None" } else { "bool" }.to_owned()),
+    }
 }

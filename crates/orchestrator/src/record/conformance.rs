@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{
     definition::Source,
-    ids::{Digest, Epoch, NodeKey, RunId, StepIx, Timestamp},
+    ids::{Digest, Epoch, FrameIx, NodeKey, RunId, StepIx, Timestamp},
     plan::Plan,
     progress::{Happening, RunHead, RunSpec, TraceContext},
     status::RunStatus,
@@ -17,8 +17,11 @@ use super::*;
 fn plan() -> Arc<Plan> {
     Arc::new(
         serde_json::from_value(json!({
-            "workflow": "daily", "source": Digest::of(b""), "params": [], "returns": "Any", "steps": [], "branches": [],
-            "result": {"literal": 1}, "environments": [], "nodes": {}, "on_failure": "finish", "python": null,
+            "workflow": "daily", "source": Digest::of(b""), "environments": [], "nodes": {}, "python": null,
+            "workflows": [{
+                "name": "daily", "params": [], "returns": "Any", "steps": [], "branches": [], "result": {"literal": 1},
+                "on_failure": "finish", "size": 0,
+            }],
         }))
         .unwrap(),
     )
@@ -99,15 +102,17 @@ async fn a_write_under_an_older_epoch_is_refused(store: &dyn Store) {
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().head, head);
 }
 
-/// Node runs read back as they were written, a step before its elements.
+/// Node runs read back as they were written, a step before its elements, a frame before those it calls.
 async fn node_runs_read_back(store: &dyn Store) {
     let run = submission(1, None);
     store.submit(run.clone()).await.unwrap();
     let node: NodeRun =
         serde_json::from_value(json!({"status": "running", "attempt": 2, "user_retries": 1, "infra_retries": 0}))
             .unwrap();
-    let key = |index| NodeKey { step: StepIx(0), index };
-    let nodes = vec![(key(None), node.clone()), (key(Some(0)), node.clone()), (key(Some(1)), node)];
+    let key = |index| NodeKey::root(StepIx(0), index);
+    let below = NodeKey { frame: FrameIx(7), ..key(None) };
+    let nodes =
+        vec![(key(None), node.clone()), (key(Some(0)), node.clone()), (key(Some(1)), node.clone()), (below, node)];
     let change = Change { run: run.spec.id, head: None, nodes: nodes.clone(), history: vec![] };
     store.commit(Batch { changes: vec![change], ..Batch::default() }).await.unwrap();
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().nodes, nodes);
@@ -207,4 +212,89 @@ async fn a_file_outlives_its_store_and_has_one_at_a_time() {
     assert_eq!(again.unfinished().await.unwrap(), [run.spec.id]);
     let first = again.take_shards("a").await.unwrap();
     assert!(first.values().all(|epoch| *epoch == Epoch(1)));
+}
+
+/// What the first version of the schema was, as far as it differs, with one run in it.
+fn write_version_1(path: &std::path::Path, run: &RunSpec) {
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.execute_batch(
+        "CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
+         CREATE TABLE source (digest TEXT PRIMARY KEY, source TEXT NOT NULL, at INTEGER NOT NULL);
+         CREATE TABLE workflow (name TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (name, digest));
+         CREATE TABLE plan (digest TEXT PRIMARY KEY, plan TEXT NOT NULL);
+         CREATE TABLE run (
+           id TEXT PRIMARY KEY, tenant TEXT NOT NULL, user TEXT NOT NULL, shard INTEGER NOT NULL, workflow TEXT NOT NULL,
+           plan TEXT NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL, ended_at INTEGER,
+           spec TEXT NOT NULL, head TEXT NOT NULL);
+         CREATE TABLE node_run (
+           run TEXT NOT NULL, step INTEGER NOT NULL, element INTEGER NOT NULL, status TEXT NOT NULL, attempt INTEGER NOT NULL,
+           node TEXT NOT NULL, PRIMARY KEY (run, step, element)) WITHOUT ROWID;
+         CREATE TABLE history (id INTEGER PRIMARY KEY, run TEXT NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL);
+         CREATE TABLE inbox (id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL, run TEXT NOT NULL, input TEXT NOT NULL);
+         CREATE TABLE idempotency (
+           tenant TEXT NOT NULL, key TEXT NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, key));
+         CREATE TABLE env_lock (spec TEXT NOT NULL, at INTEGER NOT NULL, lock TEXT NOT NULL, PRIMARY KEY (spec, at));
+         CREATE TABLE log_line (
+           id INTEGER PRIMARY KEY, run TEXT NOT NULL, node TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL,
+           at INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (run, node, attempt, sequence));
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let place = json!({"file": "w.py", "line": 1, "column": 1});
+    let step = |id: &str, kind: serde_json::Value, arguments: serde_json::Value, needs: &[u32], enables: &[u32]| {
+        json!({"id": id, "kind": kind, "arguments": arguments, "guards": [], "needs": needs, "enables": enables, "asks": [],
+               "environment": 0})
+    };
+    let plan = json!({
+        "workflow": "daily", "source": Digest::of(b""), "returns": "Any", "branches": [], "result": {"result": {"step": 1}},
+        "params": [{"name": "days", "type": "list[str]", "place": place}], "nodes": {}, "max_parallel": 2,
+        "steps": [
+            step("a", json!({"node": {"function": "a"}}), json!([]), &[], &[1]),
+            step("b", json!({"map": {"function": "b", "over": ["x"]}}), json!([["x", {"param": {"name": "days"}}]]), &[0], &[]),
+        ],
+        "environments": [{"python": "3.11", "requirements": []}], "on_failure": "finish", "python": "3.11",
+    });
+    let head = json!({"status": "running", "started_at": 1, "branches": [], "locks": [null]});
+    let node = json!({"status": "completed", "attempt": 2, "user_retries": 1, "infra_retries": 0});
+    let (id, spec) = (run.id.to_string(), serde_json::to_string(run).unwrap());
+    db.execute("INSERT INTO plan VALUES (?, ?)", [run.plan.to_string(), plan.to_string()]).unwrap();
+    db.execute(
+        "INSERT INTO run VALUES (?1, 't', 'u', 0, 'daily', ?2, 'running', 1, NULL, ?3, ?4)",
+        [&id, &run.plan.to_string(), &spec, &head.to_string()],
+    )
+    .unwrap();
+    db.execute("INSERT INTO node_run VALUES (?, 0, -1, 'completed', 2, ?)", [&id, &node.to_string()]).unwrap();
+    for event in [r#"{"event":"run_started"}"#, r#"{"event":"branch_taken","branch":0,"holds":true}"#] {
+        db.execute("INSERT INTO history (run, at, event) VALUES (?, 1, ?)", [&id, event]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_opens_and_its_runs_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let spec = RunSpec { plan: Digest::of(b"a plan of before"), ..(*submission(1, None).spec).clone() };
+    write_version_1(&path, &spec);
+    let store = Sqlite::open(&path, clock()).unwrap();
+    let loaded = store.load(spec.id).await.unwrap().unwrap();
+    let root = loaded.plan.root();
+    assert_eq!((root.max_parallel, root.size, &root.asks["days"]), (Some(2), 2, &vec![vec![]]));
+    assert_eq!((root.steps[1].over.as_slice(), root.steps[1].kind.node()), (&["x".to_owned()][..], Some("b")));
+    assert_eq!((loaded.nodes[0].0, loaded.nodes[0].1.attempt), (NodeKey::root(StepIx(0), None), 2));
+    let events = store.history(spec.id).await.unwrap();
+    assert!(matches!(events[1].1, Happening::BranchTaken { branch: 0, holds: true, .. }));
+    let state = qflow_model::progress::RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
+    assert_eq!(state.counts(), (1, 2));
+    drop(store);
+    let again = Sqlite::open(&path, clock()).unwrap();
+    assert!(again.load(spec.id).await.unwrap().is_some(), "brought up to date once");
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    let refused = Sqlite::open(&path, clock()).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(refused.contains("has schema version 99"), "{refused}");
 }

@@ -1,5 +1,6 @@
 //! `SQLite` behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
 
+mod older;
 mod rows;
 
 use std::{
@@ -21,14 +22,17 @@ use qflow_service::Clock;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use self::rows::{accept, list, load, put_command, put_source, read, totals, write};
+use self::{
+    older::bring_up,
+    rows::{accept, list, load, put_command, put_source, read, totals, write},
+};
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
 };
 
 /// The version of the schema below, in `SQLite`'s `user_version`.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
@@ -43,8 +47,8 @@ CREATE INDEX run_by_tenant ON run (tenant, id DESC);
 CREATE INDEX run_open ON run (shard, id) WHERE status IN ('pending', 'running', 'paused');
 CREATE INDEX run_ended ON run (ended_at) WHERE ended_at IS NOT NULL;
 CREATE TABLE node_run (
-  run TEXT NOT NULL, step INTEGER NOT NULL, element INTEGER NOT NULL, status TEXT NOT NULL, attempt INTEGER NOT NULL,
-  node TEXT NOT NULL, PRIMARY KEY (run, step, element)) WITHOUT ROWID;
+  run TEXT NOT NULL, frame INTEGER NOT NULL, step INTEGER NOT NULL, element INTEGER NOT NULL, status TEXT NOT NULL,
+  attempt INTEGER NOT NULL, node TEXT NOT NULL, PRIMARY KEY (run, frame, step, element)) WITHOUT ROWID;
 CREATE TABLE history (id INTEGER PRIMARY KEY, run TEXT NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL);
 CREATE INDEX history_by_run ON history (run, id);
 CREATE TABLE inbox (id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL, run TEXT NOT NULL, input TEXT NOT NULL);
@@ -99,6 +103,8 @@ impl Sqlite {
             }
             transaction.pragma_update(None, "user_version", SCHEMA).map_err(&wrong)?;
             transaction.commit().map_err(&wrong)?;
+        } else if found < SCHEMA {
+            bring_up(&mut connection, found)?;
         } else if found != SCHEMA {
             return Err(Error::Schema { path: shown.to_owned(), found, known: SCHEMA });
         }

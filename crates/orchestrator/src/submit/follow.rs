@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::{Server, show, unavailable};
 use crate::{
-    bus::{Changed, Note},
+    bus::{Changed, Note, Shown},
     record::StoredLine,
 };
 
@@ -26,7 +26,7 @@ type Answers<T> = mpsc::Sender<Result<T, Status>>;
 /// A run as its watcher was last told.
 struct Told {
     changed: Changed,
-    nodes: BTreeMap<NodeKey, NodeRun>,
+    nodes: BTreeMap<NodeKey, Shown>,
 }
 
 impl Told {
@@ -38,7 +38,8 @@ impl Told {
             counts: state.counts(),
             nodes: Vec::new(),
         };
-        Self { changed, nodes: state.nodes().map(|(key, node)| (key, node.clone())).collect() }
+        let shown = |(key, node): (NodeKey, &NodeRun)| (key, Shown::of(state, key, node.clone()));
+        Self { changed, nodes: state.nodes().map(shown).collect() }
     }
 }
 
@@ -65,7 +66,7 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
             };
             let run = match note {
                 Ok(Note::Changed(now)) => {
-                    told.nodes.extend(now.nodes.iter().cloned());
+                    told.nodes.extend(now.nodes.iter().map(|node| (node.key, node.clone())));
                     (told.changed.head, told.changed.counts) = (now.head.clone(), now.counts);
                     if now.head.status.is_terminal() {
                         // The last answer is the whole, with its result.
@@ -75,7 +76,7 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
                 }
                 Ok(Note::Doing(key)) => {
                     let Some(node) = told.nodes.get(&key) else { continue };
-                    told.changed.nodes = vec![(key, node.clone())];
+                    told.changed.nodes = vec![node.clone()];
                     show::changed(&told.changed, &server.bus)
                 }
                 Ok(Note::Lines) => continue,
@@ -148,10 +149,10 @@ pub(super) async fn lines(
     }
 }
 
-/// Whether a line is of a node, or of an element of it.
+/// Whether a line is of a node, of an element of it, or of a node below it.
 fn is_of(line: &StoredLine, node_id: &str) -> bool {
     node_id.is_empty()
-        || line.node_id.strip_prefix(node_id).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        || line.node_id.strip_prefix(node_id).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '/']))
 }
 
 fn answers(lines: impl Iterator<Item = StoredLine>) -> Vec<v1::StreamLogsResponse> {

@@ -1,9 +1,11 @@
 //! Runs as clients see them.
 
 use qflow_model::{
-    ids::{NodeKey, Timestamp},
-    plan::Plan,
-    progress::{NodeRun, RunHead, RunSpec, RunState},
+    definition::StepKind,
+    ids::Timestamp,
+    instant,
+    plan::{Plan, PlannedStep},
+    progress::{Asked, NodeRun, RunHead, RunSpec, RunState},
     status::NodeStatus,
 };
 use qflow_proto::v1;
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     blobs::Blobs,
-    bus::{Bus, Changed},
+    bus::{Bus, Changed, Doing, Shown},
     record::Listed,
     result,
 };
@@ -33,7 +35,11 @@ fn head(spec: &RunSpec, workflow: &str, head: &RunHead) -> v1::Run {
         run_id: spec.id.to_string(),
         workflow: workflow.to_owned(),
         status: head.status.to_string(),
-        reason: head.reason.clone().unwrap_or_default(),
+        reason: head
+            .reason
+            .clone()
+            .or_else(|| head.asked.as_ref().map(|asked| waits_for(spec, asked)))
+            .unwrap_or_default(),
         result_json: Vec::new(),
         error_json: head.error.as_ref().map(json).unwrap_or_default(),
         trace_id: spec.trace.trace_id.clone(),
@@ -59,11 +65,13 @@ pub(super) async fn whole(state: &RunState, bus: &Bus, blobs: &Blobs) -> v1::Run
     (run.nodes_completed, run.nodes_total) = state.counts();
     let mut left = ELEMENTS;
     let shown = state.nodes().filter(|(key, node)| {
-        let counts = key.index.is_some() && node.status == NodeStatus::Completed;
+        let is_part = key.index.is_some() || !key.frame.is_root();
+        let counts = is_part && matches!(node.status, NodeStatus::Completed | NodeStatus::Skipped);
         left = left.saturating_sub(usize::from(counts));
         !counts || left > 0
     });
-    run.nodes = shown.map(|(key, node)| one_node(&state.plan, bus, &state.spec, key, node)).collect();
+    let shown = shown.map(|(key, node)| Shown::of(state, key, node.clone()));
+    run.nodes = shown.map(|node| one_node(&state.plan, bus, &state.spec, &node)).collect();
     if let Some(result) = &state.head.result {
         match result::plain(blobs, state.spec.id, result).await {
             Ok(value) => run.result_json = json(&value),
@@ -81,18 +89,26 @@ pub(super) fn changed(changed: &Changed, bus: &Bus) -> v1::Run {
     let Changed { spec, plan, head: row, counts, nodes } = changed;
     let mut run = head(spec, &plan.workflow, row);
     (run.nodes_completed, run.nodes_total) = *counts;
-    run.nodes = nodes.iter().map(|(key, node)| one_node(plan, bus, spec, *key, node)).collect();
+    run.nodes = nodes.iter().map(|node| one_node(plan, bus, spec, node)).collect();
     run
 }
 
-fn one_node(plan: &Plan, bus: &Bus, spec: &RunSpec, key: NodeKey, node: &NodeRun) -> v1::Node {
-    let step = plan.step(key.step);
-    let id = key.index.map_or_else(|| step.id.clone(), |index| format!("{}[{index}]", step.id));
+/// What a run waits for people to answer, and how it is answered.
+fn waits_for(spec: &RunSpec, asked: &Asked) -> String {
+    let Asked { node_id, name, count } = asked;
+    let others = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    format!("waits for approval `{name}`{others}: qflow approve {} {node_id}", spec.id)
+}
+
+fn one_node(plan: &Plan, bus: &Bus, spec: &RunSpec, shown: &Shown) -> v1::Node {
+    let Shown { key, node_id, workflow, run: node } = shown;
+    let step = plan.step(*workflow, key.step);
+    let above = node_id.rfind('/').map_or("", |end| &node_id[..=end]);
     let detail = node.detail.as_deref();
-    let doing = if node.status.is_terminal() { None } else { bus.what(spec.id, key) };
+    let doing = (!node.status.is_terminal()).then(|| bus.what(spec.id, *key).or_else(|| waits(step, node))).flatten();
     let (doing, progress) = doing.unwrap_or((String::new(), -1.0));
     v1::Node {
-        node_id: id,
+        node_id: node_id.clone(),
         status: node.status.to_string(),
         attempts: node.attempt,
         phases_json: detail.filter(|_| node.attempt > 0).map(|d| json(&d.phases)).unwrap_or_default(),
@@ -100,10 +116,34 @@ fn one_node(plan: &Plan, bus: &Bus, spec: &RunSpec, key: NodeKey, node: &NodeRun
         container_id: detail.map(|d| d.container_id.clone()).unwrap_or_default(),
         length: node.map.map_or(0, |map| map.length),
         completed: node.map.map_or(0, |map| map.completed),
-        needs: step.needs.iter().map(|need| plan.step(*need).id.clone()).collect(),
+        needs: step.needs.iter().map(|need| format!("{above}{}", plan.step(*workflow, *need).id)).collect(),
         doing,
         progress,
         warnings: detail.map(|d| d.warnings.clone()).unwrap_or_default(),
-        python_version: plan.environments[step.environment as usize].python.to_string(),
+        python_version: step
+            .environment
+            .map_or_else(String::new, |environment| plan.environments[environment as usize].python.to_string()),
+        node_type: Plan::node_type(step).to_owned(),
+        failed: node.map.map_or(0, |map| map.failed),
+        settled: step.settled,
+        approval: match (&step.kind, node.status) {
+            (StepKind::Approval { name, .. }, NodeStatus::Running) => name.clone(),
+            _ => String::new(),
+        },
+        answered_json: detail.and_then(|d| d.answered.as_ref()).map(json).unwrap_or_default(),
     }
+}
+
+/// What a wait says that it does.
+fn waits(step: &PlannedStep, node: &NodeRun) -> Option<Doing> {
+    let until = node.detail.as_ref().and_then(|detail| detail.until).map(instant::text);
+    let text = match (&step.kind, node.status, until) {
+        (StepKind::Sleep, NodeStatus::Running, Some(until)) => format!("sleeping until {until}"),
+        (StepKind::Approval { name, .. }, NodeStatus::Running, None) => format!("waits for approval `{name}`"),
+        (StepKind::Approval { name, .. }, NodeStatus::Running, Some(until)) => {
+            format!("waits for approval `{name}` until {until}")
+        }
+        _ => return None,
+    };
+    Some((text, -1.0))
 }

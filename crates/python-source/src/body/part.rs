@@ -128,7 +128,7 @@ impl Body<'_, '_> {
             Value::Result { step, path } => {
                 let called = self.workflow.steps.get(step.0 as usize)?;
                 let one: Ty = self.project.nodes.get(called.kind.callee())?.returns.0.parse().ok()?;
-                (if !called.over.is_empty() { Ty::Generic("list".to_owned(), vec![one]) } else { one }, path)
+                (if called.over.is_empty() { one } else { Ty::Generic("list".to_owned(), vec![one]) }, path)
             }
             Value::Select { then, otherwise, .. } => {
                 return Some(Ty::union([self.type_of(then)?, self.type_of(otherwise)?]));

@@ -43,7 +43,7 @@ fn workflows(text: &str) -> String {
     for name in read.definition.workflows.keys() {
         let python = PythonVersion { major: 3, minor: 12 };
         let planned = qflow_model::plan::plan(&read.definition, name, Digest::of(b""), &[python]);
-        assert_eq!(planned.map(|plan| plan.steps.len()), Ok(read.definition.workflows[name].steps.len()));
+        assert_eq!(planned.map(|plan| plan.root().steps.len()), Ok(read.definition.workflows[name].steps.len()));
     }
     text.trim_start().to_owned() + "\n" + &read.definition.workflows.values().map(shown::workflow).collect::<String>()
 }

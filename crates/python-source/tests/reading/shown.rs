@@ -77,6 +77,7 @@ fn path(path: &[Segment]) -> String {
         Segment::Index(index) => format!("[{index}]"),
         Segment::Key(key) => format!("[{key:?}]"),
         Segment::Field(name) => format!(".{name}"),
+        Segment::Each => "[…]".into(),
     };
     path.iter().map(one).collect()
 }

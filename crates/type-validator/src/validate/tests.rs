@@ -150,7 +150,8 @@ fn the_workflow_that_no_other_calls_is_chosen() {
         workflows: workflows.into_iter().map(|w| (w.name.clone(), w)).collect(),
         ..Definition::default()
     };
-    let definition = of(vec![workflow("inner", vec![]), workflow("outer", vec![step("inner", vec![])])]);
+    let call = Step { kind: StepKind::Workflow { workflow: "inner".into() }, ..step("inner", vec![]) };
+    let definition = of(vec![workflow("inner", vec![]), workflow("outer", vec![call])]);
     assert_eq!(choose(&definition, "").unwrap().name, "outer");
     assert_eq!(choose(&definition, "inner").unwrap().name, "inner");
     let known = vec!["inner".to_owned(), "outer".to_owned()];

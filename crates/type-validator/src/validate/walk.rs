@@ -86,6 +86,7 @@ pub(super) fn spelled(path: &[Segment]) -> String {
         Segment::Index(index) => format!("[{index}]"),
         Segment::Key(key) => format!("[{key:?}]"),
         Segment::Field(name) => format!(".{name}"),
+        Segment::Each => "[…]".to_owned(),
     };
     path.iter().map(one).collect()
 }

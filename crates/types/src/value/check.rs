@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ValueError, answer::kind, python_key, tag};
+use super::{ValueError, kind, python_key, tag};
 use crate::ty::{Literal, Ty};
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python.

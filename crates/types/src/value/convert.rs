@@ -23,6 +23,13 @@ pub fn from_text(text: &str, ty: &Ty) -> Result<Value, ValueError> {
     Err(first.unwrap_or_else(|| ValueError::new("no value is of type Never")))
 }
 
+/// A `timedelta` in the tagged form.
+fn timedelta(text: &str) -> Option<Value> {
+    let micros = qflow_model::duration::micros(text)?;
+    let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+    Some(json!({"$": "timedelta", "v": [days as i64, (rest / 1_000_000) as i64, (rest % 1_000_000) as i64]}))
+}
+
 fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got `{text}`"));
     match ty {
@@ -36,7 +43,7 @@ fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
                 _ => Err(wrong()),
             },
             "Decimal" | "date" | "datetime" | "time" | "UUID" | "Path" => tagged_text(text, name).ok_or_else(wrong),
-            "timedelta" => super::duration::timedelta(text).ok_or_else(wrong),
+            "timedelta" => timedelta(text).ok_or_else(wrong),
             // A class of the user's: an enum's member by its name, anything else as JSON.
             _ if crate::parse::known(name).is_none() && serde_json::from_str::<Value>(text).is_err() => Ok(json!(text)),
             _ => json_text(text, ty),

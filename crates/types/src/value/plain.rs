@@ -8,7 +8,7 @@ use super::{python_key, tag};
 pub fn to_plain(value: &Value) -> Value {
     match (value, tag(value)) {
         (_, Some(("tuple" | "set" | "frozenset", Value::Array(items)))) => items.iter().map(to_plain).collect(),
-        (_, Some(("object", inner))) => to_plain(inner),
+        (_, Some(("object" | "outcome", inner))) => to_plain(inner),
         (_, Some(("map", Value::Array(pairs)))) => {
             pairs.iter().map(|pair| (to_text(&pair[0]), to_plain(&pair[1]))).collect::<Map<_, _>>().into()
         }

@@ -33,7 +33,7 @@ fn a_failure_is_tried_again_by_its_policy_and_then_fails_what_needs_it() {
     let (state, _) = end(state, key, failure("KeyError"));
     assert_eq!(state.head.status, RunStatus::Failed);
     assert_eq!(state.head.error.as_ref().unwrap().node_id.as_deref(), Some("a"));
-    assert_eq!(state.node(NodeKey { step: StepIx(1), index: None }).unwrap().status, NodeStatus::UpstreamFailed);
+    assert_eq!(state.node(NodeKey::root(StepIx(1), None)).unwrap().status, NodeStatus::UpstreamFailed);
 }
 
 #[test]

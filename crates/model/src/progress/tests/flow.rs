@@ -41,7 +41,7 @@ fn a_branch_skips_one_side_and_its_join_takes_the_other() {
         let answer = Answer { scalar: Some(Scalar::Int(gross)), ..Answer::default() };
         let (state, _) = end(state, key, value("{}", vec![answer]));
         assert_eq!(ids(&state), [taken]);
-        assert_eq!(state.node(NodeKey { step: StepIx(skipped), index: None }).unwrap().status, NodeStatus::Skipped);
+        assert_eq!(state.node(NodeKey::root(StepIx(skipped), None)).unwrap().status, NodeStatus::Skipped);
         let (state, key) = lease(state);
         let (state, _) = end(state, key, value("7", vec![]));
         let (state, key) = lease(state);
@@ -132,8 +132,8 @@ fn a_choice_between_literals_survives_a_restart() {
     let (state, key) = lease(state);
     let (state, effects) = end(state, key, value("1", vec![]));
     assert!(effects.contains(&Effect::SaveRun), "the branch is in the run's row");
-    assert!(effects.contains(&Effect::Record(Happening::BranchTaken { branch: 0, holds: true })));
-    let argument = &state.arguments(NodeKey { step: StepIx(1), index: None })[1].1;
+    assert!(effects.contains(&Effect::Record(Happening::BranchTaken { frame: FrameIx::ROOT, branch: 0, holds: true })));
+    let argument = &state.arguments(NodeKey::root(StepIx(1), None))[1].1;
     assert_eq!(*argument, Argument::Literal(json!(2)));
 }
 

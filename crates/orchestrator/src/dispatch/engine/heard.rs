@@ -87,8 +87,8 @@ impl Engine {
 
     /// Whether a runner is to hold this attempt.
     fn is_current(&self, key: AttemptKey) -> bool {
-        let node = self.runs.get(key.run).and_then(|entry| entry.state()).and_then(|state| state.node(key.node));
-        node.is_some_and(|node| node.attempt == key.attempt && node.status.is_held())
+        let Some(state) = self.runs.get(key.run).and_then(|entry| entry.state()) else { return false };
+        state.node(key.node).is_some_and(|node| node.attempt == key.attempt) && state.holder(key.node).is_some()
     }
 
     fn started(&mut self, key: AttemptKey, container_id: String) {
@@ -193,6 +193,7 @@ impl Engine {
             },
             Command::Cancel { by } => Input::Cancel { by },
             Command::RetryFailed { by } => Input::RetryFailed { by },
+            Command::Approve { node, approved, by, comment } => Input::Approve { node, approved, by, comment },
         };
         self.give(row.run, input);
         self.turn.done.push(row.id);

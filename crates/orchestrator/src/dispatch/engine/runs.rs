@@ -189,9 +189,9 @@ impl Runs {
 /// Attempts of a run that runners hold: which, who, and whether it has begun.
 pub(super) fn held(state: &RunState) -> impl Iterator<Item = (AttemptKey, &str, bool)> {
     let run = state.spec.id;
-    state.nodes().filter(|(_, node)| node.status.is_held() && node.map.is_none()).filter_map(move |(key, node)| {
-        let detail = node.detail.as_deref()?;
-        let attempt = AttemptKey { run, node: key, attempt: node.attempt };
-        Some((attempt, detail.runner.as_str(), detail.started_at.is_some()))
+    state.nodes().filter(|(_, node)| node.status.is_held()).filter_map(move |(key, node)| {
+        let runner = state.holder(key)?;
+        let begun = node.detail.as_deref().is_some_and(|detail| detail.started_at.is_some());
+        Some((AttemptKey { run, node: key, attempt: node.attempt }, runner, begun))
     })
 }

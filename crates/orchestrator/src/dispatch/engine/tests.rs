@@ -295,7 +295,7 @@ async fn a_chain_runs_one_step_after_the_other_to_its_end() {
     let run = house.submit(1, 3).await;
     for ix in 0..3 {
         let order = runner.order().await;
-        assert_eq!((order.key.node, order.key.attempt), (NodeKey { step: StepIx(ix), index: None }, 1));
+        assert_eq!((order.key.node, order.key.attempt), (NodeKey::root(StepIx(ix), None), 1));
         runner.say(Said::Started(order.key, "c".into())).await;
         // The next order may be heard before the acknowledgement: both follow the same commit.
         runner.say(Said::Ended(order.key, done())).await;

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{BACKOFF, Engine, LAZY, StreamId, Word, runs::NotStepped};
 use crate::{
-    bus::{Changed, Note},
+    bus::{Changed, Note, Shown},
     dispatch::{Say, orders, tell},
     progress::{After, Progress},
     record::{self, Batch},
@@ -196,7 +196,7 @@ impl Engine {
             match after {
                 After::Dispatch(key) => {
                     let Some(mut order) = orders::order(state, *key, Arc::clone(&files)) else { continue };
-                    let holder = state.node(key.node).and_then(|node| node.detail.as_deref()).map(|d| d.runner.clone());
+                    let holder = state.holder(key.node).map(str::to_owned);
                     match orders::fit(&mut order, &self.parts.blobs).await {
                         Ok(()) => self.runners.tell(&holder.unwrap_or_default(), Say::Attempt(Box::new(order))),
                         Err(error) => {
@@ -216,7 +216,7 @@ impl Engine {
             let spec = &state.plan.environments[environment as usize];
             self.locks.want(spec, run, environment);
             if !spec.requirements.is_empty() {
-                let waits = |key: &NodeKey| state.plan.step(key.step).environment == environment;
+                let waits = |key: &NodeKey| state.planned(*key).environment == Some(environment);
                 for (key, _) in state.nodes().filter(|(key, node)| node.status == NodeStatus::Ready && waits(key)) {
                     let doing = format!("environment: resolving {}", spec.requirements.join(", "));
                     self.parts.bus.doing(run, key, (doing, -1.0));
@@ -251,6 +251,6 @@ fn changed(state: &qflow_model::progress::RunState, progress: &Progress) -> Chan
         plan: Arc::clone(&state.plan),
         head: state.head.clone(),
         counts: state.counts(),
-        nodes: progress.change(state).nodes,
+        nodes: progress.change(state).nodes.into_iter().map(|(key, run)| Shown::of(state, key, run)).collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qflow_model::{
     definition::Source,
-    ids::{NodeKey, RunId, StepIx, Timestamp},
+    ids::{FrameIx, NodeKey, RunId, StepIx, Timestamp},
     limits,
     progress::{NodeRun, RunHead, RunSpec},
     status::RunStatus,
@@ -106,7 +106,7 @@ pub(super) fn write(db: &Transaction<'_>, batch: &Batch, now: Timestamp) -> Done
         }
     }
     let mut put_head = db.prepare_cached("UPDATE run SET status = ?, ended_at = ?, head = ? WHERE id = ?")?;
-    let mut put_node = db.prepare_cached("INSERT OR REPLACE INTO node_run VALUES (?, ?, ?, ?, ?, ?)")?;
+    let mut put_node = db.prepare_cached("INSERT OR REPLACE INTO node_run VALUES (?, ?, ?, ?, ?, ?, ?)")?;
     let mut put_event = db.prepare_cached("INSERT INTO history (run, at, event) VALUES (?, ?, ?)")?;
     for change in &batch.changes {
         let run = change.run.to_string();
@@ -116,6 +116,7 @@ pub(super) fn write(db: &Transaction<'_>, batch: &Batch, now: Timestamp) -> Done
         for (key, node) in &change.nodes {
             put_node.execute(params![
                 run,
+                key.frame.0,
                 key.step.0,
                 element(*key),
                 node.status.as_str(),
@@ -144,13 +145,15 @@ pub(super) fn load(db: &Transaction<'_>, run: RunId) -> Done<Option<Loaded>> {
         db.prepare_cached("SELECT spec, head, plan.plan FROM run JOIN plan ON plan.digest = run.plan WHERE id = ?")?;
     let found = rows.query_row([&id], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?)));
     let Some((spec, head, plan)) = found.optional()? else { return Ok(None) };
-    let mut rows =
-        db.prepare_cached("SELECT step, element, node FROM node_run WHERE run = ? ORDER BY step, element")?;
+    let mut rows = db.prepare_cached(
+        "SELECT frame, step, element, node FROM node_run WHERE run = ? ORDER BY frame, step, element",
+    )?;
     let mut nodes = Vec::new();
     let mut found = rows.query([&id])?;
     while let Some(row) = found.next()? {
-        let index = u32::try_from(row.get::<_, i64>(1)?).ok();
-        nodes.push((NodeKey { step: StepIx(row.get(0)?), index }, read::<NodeRun>(&row.get::<_, String>(2)?)?));
+        let index = u32::try_from(row.get::<_, i64>(2)?).ok();
+        let key = NodeKey { frame: FrameIx(row.get(0)?), step: StepIx(row.get(1)?), index };
+        nodes.push((key, read::<NodeRun>(&row.get::<_, String>(3)?)?));
     }
     Ok(Some(Loaded { spec: read(&spec)?, head: read::<RunHead>(&head)?, plan: read(&plan)?, nodes }))
 }

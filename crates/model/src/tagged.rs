@@ -1,12 +1,31 @@
-//! What an outcome's header says of a value: length, truth, small scalars, at a path. As Python would say it.
+//! The tagged form of values, as far as it is looked into: what a path leads to, what is known of a part. See `docs/VALUES.md`.
 
-use qflow_model::{
-    expression::{Answer, Scalar, Segment},
-    limits,
-};
 use serde_json::Value;
 
-use super::{stored_key, tag};
+use crate::{
+    expression::{Answer, Scalar, Segment},
+    instant, limits,
+};
+
+/// The tag of a tagged value, and what it stands for.
+pub fn tag(value: &Value) -> Option<(&str, &Value)> {
+    let fields = value.as_object()?;
+    Some((fields.get("$")?.as_str()?, fields.get("v").unwrap_or(&Value::Null)))
+}
+
+/// A key of a mapping in the form it is stored in: a leading `$` is doubled.
+pub fn stored_key(key: &str) -> String {
+    if key.starts_with('$') { format!("${key}") } else { key.to_owned() }
+}
+
+/// The elements of a list, tuple or set.
+pub fn items(value: &Value) -> Option<&[Value]> {
+    let items = match tag(value) {
+        Some(("tuple" | "set" | "frozenset", items)) => items,
+        _ => value,
+    };
+    items.as_array().map(Vec::as_slice)
+}
 
 /// The part of a value that a path leads to, or Python's error where it leads nowhere.
 pub fn at<'a>(value: &'a Value, path: &[Segment]) -> Result<&'a Value, String> {
@@ -28,13 +47,13 @@ fn part<'a>(value: &'a Value, segment: &Segment) -> Result<&'a Value, String> {
             let found = pairs.iter().find(|pair| pair[0].as_str() == Some(key)).and_then(|pair| pair.get(1));
             found.ok_or_else(|| format!("KeyError: '{key}'"))
         }
-        (Segment::Field(name), _, Some(("object", Value::Object(fields)))) => {
+        (Segment::Field(name), _, Some(("object" | "outcome", Value::Object(fields)))) => {
             fields.get(&stored_key(name)).ok_or_else(|| format!("AttributeError: no attribute '{name}'"))
         }
         (Segment::Field(name), ..) => {
             Err(format!("AttributeError: '{}' object has no attribute '{name}'", kind(value)))
         }
-        (Segment::Key(_) | Segment::Index(_), ..) => {
+        (Segment::Key(_) | Segment::Index(_) | Segment::Each, ..) => {
             Err(format!("TypeError: '{}' object is not subscriptable", kind(value)))
         }
     }
@@ -46,7 +65,7 @@ fn item<'a>(items: &'a [Value], index: i64, of: &str) -> Result<&'a Value, Strin
 }
 
 /// The name of a value's class, as Python's errors have it.
-pub(super) fn kind(value: &Value) -> &str {
+pub fn kind(value: &Value) -> &str {
     match (value, tag(value)) {
         (_, Some(("object" | "enum", _))) => value.get("t").and_then(Value::as_str).unwrap_or("object"),
         (_, Some(("map", _))) => "dict",
@@ -77,13 +96,26 @@ pub(super) fn kind(value: &Value) -> &str {
 
 /// What the header answers for a path.
 pub fn answer(value: &Value, path: &[Segment]) -> Answer {
-    match at(value, path) {
-        Err(missing) => Answer { missing: Some(missing), ..Answer::default() },
-        Ok(found) => whole(found),
-    }
+    let mut left = limits::ASKED_ELEMENTS;
+    bounded(value, path, &mut left).unwrap_or_default()
 }
 
-fn whole(value: &Value) -> Answer {
+/// Nothing where it would be about more elements than are left.
+fn bounded(value: &Value, path: &[Segment], left: &mut usize) -> Option<Answer> {
+    let each = path.iter().position(|segment| *segment == Segment::Each);
+    let found = match at(value, &path[..each.unwrap_or(path.len())]) {
+        Err(missing) => return Some(Answer { missing: Some(missing), ..Answer::default() }),
+        Ok(found) => found,
+    };
+    let Some(each) = each else { return Some(whole(found)) };
+    let items = items(found)?;
+    *left = left.checked_sub(items.len())?;
+    let answers = items.iter().map(|item| bounded(item, &path[each + 1..], left)).collect::<Option<Vec<_>>>()?;
+    Some(Answer { each: Some(answers), ..Answer::default() })
+}
+
+/// What is known of a value in the tagged form.
+pub fn whole(value: &Value) -> Answer {
     let sized = |len: usize| Answer { len: Some(len as u64), truth: Some(len > 0), ..Answer::default() };
     let scalar = |scalar: Scalar, truth: bool| Answer { truth: Some(truth), scalar: Some(scalar), ..Answer::default() };
     match (value, tag(value)) {
@@ -98,10 +130,18 @@ fn whole(value: &Value) -> Answer {
         (_, Some(("decimal", Value::String(text)))) => {
             Answer { truth: Some(text.bytes().any(|b| (b'1'..=b'9').contains(&b))), ..Answer::default() }
         }
-        (_, Some(("timedelta", Value::Array(parts)))) => {
-            Answer { truth: Some(parts.iter().any(|p| p.as_i64() != Some(0))), ..Answer::default() }
-        }
+        (_, Some(("timedelta", Value::Array(parts)))) => Answer {
+            truth: Some(parts.iter().any(|p| p.as_i64() != Some(0))),
+            scalar: micros(parts).map(Scalar::Duration),
+            ..Answer::default()
+        },
+        (_, Some(("datetime", Value::String(text)))) => Answer {
+            truth: Some(true),
+            scalar: instant::parse(text).map(|instant| Scalar::Instant(instant.at.0)),
+            ..Answer::default()
+        },
         (_, Some(("bytes", Value::String(text)))) => Answer { truth: Some(!text.is_empty()), ..Answer::default() },
+        (_, Some(("outcome", _))) => Answer { truth: Some(true), ..Answer::default() },
         // Objects of the user's own classes may define their truth: it is not ours to say.
         (_, Some(("object" | "enum", _))) => Answer::default(),
         (_, Some(_)) => Answer { truth: Some(true), ..Answer::default() },
@@ -118,6 +158,13 @@ fn whole(value: &Value) -> Answer {
         (Value::Array(items), _) => sized(items.len()),
         (Value::Object(fields), _) => sized(fields.len()),
     }
+}
+
+/// Microseconds of a tagged `timedelta`: days, seconds, microseconds.
+fn micros(parts: &[Value]) -> Option<i64> {
+    let part = |at: usize| parts.get(at).map_or(Some(0), Value::as_i64);
+    let seconds = part(0)?.checked_mul(86_400)?.checked_add(part(1)?)?;
+    seconds.checked_mul(1_000_000)?.checked_add(part(2)?)
 }
 
 #[cfg(test)]
@@ -137,6 +184,27 @@ mod tests {
         assert_eq!(
             path(&[Segment::Field("x".into())]),
             Err("AttributeError: 'dict' object has no attribute 'x'".into())
+        );
+    }
+
+    #[test]
+    fn each_element_is_answered_for_within_a_bound() {
+        let value = json!({"rows": [{"n": 1}, {"n": "x"}, {}]});
+        let path = [Segment::Key("rows".into()), Segment::Each, Segment::Key("n".into())];
+        let each = answer(&value, &path).each.unwrap();
+        assert_eq!(each[0].scalar, Some(Scalar::Int(1)));
+        assert_eq!((each.len(), each[2].missing.as_deref()), (3, Some("KeyError: 'n'")));
+        assert_eq!(answer(&json!(vec![0; limits::ASKED_ELEMENTS + 1]), &[Segment::Each]), Answer::default());
+        assert_eq!(answer(&json!(3), &[Segment::Each]), Answer::default());
+    }
+
+    #[test]
+    fn times_are_scalars_of_their_own() {
+        let scalar = |value: Value| answer(&value, &[]).scalar;
+        assert_eq!(scalar(json!({"$": "timedelta", "v": [1, 2, 3]})), Some(Scalar::Duration(86_402_000_003)));
+        assert_eq!(
+            scalar(json!({"$": "datetime", "v": "1970-01-01T00:00:01+00:00"})),
+            Some(Scalar::Instant(1_000_000))
         );
     }
 
