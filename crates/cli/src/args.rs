@@ -46,6 +46,12 @@ pub enum Command {
     },
     /// Answer an approval that a run waits for.
     Approve(ApproveArgs),
+    /// Look at pools, and set how many may hold them.
+    Pools {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::pools::PoolsCommand,
+    },
     /// List the workflows that the server knows.
     Workflows(ListArgs),
     /// Say what this machine lacks, and how to get it.
@@ -116,6 +122,9 @@ pub struct RunArgs {
     /// Resolve environments anew.
     #[arg(long)]
     pub relock: bool,
+    /// Run nodes although their outputs are kept (`cache=`); what they give is kept anew.
+    #[arg(long)]
+    pub no_cache: bool,
     /// The form of the result.
     #[arg(short, long, default_value = "table")]
     pub output: Output,

@@ -8,8 +8,10 @@ pub mod doctor;
 pub mod exit;
 pub mod new;
 mod parts;
+pub mod pools;
 pub mod print;
 pub mod render;
+mod resolving;
 pub mod run;
 pub mod runs;
 pub mod source;
@@ -44,6 +46,7 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Test(args) => test::test(args).await,
         Command::Runs { command } => runs::runs(command, &data_dir).await,
         Command::Approve(args) => approve::approve(args, &data_dir).await,
+        Command::Pools { command } => pools::pools(command, &data_dir).await,
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
         Command::Version(list) => {

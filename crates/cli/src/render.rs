@@ -42,6 +42,9 @@ fn node_json(node: &Node) -> Value {
     if node.node_type != "python" {
         shown["type"] = json!(node.node_type);
     }
+    if let Some(from) = &node.reused_from {
+        shown["reused_from"] = json!(from);
+    }
     if let Some(name) = &node.approval {
         shown["waits_for"] = json!(name);
     }

@@ -11,9 +11,9 @@ use crate::{
     args::{Output, Parameter, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
-    outln, render,
+    outln, render, resolving,
     source::{self, Collected},
-    submit::{Client, Given, Run, Start},
+    submit::{Client, Given, Run, Start, Started},
     tree::View,
 };
 
@@ -55,8 +55,11 @@ async fn submit(
         parameters,
         idempotency_key: args.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         relock: args.relock,
+        no_cache: args.no_cache,
     };
-    let (run_id, created) = client.start(start).await?;
+    let Started { run_id, created, warnings } = resolving::told(client.start(start), &registered.definition).await?;
+    let news: Vec<_> = warnings.into_iter().filter(|warning| !registered.problems.contains(warning)).collect();
+    eprint!("{}", render::problems(&news));
     if !created {
         eprintln!("run {run_id} was there already: same idempotency key");
     }

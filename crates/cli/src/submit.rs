@@ -6,7 +6,7 @@ use qflow_model::{
     definition::{Definition, Problem, Source},
     limits,
     outcome::{Failure, Phases},
-    progress::{Answered, RunError},
+    progress::{Answered, ReusedFrom, RunError},
     status::{NodeStatus, RunStatus},
 };
 use qflow_proto::v1::{self, orchestrator_service_client::OrchestratorServiceClient};
@@ -93,6 +93,8 @@ pub struct Node {
     pub approval: Option<String>,
     /// What was answered to it.
     pub answered: Option<Answered>,
+    /// Where its value was made, where no attempt of this run made it.
+    pub reused_from: Option<ReusedFrom>,
 }
 
 /// A line that a node's code wrote.
@@ -132,6 +134,47 @@ pub struct Start {
     pub idempotency_key: String,
     /// Resolve environments anew.
     pub relock: bool,
+    /// Run nodes although their outputs are kept.
+    pub no_cache: bool,
+}
+
+/// A run that was accepted.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its id.
+    pub run_id: String,
+    /// False where the key named one that was there.
+    pub created: bool,
+    /// Things to know although it was accepted.
+    pub warnings: Vec<Problem>,
+}
+
+/// A pool as shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Attempts that hold it at once, at most.
+    pub slots: u32,
+    /// Attempts that begin within a minute, at most.
+    pub per_minute: Option<u32>,
+    /// Attempts that began within the last minute, where that is limited.
+    pub started: u32,
+    /// Longest first.
+    pub holders: Vec<Holder>,
+}
+
+/// Who holds a slot of a pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holder {
+    /// The run.
+    pub run_id: String,
+    /// The node run's id.
+    pub node_id: String,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
 }
 
 /// What a registration says.
@@ -218,8 +261,8 @@ impl Client {
         Ok(Registered { digest: answer.digest, definition, problems: read(&answer.problems_json)?.unwrap_or_default() })
     }
 
-    /// Starts a run; its id.
-    pub async fn start(&self, start: Start) -> Result<(String, bool), Fail> {
+    /// Starts a run.
+    pub async fn start(&self, start: Start) -> Result<Started, Fail> {
         let parameter = |(name, given)| {
             let value = match given {
                 Given::Text(text) => v1::parameter::Value::Text(text),
@@ -233,9 +276,31 @@ impl Client {
             parameters: start.parameters.into_iter().map(parameter).collect(),
             idempotency_key: start.idempotency_key,
             relock: start.relock,
+            no_cache: start.no_cache,
         };
         let answer = self.0.clone().start_run(request).await.map_err(|e| fail(&e))?.into_inner();
-        Ok((answer.run_id, answer.created))
+        let warnings = read(&answer.problems_json)?.unwrap_or_default();
+        Ok(Started { run_id: answer.run_id, created: answer.created, warnings })
+    }
+
+    /// The pool of that name, or all where it is empty.
+    pub async fn pools(&self, name: &str) -> Result<Vec<Pool>, Fail> {
+        let request = v1::ListPoolsRequest { name: name.to_owned() };
+        let answer = self.0.clone().list_pools(request).await.map_err(|e| fail(&e))?.into_inner();
+        Ok(answer.pools.into_iter().map(pool).collect())
+    }
+
+    /// Makes a pool, or changes it.
+    pub async fn set_pool(&self, name: &str, slots: u32, per_minute: Option<u32>) -> Result<Pool, Fail> {
+        let request = v1::SetPoolRequest { name: name.to_owned(), slots, per_minute: per_minute.unwrap_or_default() };
+        let answer = self.0.clone().set_pool(request).await.map_err(|e| fail(&e))?.into_inner();
+        answer.pool.map(pool).ok_or_else(|| Fail::new(Exit::Failed, "the server answered without a pool"))
+    }
+
+    /// Removes a pool.
+    pub async fn remove_pool(&self, name: &str) -> Result<(), Fail> {
+        let request = v1::RemovePoolRequest { name: name.to_owned() };
+        self.0.clone().remove_pool(request).await.map_err(|e| fail(&e)).map(drop)
     }
 
     /// One run.
@@ -327,7 +392,35 @@ impl Client {
     }
 }
 
+fn pool(sent: v1::Pool) -> Pool {
+    let holder = |h: v1::PoolHolder| Holder {
+        run_id: h.run_id,
+        node_id: h.node_id,
+        attempt: h.attempt,
+        since: h.since.map(time),
+    };
+    Pool {
+        name: sent.name,
+        slots: sent.slots,
+        per_minute: Some(sent.per_minute).filter(|most| *most > 0),
+        started: sent.started,
+        holders: sent.holders.into_iter().map(holder).collect(),
+    }
+}
+
+/// What is wrong with a submission, as the details of a refusal have it.
+#[derive(Default, serde::Deserialize)]
+struct Details {
+    #[serde(default)]
+    problems: Vec<Problem>,
+}
+
 fn fail(status: &Status) -> Fail {
+    let details: Details = serde_json::from_slice(status.details()).unwrap_or_default();
+    if !details.problems.is_empty() {
+        let (count, shown) = (crate::render::count(&details.problems), crate::render::problems(&details.problems));
+        return Fail::new(exit_of(status.code()), format!("nothing was started: {count}\n\n{}", shown.trim_end()));
+    }
     // A status that the transport made and no server: the connection broke.
     if std::error::Error::source(status).is_some() {
         return Fail::new(Exit::Unreachable, format!("the server went away ({})", status.message()));
@@ -397,6 +490,7 @@ fn node(node: v1::Node) -> Result<Node, Fail> {
         failed: node.failed,
         approval: Some(node.approval).filter(|name| !name.is_empty()),
         answered: read(&node.answered_json)?,
+        reused_from: read(&node.reused_from_json)?,
     })
 }
 

@@ -150,9 +150,11 @@ async fn one(session: &Session, digest: &str, case: &Case) -> Result<Verdict, Fa
         parameters: parameters.collect(),
         idempotency_key: uuid::Uuid::new_v4().to_string(),
         relock: false,
+        // A case is there to see the code run.
+        no_cache: true,
     };
     let run_id = match client.start(start).await {
-        Ok((run_id, _)) => run_id,
+        Ok(started) => started.run_id,
         // A wrong parameter is the case's; that no server answers is not.
         Err(fail) if matches!(fail.exit, Exit::Invalid | Exit::Usage) => {
             return Ok(Verdict::refused(fail.message, begun.elapsed()));

@@ -107,7 +107,13 @@ fn line(node: &Node) -> String {
     if !node.doing.is_empty() && !node.status.is_terminal() {
         let _ = write!(line, " · {}", printable(&node.doing));
     }
-    let measured = node.status == NodeStatus::Completed && node.length == 0 && node.node_type == "python";
+    if let Some(from) = &node.reused_from {
+        let _ = write!(line, " · reused from run {}", printable(&from.run_id.to_string()));
+    }
+    let measured = node.status == NodeStatus::Completed
+        && node.length == 0
+        && node.node_type == "python"
+        && node.reused_from.is_none();
     if let Some(phases) = node.phases.filter(|_| measured) {
         let _ = match phases.user_code_ms {
             short if short < 1.0 => write!(line, " in under 1 ms"),
@@ -231,6 +237,7 @@ pub(crate) mod tests {
             failed: 0,
             approval: None,
             answered: None,
+            reused_from: None,
         }
     }
 
@@ -262,6 +269,14 @@ pub(crate) mod tests {
         let building =
             Node { doing: "environment: installing 5 packages".to_owned(), ..node("b", NodeStatus::Waiting) };
         assert!(tree.apply(&run(vec![building]))[0].contains("installing 5 packages"));
+    }
+
+    #[test]
+    fn a_node_that_was_not_run_says_whose_value_it_has() {
+        let run_id = "0198a000-0000-7000-8000-000000000001".parse().unwrap();
+        let from = qflow_model::progress::ReusedFrom { run_id, node_id: "a".to_owned(), attempt: 1 };
+        let reused = Node { attempts: 0, reused_from: Some(from), ..node("a", NodeStatus::Completed) };
+        assert!(line(&reused).ends_with(&format!("completed · reused from run {run_id}")), "{}", line(&reused));
     }
 
     #[test]

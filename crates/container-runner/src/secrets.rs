@@ -1,11 +1,24 @@
 //! Secrets are read where they are used, and struck out of whatever user code says.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use qflow_proto::order::Order;
 
 /// Shorter secrets are not struck out: they would strike out ordinary words.
 const REDACTED_BYTES: usize = 4;
+
+/// Names of a tenant that are told: more than any has, few enough for a message.
+const NAMES: usize = 10_000;
+
+/// What lies in a folder, by name; what begins with a dot is not meant.
+fn entries(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    named.filter(|(name, _)| !name.starts_with('.'))
+}
 
 /// A folder of secrets: `TENANT/NAME`.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +30,18 @@ impl Secrets {
     /// Secrets in a folder, or none at all.
     pub fn new(folder: Option<PathBuf>) -> Self {
         Self { folder }
+    }
+
+    /// Names of the secrets that could be read, by tenant; not what they hold.
+    pub fn names(&self) -> BTreeMap<String, Vec<String>> {
+        let tenants = self.folder.iter().flat_map(|folder| entries(folder));
+        let named = tenants.filter(|(_, path)| path.is_dir()).map(|(tenant, path)| {
+            let names = entries(&path).filter(|(_, path)| path.is_file()).map(|(name, _)| name);
+            let mut names: Vec<String> = names.take(NAMES).collect();
+            names.sort();
+            (tenant, names)
+        });
+        named.collect()
     }
 
     /// The secrets that an order names, or which one is not there.
@@ -48,6 +73,18 @@ pub fn redact<'a>(text: &str, secrets: impl Iterator<Item = &'a String>) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_told_by_tenant_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["db", "api", ".hidden"] {
+            std::fs::create_dir_all(folder.path().join("default")).unwrap();
+            std::fs::write(folder.path().join("default").join(name), "hunter2").unwrap();
+        }
+        let names = Secrets::new(Some(folder.path().to_owned())).names();
+        assert_eq!(names, [("default".to_owned(), vec!["api".to_owned(), "db".to_owned()])].into());
+        assert!(Secrets::new(None).names().is_empty());
+    }
 
     #[test]
     fn a_secret_is_struck_out_wherever_it_stands() {

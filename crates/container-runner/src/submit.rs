@@ -34,6 +34,8 @@ const QUEUE: usize = 1024;
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 100..=5_000;
 /// Heartbeats of an orchestrator that may be missed: a deaf stream is a dead one.
 const MISSED: u64 = 3;
+/// Between two looks at the names of secrets: who has just put one there should not wait for a heartbeat.
+const SECRETS: Duration = Duration::from_secs(1);
 /// Between two answers of `Watch`.
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -131,10 +133,13 @@ impl Edge {
             .max_decoding_message_size(2 * MESSAGE_BYTES)
             .max_encoding_message_size(2 * MESSAGE_BYTES);
         let (to, from) = mpsc::channel(QUEUE);
+        let hello = self.hello();
+        let mut secrets = hello.secrets.clone();
         // A new queue has room for the first two messages.
-        to.send(request(Say::Hello(self.hello()))).await.ok();
+        to.send(request(Say::Hello(hello))).await.ok();
         let mut heard = client.work(ReceiverStream::new(from)).await?.into_inner();
         let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
+        let mut look = tokio::time::interval(SECRETS);
         let deaf = Duration::from_millis(HEARTBEAT_MS * MISSED);
         let mut silent_until = tokio::time::Instant::now() + deaf;
         loop {
@@ -149,6 +154,15 @@ impl Edge {
                 _ = beat.tick() => {
                     if to.try_send(request(Say::Heartbeat(self.heartbeat()))).is_err() {
                         return Err(Status::unavailable("the orchestrator does not read"));
+                    }
+                }
+                _ = look.tick() => {
+                    let now = Some(self.secrets());
+                    if now != secrets {
+                        let changed = v1::RunnerHeartbeat { secrets: now.clone(), ..self.heartbeat() };
+                        if to.try_send(request(Say::Heartbeat(changed))).is_ok() {
+                            secrets = now;
+                        }
                     }
                 }
                 () = tokio::time::sleep_until(silent_until) => return Err(Status::unavailable("the orchestrator is silent")),
@@ -171,7 +185,13 @@ impl Edge {
             python_versions: self.runner.runtime.pythons().iter().map(ToString::to_string).collect(),
             slots: self.slots,
             attempts: self.attempts(),
+            secrets: Some(self.secrets()),
         }
+    }
+
+    fn secrets(&self) -> v1::SecretNames {
+        let tenant = |(tenant, names)| v1::TenantSecrets { tenant, names };
+        v1::SecretNames { tenants: self.runner.secrets.names().into_iter().map(tenant).collect() }
     }
 
     fn heartbeat(&self) -> v1::RunnerHeartbeat {
@@ -179,6 +199,7 @@ impl Edge {
             attempts: self.attempts(),
             containers: self.runner.pool.list().len() as u32,
             warm_environments: self.runner.environments.warm(),
+            secrets: None,
         }
     }
 

@@ -139,6 +139,19 @@ fn pause() {
     std::thread::sleep(POLL);
 }
 
+/// How long a fact may take to come about.
+const FACT: std::time::Duration = std::time::Duration::from_mins(2);
+
+/// Waits until something is so.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < FACT, "{what}: not so yet");
+        pause();
+    }
+}
+
 /// A running `qflow dev`, killed when dropped.
 pub struct Dev(pub Child);
 

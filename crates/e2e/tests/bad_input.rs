@@ -118,9 +118,12 @@ fn hostile_unicode_in_names_does_no_harm() {
 fn a_requirement_that_does_not_exist_is_the_users_in_uvs_words() {
     for runtime in ["process", "docker"] {
         let home = Home::new(runtime);
-        let error = failure(&home, "(requirements=[\"qflow-no-such-package==9.9\"])", "int", "return 1");
-        assert_eq!((&error["class"], &error["error_type"]), (&"user".into(), &"environment".into()), "{error}");
-        says(error["message"].as_str().unwrap_or_default(), &["qflow-no-such-package"]);
+        let options = "(requirements=[\"qflow-no-such-package==9.9\"])";
+        let path = file(&home, "bad.py", &beside(options, "int", "return 1"));
+        let told = refused(&home, &["run", &path, "-w", "pair"], 3);
+        says(&told, &["bad.py:6", "`bad`", "qflow-no-such-package", "not found in the package registry"]);
+        let runs = object(&home.run(&["runs", "list", "-o", "json"]), 0);
+        assert_eq!(runs, serde_json::json!([]), "{runtime}: nothing is stored");
     }
 }
 

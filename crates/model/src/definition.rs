@@ -254,6 +254,9 @@ pub struct NodeDef {
     /// Milliseconds its output is reused for; `u64::MAX` for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_ms: Option<u64>,
+    /// Digest of its code and of every top-level name that it reaches, without comments and spelling; part of the key of a kept output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Digest>,
     /// Whether arguments that may fail to convert are converted.
     pub convert: bool,
     /// Whether it may be tried again after it began.

@@ -142,6 +142,14 @@ impl Plan {
         self.nodes.get(step.kind.node()?)
     }
 
+    /// The nodes that run in an environment, by its position.
+    pub fn nodes_in(&self, environment: u32) -> impl Iterator<Item = &NodeDef> {
+        let steps = self.workflows.iter().flat_map(|workflow| &workflow.steps);
+        let there = steps.filter(|step| step.environment == Some(environment));
+        let names: std::collections::BTreeSet<&str> = there.filter_map(|step| step.kind.node()).collect();
+        names.into_iter().filter_map(|name| self.nodes.get(name))
+    }
+
     /// What a node calls itself in metrics and traces: `python`, `workflow`, `wait` or `approval`.
     pub const fn node_type(step: &PlannedStep) -> &'static str {
         match step.kind {

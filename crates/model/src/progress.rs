@@ -63,6 +63,9 @@ pub struct RunSpec {
     pub trace: TraceContext,
     /// When its submission was committed.
     pub created_at: Timestamp,
+    /// Its nodes run although their outputs are kept; what they make is kept anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
 }
 
 /// What changes of a run as a whole: one row.
@@ -223,6 +226,20 @@ pub struct NodeDetail {
     /// What was answered to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Box<Answered>>,
+    /// Where its value was made, where no attempt of this run made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Box<ReusedFrom>>,
+}
+
+/// The attempt that made a value which is reused: it may have left with its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReusedFrom {
+    /// Its run.
+    pub run_id: RunId,
+    /// The node run's id there.
+    pub node_id: String,
+    /// Its number.
+    pub attempt: u32,
 }
 
 /// A run in memory: what its one writer knows of it.

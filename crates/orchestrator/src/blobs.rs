@@ -57,6 +57,43 @@ impl Blobs {
         }
     }
 
+    /// Where the copies lie that kept outputs own: they outlive the run that made them.
+    fn kept(digest: Digest) -> Path {
+        Path::from_iter(["cache".to_owned(), digest.to_string()])
+    }
+
+    /// Copies a run's blobs to where kept outputs own them.
+    pub async fn keep(&self, run: RunId, blobs: &[Digest]) -> Result<(), Error> {
+        for digest in blobs {
+            self.copy(&Self::path(run, *digest), &Self::kept(*digest)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a run copies of blobs that kept outputs own.
+    pub async fn reuse(&self, run: RunId, blobs: &[Digest]) -> Result<(), Error> {
+        for digest in blobs {
+            self.copy(&Self::kept(*digest), &Self::path(run, *digest)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes blobs that no kept output owns any more; one that is not there is gone already.
+    pub async fn drop_kept(&self, blobs: &[Digest]) -> Result<(), Error> {
+        for digest in blobs {
+            let path = Self::kept(*digest);
+            match self.0.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(Error { doing: "remove", path: path.to_string(), source }),
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.0.copy(from, to).await.map_err(|source| Error { doing: "copy", path: from.to_string(), source })
+    }
+
     /// The bytes of a value's encoding.
     pub async fn bytes(&self, run: RunId, value: &ValueRef) -> Result<Vec<u8>, Error> {
         match &value.inline {

@@ -6,7 +6,10 @@ mod orders;
 mod runners;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use qflow_model::{
     definition::PythonVersion,
@@ -19,9 +22,15 @@ use qflow_proto::order::Order;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use engine::{Engine, Parts};
+pub(crate) use locks::suits;
 
 /// Words that may wait for the engine: past it streams are read more slowly.
 pub(crate) const QUEUE: usize = 4096;
+
+/// What a spec resolves to, or why to nothing.
+pub type LockResult = Result<Arc<EnvLock>, Box<Failure>>;
+/// Names of secrets by tenant.
+pub type SecretNames = BTreeMap<String, BTreeSet<String>>;
 
 /// One work stream of a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +41,8 @@ pub struct StreamId(pub u64);
 pub enum Word {
     /// Commands were posted to the inbox; told once they are worked off.
     Posted(Option<oneshot::Sender<()>>),
+    /// Somebody wants a spec locked before there is a run for it; told once the lock is recorded.
+    Lock(EnvSpec, oneshot::Sender<LockResult>),
     /// A runner said something.
     Runner(StreamId, Said),
 }
@@ -51,6 +62,8 @@ pub enum Said {
         containers: u32,
         /// Locks of environments that are installed.
         warm: BTreeSet<Digest>,
+        /// Secrets that it could read, where they have changed.
+        secrets: Option<SecretNames>,
     },
     /// An attempt began.
     Started(AttemptKey, String),
@@ -79,6 +92,8 @@ pub struct Hello {
     pub slots: u32,
     /// Attempts that it holds.
     pub attempts: Vec<AttemptKey>,
+    /// Secrets that it could read.
+    pub secrets: SecretNames,
 }
 
 /// What is said to a runner.
@@ -90,8 +105,8 @@ pub enum Say {
     Kill(AttemptKey, KillReason),
     /// The outcome is recorded, or refused for good.
     Ack(AttemptKey, bool),
-    /// Lock this, for a run.
-    Lock(EnvSpec, RunId),
+    /// Lock this, for a run where one is there already.
+    Lock(EnvSpec, Option<RunId>),
     /// The run's containers may go.
     RunEnded(RunId),
 }

@@ -12,6 +12,7 @@ pub mod blobs;
 pub mod bus;
 pub mod logs;
 pub mod result;
+pub mod reuse;
 mod serve;
 
 pub use serve::{Config, serve};

@@ -7,7 +7,7 @@ use qflow_model::{
     progress::{Effect, Happening, KillReason, RunState},
 };
 
-use crate::record::Change;
+use crate::record::{Change, pool::Slot};
 
 /// What a run's steps since the last commit amount to.
 #[derive(Debug, Default)]
@@ -86,8 +86,21 @@ impl Progress {
             head: self.head.then(|| state.head.clone()),
             nodes: self.nodes.iter().filter_map(row).collect(),
             history: self.history.clone(),
+            slots: self.nodes.iter().filter_map(|key| slot(state, *key)).collect(),
         }
     }
+}
+
+/// The slot that a node run holds by its row, or holds no more; nothing where no pool limits it.
+fn slot(state: &RunState, key: NodeKey) -> Option<Slot> {
+    let pool = state.definition(key)?.pool.clone()?;
+    let run = state.node(key).filter(|run| run.attempt > 0 && run.map.is_none())?;
+    Some(Slot {
+        attempt: AttemptKey { run: state.spec.id, node: key, attempt: run.attempt },
+        node_id: state.node_id(key),
+        pool: (state.spec.tenant.clone(), pool),
+        held: state.holder(key).is_some(),
+    })
 }
 
 /// Whether history says that an attempt's outcome was taken: what a second delivery of it is answered with.

@@ -1,8 +1,10 @@
 //! Where runs are kept: the trait, and what moves through it. SQL stands only below this module.
 
+pub mod cache;
 #[cfg(test)]
 mod conformance;
 mod memory;
+pub mod pool;
 mod sqlite;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,6 +18,9 @@ use qflow_model::{
     progress::{Happening, NodeRun, RunHead, RunSpec},
     status::RunStatus,
 };
+
+use cache::{Cached, Expired, Hit, Scope};
+use pool::{Pool, PoolState, Removed, Slot};
 
 pub use memory::Memory;
 pub use sqlite::Sqlite;
@@ -52,6 +57,9 @@ pub enum Error {
         /// At most.
         bound: u32,
     },
+    /// A pool had no room left in the transaction that was to take a slot of it: another replica took the last, or it was changed.
+    #[error("pool `{0}` has no room")]
+    PoolFull(String),
     /// The database said no.
     #[error("{doing}")]
     Database {
@@ -101,6 +109,8 @@ pub struct Change {
     pub nodes: Vec<(NodeKey, NodeRun)>,
     /// Lines of its history.
     pub history: Vec<Happening>,
+    /// Slots of pools that its attempts take or give back.
+    pub slots: Vec<Slot>,
 }
 
 /// What one commit writes.
@@ -114,6 +124,8 @@ pub struct Batch {
     pub done: Vec<i64>,
     /// Locks that runners answered.
     pub locks: Vec<Arc<EnvLock>>,
+    /// Outputs to keep for reuse; their blobs are copied already.
+    pub cached: Vec<Cached>,
 }
 
 /// A command that was acknowledged and not yet worked off.
@@ -277,6 +289,18 @@ pub trait Store: Send + Sync + 'static {
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()>;
     /// Lines of a run after a position, and the position of the last.
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)>;
+    /// Makes a pool, or changes it.
+    async fn set_pool(&self, pool: Pool) -> Result<()>;
+    /// Removes a pool that nobody holds.
+    async fn remove_pool(&self, tenant: String, name: String) -> Result<Removed>;
+    /// A tenant's pools as they stand now, by name.
+    async fn pools(&self, tenant: String) -> Result<Vec<PoolState>>;
+    /// What is kept under each of the keys, in their order.
+    async fn cached(&self, scope: Scope, keys: Vec<Digest>) -> Result<Vec<Option<Hit>>>;
+    /// Removes at most so many entries whose time is over, and names at most so many blobs that nobody owns any more.
+    async fn expire(&self, limit: u32) -> Result<Expired>;
+    /// Forgets blobs that are removed now.
+    async fn forget(&self, blobs: Vec<Digest>) -> Result<()>;
     /// How the store is.
     async fn totals(&self) -> Result<Totals>;
 }

@@ -2,6 +2,10 @@
 
 mod approve;
 mod follow;
+mod pools;
+mod problem;
+mod resolve;
+mod secrets;
 mod show;
 mod validator;
 mod work;
@@ -143,14 +147,23 @@ impl OrchestratorService for Server {
         let plan = planning::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
             .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
         let plan = Arc::new(plan);
-        let spec = self.spec(&judged, plan.digest(), trace).await?;
+        let mut judged = judged;
+        judged.problems.extend(self.missing(&plan, &source).await?);
+        if judged.problems.iter().any(|problem| !problem.warning) {
+            return Err(unsound(&judged));
+        }
+        let resolved = resolve::resolve(self, &plan, &source, request.relock).await?;
+        if !resolved.problems.is_empty() {
+            return Err(unsound(&Judged { problems: resolved.problems, ..Judged::default() }));
+        }
+        let spec = self.spec(&judged, plan.digest(), trace, request.no_cache).await?;
         let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
         let submission = Submission {
             spec: Arc::new(spec),
             plan,
             source,
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
-            relock: request.relock,
+            relock: request.relock && !resolved.all,
         };
         let (run, created) = match self.store.submit(submission).await.map_err(|e| unavailable(&e))? {
             Submitted::Created(_) => (id, true),
@@ -279,6 +292,27 @@ impl OrchestratorService for Server {
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 
+    async fn list_pools(
+        &self,
+        request: Request<v1::ListPoolsRequest>,
+    ) -> Result<Response<v1::ListPoolsResponse>, Status> {
+        let pools = pools::list(self, &request.into_inner().name).await?;
+        Ok(Response::new(v1::ListPoolsResponse { pools }))
+    }
+
+    async fn set_pool(&self, request: Request<v1::SetPoolRequest>) -> Result<Response<v1::SetPoolResponse>, Status> {
+        let pool = Some(pools::set(self, request.into_inner()).await?);
+        Ok(Response::new(v1::SetPoolResponse { pool }))
+    }
+
+    async fn remove_pool(
+        &self,
+        request: Request<v1::RemovePoolRequest>,
+    ) -> Result<Response<v1::RemovePoolResponse>, Status> {
+        pools::remove(self, request.into_inner().name).await?;
+        Ok(Response::new(v1::RemovePoolResponse {}))
+    }
+
     async fn overview(&self, _: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
         let begun = tokio::time::Instant::now();
         let totals = self.store.totals().await.map_err(|e| unavailable(&e))?;
@@ -321,6 +355,14 @@ impl Server {
         })
     }
 
+    /// What a plan names and this house does not have.
+    async fn missing(&self, plan: &qflow_model::plan::Plan, source: &Source) -> Result<Vec<Problem>, Status> {
+        let mut problems = pools::missing(self, plan, source).await?;
+        problems.extend(secrets::missing(&self.engine.sight(), plan, source));
+        problems.sort();
+        Ok(problems)
+    }
+
     async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
         let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
         let known = self.store.source(digest).await.map_err(|e| unavailable(&e))?;
@@ -328,7 +370,13 @@ impl Server {
     }
 
     /// What never changes of a new run, its parameters' large values kept apart.
-    async fn spec(&self, judged: &Judged, plan: Digest, trace: TraceContext) -> Result<RunSpec, Status> {
+    async fn spec(
+        &self,
+        judged: &Judged,
+        plan: Digest,
+        trace: TraceContext,
+        no_cache: bool,
+    ) -> Result<RunSpec, Status> {
         let created_at = self.clock.now();
         let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
         let mut params = judged.parameters.clone();
@@ -336,7 +384,7 @@ impl Server {
             let kept = self.blobs.outline(id, &mut produced.value).await;
             kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
         }
-        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at })
+        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
 
     /// Posts a command, and waits until it is worked off.

@@ -97,6 +97,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
     let frames = params.iter().map(|(_, ty)| ty).chain([&returns]).any(has_frame);
     let NodeOptions { retry, resources, env, secrets, .. } = options.clone();
     let mut node = NodeDef {
+        code: None,
         name: function.name.id.as_str().to_owned(),
         file: head.text().path.to_owned(),
         params: params.into_iter().map(|(param, _)| param).collect(),

@@ -3,8 +3,9 @@
 use crate::{
     define::{Kind, MetricDef, catalogue},
     labels::{
-        Cache, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, Label, NodeStatus, NodeType, Open,
-        PackageCount, Phase, Python, RetryReason, RunState, RunStatus, Serialization, Truth, TypeName, Validation,
+        Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, Label, NodeStatus,
+        NodeType, Open, PackageCount, Phase, Python, RetryReason, RunState, RunStatus, Serialization, Truth, TypeName,
+        Validation,
     },
 };
 
@@ -92,6 +93,10 @@ catalogue! {
     /// From ready to leased.
     queue_wait: Histogram(F) = "qflow_queue_wait_seconds"
         {  } max 1, owner Orchestrator
+
+    /// Looks into caches, by what they found.
+    cache_requests: Counter = "qflow_cache_requests_total"
+        { cache: CacheName, result: Cache } max 4, owner Orchestrator
 
     /// Leases that ran out.
     lease_expired: Counter = "qflow_lease_expired_total"

@@ -57,6 +57,8 @@ closed! {
     Phase = "queued" | "environment" | "container" | "import" | "user_code" | "upload";
     /// Whether something was there already.
     Cache = "hit" | "miss";
+    /// Which cache: outputs of nodes, or another.
+    CacheName = "node" | "other";
     /// Whose failure.
     Class = "user" | "platform" | "unknown";
     /// Why an attempt is repeated.

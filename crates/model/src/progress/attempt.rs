@@ -1,12 +1,16 @@
 //! The life of an attempt: leased, started, ended, lost, timed out, tried again.
 
-use super::{Effect, Happening, KillReason, MapExtent, NodeDetail, NodeRun, Refused, RunError, RunState, follow::user};
+use super::{
+    Effect, Happening, KillReason, MapExtent, NodeDetail, NodeRun, Refused, ReusedFrom, RunError, RunState,
+    follow::user,
+};
 use crate::{
     definition::{Retry, StepKind},
     ids::{AttemptKey, Digest, NodeKey, Timestamp},
     limits,
     outcome::{Ending, Failure, Outcome},
     status::{FailureClass, NodeStatus, RunStatus},
+    value::Produced,
 };
 
 impl RunState {
@@ -17,27 +21,10 @@ impl RunState {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refused> {
-        let own = key.own();
-        let mapped = self.node(own).ok_or(Refused::Unknown)?.map;
         if !self.is_ready(key) {
             return Err(self.node(key).map_or(Refused::Unknown, |run| Refused::Node(run.status)));
         }
-        let opening = mapped.filter(|map| key.index == Some(map.cursor));
-        if let Some(map) = opening {
-            let ready_at = self.run(own).ready_at;
-            let runs = &mut self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
-            runs.elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
-            let run = self.run_mut(own);
-            run.map = Some(MapExtent { cursor: map.cursor + 1, ..map });
-            run.status = NodeStatus::Running;
-            run.detail().started_at.get_or_insert(now);
-            if map.cursor + 1 == map.length {
-                self.ready.remove(&own);
-            }
-            effects.push(Effect::SaveNode(own));
-        } else {
-            self.ready.remove(&key);
-        }
+        self.take(key, now, effects);
         let run = self.run_mut(key);
         run.status = NodeStatus::Leased;
         run.attempt += 1;
@@ -53,6 +40,51 @@ impl RunState {
             Effect::Record(Happening::NodeLeased { node: key, attempt, runner, queued_ms }),
             Effect::Dispatch(AttemptKey { run: self.spec.id, node: key, attempt }),
         ]);
+        self.wake(effects);
+        Ok(())
+    }
+
+    /// Takes a node run out of what is ready; an element comes to be here.
+    fn take(&mut self, key: NodeKey, now: Timestamp, effects: &mut Vec<Effect>) {
+        let own = key.own();
+        let opening = self.run(own).map.filter(|map| key.index == Some(map.cursor));
+        let Some(map) = opening else {
+            self.ready.remove(&key);
+            return;
+        };
+        let ready_at = self.run(own).ready_at;
+        let runs = &mut self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
+        runs.elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
+        let run = self.run_mut(own);
+        run.map = Some(MapExtent { cursor: map.cursor + 1, ..map });
+        run.status = NodeStatus::Running;
+        run.detail().started_at.get_or_insert(now);
+        if map.cursor + 1 == map.length {
+            self.ready.remove(&own);
+        }
+        effects.push(Effect::SaveNode(own));
+    }
+
+    /// Completes a node run with a value that was made before: no attempt, and no room, is needed.
+    pub(super) fn reuse(
+        &mut self,
+        key: NodeKey,
+        produced: Box<Produced>,
+        from: ReusedFrom,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        if !self.is_reusable(key) {
+            return Err(self.node(key).map_or(Refused::Unknown, |run| Refused::Node(run.status)));
+        }
+        self.take(key, now, effects);
+        let detail = self.run_mut(key).detail();
+        (detail.produced, detail.failure) = (Some(produced), None);
+        detail.reused = Some(Box::new(from.clone()));
+        effects.push(Effect::Record(Happening::NodeReused { node: key, from }));
+        self.end(key, NodeStatus::Completed, None, now, effects);
+        self.finish(now, effects);
+        effects.push(Effect::Ready);
         self.wake(effects);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ReusedFrom;
 #[cfg(doc)]
 use super::RunState;
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     outcome::{Failure, Outcome, Phases},
     progress::Answered,
     status::{NodeStatus, RunStatus},
+    value::Produced,
 };
 
 /// Why an attempt is to be killed.
@@ -48,6 +50,15 @@ pub enum Input {
         node: NodeKey,
         /// The runner's session.
         runner: String,
+    },
+    /// What a ready node run would give is known: it completes without an attempt.
+    Reuse {
+        /// The node run, one of [`RunState::reusable`].
+        node: NodeKey,
+        /// Its value; the blobs of it are this run's.
+        produced: Box<Produced>,
+        /// Where it was made.
+        from: ReusedFrom,
     },
     /// The runner began the attempt.
     Started {
@@ -161,6 +172,13 @@ pub enum Happening {
         runner: String,
         /// Milliseconds since it was ready.
         queued_ms: u64,
+    },
+    /// A node run took its value from an earlier run; its end follows.
+    NodeReused {
+        /// Which.
+        node: NodeKey,
+        /// Where the value was made.
+        from: ReusedFrom,
     },
     /// An attempt was begun by its runner.
     NodeStarted {

@@ -167,6 +167,15 @@ impl RunState {
         })
     }
 
+    /// Node runs that nothing but room keeps from being leased, as [`Self::ready`] has them: what may be reused needs no room.
+    pub fn reusable(&self) -> impl Iterator<Item = NodeKey> + '_ {
+        let going = self.head.status == RunStatus::Running && self.is_locked();
+        self.ready.iter().filter(move |_| going).map(|key| match self.run(*key).map {
+            Some(map) => key.element(map.cursor),
+            None => *key,
+        })
+    }
+
     /// How many node runs stand behind a key of [`Self::ready`]: of a mapped step all elements that are left to lease.
     pub fn waiting(&self, key: NodeKey) -> u32 {
         self.node(key.own()).and_then(|run| run.map).map_or(1, |map| map.length - map.cursor)
@@ -190,14 +199,23 @@ impl RunState {
 
     /// Whether [`Self::ready`] holds `key`, without walking it.
     pub(super) fn is_ready(&self, key: NodeKey) -> bool {
+        self.stands(key) && self.has_room() && self.may_lease(key)
+    }
+
+    /// Whether [`Self::reusable`] holds `key`, without walking it.
+    pub(super) fn is_reusable(&self, key: NodeKey) -> bool {
+        self.stands(key) && self.is_locked()
+    }
+
+    /// Whether `key` is ready itself, or the next element of a mapped step that is.
+    fn stands(&self, key: NodeKey) -> bool {
         let own = key.own();
         let next = self.node(own).and_then(|run| run.map).map(|map| map.cursor);
-        let stands = match (next, key.index) {
+        match (next, key.index) {
             (Some(_), None) => false,
             (Some(next), Some(index)) if next == index => self.ready.contains(&own),
             _ => self.ready.contains(&key),
-        };
-        stands && self.has_room() && self.may_lease(key)
+        }
     }
 
     fn may_lease(&self, key: NodeKey) -> bool {

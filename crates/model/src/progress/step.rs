@@ -38,6 +38,9 @@ impl RunState {
                 self.locked(environment, result, now, effects)?;
             }
             (RunStatus::Running, Input::Lease { node, runner }) => self.lease(node, runner, now, effects)?,
+            (RunStatus::Running, Input::Reuse { node, produced, from }) => {
+                self.reuse(node, produced, from, now, effects)?;
+            }
             (RunStatus::Running | RunStatus::Paused, Input::Started { key, container_id }) => {
                 self.started(key, container_id, now, effects)?;
             }

@@ -3,6 +3,7 @@
 mod calls;
 mod faults;
 mod flow;
+mod reuse;
 mod waits;
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
@@ -96,6 +97,7 @@ fn run_all(nodes: Vec<NodeDef>, workflows: Vec<WorkflowDef>) -> RunState {
         params: BTreeMap::new(),
         trace: TraceContext::default(),
         created_at: NOW,
+        no_cache: false,
     };
     let locks = plan.environments.iter().map(|_| Some(Arc::new(lock()))).collect();
     let state = RunState::new(Arc::new(spec), plan);

@@ -1,6 +1,8 @@
 //! The engine: hears words, steps runs, leases what is ready, commits all of it at once, then acts. Nothing else writes a run.
 
 mod heard;
+mod pools;
+mod reuse;
 mod runs;
 mod turn;
 
@@ -24,7 +26,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use self::{runs::Runs, turn::Turn};
+use self::{pools::Pools, reuse::Reuse, runs::Runs, turn::Turn};
 use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
 use crate::{
     blobs::Blobs,
@@ -66,6 +68,8 @@ pub struct Engine {
     runs: Runs,
     runners: Runners,
     locks: Locks,
+    pools: Pools,
+    reuse: Reuse,
     turn: Turn,
     /// Words that a failed commit took with it.
     again: Vec<Word>,
@@ -98,6 +102,8 @@ impl Engine {
             runs: Runs::default(),
             runners: Runners::default(),
             locks: Locks::default(),
+            pools: Pools::default(),
+            reuse: Reuse::default(),
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
             unread: parts.store.unfinished().await?,
@@ -138,6 +144,8 @@ impl Engine {
                 self.tick().await;
             }
             self.due();
+            self.reuse().await;
+            self.look_at_pools().await;
             self.lease();
             self.locks.give(&self.runners);
             self.commit().await;
@@ -147,15 +155,16 @@ impl Engine {
     /// When to look again though nothing was heard.
     fn wake(&self) -> Instant {
         let now = Instant::now();
-        if !self.turn.touched.is_empty() && self.away.is_none() {
+        if (!self.turn.touched.is_empty() || self.reuse.more) && self.away.is_none() {
             return now;
         }
         if let Some(wait) = self.away {
             return now + wait;
         }
-        let timer = self.runs.next_wake().map(|at| now + Duration::from_millis(at.ms_since(self.clock.now()) + 1));
+        let until = |at: Timestamp| now + Duration::from_millis(at.ms_since(self.clock.now()) + 1);
+        let (timer, pool) = (self.runs.next_wake().map(until), self.pools.next_start().map(until));
         let lazy = self.lazy_since.map(|since| since + LAZY);
-        [timer, lazy].into_iter().flatten().min().unwrap_or(now + TICK)
+        [timer, pool, lazy].into_iter().flatten().min().unwrap_or(now + TICK)
     }
 
     /// Whether the store answers again; what it may have missed is read anew.
@@ -204,6 +213,7 @@ impl Engine {
                 self.give(key.run, Input::Lost { key, reason: "runner_lost".to_owned() });
             }
         }
+        self.expire().await;
         for (spec, failure) in self.locks.hopeless(&self.runners) {
             self.locked(spec, &Err(Box::new(failure)));
         }

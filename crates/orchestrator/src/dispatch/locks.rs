@@ -8,9 +8,9 @@ use qflow_model::{
     outcome::Failure,
     status::FailureClass,
 };
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
-use super::{Say, StreamId, runners::Runners};
+use super::{LockResult, Say, StreamId, runners::Runners};
 
 /// How long a version of Python that no connected runner offers is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Asked {
     spec: EnvSpec,
     wants: Vec<(RunId, u32)>,
+    waiting: Vec<oneshot::Sender<LockResult>>,
     given: Option<StreamId>,
     since: Instant,
 }
@@ -28,14 +29,24 @@ struct Asked {
 pub(super) struct Locks(HashMap<Digest, Asked>);
 
 impl Locks {
-    /// A run wants its environment at a position locked.
-    pub(super) fn want(&mut self, spec: &EnvSpec, run: RunId, environment: u32) {
-        let asked = self.0.entry(spec.digest()).or_insert_with(|| Asked {
+    fn asked(&mut self, spec: &EnvSpec) -> &mut Asked {
+        self.0.entry(spec.digest()).or_insert_with(|| Asked {
             spec: spec.clone(),
             wants: Vec::new(),
+            waiting: Vec::new(),
             given: None,
             since: Instant::now(),
-        });
+        })
+    }
+
+    /// Somebody wants a spec locked who has no run yet.
+    pub(super) fn ask(&mut self, spec: &EnvSpec, answer: oneshot::Sender<LockResult>) {
+        self.asked(spec).waiting.push(answer);
+    }
+
+    /// A run wants its environment at a position locked.
+    pub(super) fn want(&mut self, spec: &EnvSpec, run: RunId, environment: u32) {
+        let asked = self.asked(spec);
         if !asked.wants.contains(&(run, environment)) {
             asked.wants.push((run, environment));
         }
@@ -44,8 +55,9 @@ impl Locks {
     /// Gives what is not given yet to runners that can.
     pub(super) fn give(&mut self, runners: &Runners) {
         for asked in self.0.values_mut().filter(|asked| asked.given.is_none()) {
-            if let (Some(stream), Some((run, _))) = (runners.offering(asked.spec.python), asked.wants.first()) {
-                runners.say(stream, Say::Lock(asked.spec.clone(), *run));
+            if let Some(stream) = runners.offering(asked.spec.python) {
+                let run = asked.wants.first().map(|(run, _)| *run);
+                runners.say(stream, Say::Lock(asked.spec.clone(), run));
                 asked.given = Some(stream);
             }
         }
@@ -59,9 +71,9 @@ impl Locks {
         }
     }
 
-    /// A spec is locked, or cannot be: who wanted it.
-    pub(super) fn answered(&mut self, spec: Digest) -> Vec<(RunId, u32)> {
-        self.0.remove(&spec).map(|asked| asked.wants).unwrap_or_default()
+    /// A spec is locked, or cannot be: which runs wanted it, and who waits without one.
+    pub(super) fn answered(&mut self, spec: Digest) -> (Vec<(RunId, u32)>, Vec<oneshot::Sender<LockResult>>) {
+        self.0.remove(&spec).map(|asked| (asked.wants, asked.waiting)).unwrap_or_default()
     }
 
     /// Specs whose Python nobody offers, though somebody is connected: why they fail.
@@ -85,7 +97,7 @@ impl Locks {
 }
 
 /// Whether a lock that was made before is of use on a runtime: images and interpreters are not interchangeable.
-pub(super) fn suits(lock: &EnvLock, runtime: Option<&str>) -> bool {
+pub(crate) fn suits(lock: &EnvLock, runtime: Option<&str>) -> bool {
     let image = lock.image.starts_with("sha256:");
     match runtime {
         None => false,
@@ -125,7 +137,21 @@ mod tests {
         let mut second = connect(&mut runners, 2, "3.11");
         locks.give(&runners);
         assert!(matches!(second.try_recv(), Ok(Say::Lock(..))));
-        assert_eq!(locks.answered(spec().digest()).len(), 2);
+        assert_eq!(locks.answered(spec().digest()).0.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_no_run_yet_waits_for_the_same_work_as_a_run() {
+        let (mut locks, mut runners, run) = (Locks::default(), Runners::default(), RunId(uuid::Uuid::from_u128(1)));
+        let mut line = connect(&mut runners, 1, "3.11");
+        locks.ask(&spec(), oneshot::channel().0);
+        locks.give(&runners);
+        assert!(matches!(line.try_recv(), Ok(Say::Lock(_, None))));
+        locks.want(&spec(), run, 0);
+        locks.give(&runners);
+        assert!(line.try_recv().is_err(), "it is given once");
+        let (wants, waiting) = locks.answered(spec().digest());
+        assert_eq!((wants, waiting.len()), (vec![(run, 0)], 1));
     }
 
     #[tokio::test(start_paused = true)]

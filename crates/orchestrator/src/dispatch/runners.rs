@@ -12,7 +12,7 @@ use qflow_model::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Hello, Say, Seen, StreamId};
+use super::{Hello, Say, SecretNames, Seen, StreamId};
 
 /// A connected runner.
 pub(super) struct Runner {
@@ -23,6 +23,19 @@ pub(super) struct Runner {
     containers: u32,
     warm: BTreeSet<Digest>,
     heard: Instant,
+}
+
+/// What an attempt must be able to read: its tenant, and names.
+pub(super) struct Secrets<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) names: Vec<&'a String>,
+}
+
+impl Secrets<'_> {
+    fn are_had(&self, hello: &Hello) -> bool {
+        let known = hello.secrets.get(self.tenant);
+        self.names.iter().all(|name| known.is_some_and(|known| known.contains(*name)))
+    }
 }
 
 /// All that are connected, and all attempts that are thought to be held.
@@ -77,9 +90,13 @@ impl Runners {
         attempts: &[AttemptKey],
         containers: u32,
         warm: BTreeSet<Digest>,
+        secrets: Option<SecretNames>,
     ) {
         let now = Instant::now();
         if let Some(runner) = self.streams.get_mut(&stream) {
+            if let Some(secrets) = secrets {
+                runner.hello.secrets = secrets;
+            }
             (runner.heard, runner.containers, runner.warm) = (now, containers, warm);
             runner.running = attempts.len() as u32;
         }
@@ -119,11 +136,13 @@ impl Runners {
         self.streams.values().any(|runner| runner.credits > 0)
     }
 
-    /// Who is to take an attempt: who has the environment installed, then who has most credits.
-    pub(super) fn choose(&self, python: PythonVersion, environment: Digest) -> Option<StreamId> {
+    /// Who is to take an attempt: who has its secrets, then who has the environment installed, then who has most credits.
+    pub(super) fn choose(&self, python: PythonVersion, environment: Digest, secrets: &Secrets<'_>) -> Option<StreamId> {
         let able = self.streams.iter().filter(|(_, r)| r.credits > 0 && r.hello.pythons.contains(&python));
-        able.max_by_key(|(id, r)| (r.warm.contains(&environment), r.credits, std::cmp::Reverse(**id)))
-            .map(|(id, _)| *id)
+        let rank = |id: &StreamId, r: &Runner| {
+            (secrets.are_had(&r.hello), r.warm.contains(&environment), r.credits, std::cmp::Reverse(*id))
+        };
+        able.max_by_key(|(id, r)| rank(id, r)).map(|(id, _)| *id)
     }
 
     /// Takes a credit of a stream, and says whose it is.
@@ -208,12 +227,22 @@ mod tests {
             runner(&mut runners, 2, "3.11", 1),
             runner(&mut runners, 3, "3.12", 4),
         ];
-        assert_eq!(runners.choose(python, environment), Some(StreamId(1)));
-        runners.heartbeat(StreamId(2), &[], 1, [environment].into());
-        assert_eq!(runners.choose(python, environment), Some(StreamId(2)));
+        let none = Secrets { tenant: "t", names: vec![] };
+        assert_eq!(runners.choose(python, environment, &none), Some(StreamId(1)));
+        runners.heartbeat(StreamId(2), &[], 1, [environment].into(), None);
+        assert_eq!(runners.choose(python, environment, &none), Some(StreamId(2)));
+        let named = "db".to_owned();
+        let secrets = Secrets { tenant: "t", names: vec![&named] };
+        let has = [("t".to_owned(), [named.clone()].into())].into();
+        runners.heartbeat(StreamId(1), &[], 1, BTreeSet::new(), Some(has));
+        assert_eq!(runners.choose(python, environment, &secrets), Some(StreamId(1)), "who can read what it needs");
         assert_eq!(runners.spend(StreamId(2)).as_deref(), Some("r2"));
-        assert_eq!(runners.choose(python, environment), Some(StreamId(1)), "a runner without credits takes nothing");
-        assert_eq!(runners.choose("3.9".parse().unwrap(), environment), None);
+        assert_eq!(
+            runners.choose(python, environment, &none),
+            Some(StreamId(1)),
+            "a runner without credits takes nothing"
+        );
+        assert_eq!(runners.choose("3.9".parse().unwrap(), environment, &none), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -228,7 +257,7 @@ mod tests {
         runners.confirm(key(0));
         runners.confirm(key(1));
         tokio::time::advance(Duration::from_millis(limits::ATTEMPT_LEASE_MS - 1)).await;
-        runners.heartbeat(StreamId(1), &[key(1)], 0, BTreeSet::new());
+        runners.heartbeat(StreamId(1), &[key(1)], 0, BTreeSet::new(), None);
         assert!(runners.silent().is_empty());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(runners.silent(), [key(0)]);

@@ -5,7 +5,7 @@ use qflow_model::{
     ids::{AttemptKey, Digest, NodeKey, Timestamp},
     outcome::{Failure, Phases},
     plan::Plan,
-    progress::{Happening, RunState},
+    progress::{Happening, ReusedFrom, RunState},
     status::{NodeStatus, RunStatus},
 };
 use qflow_telemetry::{ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext, traces::system_time};
@@ -175,9 +175,31 @@ fn node_ended(
         warm: phases.container_ms < 1.0 && phases.environment_ms < 1.0,
         error: failure.map(error_info),
     });
-    if attempt > 0 {
+    if let Some(from) = detail.and_then(|d| d.reused.as_deref()) {
+        reused(telemetry, state, node, from, now);
+    } else if attempt > 0 {
         attempt_ended(telemetry, state, (node, attempt), status.as_str(), failure, now);
     }
+}
+
+/// A node run that took its value from an earlier run: a span of no length, which names that run.
+fn reused(telemetry: &Telemetry, state: &RunState, node: NodeKey, from: &ReusedFrom, now: Timestamp) {
+    let named = node_ref(state, node, 0);
+    let Some(context) = &named.run.trace else { return };
+    let span = SpanRecord::new("node_execution", context, system_time(now), system_time(now))
+        .child_of(parent_span(state, node))
+        .with("node_id", named.node_id.clone())
+        .with("node.id", named.node_id.clone())
+        .with("node_type", named.node_type.clone())
+        .with("node.type", named.node_type.clone())
+        .with("node.name", named.name.clone())
+        .with("node.status", NodeStatus::Completed.as_str())
+        .with("python_version", named.python_version.clone())
+        .with("cache.hit", true)
+        .with("cache.run_id", from.run_id.to_string())
+        .with("cache.node_id", from.node_id.clone())
+        .event("node_reused", system_time(now));
+    telemetry.record_span(span);
 }
 
 fn attempt_ended(
@@ -208,6 +230,9 @@ fn attempt_ended(
         .with("python_version", named.python_version.clone());
     if !detail.container_id.is_empty() {
         span = span.with("container.id", detail.container_id.clone());
+    }
+    if state.definition(node).is_some_and(|node| node.cache_ms.is_some()) {
+        span = span.with("cache.hit", false);
     }
     if let Some(answered) = &detail.answered {
         span = span.with("approval.approved", answered.approved);

@@ -1,5 +1,7 @@
 //! What every store promises, in the same words for each.
 
+mod limits;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{
@@ -37,6 +39,7 @@ fn submission(id: u128, key: Option<&str>) -> Submission {
         params: BTreeMap::new(),
         trace: TraceContext::default(),
         created_at: Timestamp(0),
+        no_cache: false,
     };
     let source = Source { entry: "w.py".into(), files: [("w.py".into(), "x".into())].into() };
     Submission {
@@ -49,7 +52,7 @@ fn submission(id: u128, key: Option<&str>) -> Submission {
 }
 
 fn change(run: RunId, head: RunHead) -> Change {
-    Change { run, head: Some(head), nodes: vec![], history: vec![Happening::RunStarted] }
+    Change { run, head: Some(head), nodes: vec![], history: vec![Happening::RunStarted], slots: vec![] }
 }
 
 /// An accepted run is there with its first command, whatever happens next.
@@ -80,7 +83,8 @@ async fn a_batch_is_written_as_a_whole(store: &dyn Store) {
     let loaded = store.load(run.spec.id).await.unwrap().unwrap();
     let row = store.inbox().await.unwrap().remove(0);
     let head = RunHead { status: RunStatus::Completed, ended_at: Some(store.now().await.unwrap()), ..loaded.head };
-    let batch = Batch { fences, changes: vec![change(run.spec.id, head.clone())], done: vec![row.id], locks: vec![] };
+    let batch =
+        Batch { fences, changes: vec![change(run.spec.id, head.clone())], done: vec![row.id], ..Batch::default() };
     store.commit(batch).await.unwrap();
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().head, head);
     assert_eq!(store.history(run.spec.id).await.unwrap().len(), 1);
@@ -113,7 +117,7 @@ async fn node_runs_read_back(store: &dyn Store) {
     let below = NodeKey { frame: FrameIx(7), ..key(None) };
     let nodes =
         vec![(key(None), node.clone()), (key(Some(0)), node.clone()), (key(Some(1)), node.clone()), (below, node)];
-    let change = Change { run: run.spec.id, head: None, nodes: nodes.clone(), history: vec![] };
+    let change = Change { run: run.spec.id, head: None, nodes: nodes.clone(), history: vec![], slots: vec![] };
     store.commit(Batch { changes: vec![change], ..Batch::default() }).await.unwrap();
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().nodes, nodes);
 }
@@ -184,6 +188,33 @@ conformance!(
     lists_are_newest_first_and_paged,
     lines_are_kept_once_and_in_order,
     a_lock_is_found_until_it_is_too_old,
+);
+
+macro_rules! conformance_in_time {
+    ($($promise:ident),* $(,)?) => {
+        mod in_time_on_memory {
+            $(#[tokio::test] async fn $promise() {
+                let clock = super::clock();
+                super::limits::$promise(&super::Memory::new(clock.clone()), &clock).await;
+            })*
+        }
+        mod in_time_on_sqlite {
+            $(#[tokio::test] async fn $promise() {
+                let clock = super::clock();
+                super::limits::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &clock).await;
+            })*
+        }
+    };
+}
+
+conformance_in_time!(
+    a_pool_is_held_by_no_more_than_its_slots,
+    a_node_run_holds_one_slot,
+    starts_count_for_a_minute,
+    a_pool_goes_once_nobody_holds_it,
+    an_output_is_found_until_its_time_is_over,
+    an_output_that_is_kept_anew_takes_the_place,
+    blobs_go_with_the_last_entry_that_owns_them,
 );
 
 fn clock() -> Arc<ManualClock> {
@@ -285,6 +316,7 @@ async fn a_file_of_the_first_version_opens_and_its_runs_go_on() {
     assert!(matches!(events[1].1, Happening::BranchTaken { branch: 0, holds: true, .. }));
     let state = qflow_model::progress::RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
     assert_eq!(state.counts(), (1, 2));
+    assert!(store.pools("t".into()).await.unwrap().is_empty(), "what later versions added is there");
     drop(store);
     let again = Sqlite::open(&path, clock()).unwrap();
     assert!(again.load(spec.id).await.unwrap().is_some(), "brought up to date once");

@@ -1,5 +1,8 @@
 //! A store in memory: for tests of what stands on it. Nothing outlives the process.
 
+mod cache;
+mod pool;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,6 +23,8 @@ use qflow_service::Clock;
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
+    cache::{Expired, Hit, Scope},
+    pool::{Pool, PoolState, Removed},
 };
 
 /// A store in memory.
@@ -38,6 +43,8 @@ struct Tables {
     sources: BTreeMap<Digest, Arc<Source>>,
     workflows: BTreeMap<String, (Digest, Timestamp)>,
     locks: BTreeMap<Digest, (Arc<EnvLock>, Timestamp)>,
+    pools: pool::Pools,
+    cache: cache::Cache,
 }
 
 struct Row {
@@ -137,6 +144,8 @@ impl Store for Memory {
         if let Some((shard, _)) = batch.fences.iter().find(lost) {
             return Err(Error::Fenced(*shard));
         }
+        tables.pools.exchange(batch.changes.iter().flat_map(|change| &change.slots), now)?;
+        batch.cached.into_iter().for_each(|cached| tables.cache.put(cached, now));
         for change in batch.changes {
             let Some(row) = tables.runs.get_mut(&change.run) else { continue };
             row.head = change.head.unwrap_or_else(|| row.head.clone());
@@ -213,6 +222,35 @@ impl Store for Memory {
         let tables = self.tables();
         let lines = tables.runs.get(&run).map_or(&[][..], |row| &row.lines);
         Ok((lines.iter().skip(usize::try_from(after).unwrap_or(0)).cloned().collect(), lines.len() as i64))
+    }
+
+    async fn set_pool(&self, pool: Pool) -> Result<()> {
+        self.tables().pools.set(pool);
+        Ok(())
+    }
+
+    async fn remove_pool(&self, tenant: String, name: String) -> Result<Removed> {
+        Ok(self.tables().pools.remove(&(tenant, name)))
+    }
+
+    async fn pools(&self, tenant: String) -> Result<Vec<PoolState>> {
+        let now = self.clock.now();
+        Ok(self.tables().pools.all(&tenant, now))
+    }
+
+    async fn cached(&self, scope: Scope, keys: Vec<Digest>) -> Result<Vec<Option<Hit>>> {
+        let now = self.clock.now();
+        Ok(self.tables().cache.find(&scope, &keys, now))
+    }
+
+    async fn expire(&self, limit: u32) -> Result<Expired> {
+        let now = self.clock.now();
+        Ok(self.tables().cache.expire(limit as usize, now))
+    }
+
+    async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
+        self.tables().cache.forget(&blobs);
+        Ok(())
     }
 
     async fn totals(&self) -> Result<Totals> {

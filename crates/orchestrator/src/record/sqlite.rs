@@ -1,6 +1,8 @@
 //! `SQLite` behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
 
+mod cache;
 mod older;
+mod pool;
 mod rows;
 
 use std::{
@@ -29,10 +31,12 @@ use self::{
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
+    cache::{Expired, Hit, Scope},
+    pool::{Pool, PoolState, Removed},
 };
 
 /// The version of the schema below, in `SQLite`'s `user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
@@ -97,7 +101,9 @@ impl Sqlite {
         let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&wrong)?;
         if found == 0 {
             let transaction = connection.transaction().map_err(&wrong)?;
-            transaction.execute_batch(TABLES).map_err(&wrong)?;
+            for tables in [TABLES, pool::TABLES, cache::TABLES] {
+                transaction.execute_batch(tables).map_err(&wrong)?;
+            }
             for shard in 0..SHARDS {
                 transaction.execute("INSERT INTO shard VALUES (?, '', 0, 0)", [shard]).map_err(&wrong)?;
             }
@@ -336,6 +342,33 @@ impl Store for Sqlite {
             Ok((lines, last))
         })
         .await
+    }
+
+    async fn set_pool(&self, pool: Pool) -> Result<()> {
+        self.within("set a pool", move |db| pool::set(db, &pool)).await
+    }
+
+    async fn remove_pool(&self, tenant: String, name: String) -> Result<Removed> {
+        self.within("remove a pool", move |db| pool::remove(db, &tenant, &name)).await
+    }
+
+    async fn pools(&self, tenant: String) -> Result<Vec<PoolState>> {
+        let now = self.clock.now();
+        self.within("read pools", move |db| pool::all(db, &tenant, now)).await
+    }
+
+    async fn cached(&self, scope: Scope, keys: Vec<Digest>) -> Result<Vec<Option<Hit>>> {
+        let now = self.clock.now();
+        self.within("look up kept outputs", move |db| cache::find(db, &scope, &keys, now)).await
+    }
+
+    async fn expire(&self, limit: u32) -> Result<Expired> {
+        let now = self.clock.now();
+        self.within("remove kept outputs", move |db| cache::expire(db, limit, now)).await
+    }
+
+    async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
+        self.within("forget removed blobs", move |db| cache::forget(db, &blobs)).await
     }
 
     async fn totals(&self) -> Result<Totals> {

@@ -131,6 +131,7 @@ fn one_node(plan: &Plan, bus: &Bus, spec: &RunSpec, shown: &Shown) -> v1::Node {
             _ => String::new(),
         },
         answered_json: detail.and_then(|d| d.answered.as_ref()).map(json).unwrap_or_default(),
+        reused_from_json: detail.and_then(|d| d.reused.as_ref()).map(json).unwrap_or_default(),
     }
 }
 

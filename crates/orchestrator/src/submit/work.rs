@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Server;
 use crate::{
-    dispatch::{Handle, Hello, Said, Say, StreamId, Word},
+    dispatch::{Handle, Hello, Said, Say, SecretNames, StreamId, Word},
     logs::Logs,
     record::StoredLine,
 };
@@ -133,7 +133,7 @@ fn message(say: Say) -> Result<Told, Status> {
         Say::Lock(spec, run) => Told::Lock(v1::LockOrder {
             spec_digest: spec.digest().to_string(),
             spec_json: serde_json::to_vec(&spec).map_err(unwritable)?,
-            run_id: run.to_string(),
+            run_id: run.map(|run| run.to_string()).unwrap_or_default(),
         }),
         Say::RunEnded(run) => Told::RunEnded(v1::RunEnded { run_id: run.to_string() }),
     })
@@ -147,7 +147,12 @@ fn hello_of(hello: v1::RunnerHello) -> Result<Hello, Status> {
         runtime: hello.runtime,
         runtime_version: hello.runtime_version,
         slots: hello.slots,
+        secrets: hello.secrets.map(secrets).unwrap_or_default(),
     })
+}
+
+fn secrets(sent: v1::SecretNames) -> SecretNames {
+    sent.tenants.into_iter().map(|of| (of.tenant, of.names.into_iter().collect())).collect()
 }
 
 fn attempt(text: &str) -> Result<AttemptKey, Status> {
@@ -192,7 +197,8 @@ impl Reader {
             Heard::Heartbeat(beat) => {
                 let attempts = beat.attempts.iter().map(|key| attempt(key)).collect::<Result<_, _>>()?;
                 let warm = beat.warm_environments.iter().filter_map(|digest| digest.parse().ok()).collect();
-                self.say(Said::Heartbeat { attempts, containers: beat.containers, warm }).await;
+                let secrets = beat.secrets.map(secrets);
+                self.say(Said::Heartbeat { attempts, containers: beat.containers, warm, secrets }).await;
             }
             Heard::Started(started) => self.say(Said::Started(attempt(&started.attempt)?, started.container_id)).await,
             Heard::Ended(ended) => {

@@ -26,6 +26,7 @@ impl Engine {
     pub(super) async fn hear(&mut self, word: Word) {
         match word {
             Word::Posted(done) => self.work_inbox(done).await,
+            Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
         }
     }
@@ -38,8 +39,8 @@ impl Engine {
                 self.publish();
             }
             Said::Credits(count) => self.runners.credit(stream, count),
-            Said::Heartbeat { attempts, containers, warm } => {
-                self.runners.heartbeat(stream, &attempts, containers, warm);
+            Said::Heartbeat { attempts, containers, warm, secrets } => {
+                self.runners.heartbeat(stream, &attempts, containers, warm, secrets);
                 self.publish();
             }
             Said::Started(key, container_id) => self.started(key, container_id),
@@ -86,7 +87,7 @@ impl Engine {
     }
 
     /// Whether a runner is to hold this attempt.
-    fn is_current(&self, key: AttemptKey) -> bool {
+    pub(super) fn is_current(&self, key: AttemptKey) -> bool {
         let Some(state) = self.runs.get(key.run).and_then(|entry| entry.state()) else { return false };
         state.node(key.node).is_some_and(|node| node.attempt == key.attempt) && state.holder(key.node).is_some()
     }
@@ -108,6 +109,7 @@ impl Engine {
         let accepted = match self.runs.step(key.run, Input::Ended { key, outcome: outcome.clone() }, now) {
             Ok(_) => {
                 self.turn.touched.insert(key.run);
+                self.keep(key, &outcome).await;
                 let taken = self.runs.get(key.run).and_then(|entry| was_taken(&entry.progress.history, key));
                 taken.unwrap_or(true)
             }
@@ -138,7 +140,9 @@ impl Engine {
         if let Ok(lock) = result {
             self.turn.locks.push(Arc::clone(lock));
         }
-        for (run, environment) in self.locks.answered(spec) {
+        let (wants, waiting) = self.locks.answered(spec);
+        self.turn.resolved.extend(waiting.into_iter().map(|waits| (waits, result.clone())));
+        for (run, environment) in wants {
             self.give(run, Input::Locked { environment, result: result.clone() });
         }
     }

@@ -7,13 +7,17 @@ use std::{
 };
 
 use qflow_model::{
-    ids::{AttemptKey, RunId, Timestamp},
+    ids::{AttemptKey, NodeKey, RunId, Timestamp},
     progress::{Input, RunState},
     status::RunStatus,
 };
 use tokio::time::Instant;
 
-use crate::{progress::Progress, record::Change};
+use super::reuse::Looked;
+use crate::{
+    progress::Progress,
+    record::{Change, cache::Hit},
+};
 
 /// A run in memory.
 pub(super) struct Entry {
@@ -23,6 +27,8 @@ pub(super) struct Entry {
     pub(super) files: Arc<BTreeMap<String, String>>,
     /// What is not committed.
     pub(super) progress: Progress,
+    /// What is known of outputs that are kept, for what is ready.
+    pub(super) reuse: Looked,
     wake: Option<Timestamp>,
     /// Since when something ready waits without being served.
     queued_since: Option<Instant>,
@@ -63,7 +69,9 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) fn insert(&mut self, state: RunState, files: Arc<BTreeMap<String, String>>) {
         let run = state.spec.id;
-        let entry = Entry { state: Some(state), files, progress: Progress::default(), wake: None, queued_since: None };
+        let reuse = Looked::of(&state);
+        let entry =
+            Entry { state: Some(state), files, progress: Progress::default(), reuse, wake: None, queued_since: None };
         self.by_id.insert(run, entry);
         self.settle(run);
     }
@@ -131,6 +139,20 @@ impl Runs {
     /// Runs with something to lease, oldest first.
     pub(super) fn with_ready(&self) -> Vec<RunId> {
         self.by_id.iter().filter(|(_, entry)| entry.queued_since.is_some()).map(|(run, _)| *run).collect()
+    }
+
+    /// Runs with something ready whose output may be kept.
+    pub(super) fn that_reuse(&self) -> Vec<RunId> {
+        let reuses = |entry: &Entry| {
+            entry.reuse.is_asked() && entry.state.as_ref().is_some_and(|state| state.reusable().next().is_some())
+        };
+        self.by_id.iter().filter(|(_, entry)| reuses(entry)).map(|(run, _)| *run).collect()
+    }
+
+    /// A ready node run whose output is known, and that output.
+    pub(super) fn hit(&mut self, run: RunId) -> Option<(NodeKey, Box<Hit>)> {
+        let entry = self.by_id.get_mut(&run)?;
+        entry.reuse.hit(entry.state.as_ref()?)
     }
 
     pub(super) fn oldest_queued(&self) -> Option<Instant> {

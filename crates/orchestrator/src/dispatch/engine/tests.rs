@@ -1,5 +1,7 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
+mod limits;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
@@ -15,7 +17,7 @@ use qflow_model::{
     ids::{AttemptKey, Digest, Epoch, NodeKey, RunId, Shard, StepIx, Timestamp},
     outcome::{Ending, Failure, Outcome, Phases},
     plan::Plan,
-    progress::{Happening, KillReason, RunSpec, TraceContext},
+    progress::{Happening, KillReason, NodeRun, RunSpec, TraceContext},
     status::{NodeStatus, RunStatus},
     value::{Produced, ValueRef},
 };
@@ -32,6 +34,8 @@ use crate::{
     record::{
         Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Memory, Registered, Result, Store, StoredLine,
         Submission, Submitted, Totals,
+        cache::{Expired, Hit, Scope},
+        pool::{Pool, PoolState, Removed},
     },
 };
 
@@ -98,6 +102,24 @@ impl Store for Flaky {
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
         self.inner.lines(run, after).await
     }
+    async fn set_pool(&self, pool: Pool) -> Result<()> {
+        self.inner.set_pool(pool).await
+    }
+    async fn remove_pool(&self, tenant: String, name: String) -> Result<Removed> {
+        self.inner.remove_pool(tenant, name).await
+    }
+    async fn pools(&self, tenant: String) -> Result<Vec<PoolState>> {
+        self.inner.pools(tenant).await
+    }
+    async fn cached(&self, scope: Scope, keys: Vec<Digest>) -> Result<Vec<Option<Hit>>> {
+        self.inner.cached(scope, keys).await
+    }
+    async fn expire(&self, limit: u32) -> Result<Expired> {
+        self.inner.expire(limit).await
+    }
+    async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
+        self.inner.forget(blobs).await
+    }
     async fn totals(&self) -> Result<Totals> {
         self.inner.totals().await
     }
@@ -105,12 +127,20 @@ impl Store for Flaky {
 
 /// A chain of `length` steps `a`, `a-2`, …, each after the one before.
 fn plan(length: u32) -> Arc<Plan> {
-    let node = json!({
+    plan_of(length, &json!({}))
+}
+
+/// The same of a node with further options.
+fn plan_of(length: u32, options: &serde_json::Value) -> Arc<Plan> {
+    let mut node = json!({
         "name": "a", "file": "w.py", "params": [], "returns": "Any", "convert": false, "idempotent": true,
         "isolation": "run", "frames": false, "place": {"file": "w.py", "line": 1, "column": 1},
         "retry": {"retries": 0, "backoff_ms": 0, "exponential": false},
         "resources": qflow_model::definition::Resources::default(),
     });
+    for (name, value) in options.as_object().into_iter().flatten() {
+        node[name] = value.clone();
+    }
     let id = |ix: u32| if ix == 0 { "a".to_owned() } else { format!("a-{}", ix + 1) };
     let place = json!({"file": "w.py", "line": 9, "column": 1});
     let step = |ix: u32| {
@@ -202,7 +232,11 @@ impl House {
     }
 
     async fn submit(&self, id: u128, length: u32) -> RunId {
-        let (plan, run) = (plan(length), RunId(uuid::Uuid::from_u128(id)));
+        self.submit_plan(id, plan(length), false).await
+    }
+
+    async fn submit_plan(&self, id: u128, plan: Arc<Plan>, no_cache: bool) -> RunId {
+        let run = RunId(uuid::Uuid::from_u128(id));
         let spec = RunSpec {
             id: run,
             tenant: "t".into(),
@@ -211,12 +245,17 @@ impl House {
             params: BTreeMap::new(),
             trace: TraceContext::default(),
             created_at: Timestamp(0),
+            no_cache,
         };
         let submission =
             Submission { spec: Arc::new(spec), plan, source: Arc::new(source()), idempotency_key: None, relock: false };
         self.store.submit(submission).await.unwrap();
         self.engine.work_off().await;
         run
+    }
+
+    async fn node(&self, run: RunId, at: usize) -> NodeRun {
+        self.store.load(run).await.unwrap().unwrap().nodes.remove(at).1
     }
 
     async fn status(&self, run: RunId) -> RunStatus {

@@ -11,12 +11,12 @@ use qflow_model::{
 use qflow_telemetry::Event;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{BACKOFF, Engine, LAZY, StreamId, Word, runs::NotStepped};
+use super::{BACKOFF, Engine, LAZY, StreamId, Word, pools, runs::NotStepped};
 use crate::{
     bus::{Changed, Note, Shown},
-    dispatch::{Say, orders, tell},
+    dispatch::{LockResult, Say, orders, runners::Secrets, tell},
     progress::{After, Progress},
-    record::{self, Batch},
+    record::{self, Batch, cache::Cached},
 };
 
 /// What a turn gathers until its commit.
@@ -40,6 +40,10 @@ pub(super) struct Turn {
     pub(super) locks: Vec<Arc<EnvLock>>,
     /// Streams that gave a credit.
     pub(super) spent: Vec<StreamId>,
+    /// Outputs to keep for reuse.
+    pub(super) cached: Vec<Cached>,
+    /// Who waits for a lock without a run, and what it is told.
+    pub(super) resolved: Vec<(oneshot::Sender<LockResult>, LockResult)>,
 }
 
 impl Engine {
@@ -53,11 +57,21 @@ impl Engine {
 
     /// Leases one node run of a run; whether there was one that some runner can take.
     fn lease_one(&mut self, run: RunId) -> bool {
-        let Some(state) = self.runs.get(run).and_then(|entry| entry.state()) else { return false };
-        let placed = state.ready().find_map(|node| {
+        let Some(entry) = self.runs.get(run) else { return false };
+        let Some(state) = entry.state() else { return false };
+        let mut waits = Vec::new();
+        let placed = state.ready().filter(|node| entry.reuse.may_lease(state, *node)).find_map(|node| {
             let lock = state.lock(node)?;
-            self.runners.choose(lock.python, lock.digest()).map(|stream| (node, stream))
+            if let Some(wait) = self.pools.wait(state, node) {
+                waits.push((node, wait));
+                return None;
+            }
+            let names = state.definition(node).into_iter().flat_map(|function| function.secrets.keys()).collect();
+            let secrets = Secrets { tenant: &state.spec.tenant, names };
+            self.runners.choose(lock.python, lock.digest(), &secrets).map(|stream| (node, stream))
         });
+        let pool = placed.and_then(|(node, _)| pools::of(state, node));
+        self.say_what_is_waited_for(run, waits);
         let Some((node, stream)) = placed else { return false };
         let Some(runner) = self.runners.spend(stream) else { return false };
         let now = self.clock.now();
@@ -65,7 +79,13 @@ impl Engine {
             Ok(_) => {
                 self.turn.touched.insert(run);
                 self.turn.spent.push(stream);
-                self.parts.bus.rest(run, Some(&[node]));
+                self.parts.bus.rest(run, Some(&[node, node.own()]));
+                if let Some(pool) = pool {
+                    self.pools.take(&pool);
+                }
+                if let Some(entry) = self.runs.get_mut(run) {
+                    entry.reuse.leased(node);
+                }
                 let attempt = self.attempt(run, node);
                 self.runners.confirm(AttemptKey { run, node, attempt });
                 self.runs.served(run);
@@ -109,6 +129,7 @@ impl Engine {
             changes,
             done: self.turn.done.clone(),
             locks: self.turn.locks.clone(),
+            cached: self.turn.cached.clone(),
         };
         let (began, inputs) = (Instant::now(), batch.changes.len());
         match self.parts.store.commit(batch).await {
@@ -128,7 +149,9 @@ impl Engine {
 
     /// Nothing of the turn is known to be kept: its runs are read again, its words heard again, its credits given back.
     fn failed(&mut self, error: &record::Error) {
-        let turn = std::mem::take(&mut self.turn);
+        let mut turn = std::mem::take(&mut self.turn);
+        // They hear of it after the commit that follows: the words are heard again, and find nobody else that waits.
+        self.turn.resolved = std::mem::take(&mut turn.resolved);
         for run in &turn.touched {
             self.runs.remove(*run);
             self.runners.forget(*run);
@@ -147,7 +170,8 @@ impl Engine {
         if self.away.is_some() {
             return;
         }
-        if self.failures == 0 {
+        // A pool that another took or changed is no fault of the store: it is looked at again.
+        if self.failures == 0 && !matches!(error, record::Error::PoolFull(_)) {
             let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
             self.parts.telemetry.emit(Event::error("store_away", format!("{error}{cause}")));
         }
@@ -162,6 +186,7 @@ impl Engine {
         }
         self.turn.done.clear();
         self.turn.locks.clear();
+        self.turn.cached.clear();
         self.turn.words.clear();
         self.turn.spent.clear();
         self.answer();
@@ -174,6 +199,7 @@ impl Engine {
         }
         // Who asked may have gone.
         self.turn.waiting.drain(..).for_each(|done| done.send(()).unwrap_or(()));
+        self.turn.resolved.drain(..).for_each(|(waits, result)| waits.send(result).unwrap_or_default());
     }
 
     async fn act_on(&mut self, run: RunId) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Error, Result},
-    Done, SCHEMA, Stop, failed,
+    Done, SCHEMA, Stop, cache, failed, pool,
     rows::{read, text},
 };
 
@@ -20,6 +20,12 @@ pub(super) fn bring_up(connection: &mut Connection, found: i64) -> Result<()> {
             Stop::Database(source) => wrong(source),
             Stop::Json(source) => Error::Database { doing: "bring the database up to date", source: source.into() },
         })?;
+    }
+    if found < 3 {
+        // From 2 to 3: pools, and outputs that are kept.
+        for tables in [pool::TABLES, cache::TABLES] {
+            transaction.execute_batch(tables).map_err(&wrong)?;
+        }
     }
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(&wrong)?;
     transaction.commit().map_err(&wrong)

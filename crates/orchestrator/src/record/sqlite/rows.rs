@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     super::{Batch, Command, Error, Filter, Listed, Loaded, Submission, Submitted, Totals},
-    Done, Stop,
+    Done, Stop, cache, pool,
 };
 
 pub(super) fn text<T: Serialize>(value: &T) -> Done<String> {
@@ -127,6 +127,10 @@ pub(super) fn write(db: &Transaction<'_>, batch: &Batch, now: Timestamp) -> Done
         for event in &change.history {
             put_event.execute(params![run, now.0, text(event)?])?;
         }
+    }
+    pool::exchange(db, batch.changes.iter().flat_map(|change| &change.slots), now)?;
+    for cached in &batch.cached {
+        cache::put(db, cached, now)?;
     }
     let mut forget = db.prepare_cached("DELETE FROM inbox WHERE id = ?")?;
     for id in &batch.done {
