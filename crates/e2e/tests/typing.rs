@@ -13,7 +13,7 @@ use serde_json::Value;
 /// What stands for the installed packages that workflows import: their stubs are not ours to check.
 const FOREIGN: [&str; 2] = ["reportMissingImports", "reportMissingModuleSource"];
 /// Folders of files that are meant to be right.
-const RIGHT: [&str; 3] = ["examples", "docs/examples/python", "crates/e2e/cases"];
+const RIGHT: [&str; 4] = ["examples", "docs/examples/python", "crates/e2e/cases", "crates/cli/templates"];
 
 /// Where the checkers' programs are.
 static CHECKERS: LazyLock<PathBuf> = LazyLock::new(|| {
