@@ -8,12 +8,12 @@ use std::{
 
 use qflow_service::Shutdown;
 use qflow_telemetry::{
-    Event,
-    labels::{ContainerStatus, Python},
+    Event, Live, Metrics,
+    labels::{ContainerStatus, Open, Python},
 };
 use tokio::time::Instant;
 
-use crate::{run::Runner, runtime::Usage};
+use crate::{pool::Brief, run::Runner, runtime::Usage};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ impl Samples {
 /// Looks until the order to stop; retires what is idle too long.
 pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdown) {
     let mut before: BTreeMap<String, (f64, Instant)> = BTreeMap::new();
-    let mut counted = BTreeSet::new();
+    let (mut counted, mut shown) = (BTreeSet::new(), BTreeMap::new());
     let mut looks = tokio::time::interval(EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -55,7 +55,7 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
         runner.pool.expire();
         settle(&runner).await;
         let mut now = BTreeMap::new();
-        let mut found = BTreeMap::new();
+        let (mut found, mut there) = (BTreeMap::new(), BTreeSet::new());
         for container in runner.pool.list() {
             let Ok(usage) = runner.runtime.usage(&container.id).await else { continue };
             let at = Instant::now();
@@ -66,8 +66,12 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
             });
             now.insert(container.id.clone(), (usage.cpu_seconds, at));
             let Usage { memory_bytes, pids, .. } = usage;
-            found.insert(container.id, Sample { cpu_percent, memory_bytes, pids });
+            let sample = Sample { cpu_percent, memory_bytes, pids };
+            show(runner.telemetry.metrics(), &container, sample, &mut shown);
+            there.insert(container.id.clone());
+            found.insert(container.id, sample);
         }
+        hide(&there, &mut shown);
         before = now;
         count(&runner, &mut counted);
         *samples.inside() = found;
@@ -83,6 +87,33 @@ async fn settle(runner: &Runner) {
     }
 }
 
+/// What metrics tell of a container: processors, memory, and how much of it there may be.
+type Shown = BTreeMap<String, [Live; 3]>;
+
+/// Sets the gauges of one container.
+fn show(metrics: &Metrics, container: &Brief, sample: Sample, shown: &mut Shown) {
+    let (id, python) = (|| Open::of(&container.id), Python::of(&container.python));
+    let make = || {
+        let cpu = metrics.container_cpu(id(), python);
+        [cpu, metrics.container_memory(id(), python), metrics.container_memory_limit(id(), python)]
+    };
+    let [cpu, memory, limit] = shown.entry(container.id.clone()).or_insert_with(make);
+    cpu.set(sample.cpu_percent);
+    memory.set(sample.memory_bytes as f64);
+    limit.set(container.memory_bytes as f64);
+}
+
+/// Takes away the gauges of containers that are gone.
+fn hide(there: &BTreeSet<String>, shown: &mut Shown) {
+    shown.retain(|id, gauges| {
+        let stays = there.contains(id);
+        if !stays {
+            gauges.iter().for_each(Live::clear);
+        }
+        stays
+    });
+}
+
 /// Sets the gauge of containers; what was counted before and is gone goes to 0.
 fn count(runner: &Runner, counted: &mut BTreeSet<(String, &'static str)>) {
     let mut now: BTreeMap<(String, &'static str), u32> = counted.iter().map(|key| (key.clone(), 0)).collect();
@@ -93,5 +124,42 @@ fn count(runner: &Runner, counted: &mut BTreeSet<(String, &'static str)>) {
         let gauge = runner.telemetry.metrics().active_containers(Python::of(&python), ContainerStatus::of(status));
         gauge.set(f64::from(count));
         counted.insert((python, status));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qflow_telemetry::Telemetry;
+
+    use super::*;
+
+    #[test]
+    fn a_container_has_series_while_it_is_there() {
+        let telemetry = Telemetry::silent();
+        let container = Brief {
+            id: "c1".into(),
+            python: "3.12".into(),
+            status: "running",
+            run: None,
+            attempt: None,
+            cpu_millis: 1000,
+            memory_bytes: 512 << 20,
+        };
+        let sample = Sample { cpu_percent: 37.5, memory_bytes: 64 << 20, pids: 3 };
+        let mut shown = Shown::new();
+        show(telemetry.metrics(), &container, sample, &mut shown);
+        let text = telemetry.render(None).1;
+        for line in [
+            r#"qflow_container_cpu_usage_percent{container_id="c1",python_version="3.12"} 37.5"#,
+            r#"qflow_container_memory_usage_bytes{container_id="c1",python_version="3.12"} 67108864"#,
+            r#"qflow_container_memory_limit_bytes{container_id="c1",python_version="3.12"} 536870912"#,
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        hide(&BTreeSet::from(["c1".to_owned()]), &mut shown);
+        assert!(telemetry.render(None).1.contains("container_id=\"c1\""));
+        hide(&BTreeSet::new(), &mut shown);
+        let text = telemetry.render(None).1;
+        assert!(shown.is_empty() && !text.contains("container_id=\"c1\""), "{text}");
     }
 }

@@ -47,7 +47,7 @@ catalogue! {
         { status: RunStatus, python_version: Python } max 45, owner Orchestrator
 
     /// Share of completed runs over 15 minutes, 0 to 1.
-    workflow_success_rate: Gauge = "qflow_workflow_success_rate"
+    workflow_success_rate: Live = "qflow_workflow_success_rate"
         { workflow_id: Open } max 200, owner Orchestrator
 
     /// Runs that have not ended, by state.
@@ -67,7 +67,7 @@ catalogue! {
         { node_type: NodeType, status: NodeStatus } max 49, owner Orchestrator
 
     /// Share of failed node executions over 15 minutes, 0 to 1.
-    node_error_rate: Gauge = "qflow_node_error_rate"
+    node_error_rate: Live = "qflow_node_error_rate"
         { node_type: NodeType } max 7, owner Orchestrator
 
     /// Attempts that are tried again.
@@ -126,6 +126,10 @@ catalogue! {
     dependency_installation: Histogram(I) = "qflow_python_dependency_installation_duration_seconds"
         { python_version: Python, package_count: PackageCount } max 45, owner ContainerRunner
 
+    /// Installations of an environment that failed.
+    environment_failures: Counter = "qflow_environment_failures_total"
+        { python_version: Python } max 9, owner ContainerRunner
+
     /// Time to create a container.
     container_creation: Histogram(C) = "qflow_python_container_creation_duration_seconds"
         { python_version: Python } max 9, owner ContainerRunner
@@ -133,6 +137,18 @@ catalogue! {
     /// Containers alive.
     active_containers: Gauge = "qflow_active_containers"
         { python_version: Python, status: ContainerStatus } max 45, owner ContainerRunner
+
+    /// Use of the processors that a container may use, 0 to 100.
+    container_cpu: Live = "qflow_container_cpu_usage_percent"
+        { container_id: Open, python_version: Python } max 100, owner ContainerRunner
+
+    /// Memory that a container cannot give back.
+    container_memory: Live = "qflow_container_memory_usage_bytes"
+        { container_id: Open, python_version: Python } max 100, owner ContainerRunner
+
+    /// Memory that a container may use.
+    container_memory_limit: Live = "qflow_container_memory_limit_bytes"
+        { container_id: Open, python_version: Python } max 100, owner ContainerRunner
 
     /// Containers that ended.
     container_exits: Counter = "qflow_container_exits_total"
@@ -192,7 +208,7 @@ catalogue! {
 
     /// Duration of calls served.
     rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"
-        { rpc_method: Open, rpc_response_status_code: Open } max 150, owner Every
+        { rpc_method: Open, rpc_response_status_code: Open } max 135, owner Every
 
     /// Duration of calls made.
     rpc_client: Histogram(F) = "rpc_client_call_duration_seconds"

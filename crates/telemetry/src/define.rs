@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use crate::{
     histogram::{Exemplars, Histogram, Slots},
+    live::{Live, Lives},
     sums::{Sum, Sums},
 };
 
@@ -58,14 +59,15 @@ pub(crate) struct Source {
     pub(crate) recorder: Arc<PrometheusRecorder>,
     pub(crate) exemplars: Exemplars,
     pub(crate) sums: Sums,
+    pub(crate) lives: Lives,
     pub(crate) overflow: metrics::Counter,
 }
 
 impl Source {
-    pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars, sums: Sums) -> Self {
+    pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars, sums: Sums, lives: Lives) -> Self {
         let overflow = Key::from_static_name(crate::catalogue::OVERFLOW);
         let overflow = recorder.register_counter(&overflow, &METADATA);
-        Self { recorder, exemplars, sums, overflow }
+        Self { recorder, exemplars, sums, lives, overflow }
     }
 }
 
@@ -73,6 +75,10 @@ impl Source {
 pub(crate) trait Handle: Clone {
     fn describe(source: &Source, def: &'static MetricDef);
     fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self;
+    /// Whether what it tells of is gone, and its set may be forgotten.
+    fn gone(&self) -> bool {
+        false
+    }
 }
 
 impl Handle for metrics::Counter {
@@ -108,6 +114,16 @@ impl Handle for Sum {
     fn describe(_: &Source, _: &'static MetricDef) {}
     fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
         source.sums.get(def.name, def.help, rendered(key))
+    }
+}
+
+impl Handle for Live {
+    fn describe(_: &Source, _: &'static MetricDef) {}
+    fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
+        source.lives.get(def.name, def.help, rendered(key))
+    }
+    fn gone(&self) -> bool {
+        self.value().is_none()
     }
 }
 
@@ -175,6 +191,15 @@ impl<H: Handle> Family<H> {
             return handle.clone();
         }
         let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
+        if sets.len() >= self.def.max {
+            sets.retain(|values, handle| {
+                let gone = handle.gone();
+                if gone {
+                    self.source.lives.forget(self.def.name, &rendered(&self.key(values)));
+                }
+                !gone
+            });
+        }
         if sets.len() >= self.def.max && !sets.contains_key(&values) {
             self.source.overflow.increment(1);
             self.fold(&mut values, sets.len());
@@ -182,12 +207,15 @@ impl<H: Handle> Family<H> {
         if let Some(handle) = sets.get(&values) {
             return handle.clone();
         }
-        let label =
-            |(&(name, _), value): (&(&'static str, _), &Cow<'static, str>)| metrics::Label::new(name, value.clone());
-        let labels: Vec<_> = self.def.labels.iter().zip(&values).map(label).collect();
-        let handle = H::make(&self.source, self.def, &Key::from_parts(self.def.name, labels));
+        let handle = H::make(&self.source, self.def, &self.key(&values));
         sets.insert(values, handle.clone());
         handle
+    }
+
+    fn key(&self, values: &Values) -> Key {
+        let label =
+            |(&(name, _), value): (&(&'static str, _), &Cow<'static, str>)| metrics::Label::new(name, value.clone());
+        Key::from_parts(self.def.name, self.def.labels.iter().zip(values).map(label).collect::<Vec<_>>())
     }
 }
 
@@ -214,12 +242,18 @@ macro_rules! handle {
     (Sum) => {
         $crate::sums::Sum
     };
+    (Live) => {
+        $crate::live::Live
+    };
 }
 pub(crate) use handle;
 
 macro_rules! kind {
     (Sum) => {
         Kind::Counter
+    };
+    (Live) => {
+        Kind::Gauge
     };
     ($kind:ident) => {
         Kind::$kind

@@ -259,6 +259,9 @@ pub(crate) fn count(metrics: &Metrics, event: &Event) {
             let handle = metrics.dependency_installation(Python::of(python_version), PackageCount::count(*packages));
             handle.record(took_ms / 1e3);
         }
+        Event::EnvironmentPrepared { python_version, error: Some(_), .. } => {
+            metrics.environment_failures(Python::of(python_version)).increment(1);
+        }
         Event::TypeValidated { edges, took_ms, trace, .. } => {
             metrics.type_validation(Validation::of("edge")).record_in(took_ms / 1e3, trace.as_ref());
             for (source, target, compatible) in edges {

@@ -7,12 +7,14 @@ pub mod events;
 mod export;
 pub mod histogram;
 pub mod labels;
+mod live;
 mod log;
 mod otel;
 mod outbox;
 mod parts;
 mod pretty;
 mod process;
+mod rates;
 mod render;
 mod sums;
 pub mod traces;
@@ -27,6 +29,7 @@ pub use catalogue::{CATALOGUE, Metrics};
 pub use events::{ContainerRef, ErrorInfo, Event, Level, NodeRef, RunRef};
 pub use export::Collected;
 pub use histogram::Histogram;
+pub use live::Live;
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use parts::Parts;
@@ -46,6 +49,7 @@ struct Shared {
     service: String,
     metrics: Metrics,
     recorded: Recorded,
+    rates: rates::Rates,
     collectors: Mutex<Vec<Collector>>,
     runtime: Option<tokio::runtime::Handle>,
     log: Option<log::Log>,
@@ -58,6 +62,7 @@ struct Recorded {
     handle: PrometheusHandle,
     exemplars: histogram::Exemplars,
     sums: sums::Sums,
+    lives: live::Lives,
 }
 
 /// Reads what is only read when metrics are asked for.
@@ -158,6 +163,7 @@ impl Telemetry {
     pub fn emit(&self, event: Event) {
         let shared = &self.shared;
         emit::count(&shared.metrics, &event);
+        shared.rates.note(&event);
         let Some(log) = &shared.log else { return };
         let line = emit::line(&event);
         if line.level < shared.config.level || shared.config.muted.contains(&line.action) {
@@ -188,12 +194,14 @@ impl Telemetry {
     pub fn render(&self, accept: Option<&str>) -> (&'static str, String) {
         let shared = &self.shared;
         process::collect(&shared.metrics, shared.runtime.as_ref());
+        shared.rates.tell(&shared.metrics);
         for read in &*shared.collectors.lock().unwrap_or_else(PoisonError::into_inner) {
             read(&shared.metrics);
         }
         shared.recorded.handle.run_upkeep();
         let mut text = shared.recorded.handle.render();
         shared.recorded.sums.render(&mut text);
+        shared.recorded.lives.render(&mut text);
         render::render(text, &shared.recorded.exemplars, accept)
     }
 

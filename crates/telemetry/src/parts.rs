@@ -9,8 +9,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::{
-    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, histogram, labels, log, outbox, sums,
-    upkeep,
+    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, histogram, labels, live, log, outbox,
+    rates, sums, upkeep,
 };
 
 /// Telemetry while it is put together.
@@ -35,8 +35,10 @@ impl Parts {
             handle: recorder.handle(),
             exemplars: histogram::Exemplars::default(),
             sums: sums::Sums::default(),
+            lives: live::Lives::default(),
         };
-        let source = define::Source::new(recorder, Arc::clone(&recorded.exemplars), recorded.sums.clone());
+        let (exemplars, sums, lives) = (Arc::clone(&recorded.exemplars), recorded.sums.clone(), recorded.lives.clone());
+        let source = define::Source::new(recorder, exemplars, sums, lives);
         let metrics = Metrics::new(&source);
         metrics.build_info(labels::Open::of(config.service), labels::Open::of(config.version)).set(1.0);
         Self { service: config.service.to_owned(), config, metrics, recorded, spans: None }
@@ -59,7 +61,9 @@ impl Parts {
         let Self { config, service, metrics, recorded, spans } = self;
         let component = config.service.strip_prefix("qflow-").unwrap_or(config.service);
         let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
-        let shared = Shared { config, service, metrics, recorded, collectors, runtime, log, spans, _upkeep: upkeep };
+        let rates = rates::Rates::new();
+        let shared =
+            Shared { config, service, metrics, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
         Telemetry { shared: Arc::new(shared), component }
     }
 }

@@ -85,6 +85,24 @@ fn a_row_of_closed_labels_keeps_its_bound_too() {
 }
 
 #[test]
+fn containers_that_are_gone_make_room_and_have_no_series() {
+    let telemetry = Telemetry::silent();
+    let cpu = |n: u32| telemetry.metrics().container_cpu(Open::of(&format!("c{n}")), labels::Python::of("3.11"));
+    for n in 0..1000 {
+        cpu(n).set(50.0);
+        if n >= 2 {
+            cpu(n - 2).clear();
+        }
+    }
+    let (_, text) = telemetry.render(None);
+    let series: Vec<&str> = text.lines().filter(|l| l.starts_with("qflow_container_cpu_usage_percent{")).collect();
+    let of = |n| format!("qflow_container_cpu_usage_percent{{container_id=\"c{n}\",python_version=\"3.11\"}} 50");
+    assert_eq!(series, [of(998), of(999)]);
+    assert!(text.contains("qflow_telemetry_label_overflow_total 0\n"), "{text}");
+    promtool_accepts(&text);
+}
+
+#[test]
 fn all_rows_together_stay_within_twenty_thousand_series() {
     let sets = |def: &define::MetricDef| {
         let closed = |values: Option<&[&str]>| values.map(<[_]>::len);

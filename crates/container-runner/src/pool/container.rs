@@ -63,6 +63,8 @@ pub struct Brief {
     pub attempt: Option<AttemptKey>,
     /// Thousandths of a processor that it may use.
     pub cpu_millis: u32,
+    /// Bytes of memory that it may use.
+    pub memory_bytes: u64,
 }
 
 /// Waits until a container has ended; unknown where nobody waits for it any more.
@@ -80,6 +82,7 @@ impl Container {
             run: if let Owner::Run(run) = owner { Some(*run) } else { order.as_ref().map(|o| o.key.run) },
             attempt: order.as_ref().map(|o| o.key),
             cpu_millis: class.resources.cpu_millis,
+            memory_bytes: class.resources.memory_bytes,
         }
     }
 
