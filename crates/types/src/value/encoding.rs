@@ -109,6 +109,17 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_float_is_read_back_to_its_last_digit() {
+        for text in
+            ["14871.466378840501", "-906834.6387644875", "5e-324", "1.7976931348623157e308", "0.30000000000000004"]
+        {
+            let value = decode(text.as_bytes()).unwrap();
+            assert_eq!(value.as_f64(), text.parse::<f64>().ok(), "{text}");
+            assert_eq!(decode(&encode(&value).bytes).unwrap(), value, "{text}");
+        }
+    }
+
+    #[test]
     fn an_element_of_a_long_list_is_read_by_its_range() {
         let items: Vec<Value> = (0..5000).map(|i| json!({"row": i, "text": "x"})).collect();
         let encoded = encode(&Value::Array(items.clone()));
