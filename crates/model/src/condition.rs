@@ -1,5 +1,7 @@
 //! What a branch's condition comes to, from what outcomes' headers answer. Pure.
 
+mod facts;
+
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -8,6 +10,8 @@ use crate::{
     expression::{Answer, Condition, Expr, Operator, Scalar},
     tagged::{tag, whole},
 };
+
+pub use facts::{Fact, facts};
 
 /// A condition that Python would not decide either; the text is Python's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,15 +6,19 @@ mod condition;
 mod each;
 mod flow;
 mod gather;
+mod ids;
+mod known;
+mod misuse;
 mod names;
 mod part;
 mod value;
+mod wait;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use qflow_model::{
     definition::{Guard, TypeText, WorkflowDef},
-    expression::{Expr as Value, Segment},
+    expression::{Condition, Expr as Value, Segment},
     ids::StepIx,
     limits,
 };
@@ -32,6 +36,7 @@ use crate::{
     text::Text,
 };
 use flow::Flow;
+use ids::Ids;
 use names::{Binding, Names};
 
 /// Terms of all values of a body together: bounds what a name that stands for much, used often, can cost.
@@ -57,8 +62,9 @@ struct Body<'r, 'a> {
     names: Names<'a>,
     guards: Vec<Guard>,
     order: Order,
-    /// How often each node was called.
-    ids: HashMap<String, usize>,
+    ids: Ids,
+    /// What earlier parts of a condition say where a later one is read.
+    aside: Vec<(Condition, bool)>,
     terms: usize,
     /// A returned value was refused: of what type the result is, nobody knows.
     broken: bool,
@@ -91,7 +97,8 @@ pub(crate) fn read<'a>(
         names,
         guards: Vec::new(),
         order: Order::default(),
-        ids: HashMap::new(),
+        ids: Ids::default(),
+        aside: Vec::new(),
         terms: 0,
         broken: false,
         full: false,
@@ -103,7 +110,7 @@ pub(crate) fn read<'a>(
         body.workflow.returns = TypeText::any();
     }
     if body.workflow.steps.is_empty() && body.problems.none() {
-        let message = format!("`{}` calls no node: its runs end as soon as they begin", function.name.id);
+        let message = format!("`{}` calls nothing: its runs end as soon as they begin", function.name.id);
         body.warn(function.name.range(), "empty-workflow", message, "call a node");
     }
     body.workflow

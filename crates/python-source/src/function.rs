@@ -147,12 +147,26 @@ pub(crate) fn workflow<'a>(
     let mut head = Head { project, unit, kind: Kind::Workflow, problems };
     head.name(&function.name, "a workflow");
     let mut options = WorkflowOptions::default();
-    head.options(function, |name, value, _| options.set(name, value));
+    let mut scheduled = None;
+    head.options(function, |name, value, range| {
+        scheduled = scheduled.or((name == "schedule").then_some(range));
+        options.set(name, value)
+    });
     if function.is_async {
         let message = "a workflow is not async: its calls are parallel anyway";
         head.wrong(function.name.range(), "async-workflow", message, "write def without async, and no await");
     }
     let (params, returns) = head.signature(function);
+    if let Some((into, range)) = options.into.zip(scheduled)
+        && !params.iter().any(|(param, _)| param.name == into)
+    {
+        let remedy = match params.first() {
+            Some((first, _)) => format!("name one of its parameters: into=\"{}\"", first.name),
+            None => "leave into out, or give the workflow a parameter".to_owned(),
+        };
+        let message = format!("the schedule fills `{into}`, which is no parameter of `{}`", function.name.id);
+        head.wrong(range, "bad-option", message, &remedy);
+    }
     let def = WorkflowDef {
         name: options.name.unwrap_or_else(|| function.name.id.as_str().to_owned()),
         function: function.name.id.as_str().to_owned(),

@@ -121,14 +121,20 @@ impl Body<'_, '_> {
                 let remedy = match name {
                     "sleep" => "write time.sleep(…), or raise Retry(after=…)",
                     "map" => "move it to the workflow",
-                    _ => "leave it out: it belongs to the workflow, and is not there yet",
+                    "approval" => "ask in the workflow, before the node is called: approval(\"name\")",
+                    _ => "call it in the workflow, or catch the error with try",
                 };
                 self.wrong(callee.range(), "workflow-only", format!("`{name}` stands inside a node"), remedy);
             }
             Some(Bound::Function(at, def)) => match function::kind(&self.project.units, at, def) {
                 Some(Kind::Workflow) => {
                     let message = format!("the workflow `{}` is called inside a node", def.name.id);
-                    self.wrong(callee.range(), "workflow-only", message, "call its nodes in the workflow");
+                    self.wrong(
+                        callee.range(),
+                        "workflow-only",
+                        message,
+                        "call it in the workflow, before or after the node",
+                    );
                 }
                 Some(Kind::Node) if def.name.id.as_str() != self.own => self.node_called(callee, def),
                 _ => {}

@@ -1,6 +1,7 @@
 //! What decorators and `[tool.qflow.node]` may say, checked value by value.
 
 mod read;
+mod schedule;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use serde_json::Value;
 use crate::function::Kind;
 use read::{cpus, duration, flag, is_name, names, positive, python, size, text, whole};
 
-pub(crate) use read::{is_specifier, nearest, requirements};
+pub(crate) use read::{is_specifier, nearest, requirements, shown};
+pub(crate) use schedule::{CRON, bad as bad_cron};
 
 /// More retries than anyone waits for.
 const MAX_RETRIES: u64 = 100;
@@ -186,6 +188,8 @@ pub(crate) struct WorkflowOptions {
     pub(crate) max_parallel: Option<u32>,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) on_failure: OnFailure,
+    /// The parameter that a schedule fills.
+    pub(crate) into: Option<String>,
 }
 
 impl WorkflowOptions {
@@ -209,8 +213,14 @@ impl WorkflowOptions {
                 }
             }
             "isolation" => return Err(not_yet("isolation of a workflow", "write isolation= on the nodes")),
-            "schedule" => return Err(not_yet("`schedule`", "leave it out and start runs by hand or by API")),
-            "notify" => return Err(not_yet("`notify`", "leave it out and watch runs by API")),
+            "schedule" => {
+                self.into = schedule::read(value)?;
+                return Err(not_yet("`schedule`", "leave it out and start runs by hand or by API"));
+            }
+            "notify" => {
+                names(name, value, "write notify=\"ops\" or notify=[\"ops\", \"me\"]")?;
+                return Err(not_yet("`notify`", "leave it out and watch runs by API"));
+            }
             other => return Err(unknown("@workflow", other, WORKFLOW)),
         }
         Ok(())

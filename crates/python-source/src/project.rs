@@ -4,7 +4,7 @@ mod parse;
 
 use std::collections::{BTreeMap, HashMap};
 
-use qflow_model::definition::{Definition, NodeDef, Place, Problem, Source};
+use qflow_model::definition::{Definition, NodeDef, Param, Place, Problem, Source, TypeText, WorkflowDef};
 use ruff_python_ast::{Stmt, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 
@@ -29,6 +29,14 @@ pub(crate) struct Project<'a> {
     pub(crate) nodes: BTreeMap<String, NodeDef>,
     /// Workflows by file and function, with the names they are known by.
     pub(crate) workflows: HashMap<(usize, &'a str), String>,
+    /// What each of them takes and gives, by that name.
+    pub(crate) signatures: BTreeMap<String, Signature>,
+}
+
+/// What a workflow takes and gives.
+pub(crate) struct Signature {
+    pub(crate) params: Vec<Param>,
+    pub(crate) returns: TypeText,
 }
 
 /// Reads a submission; wants a large stack.
@@ -44,7 +52,8 @@ pub(crate) fn read(source: &Source) -> Read {
     let entry = positions.get(source.entry.as_str()).map(|at| &units.files[*at]).filter(|unit| unit.read);
     let script = entry.map_or_else(Script::default, |unit| script::read(&unit.text, &mut problems));
     let requires_python = script.requires_python.clone();
-    let mut project = Project { units, script, nodes: BTreeMap::new(), workflows: HashMap::new() };
+    let (workflows, signatures) = (HashMap::new(), BTreeMap::new());
+    let mut project = Project { units, script, nodes: BTreeMap::new(), workflows, signatures };
     let workflows = define(&mut project, &mut problems);
     parse::check_versions(&files, &project.nodes, &mut problems);
     for unit in 0..project.units.files.len() {
@@ -105,6 +114,9 @@ fn define<'a>(project: &mut Project<'a>, problems: &mut Problems) -> Vec<functio
                     let (name, place) = (workflow.def.name.clone(), workflow.def.place.clone());
                     if !places.contains_key(&name) {
                         project.workflows.insert((unit, def.name.id.as_str()), name.clone());
+                        let WorkflowDef { params, returns, .. } = &workflow.def;
+                        let signature = Signature { params: params.clone(), returns: returns.clone() };
+                        project.signatures.insert(name.clone(), signature);
                         workflows.push(workflow);
                     }
                     (name, place)

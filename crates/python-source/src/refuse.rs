@@ -18,7 +18,7 @@ pub(crate) fn statement(stmt: &Stmt) -> (&'static str, &'static str, &'static st
         Stmt::Try(_) => (
             "try",
             "a workflow catches no errors",
-            "catch it inside the node: settled(f), which gives a failure as a value, is not there yet",
+            "write settled(fn)(x), which gives a failure as a value, or catch it inside the node",
         ),
         Stmt::With(_) => ("with", "a workflow has no with", IN_A_NODE),
         Stmt::Match(_) => ("match", "a workflow has no match", "write if and elif, and a new name on each side"),
@@ -77,9 +77,4 @@ pub(crate) fn expression(expr: &Expr) -> (&'static str, &'static str, &'static s
 pub(crate) fn clock(text: &Text<'_>, range: TextRange) -> Problem {
     let message = format!("`{}` is another value each time it is read", text.written(range));
     text.problem(range, "clock", message, "take it as a parameter; schedule=cron(…, into=\"day\") will fill it")
-}
-
-/// A part of the surface that is designed and not built.
-pub(crate) fn not_yet(text: &Text<'_>, at: &impl Ranged, what: &str, remedy: &str) -> Problem {
-    text.problem(at.range(), "not-yet", format!("{what} not there yet"), remedy)
 }

@@ -1,6 +1,9 @@
 //! Whether what a source defines fits together: read, then checked; all problems at once. Pure.
 
+mod ask;
 mod check;
+mod narrow;
+mod tell;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -8,7 +11,7 @@ use std::collections::BTreeMap;
 use qflow_model::definition::{Definition, Place, Problem, Source, StepKind, WorkflowDef};
 
 pub use check::check;
-use check::problem;
+use tell::problem;
 
 /// What a source defines, what is wrong with it, and which edges were checked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +80,7 @@ impl Choice {
             Self::Several(_) => ("several-workflows", "name one: --workflow NAME".to_owned()),
         };
         let place = Place { file: source.entry.clone(), line: 1, column: 1 };
-        Problem { remedy: Some(remedy), ..problem(&place, code, self.to_string()) }
+        problem(&place, code, self.to_string(), &remedy)
     }
 }
 

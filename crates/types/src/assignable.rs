@@ -126,6 +126,8 @@ mod tests {
             ("Literal[\"a\"]", "str"),
             ("Literal[\"a\"]", "Literal[\"a\", \"b\"]"),
             ("datetime", "date"),
+            ("Outcome[int]", "Outcome[float]"),
+            ("list[Outcome[int]]", "list[Outcome]"),
         ] {
             assert_eq!(why_not(source, target), None, "{source} → {target}");
         }
@@ -141,6 +143,8 @@ mod tests {
             ("Literal[\"c\"]", "Literal[\"a\", \"b\"]", "\"c\" is not one of Literal[\"a\", \"b\"]"),
             ("str", "int | float", "str is none of float | int"),
             ("dict[str, float]", "list[dict[str, float]]", "dict is not list"),
+            ("Outcome[str]", "Outcome[int]", "Outcome[str] is not Outcome[int]: str is not int"),
+            ("Outcome[int]", "int", "Outcome is not int"),
         ] {
             assert_eq!(why_not(source, target).as_deref(), Some(why), "{source} → {target}");
         }

@@ -46,6 +46,8 @@ const KNOWN: &[&str] = &[
     "ndarray",
     "File",
     "Folder",
+    "Outcome",
+    "OutcomeError",
     "object",
 ];
 

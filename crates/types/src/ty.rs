@@ -90,6 +90,33 @@ impl Ty {
         }
     }
 
+    /// What a settled call of this type gives: `Outcome[R]`.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        Self::Generic("Outcome".to_owned(), vec![self])
+    }
+
+    /// The `R` of an `Outcome[R]`; of a bare one `Any`.
+    pub fn outcome(&self) -> Option<&Self> {
+        match self {
+            Self::Class(name) if name == "Outcome" => Some(&Self::Any),
+            Self::Generic(name, parameters) if name == "Outcome" => Some(parameters.first().unwrap_or(&Self::Any)),
+            _ => None,
+        }
+    }
+
+    /// An attribute of one of Qflow's own classes, as far as nothing more is known; `None` of any other class.
+    pub fn attribute(&self, name: &str) -> Option<Self> {
+        match (self, name) {
+            (Self::Class(class), "type" | "message" | "status") if class == "OutcomeError" => Some(Self::class("str")),
+            (Self::Class(class), "attempts") if class == "OutcomeError" => Some(Self::class("int")),
+            (_, "ok") => self.outcome().map(|_| Self::class("bool")),
+            (_, "value") => self.outcome().map(|value| value.clone().optional()),
+            (_, "error") => self.outcome().map(|_| Self::class("OutcomeError").optional()),
+            _ => None,
+        }
+    }
+
     /// The root constructor, for metrics: a closed set, `object` for the user's own.
     pub fn root(&self) -> &str {
         match self {

@@ -1,4 +1,4 @@
-//! The arguments of a call, matched with the node's parameters, and the step that it becomes.
+//! The arguments of a call, matched with the callee's parameters, and the step that it becomes.
 
 use qflow_model::{
     definition::{Step, StepKind},
@@ -15,10 +15,18 @@ use crate::options;
 /// Which arguments are lists whose elements go one by one.
 pub(super) enum Mapping<'a> {
     None,
-    /// Of `map(fn, xs)`: the one behind the node.
+    /// Of `map(fn, xs)`: the one behind the function.
     First,
     /// Of a comprehension: its names, with the lists that they run over; nothing where a list was refused.
     Each(Vec<(&'a str, Option<Value>)>),
+}
+
+/// A step before it has its id and its place.
+pub(super) struct Made {
+    pub(super) kind: StepKind,
+    pub(super) over: Vec<String>,
+    pub(super) settled: bool,
+    pub(super) arguments: Vec<(String, Value)>,
 }
 
 /// Arguments so far: by the parameter's name, nothing where one was refused.
@@ -30,7 +38,7 @@ struct Given {
 }
 
 impl<'a> Body<'_, 'a> {
-    /// Reads a call of a node into a step.
+    /// Reads a call of a node or a workflow into a step.
     pub(super) fn step(&mut self, call: &'a ExprCall, callee: Callee<'_, 'a>, mapping: &Mapping<'a>) -> Option<Value> {
         let mut given = Given::default();
         let skipped = usize::from(matches!(mapping, Mapping::First));
@@ -40,13 +48,13 @@ impl<'a> Body<'_, 'a> {
         for keyword in &call.arguments.keywords {
             self.keyword(keyword, callee, mapping, &mut given);
         }
-        let name = &callee.node.name;
+        let name = callee.name;
         if matches!(mapping, Mapping::First) && call.arguments.args.len() == 1 {
             let message = format!("`map` over `{name}` without a list");
             self.refuse(call.range(), "map", message, &format!("write map({name}, xs)"));
             given.wrong = true;
         }
-        for param in callee.node.params.iter().filter(|param| param.default.is_none()) {
+        for param in callee.params.iter().filter(|param| param.default.is_none()) {
             if !given.wrong && !given.arguments.iter().any(|(name, _)| *name == param.name) {
                 let message = format!("`{name}` needs an argument `{}`: {}", param.name, param.ty.0);
                 self.refuse(call.range(), "missing-argument", message, &format!("write {}=…", param.name));
@@ -56,30 +64,24 @@ impl<'a> Body<'_, 'a> {
         self.unused(call, callee, mapping, &mut given.wrong);
         let arguments = given.arguments.into_iter().map(|(name, value)| Some((name, value?)));
         let arguments = arguments.collect::<Option<Vec<_>>>().filter(|_| !given.wrong)?;
-        let function = name.clone();
-        self.push(call, StepKind::Node { function }, given.over, arguments)
+        let Callee { settled, .. } = callee;
+        let step = Made { kind: callee.step(), over: given.over, settled, arguments };
+        self.push(call, step)
     }
 
     /// Writes a step down, where there is room for one.
-    fn push(
-        &mut self,
-        call: &ExprCall,
-        kind: StepKind,
-        over: Vec<String>,
-        arguments: Vec<(String, Value)>,
-    ) -> Option<Value> {
+    pub(super) fn push(&mut self, call: &ExprCall, made: Made) -> Option<Value> {
         if self.workflow.steps.len() >= limits::STEPS {
             let message = format!("more than {} calls", limits::STEPS);
             self.overfull(call.range(), "too-many-steps", message, "write map(fn, xs)");
             return None;
         }
+        let Made { kind, over, settled, arguments } = made;
         let ix = StepIx(self.workflow.steps.len() as u32);
-        let count = self.ids.entry(kind.callee().to_owned()).or_default();
-        *count += 1;
-        let id = if *count == 1 { kind.callee().to_owned() } else { format!("{}-{count}", kind.callee()) };
+        let id = self.ids.next(kind.callee());
         let (guards, after) = (self.guards.clone(), self.order.barrier.clone());
         let place = self.text().place(call.range());
-        self.workflow.steps.push(Step { id, kind, over, settled: false, arguments, guards, after, place });
+        self.workflow.steps.push(Step { id, kind, over, settled, arguments, guards, after, place });
         self.order.since.push(ix);
         Some(Value::Result { step: ix, path: Vec::new() })
     }
@@ -103,7 +105,7 @@ impl<'a> Body<'_, 'a> {
         }
         let (value, mapped) = self.argument(argument, mapping);
         // A signature with more parameters than are read was refused.
-        let Some(param) = callee.node.params.get(at) else {
+        let Some(param) = callee.params.get(at) else {
             given.wrong = true;
             return;
         };
@@ -115,20 +117,19 @@ impl<'a> Body<'_, 'a> {
 
     fn keyword(&mut self, keyword: &'a Keyword, callee: Callee<'_, 'a>, mapping: &Mapping<'a>, given: &mut Given) {
         let (value, mapped) = self.argument(&keyword.value, mapping);
-        let node = callee.node;
         let Some(name) = keyword.arg.as_ref().map(|name| name.id.as_str()) else {
             self.refuse(keyword.range(), "unpacked-argument", "arguments are written out", "name each argument");
             given.wrong = true;
             return;
         };
-        if !node.params.iter().any(|param| param.name == name) {
-            let known = || node.params.iter().map(|param| param.name.as_str());
+        if !callee.params.iter().any(|param| param.name == name) {
+            let known = || callee.params.iter().map(|param| param.name.as_str());
             let remedy = match options::nearest(name, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None if node.params.is_empty() => "it takes no arguments".to_owned(),
+                None if callee.params.is_empty() => "it takes no arguments".to_owned(),
                 None => format!("it takes {}", known().collect::<Vec<_>>().join(", ")),
             };
-            let message = format!("`{}` has no parameter `{name}`", node.name);
+            let message = format!("`{}` has no parameter `{name}`", callee.name);
             self.refuse(keyword.range(), "unknown-argument", message, &remedy);
             given.wrong = true;
         } else if given.arguments.iter().any(|(known, _)| known == name) {
@@ -169,7 +170,7 @@ fn misfit(
     }
     if at >= takes {
         let arguments = if takes == 1 { "argument" } else { "arguments" };
-        let message = format!("`{}` takes {takes} {arguments} by position", callee.node.name);
+        let message = format!("`{}` takes {takes} {arguments} by position", callee.name);
         return Some(("too-many-arguments", message, "leave it out, or name the parameter it is for"));
     }
     None

@@ -15,6 +15,8 @@ use serde_json::Value as Json;
 use super::{Body, part};
 use crate::{constant, refuse};
 
+/// Parts of an `and` or `or` that later ones know of: bounds what each costs.
+const ASIDE: usize = 32;
 const CODE: &str = "condition";
 const SMALL: &str = "only None, bools, numbers and short texts are compared here";
 
@@ -25,7 +27,17 @@ impl<'a> Body<'_, 'a> {
             Expr::BoolOp(both) => {
                 let later = &both.values[1..];
                 self.calls_behind(later);
-                let parts: Vec<_> = both.values.iter().map(|value| self.condition(value)).collect();
+                let mark = self.aside.len();
+                let mut parts = Vec::with_capacity(both.values.len());
+                for value in &both.values {
+                    let part = self.condition(value);
+                    // A later part is asked only where an earlier one holds, or does not.
+                    if let Some(part) = part.as_ref().filter(|_| parts.len() < ASIDE) {
+                        self.aside.push((part.clone(), both.op == BoolOp::And));
+                    }
+                    parts.push(part);
+                }
+                self.aside.truncate(mark);
                 let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
                 Some(if both.op == BoolOp::And { Condition::And(parts) } else { Condition::Or(parts) })
             }
@@ -61,7 +73,13 @@ impl<'a> Body<'_, 'a> {
     }
 
     fn truth(&mut self, range: TextRange, value: Value) -> Option<Condition> {
-        if self.type_of(&value).as_ref().is_some_and(part::may_be_frame) {
+        let ty = self.type_of(&value);
+        if ty.as_ref().is_some_and(|ty| ty.outcome().is_some()) {
+            let message = "an outcome is always true, whether the call failed or not";
+            self.refuse(range, CODE, message, "ask for its .ok");
+            return None;
+        }
+        if ty.as_ref().is_some_and(part::may_be_frame) {
             let message = "the truth of a frame or an array is ambiguous";
             self.refuse(range, CODE, message, "return a bool from a node");
             return None;

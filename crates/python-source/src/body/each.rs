@@ -34,23 +34,24 @@ impl<'a> Body<'_, 'a> {
             return None;
         }
         let Expr::Call(call) = &*each.elt else {
-            let message = "a comprehension of what is no call of a node";
+            let message = "a comprehension of what is no call of a node or workflow";
             self.refuse(each.elt.range(), CODE, message, SHAPE);
             return None;
         };
         let targets = self.targets(&generator.target, &generator.iter)?;
+        let hidden = targets.iter().any(|(name, _)| names(&call.func, name));
         match self.called(&call.func) {
-            Called::Node(callee) if !targets.iter().any(|(name, _)| names(&call.func, name)) => {
-                self.step(call, callee, &Mapping::Each(targets))
-            }
-            Called::Workflow(name) => {
-                self.refuse_workflow(call, name);
+            Called::Step(callee) if !hidden && self.comes_back(call, callee) => None,
+            Called::Step(callee) if !hidden => self.step(call, callee, &Mapping::Each(targets)),
+            Called::Settled(inner) if !hidden => {
+                self.refuse_settled(inner);
                 None
             }
             Called::Other if matches!(self.resolve(&call.func), Some(Bound::Unread)) => None,
-            Called::Node(_) | Called::Other => {
-                let message = format!("`{}` is no node", self.written(&call.func));
-                self.refuse(call.func.range(), CODE, message, "call a node for each element");
+            _ => {
+                let message = format!("`{}` is no node or workflow", self.written(&call.func));
+                let remedy = self.instead_of_many(&call.func).unwrap_or("call a node for each element");
+                self.refuse(call.func.range(), CODE, message, remedy);
                 None
             }
         }
@@ -159,7 +160,7 @@ impl<'a> Body<'_, 'a> {
         for (target, _) in targets {
             let arguments = call.arguments.args.iter().chain(call.arguments.keywords.iter().map(|k| &k.value));
             if !arguments.into_iter().any(|argument| names(argument, target)) {
-                let message = format!("`{target}` goes to no argument of `{}`", callee.node.name);
+                let message = format!("`{target}` goes to no argument of `{}`", callee.name);
                 self.refuse(call.range(), CODE, message, "hand each element to the node");
                 *wrong = true;
             }

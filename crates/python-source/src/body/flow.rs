@@ -81,7 +81,7 @@ impl Flow {
 }
 
 /// The value of the side that is taken; where both are the same there is nothing to choose.
-fn select(branch: BranchIx, then: Value, otherwise: Value) -> Value {
+pub(super) fn select(branch: BranchIx, then: Value, otherwise: Value) -> Value {
     if then == otherwise {
         return then;
     }

@@ -1,6 +1,10 @@
 //! Parts of values, how much values hold, and what is known of their types. Pure but for the lookups of a body.
 
-use qflow_model::expression::{Condition, Expr as Value, Path, Segment};
+use qflow_model::{
+    definition::StepKind,
+    expression::{Condition, Expr as Value, Path, Segment},
+    ids::StepIx,
+};
 use qflow_types::Ty;
 use serde_json::Value as Json;
 
@@ -119,17 +123,26 @@ impl Body<'_, '_> {
         }
     }
 
+    /// The declared type of what a step gives.
+    fn given_by(&self, step: StepIx) -> Option<Ty> {
+        let step = self.workflow.steps.get(step.0 as usize)?;
+        let one = match &step.kind {
+            StepKind::Node { function } => self.project.nodes.get(function)?.returns.0.parse().ok()?,
+            StepKind::Workflow { workflow } => self.project.signatures.get(workflow)?.returns.0.parse().ok()?,
+            StepKind::Sleep => Ty::None,
+            StepKind::Approval { .. } => Ty::class("bool"),
+        };
+        let one = if step.settled { Ty::settled(one) } else { one };
+        Some(if step.over.is_empty() { one } else { Ty::Generic("list".to_owned(), vec![one]) })
+    }
+
     /// The declared type of a value, as far as it is declared.
     pub(super) fn type_of(&self, value: &Value) -> Option<Ty> {
         let (whole, path) = match value {
             Value::Param { name, path } => {
                 (self.workflow.params.iter().find(|p| p.name == *name)?.ty.0.parse().ok()?, path)
             }
-            Value::Result { step, path } => {
-                let called = self.workflow.steps.get(step.0 as usize)?;
-                let one: Ty = self.project.nodes.get(called.kind.callee())?.returns.0.parse().ok()?;
-                (if called.over.is_empty() { one } else { Ty::Generic("list".to_owned(), vec![one]) }, path)
-            }
+            Value::Result { step, path } => (self.given_by(*step)?, path),
             Value::Select { then, otherwise, .. } => {
                 return Some(Ty::union([self.type_of(then)?, self.type_of(otherwise)?]));
             }
@@ -141,6 +154,12 @@ impl Body<'_, '_> {
 
 fn part_type(ty: &Ty, segment: &Segment) -> Option<Ty> {
     match (ty, segment) {
+        (Ty::Union(members), _) => {
+            // A part of None is none: what is asked for it was asked for None before.
+            let given = members.iter().filter(|member| **member != Ty::None);
+            given.map(|member| part_type(member, segment)).collect::<Option<Vec<_>>>().map(Ty::union)
+        }
+        (_, Segment::Field(name)) => ty.attribute(name),
         (Ty::Tuple(items), _) => at(items, segment).cloned(),
         (Ty::Tuples(item), Segment::Index(_)) => Some((**item).clone()),
         (Ty::Generic(name, parameters), _) => match (name.as_str(), parameters.as_slice(), segment) {
@@ -155,6 +174,14 @@ fn part_type(ty: &Ty, segment: &Segment) -> Option<Ty> {
 /// Whether a value of a type may be a frame or an array, whose truth and parts are not Python's usual.
 pub(super) fn may_be_frame(ty: &Ty) -> bool {
     ty.members().iter().any(|member| matches!(member.root(), "DataFrame" | "Series" | "ndarray"))
+}
+
+/// Whether a value of a type may say how long to sleep, or until when; that it is not None is checked with the edges.
+pub(super) fn may_be_duration(ty: &Ty) -> bool {
+    ty.members().iter().any(|member| match member {
+        Ty::Any | Ty::Literal(_) => true,
+        _ => matches!(member.root(), "int" | "float" | "str" | "datetime" | "timedelta" | "object"),
+    })
 }
 
 /// Whether a value of a type may be small enough to compare: None, a bool, a number, a text, or what is not known.

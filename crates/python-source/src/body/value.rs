@@ -106,8 +106,8 @@ impl<'a> Body<'_, 'a> {
     }
 
     fn name(&mut self, at: &'a Expr, name: &str) -> Option<Value> {
-        match self.names.get(name) {
-            Some(Binding::Value(value)) => return Some((**value).clone()),
+        match self.names.get(name).cloned() {
+            Some(Binding::Value(value)) => return Some(self.known(&value)),
             Some(Binding::Broken) => return None,
             Some(Binding::Half) => {
                 let message = format!("`{name}` is bound on some paths to here, not on every one");

@@ -1,6 +1,6 @@
 //! Decorators: their options, handed on by name and value.
 
-use ruff_python_ast::{Expr, StmtFunctionDef};
+use ruff_python_ast::{Expr, ExprCall, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::{Value, json};
 
@@ -70,7 +70,18 @@ impl Head<'_, '_> {
             ("retry_on", Expr::Tuple(tuple)) => tuple.elts.iter().map(|e| self.exception(e)).collect(),
             ("retry_on", other) => self.exception(other),
             ("on_failure", other) if matches!(units.resolve(self.unit, other), Some(Bound::Function(..))) => {
-                Err(options::not_yet("a function as on_failure", "write on_failure=\"finish\" or \"stop\""))
+                Err(options::Bad {
+                    code: "bad-option",
+                    message: "on_failure does not take a function".to_owned(),
+                    remedy: "write on_failure=\"finish\" or \"stop\"; to act on a failure, take it as a value: \
+                             settled(fn)(x)"
+                        .to_owned(),
+                })
+            }
+            ("schedule", Expr::Call(call))
+                if matches!(units.resolve(self.unit, &call.func), Some(Bound::Qflow("cron"))) =>
+            {
+                self.cron(call)
             }
             _ => {
                 let value = constant::value(units, self.unit, expr).map_err(|_| self.no_constant(name, expr))?;
@@ -85,6 +96,23 @@ impl Head<'_, '_> {
                 }
             }
         }
+    }
+
+    /// `cron("0 2 * * *", tz="Europe/Berlin", into="day", catch_up="last")`, by the names of its parameters.
+    fn cron(&self, call: &ExprCall) -> Result<Value, options::Bad> {
+        let positional = call.arguments.args.iter().zip(options::CRON).map(|(value, name)| (Some(*name), value));
+        let named = call.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|name| name.id.as_str()), &k.value));
+        let mut fields = serde_json::Map::new();
+        for (name, value) in positional.chain(named) {
+            let name = name.filter(|name| options::CRON.contains(name) && !fields.contains_key(*name));
+            let name =
+                name.ok_or_else(|| options::bad_cron("it takes an expression, tz, into and catch_up, each once"))?;
+            fields.insert(name.to_owned(), self.value("schedule", value)?);
+        }
+        if call.arguments.args.len() > options::CRON.len() {
+            return Err(options::bad_cron("it takes an expression, tz, into and catch_up, each once"));
+        }
+        Ok(Value::Object(fields))
     }
 
     fn no_constant(&self, name: &str, expr: &Expr) -> options::Bad {

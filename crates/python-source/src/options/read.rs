@@ -12,7 +12,7 @@ const MAX_CPUS: f64 = 1024.0;
 const MAX_BYTES: u64 = 64 << 40;
 
 /// A value as a message shows it.
-pub(super) fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     let text = match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

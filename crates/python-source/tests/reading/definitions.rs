@@ -229,6 +229,113 @@ def w(a: int = -1, b: float = 1e3, c: str = "x" "y", d: list[int] = [1, 2], e: d
     return add(note)
 "#;
 
+    workflows_call_workflows: r#"
+@workflow
+def child(day: str, limit: int = 3, *, words: list[str] = WORDS) -> list[int]:
+    return map(add, fetch(day, limit))
+
+
+@workflow(name="other-child")
+def other(x: int) -> int:
+    return add(x)
+
+
+@workflow
+def parent(day: str, days: list[str], ns: list[int]) -> object:
+    a = child(day)
+    b = child(limit=2, day=day)
+    c = map(child, days, limit=4)
+    d = [child(d, n) for d, n in zip(days, ns)]
+    e = other(1)
+    other(a[0])
+    f = map(qflow.settled(other), b)
+    return [c, d, e, f[0].value]
+"#;
+
+    failures_are_values: r#"
+from qflow import settled
+from qflow import settled as tried
+
+
+@workflow
+def child(rows: list[dict[str, float]]) -> list[float]:
+    return map(parse, rows)
+
+
+@workflow
+def w(day: str, xs: list[int], ys: list[int]) -> object:
+    rows = settled(fetch)(day, limit=1)
+    if not rows.ok:
+        return rows.error.message
+    each = map(settled(parse), rows.value, field="y")
+    both = [tried(add)(x, y=y) for x, y in zip(xs, ys)]
+    below = qflow.settled(child)(rows.value)
+    if below.ok and each[0].ok:
+        add(below.value, each[0].value)
+    elif below.error is not None and below.error.attempts > 1:
+        notify(below.error.type)
+    settled(notify)()
+    return [each, both, (settled(ask)()).ok]
+"#;
+
+    waits_keep_their_place: r#"
+import datetime as dt
+from qflow import approval, sleep
+
+PAUSE = dt.timedelta(minutes=5)
+WHO = "finance"
+
+
+@workflow
+def w(day: str, pause: str | None, seconds: float) -> bool:
+    rows = fetch(day)
+    sleep("1h30m")
+    again = fetch(day)
+    ok = approval(WHO, timeout="2d")
+    if not approval(name="legal", timeout=dt.timedelta(days=1)) and ok:
+        sleep(duration=seconds)
+        last = add(again)
+        sleep(PAUSE)
+    elif pause is not None:
+        sleep(pause)
+        qflow.sleep(dt.datetime(2026, 12, 24, 18))
+        sleep("2026-12-24T18:00:00Z")
+        sleep(90)
+        sleep(add(rows))
+    approval("last")
+    return ok
+"#;
+
+    a_choice_is_its_known_side_where_it_is_read: r#"
+from qflow import settled
+
+
+@workflow
+def w(x: int, y: int | None) -> object:
+    a = None
+    b = None
+    if x > 1:
+        a = add(x)
+        b = settled(fetch)("x")
+    c = add(a)
+    if a is not None and a > 2:
+        d = add(a)
+    if b is None or not b.ok:
+        notify(b)
+    else:
+        notify(b.value[0]["k"])
+    if x > 1:
+        e = 1
+    else:
+        e = "one"
+        if e == "one":
+            notify(e)
+    if e == "one":
+        notify(e)
+        return e
+    return (e, c)
+"#;
+
     names_of_functions_are_free_for_others: r"
 @workflow
 def w(parse: int, rows: list[int]) -> list[int]:

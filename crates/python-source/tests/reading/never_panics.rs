@@ -13,6 +13,7 @@ const EXAMPLES: &[&str] = &[
     include_str!("../../../../examples/spans.py"),
     include_str!("../../../../examples/airports.py"),
     include_str!("refusals/body.py"),
+    include_str!("refusals/calls.py"),
     include_str!("refusals/nodes.py"),
     include_str!("refusals/options.py"),
     include_str!("refusals/not_yet.py"),

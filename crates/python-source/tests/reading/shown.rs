@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use qflow_model::{
-    definition::{Guard, Problem, Step, WorkflowDef},
+    definition::{Guard, Problem, Step, StepKind, WorkflowDef},
     expression::{Condition, Expr, Segment},
 };
 
@@ -65,11 +65,24 @@ fn step(step: &Step) -> String {
     format!(
         "{}: {}({arguments}){}{after} @{}:{}",
         step.id,
-        step.kind.callee(),
+        callee(step),
         guards(&step.guards),
         step.place.line,
         step.place.column
     )
+}
+
+fn callee(step: &Step) -> String {
+    let kind = match &step.kind {
+        StepKind::Node { function } => function.clone(),
+        StepKind::Workflow { workflow } => format!("workflow {workflow}"),
+        StepKind::Sleep => "sleep".to_owned(),
+        StepKind::Approval { name, timeout_ms } => {
+            let within = timeout_ms.map_or(String::new(), |ms| format!(" within {ms} ms"));
+            format!("approval {name:?}{within}")
+        }
+    };
+    if step.settled { format!("settled {kind}") } else { kind }
 }
 
 fn path(path: &[Segment]) -> String {

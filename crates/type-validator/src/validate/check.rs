@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
-    definition::{Definition, Guard, Param, ParamDefault, Place, Problem, Step, TypeText, WorkflowDef},
-    expression::{Expr, Segment},
+    definition::{Definition, Param, ParamDefault, Place, Problem, Step, StepKind, TypeText, WorkflowDef},
+    expression::Expr,
     limits,
 };
 use qflow_types::{Ty, assignable, value};
 
 use super::{
     Inspected,
-    walk::{implies, of_value, spelled, walk, widened},
+    narrow::{Here, Narrow, Spot},
+    tell::{self, HANDLE_NONE, Origin, Target, problem},
+    walk::{of_value, spelled, walk, widened},
 };
+
+/// What `sleep` takes.
+const DURATION: &str = "str | int | float | timedelta | datetime";
 
 /// Checks a definition's edges.
 pub fn check(definition: Definition) -> Inspected {
@@ -22,10 +27,14 @@ pub fn check(definition: Definition) -> Inspected {
             problems.push(problem);
             continue;
         }
-        let mut checker = Checker { definition: &definition, workflow, problems: Vec::new(), edges: Vec::new() };
+        let narrow = Narrow::new(workflow);
+        let mut checker =
+            Checker { definition: &definition, workflow, narrow, problems: Vec::new(), edges: Vec::new() };
         checker.defaults();
+        workflow.branches.iter().for_each(|branch| checker.branch(branch));
         workflow.steps.iter().for_each(|step| checker.step(step));
         checker.result();
+        checker.bounds();
         problems.extend(checker.problems);
         all.insert(workflow.name.clone(), checker.edges);
     }
@@ -41,7 +50,7 @@ fn too_large(workflow: &WorkflowDef) -> Option<Problem> {
     }
     let over = |what: &str, bound: usize, count: usize| {
         let message = format!("a workflow has at most {bound} {what}, `{}` has {count}", workflow.name);
-        Problem { remedy: Some("use map".to_owned()), ..problem(&workflow.place, "too-large", message) }
+        problem(&workflow.place, "too-large", message, "use map")
     };
     if steps > limits::STEPS {
         return Some(over("steps", limits::STEPS, steps));
@@ -49,62 +58,41 @@ fn too_large(workflow: &WorkflowDef) -> Option<Problem> {
     (edges > limits::EDGES).then(|| over("references between steps", limits::EDGES, edges))
 }
 
-pub(super) fn problem(place: &Place, code: &str, message: String) -> Problem {
-    Problem {
-        place: place.clone(),
-        end_column: place.column,
-        code: code.to_owned(),
-        message,
-        remedy: None,
-        other: None,
-        excerpt: String::new(),
-        warning: false,
-    }
-}
-
 fn ty(text: &TypeText) -> Ty {
     // What does not read was told of by the reader.
     text.0.parse().unwrap_or(Ty::Any)
 }
 
-/// Where a value comes from: what it is called, and where that is declared.
-struct Origin {
-    name: String,
-    place: Option<Place>,
-}
-
-/// What a value must go into.
-struct Target<'a> {
-    label: String,
-    ty: &'a Ty,
-    declared: &'a Place,
-    /// Where the value is handed over.
-    place: &'a Place,
-    code: &'static str,
-}
-
-/// What is called: a node, or another workflow.
+/// What is called: a node, another workflow, or a wait.
 struct Callee<'a> {
     params: &'a [Param],
-    returns: &'a TypeText,
+    returns: Ty,
     place: &'a Place,
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     definition: &'a Definition,
     workflow: &'a WorkflowDef,
-    problems: Vec<Problem>,
+    pub(super) narrow: Narrow<'a>,
+    pub(super) problems: Vec<Problem>,
     edges: Vec<(String, String, bool)>,
 }
 
 impl<'a> Checker<'a> {
-    fn callee(&self, function: &str) -> Option<Callee<'a>> {
-        if let Some(node) = self.definition.nodes.get(function) {
-            return Some(Callee { params: &node.params, returns: &node.returns, place: &node.place });
-        }
-        let workflows = &self.definition.workflows;
-        let called = workflows.get(function).or_else(|| workflows.values().find(|w| w.function == function))?;
-        Some(Callee { params: &called.params, returns: &called.returns, place: &called.place })
+    fn callee(&self, step: &'a Step) -> Option<Callee<'a>> {
+        let waits = |returns| Callee { params: &[], returns, place: &step.place };
+        Some(match &step.kind {
+            StepKind::Node { function } => {
+                let node = self.definition.nodes.get(function)?;
+                Callee { params: &node.params, returns: ty(&node.returns), place: &node.place }
+            }
+            StepKind::Workflow { workflow } => {
+                let called = self.definition.workflows.get(workflow)?;
+                Callee { params: &called.params, returns: ty(&called.returns), place: &called.place }
+            }
+            StepKind::Sleep => waits(Ty::None),
+            StepKind::Approval { .. } => waits(Ty::class("bool")),
+        })
     }
 
     /// Defaults of the workflow itself; a node's are Python's own, and are checked as it is called.
@@ -113,46 +101,58 @@ impl<'a> Checker<'a> {
             let Some(ParamDefault::Value(default)) = &param.default else { continue };
             if let Err(error) = value::check(default, &ty(&param.ty)) {
                 let message = format!("{}.{}: {} ← its default: {error}", self.workflow.name, param.name, param.ty.0);
-                self.problems.push(problem(&param.place, "incompatible-default", message));
+                let remedy = "write a default of the declared type";
+                self.problems.push(problem(&param.place, "incompatible-default", message, remedy));
             }
         }
     }
 
     fn step(&mut self, step: &'a Step) {
         let function = step.kind.callee();
-        let Some(callee) = self.callee(function) else {
-            self.problems.push(problem(&step.place, "unknown-node", format!("no node is called `{function}`")));
+        let Some(callee) = self.callee(step) else {
+            let message = format!("nothing is called `{function}`");
+            self.problems.push(problem(&step.place, "unknown-node", message, "define it, or correct its name"));
             return;
         };
+        if step.kind == StepKind::Sleep {
+            return self.sleep(step);
+        }
         for (name, expr) in &step.arguments {
             let Some(param) = callee.params.iter().find(|param| param.name == *name) else {
                 let known: Vec<_> = callee.params.iter().map(|param| param.name.as_str()).collect();
                 let takes = if known.is_empty() { "no arguments".to_owned() } else { known.join(", ") };
                 let message = format!("`{function}` has no parameter `{name}`; it takes {takes}");
-                let told = problem(&step.place, "unknown-argument", message);
+                let told = problem(&step.place, "unknown-argument", message, "name one of its parameters");
                 self.problems.push(Problem { other: Some(callee.place.clone()), ..told });
                 continue;
             };
-            let declared = ty(&param.ty);
-            let target = Target {
-                label: format!("{function}.{name}"),
-                ty: &declared,
-                declared: &param.place,
-                place: &step.place,
-                code: "incompatible-types",
-            };
-            if step.over.contains(name) {
-                self.mapped(expr, &step.guards, &target);
-            } else {
-                self.goes(expr, &step.guards, &target);
-            }
+            let label = format!("{function}.{name}");
+            self.argument(step, name, expr, &label, (&ty(&param.ty), &param.place));
         }
         for param in callee.params.iter().filter(|param| param.default.is_none()) {
             if step.arguments.iter().all(|(name, _)| *name != param.name) {
                 let message = format!("`{function}` needs an argument `{}`: {}", param.name, param.ty.0);
-                let told = problem(&step.place, "missing-argument", message);
+                let told = problem(&step.place, "missing-argument", message, &format!("write {}=…", param.name));
                 self.problems.push(Problem { other: Some(param.place.clone()), ..told });
             }
+        }
+    }
+
+    fn sleep(&mut self, step: &'a Step) {
+        let declared = DURATION.parse().unwrap_or(Ty::Any);
+        for (name, expr) in &step.arguments {
+            self.argument(step, name, expr, &format!("sleep.{name}"), (&declared, &step.place));
+        }
+    }
+
+    fn argument(&mut self, step: &'a Step, name: &String, expr: &Expr, label: &str, to: (&Ty, &Place)) {
+        let label = label.to_owned();
+        let target = Target { label, ty: to.0, declared: to.1, place: &step.place, code: "incompatible-types" };
+        let here = self.narrow.behind(&step.guards);
+        if step.over.contains(name) {
+            self.mapped(expr, &here, &target);
+        } else {
+            self.goes(expr, &here, &target);
         }
     }
 
@@ -166,45 +166,55 @@ impl<'a> Checker<'a> {
             place: &workflow.place,
             code: "incompatible-result",
         };
-        self.goes(&workflow.result, &[], &target);
+        self.goes(&workflow.result, &Here::default(), &target);
+    }
+
+    fn bounds(&mut self) {
+        if self.narrow.gave_up() {
+            let message = format!("the conditions of `{}` say more than is followed", self.workflow.name);
+            self.problems.push(problem(&self.workflow.place, "too-large", message, "put choices in nodes"));
+        }
+    }
+
+    /// The sides of a choice that can be taken at a place; each with its own place.
+    fn sides<'e>(&mut self, expr: &'e Expr, here: &Here<'a>) -> Option<Vec<(&'e Expr, Here<'a>)>> {
+        let Expr::Select { branch, then, otherwise } = expr else { return None };
+        let taken = here.side(*branch);
+        let both = [(true, &**then), (false, &**otherwise)].into_iter();
+        let sides = both.filter(|(holds, _)| taken.is_none_or(|taken| taken == *holds));
+        let sides = sides.map(|(holds, side)| (side, self.narrow.on(here, *branch, holds)));
+        Some(sides.filter(|(_, here)| taken.is_some() || !here.is_unreachable()).collect())
     }
 
     /// Whether a value goes where it is handed to; of a choice each side for itself.
-    fn goes(&mut self, expr: &Expr, guards: &[Guard], target: &Target<'_>) {
-        match expr {
-            Expr::Select { branch, then, otherwise } => {
-                for (holds, side) in [(true, then), (false, otherwise)] {
-                    let guards = [guards, &[Guard { branch: *branch, holds }]].concat();
-                    self.goes(side, &guards, target);
-                }
-            }
-            // A literal is checked as the value that it is.
-            Expr::Literal(literal) => {
-                let wrong = value::check(literal, target.ty).err();
-                let found = widened(of_value(literal));
-                self.edge(&found, target, wrong.is_none());
-                if wrong.is_some() {
-                    let origin = Origin { name: format!("literal {}", value::to_plain(literal)), place: None };
-                    self.tell(&found, &origin, "", target);
-                }
-            }
-            _ => {
-                let Some((found, origin)) = self.type_of(expr, guards, target.place) else { return };
-                self.compare(&found, &origin, target);
-            }
+    fn goes(&mut self, expr: &Expr, here: &Here<'a>, target: &Target<'_>) {
+        if let Some(sides) = self.sides(expr, here) {
+            sides.into_iter().for_each(|(side, here)| self.goes(side, &here, target));
+            return;
         }
-    }
-
-    /// Whether each element goes.
-    fn mapped(&mut self, expr: &Expr, guards: &[Guard], target: &Target<'_>) {
-        if let Expr::Select { branch, then, otherwise } = expr {
-            for (holds, side) in [(true, then), (false, otherwise)] {
-                let guards = [guards, &[Guard { branch: *branch, holds }]].concat();
-                self.mapped(side, &guards, target);
+        // A literal is checked as the value that it is.
+        if let Expr::Literal(literal) = expr {
+            let wrong = value::check(literal, target.ty).err();
+            let found = widened(of_value(literal));
+            self.edge(&found, target, wrong.is_none());
+            if wrong.is_some() {
+                let shown = if literal.is_null() { "None".to_owned() } else { value::to_plain(literal).to_string() };
+                let origin = Origin { name: format!("literal {shown}"), place: None };
+                self.problems.push(tell::edge(&found, &origin, "", target));
             }
             return;
         }
-        let Some((found, origin)) = self.type_of(expr, guards, target.place) else { return };
+        let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
+        self.compare(&found, &origin, target);
+    }
+
+    /// Whether each element goes.
+    fn mapped(&mut self, expr: &Expr, here: &Here<'a>, target: &Target<'_>) {
+        if let Some(sides) = self.sides(expr, here) {
+            sides.into_iter().for_each(|(side, here)| self.mapped(side, &here, target));
+            return;
+        }
+        let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
         let elements: Option<Vec<_>> = found.members().iter().map(Ty::element).collect();
         if let Some(elements) = elements {
             let origin = Origin { name: format!("each of {}", origin.name), place: origin.place };
@@ -212,7 +222,9 @@ impl<'a> Checker<'a> {
             return;
         }
         let message = format!("{} is mapped over {} → {found}, which is not a list", target.label, origin.name);
-        let told = problem(target.place, "not-mappable", message);
+        let may_be_none = found.members().len() > 1 && found.members().contains(&Ty::None);
+        let remedy = if may_be_none { HANDLE_NONE } else { "map over a list, and return one from the node" };
+        let told = problem(target.place, "not-mappable", message, remedy);
         self.problems.push(Problem { other: origin.place, ..told });
     }
 
@@ -220,7 +232,7 @@ impl<'a> Checker<'a> {
         let outcome = assignable(found, target.ty);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
-            self.tell(found, origin, &reason.0, target);
+            self.problems.push(tell::edge(found, origin, &reason.0, target));
         }
     }
 
@@ -228,91 +240,71 @@ impl<'a> Checker<'a> {
         self.edges.push((found.root().to_owned(), target.ty.root().to_owned(), goes));
     }
 
-    /// `total.rows: list[X] ← fetch → dict[X] (sales.py:9 → sales.py:15)`
-    fn tell(&mut self, found: &Ty, origin: &Origin, reason: &str, target: &Target<'_>) {
-        let at = |place: &Place| format!("{}:{}", place.file, place.line);
-        let from = origin.place.as_ref().unwrap_or(target.place);
-        let ends = format!("({} → {})", at(from), at(target.declared));
-        let mut message = format!("{}: {} ← {} → {found} {ends}", target.label, target.ty, origin.name);
-        // What the two types already say is not said again.
-        let said = format!("{found} is not {}", target.ty);
-        let more = reason.strip_prefix(&said).map_or(reason, |rest| rest.trim_start_matches(": "));
-        if !more.is_empty() {
-            message.push_str(": ");
-            message.push_str(more);
-        }
-        let told = problem(target.place, target.code, message);
-        let other = origin.place.clone().unwrap_or_else(|| target.declared.clone());
-        self.problems.push(Problem { other: Some(other), ..told });
-    }
-
     /// The type of an expression; `None` where it has none, which has been told.
-    fn type_of(&mut self, expr: &Expr, guards: &[Guard], place: &Place) -> Option<(Ty, Origin)> {
-        let here = |name: &str, ty: Ty| Some((ty, Origin { name: name.to_owned(), place: None }));
+    pub(super) fn type_of(&mut self, expr: &Expr, here: &Here<'a>, place: &Place) -> Option<(Ty, Origin)> {
+        let made = |name: &str, ty: Ty| Some((ty, Origin { name: name.to_owned(), place: None }));
         match expr {
-            Expr::Literal(literal) => here("literal", of_value(literal)),
+            Expr::Literal(literal) => made("literal", of_value(literal)),
             Expr::Param { name, path } => {
                 let param = self.workflow.params.iter().find(|param| param.name == *name)?;
                 let origin = Origin { name: format!("{name}{}", spelled(path)), place: Some(param.place.clone()) };
-                let is_given =
-                    |e: &[Segment]| self.is_given(&Expr::Param { name: name.clone(), path: e.into() }, guards);
-                let found = walk(ty(&param.ty), path, is_given);
-                self.walked(found, origin, place)
+                self.walked(ty(&param.ty), expr, origin, here, place)
             }
             Expr::Result { step: ix, path } => {
                 let step = self.workflow.steps.get(ix.0 as usize)?;
-                let callee = self.callee(step.kind.callee())?;
-                let one = ty(callee.returns);
+                let callee = self.callee(step)?;
+                let one = if step.settled { callee.returns.settled() } else { callee.returns };
                 let returns = if step.over.is_empty() { one } else { Ty::Generic("list".to_owned(), vec![one]) };
                 let origin =
                     Origin { name: format!("{}{}", step.id, spelled(path)), place: Some(callee.place.clone()) };
-                let is_given = |e: &[Segment]| self.is_given(&Expr::Result { step: *ix, path: e.into() }, guards);
-                let found = walk(returns, path, is_given);
-                self.walked(found, origin, place)
+                self.walked(returns, expr, origin, here, place)
             }
             Expr::List(parts) => {
-                let item = Ty::union(self.types(parts, guards, place)?);
-                here("list", Ty::Generic("list".to_owned(), vec![item]))
+                let item = Ty::union(self.types(parts, here, place)?);
+                made("list", Ty::Generic("list".to_owned(), vec![item]))
             }
-            Expr::Tuple(parts) => here("tuple", Ty::Tuple(self.types(parts, guards, place)?)),
+            Expr::Tuple(parts) => made("tuple", Ty::Tuple(self.types(parts, here, place)?)),
             Expr::Dict(parts) => {
                 let types: Option<Vec<_>> =
-                    parts.iter().map(|(_, part)| Some(self.type_of(part, guards, place)?.0)).collect();
-                here("dict", Ty::Generic("dict".to_owned(), vec![Ty::class("str"), Ty::union(types?)]))
+                    parts.iter().map(|(_, part)| Some(self.type_of(part, here, place)?.0)).collect();
+                made("dict", Ty::Generic("dict".to_owned(), vec![Ty::class("str"), Ty::union(types?)]))
             }
-            Expr::Format(_) => here("f-string", Ty::class("str")),
-            Expr::Condition(_) => here("condition", Ty::class("bool")),
-            Expr::Select { branch, then, otherwise } => {
-                let mut side = |holds: bool, expr: &Expr| {
-                    let guards = [guards, &[Guard { branch: *branch, holds }]].concat();
-                    self.type_of(expr, &guards, place)
-                };
-                let ((then, origin), (otherwise, _)) = (side(true, then)?, side(false, otherwise)?);
-                Some((Ty::union([then, otherwise]), origin))
+            Expr::Format(_) => made("f-string", Ty::class("str")),
+            Expr::Condition(_) => made("condition", Ty::class("bool")),
+            Expr::Select { .. } => {
+                let sides = self.sides(expr, here).unwrap_or_default();
+                let types: Option<Vec<_>> = sides.iter().map(|(side, here)| self.type_of(side, here, place)).collect();
+                let (types, mut origins): (Vec<_>, Vec<_>) = types?.into_iter().unzip();
+                let origin =
+                    if origins.is_empty() { Origin { name: String::new(), place: None } } else { origins.remove(0) };
+                Some((Ty::union(types), origin))
             }
         }
     }
 
-    fn types(&mut self, parts: &[Expr], guards: &[Guard], place: &Place) -> Option<Vec<Ty>> {
-        parts.iter().map(|part| Some(self.type_of(part, guards, place)?.0)).collect()
+    fn types(&mut self, parts: &[Expr], here: &Here<'a>, place: &Place) -> Option<Vec<Ty>> {
+        parts.iter().map(|part| Some(self.type_of(part, here, place)?.0)).collect()
     }
 
-    fn walked(&mut self, found: Result<Ty, String>, origin: Origin, place: &Place) -> Option<(Ty, Origin)> {
-        match found {
+    /// The type of a part of a parameter or a result.
+    fn walked(
+        &mut self,
+        whole: Ty,
+        expr: &Expr,
+        origin: Origin,
+        here: &Here<'a>,
+        place: &Place,
+    ) -> Option<(Ty, Origin)> {
+        let spot = Spot::of(expr)?;
+        let narrow = &mut self.narrow;
+        match walk(whole, spot.path(), |len, ty| narrow.known(ty, spot.up_to(len), here)) {
             Ok(found) => Some((found, origin)),
             Err(why) => {
-                let told = problem(place, "no-such-part", format!("{}: {why}", origin.name));
+                let remedy = if why.starts_with("None ") { HANDLE_NONE } else { "take a part that it has" };
+                let told = problem(place, "no-such-part", format!("{}: {why}", origin.name), remedy);
                 self.problems.push(Problem { other: origin.place, ..told });
                 None
             }
         }
-    }
-
-    /// Whether the branches that something stands in say that a value is not None.
-    fn is_given(&self, expr: &Expr, guards: &[Guard]) -> bool {
-        guards.iter().any(|guard| {
-            let branch = self.workflow.branches.get(guard.branch.0 as usize);
-            branch.is_some_and(|branch| implies(&branch.condition, guard.holds, expr))
-        })
     }
 }

@@ -1,5 +1,7 @@
 //! Definitions by hand: what goes, and what is told of what does not.
 
+mod narrowing;
+
 use super::*;
 use qflow_model::{
     definition::{Branch, Guard, NodeDef, Param, ParamDefault, Step, StepKind, TypeText},
@@ -48,6 +50,10 @@ fn step(function: &str, arguments: Vec<(&str, Expr)>) -> Step {
         after: vec![],
         place: place(31),
     }
+}
+
+fn calls(workflow: &str) -> Step {
+    Step { kind: StepKind::Workflow { workflow: workflow.into() }, ..step(workflow, vec![]) }
 }
 
 fn map(function: &str, over: &str, expr: Expr) -> Step {
@@ -150,8 +156,7 @@ fn the_workflow_that_no_other_calls_is_chosen() {
         workflows: workflows.into_iter().map(|w| (w.name.clone(), w)).collect(),
         ..Definition::default()
     };
-    let call = Step { kind: StepKind::Workflow { workflow: "inner".into() }, ..step("inner", vec![]) };
-    let definition = of(vec![workflow("inner", vec![]), workflow("outer", vec![call])]);
+    let definition = of(vec![workflow("inner", vec![]), workflow("outer", vec![calls("inner")])]);
     assert_eq!(choose(&definition, "").unwrap().name, "outer");
     assert_eq!(choose(&definition, "inner").unwrap().name, "inner");
     let known = vec!["inner".to_owned(), "outer".to_owned()];

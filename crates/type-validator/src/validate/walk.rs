@@ -1,45 +1,26 @@
-//! Types of parts of values, and what a branch's condition says of them.
+//! Types of parts of values, and of values that are written down.
 
-use qflow_model::expression::{Condition, Expr, Operator, Segment};
+use qflow_model::expression::Segment;
 use qflow_types::{Ty, assignable};
 use serde_json::Value;
 
-/// Whether a value cannot be None where a condition holds, or does not.
-pub(super) fn implies(condition: &Condition, holds: bool, expr: &Expr) -> bool {
-    match condition {
-        Condition::Truth(tested) => holds && tested == expr,
-        Condition::Not(inner) => implies(inner, !holds, expr),
-        Condition::And(parts) if holds => parts.iter().any(|part| implies(part, true, expr)),
-        Condition::Or(parts) if !holds => parts.iter().any(|part| implies(part, false, expr)),
-        Condition::And(parts) | Condition::Or(parts) => {
-            !parts.is_empty() && parts.iter().all(|part| implies(part, holds, expr))
-        }
-        Condition::Compare { left, operator, right } => {
-            let none = matches!(right, Expr::Literal(Value::Null)) && left == expr;
-            none && match operator {
-                Operator::IsNot | Operator::Ne => holds,
-                Operator::Is | Operator::Eq => !holds,
-                _ => false,
-            }
-        }
-    }
-}
+use super::narrow::Known;
 
-/// The type of a part; what is known not to be None on the way is taken for that.
-pub(super) fn walk(whole: Ty, path: &[Segment], is_given: impl Fn(&[Segment]) -> bool) -> Result<Ty, String> {
-    let given = |ty: Ty, to: usize| {
-        if ty.members().len() > 1 && is_given(&path[..to]) {
-            Ty::union(ty.members().iter().filter(|member| **member != Ty::None).cloned())
-        } else {
-            ty
-        }
-    };
-    let mut ty = given(whole, 0);
+/// The type of a part; `known` says what a value up to so many steps is, of what its type says.
+pub(super) fn walk(whole: Ty, path: &[Segment], mut known: impl FnMut(usize, Ty) -> Known) -> Result<Ty, String> {
+    let mut at = known(0, whole);
     for (i, segment) in path.iter().enumerate() {
-        let parts = ty.members().iter().map(|member| part(member, segment)).collect::<Result<Vec<_>, _>>()?;
-        ty = given(Ty::union(parts), i + 1);
+        let attribute = match segment {
+            Segment::Field(name) => at.attribute(name),
+            _ => None,
+        };
+        let ty = match attribute {
+            Some(ty) => ty,
+            None => Ty::union(at.ty.members().iter().map(|ty| part(ty, segment)).collect::<Result<Vec<_>, _>>()?),
+        };
+        at = known(i + 1, ty);
     }
-    Ok(ty)
+    Ok(at.ty)
 }
 
 pub(super) fn part(ty: &Ty, segment: &Segment) -> Result<Ty, String> {
@@ -47,6 +28,7 @@ pub(super) fn part(ty: &Ty, segment: &Segment) -> Result<Ty, String> {
     let root = ty.root();
     match (ty, segment) {
         (Ty::Any | Ty::Never, _) => Ok(ty.clone()),
+        (_, Segment::Field(name)) if ty.attribute(name).is_some() => Ok(ty.attribute(name).unwrap_or(Ty::Any)),
         (Ty::Tuple(items), Segment::Index(index)) => {
             let at = if *index < 0 { index + items.len() as i64 } else { *index };
             let item = usize::try_from(at).ok().and_then(|at| items.get(at));

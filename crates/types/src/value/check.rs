@@ -34,6 +34,9 @@ pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
             });
             if found { Ok(()) } else { Err(ValueError::new(format!("expected {ty}"))) }
         }
+        Ty::Class(_) | Ty::Generic(..) if ty.outcome().is_some() => {
+            outcome(value, ty, ty.outcome().unwrap_or(&Ty::Any))
+        }
         Ty::Class(name) => {
             if class(value, name) {
                 Ok(())
@@ -60,6 +63,26 @@ fn tuple(value: &Value) -> Option<&[Value]> {
 
 fn each(items: &[Value], ty: &Ty) -> Result<(), ValueError> {
     items.iter().enumerate().try_for_each(|(i, item)| check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+}
+
+/// Whether a value is a settled call's: one of the two, never both.
+fn outcome(value: &Value, ty: &Ty, of: &Ty) -> Result<(), ValueError> {
+    let Some(("outcome", fields)) = tag(value) else {
+        return Err(ValueError::new(format!("expected {ty}, got {}", kind(value))));
+    };
+    let part = |name: &str| fields.get(name).unwrap_or(&Value::Null);
+    match (part("ok").as_bool(), part("value"), part("error")) {
+        (Some(true), value, Value::Null) => check(value, of).map_err(|e| e.below(".value")),
+        (Some(false), Value::Null, error) => {
+            let text = |name: &str| error.get(name).is_some_and(Value::is_string);
+            let attempts = error.get("attempts").is_some_and(Value::is_u64);
+            if ["type", "message", "status"].into_iter().all(text) && attempts {
+                return Ok(());
+            }
+            Err(ValueError::new("expected OutcomeError with type, message, status and attempts").below(".error"))
+        }
+        _ => Err(ValueError::new(format!("expected {ty}, got an outcome with neither a value nor an error"))),
+    }
 }
 
 fn generic(value: &Value, name: &str, parameters: &[Ty], ty: &Ty) -> Result<(), ValueError> {
@@ -134,6 +157,28 @@ mod tests {
             (json!({"$": "map", "v": [[1, "x"]]}), "dict[int, str]"),
         ] {
             assert_eq!(mismatch(value.clone(), ty), None, "{value} as {ty}");
+        }
+    }
+
+    #[test]
+    fn an_outcome_has_a_value_of_its_type_or_an_error() {
+        let fine = |value: Value| json!({"$": "outcome", "v": {"ok": true, "value": value, "error": null}});
+        let error = json!({"type": "ValueError", "message": "", "status": "failed", "attempts": 1});
+        let failed = |error: Value| json!({"$": "outcome", "v": {"ok": false, "value": null, "error": error}});
+        assert_eq!(mismatch(fine(json!(1)), "Outcome[float]"), None);
+        assert_eq!(mismatch(failed(error.clone()), "list[int] | Outcome[int]"), None);
+        assert_eq!(mismatch(failed(error), "Outcome"), None);
+        for (value, why) in [
+            (fine(json!("x")), "at .value: expected int, got str"),
+            (failed(json!({"type": "X"})), "at .error: expected OutcomeError with type, message, status and attempts"),
+            (failed(json!(null)), "at .error: expected OutcomeError with type, message, status and attempts"),
+            (
+                json!({"$": "outcome", "v": {}}),
+                "expected Outcome[int], got an outcome with neither a value nor an error",
+            ),
+            (json!({"ok": true}), "expected Outcome[int], got dict"),
+        ] {
+            assert_eq!(mismatch(value, "Outcome[int]").as_deref(), Some(why));
         }
     }
 

@@ -181,6 +181,15 @@ pub fn from_plain(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
         {
             from_plain(plain, &Ty::Any)
         }
+        (_, Value::Object(fields)) if ty.outcome().is_some() => {
+            let given = fields.get("value").unwrap_or(&Value::Null);
+            let of =
+                if fields.get("ok") == Some(&Value::Bool(true)) { ty.outcome().unwrap_or(&Ty::Any) } else { &Ty::Any };
+            let value = from_plain(given, of).map_err(|e| e.below(".value"))?;
+            let outcome =
+                json!({"$": "outcome", "v": {"ok": fields.get("ok"), "value": value, "error": fields.get("error")}});
+            super::check(&outcome, ty).map(|()| outcome)
+        }
         (Ty::Class(_), Value::Object(fields)) => object(fields, &Ty::Any),
         (Ty::Generic(name, parameters), Value::Array(items)) => {
             let item = parameters.first().unwrap_or(&Ty::Any);
@@ -249,6 +258,11 @@ mod tests {
             ("x", "int | str", json!("x")),
             ("b", "Literal[\"a\", \"b\"]", json!("b")),
             ("plain", "Any", json!("plain")),
+            (
+                "{\"ok\": true, \"value\": [1], \"error\": null}",
+                "Outcome[tuple[int]]",
+                json!({"$": "outcome", "v": {"ok": true, "value": {"$": "tuple", "v": [1]}, "error": null}}),
+            ),
         ] {
             assert_eq!(read(text, ty), Ok(value), "{text} as {ty}");
         }

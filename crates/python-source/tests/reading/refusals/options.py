@@ -56,3 +56,26 @@ def flow(x: int = len("x"), y: str = "\ud800", *z: int) -> int:
 @workflow(schedule=cron("0 2 * * *"), notify="me@example.org", on_failure="ignore", retries=1)
 def later(x: int) -> int:
     return every(x)
+
+
+from qflow import cron as slots
+
+
+@workflow(schedule=slots("0 2 * *"), notify=3)
+def thursdays(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", "UTC", "day"))
+def daily(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule="0 2 * * *")
+def hourly(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", at="noon"))
+def at_noon(x: int) -> int:
+    return every(x)

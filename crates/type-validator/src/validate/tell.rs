@@ -1,0 +1,71 @@
+//! Problems of edges as people read them: both ends, and what to write instead.
+
+use qflow_model::definition::{Place, Problem};
+use qflow_types::Ty;
+
+/// Where a value comes from: what it is called, and where that is declared.
+pub(super) struct Origin {
+    pub(super) name: String,
+    pub(super) place: Option<Place>,
+}
+
+/// What a value must go into.
+pub(super) struct Target<'a> {
+    pub(super) label: String,
+    pub(super) ty: &'a Ty,
+    pub(super) declared: &'a Place,
+    /// Where the value is handed over.
+    pub(super) place: &'a Place,
+    pub(super) code: &'static str,
+}
+
+/// What to write where None may come and is not taken.
+pub(super) const HANDLE_NONE: &str = "handle it before: if x is None: …";
+
+/// A problem at a place, without the line that it stands on.
+pub(crate) fn problem(place: &Place, code: &str, message: String, remedy: &str) -> Problem {
+    Problem {
+        place: place.clone(),
+        end_column: place.column,
+        code: code.to_owned(),
+        message,
+        remedy: Some(remedy.to_owned()),
+        other: None,
+        excerpt: String::new(),
+        warning: false,
+    }
+}
+
+/// `total.rows: list[X] ← fetch → dict[X] (sales.py:9 → sales.py:15)`
+pub(super) fn edge(found: &Ty, origin: &Origin, reason: &str, target: &Target<'_>) -> Problem {
+    let at = |place: &Place| format!("{}:{}", place.file, place.line);
+    let from = origin.place.as_ref().unwrap_or(target.place);
+    let ends = format!("({} → {})", at(from), at(target.declared));
+    let mut message = format!("{}: {} ← {} → {found} {ends}", target.label, target.ty, origin.name);
+    // What the two types already say is not said again.
+    let said = format!("{found} is not {}", target.ty);
+    let more = reason.strip_prefix(&said).map_or(reason, |rest| rest.trim_start_matches(": "));
+    if !more.is_empty() {
+        message.push_str(": ");
+        message.push_str(more);
+    }
+    let told = problem(target.place, target.code, message, &remedy(found, origin, target));
+    let other = origin.place.clone().unwrap_or_else(|| target.declared.clone());
+    Problem { other: Some(other), ..told }
+}
+
+fn remedy(found: &Ty, origin: &Origin, target: &Target<'_>) -> String {
+    let takes = |ty: &Ty| qflow_types::assignable(ty, target.ty).is_ok();
+    let (none, others): (Vec<_>, Vec<_>) = found.members().iter().partition(|ty| **ty == Ty::None);
+    if !none.is_empty() && others.iter().all(|ty| takes(ty)) {
+        // What takes a value is somebody's to declare, or Qflow's own.
+        let declared = target.declared != target.place && !others.is_empty();
+        let or = if declared { format!(", or declare {} | None", target.ty) } else { String::new() };
+        let handled = if origin.name.ends_with(".value") { "ask for it before: if x.ok: …" } else { HANDLE_NONE };
+        return format!("{handled}{or}");
+    }
+    if let Some(value) = found.outcome().filter(|value| takes(value)) {
+        return format!("hand on its .value where .ok holds, which is {value}");
+    }
+    "correct one of the two declarations, or make what is asked for in a node between them".to_owned()
+}
