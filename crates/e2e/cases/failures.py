@@ -1,6 +1,6 @@
 """Failures as values: of a node, of a workflow, of each element; what goes on after them."""
 
-from qflow import Outcome, map, node, settled, workflow
+from qflow import map, node, settled, workflow
 
 
 @node
@@ -11,11 +11,6 @@ def parse(text: str) -> int:
 @node
 def split(text: str) -> list[str]:
     return text.split(",")
-
-
-@node
-def count(outcomes: list[Outcome[int]]) -> dict[str, int]:
-    return {"ok": sum(1 for o in outcomes if o.ok), "failed": sum(1 for o in outcomes if not o.ok)}
 
 
 @node
@@ -49,7 +44,7 @@ def main(text: str) -> dict[str, object]:
     if not whole.ok and whole.error is not None:
         last = whole.error.type
     return {
-        "counts": count(outcomes),
+        "outcomes": outcomes,
         "again": again,
         "sums": [pairs[0].value, pairs[0].ok],
         "said": said,

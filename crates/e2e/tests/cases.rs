@@ -55,7 +55,7 @@ macro_rules! on_both {
     };
 }
 
-on_both! { returns lists parts conditions values }
+on_both! { returns lists parts conditions values children failures narrowing }
 
 #[test]
 fn calls_by_themselves_run_in_order() {

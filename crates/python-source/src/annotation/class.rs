@@ -89,7 +89,9 @@ pub(super) fn base(name: &str, parts: usize, range: TextRange) -> Result<String,
         return Err(wrong(range, format!("`{name}` takes no types")));
     };
     match base.as_str() {
-        "list" | "set" | "frozenset" | "Sequence" | "Iterable" | "Collection" | "Set" => takes(name, 1, parts, range)?,
+        "list" | "set" | "frozenset" | "Sequence" | "Iterable" | "Collection" | "Set" | "Outcome" => {
+            takes(name, 1, parts, range)?;
+        }
         "dict" | "Mapping" => takes(name, 2, parts, range)?,
         // The parameters of these are theirs: `ndarray[Any, dtype[float64]]`.
         "DataFrame" | "Series" | "ndarray" => {}
