@@ -30,9 +30,14 @@ fn completed(run: &Value) -> usize {
     nodes.iter().filter(|n| n["status"] == "completed").count()
 }
 
-fn started(home: &Home) -> String {
-    let args = ["run", "examples/primes.py", "-p", "upto=600000", "-p", "slices=12", "--detach", "-o", "json"];
-    let output = home.run(&args);
+/// A file with its parameters, and what it gives.
+struct Work(&'static [&'static str], i64);
+
+const FAN_OUT: Work = Work(&["examples/primes.py", "-p", "upto=600000", "-p", "slices=12"], 49_098);
+const CALLS: Work = Work(&["crates/e2e/cases/nested.py", "-p", "count=12"], 518);
+
+fn started(home: &Home, work: &Work) -> String {
+    let output = home.run(&[&["run"], work.0, &["--detach", "-o", "json"]].concat());
     let run: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", said(&output)));
     run["run_id"].as_str().expect("a run has an id").to_owned()
 }
@@ -45,14 +50,22 @@ fn ends(run: &Value) -> BTreeMap<String, (Value, Value)> {
 }
 
 fn a_killed_server_goes_on_where_it_stopped(runtime: &'static str) {
+    goes_on(runtime, &FAN_OUT);
+}
+
+fn a_killed_server_goes_on_within_the_calls_of_a_mapped_workflow(runtime: &'static str) {
+    goes_on(runtime, &CALLS);
+}
+
+fn goes_on(runtime: &'static str, work: &Work) {
     let home = Home::new(runtime);
     let mut dev = home.dev();
-    let run = started(&home);
+    let run = started(&home, work);
     let before = wait(&home, &run, |run| completed(run) >= 3);
     dev.kill();
     let _dev = home.dev();
     let after = wait(&home, &run, |run| run["status"] == "completed");
-    assert_eq!(after["result"], 49_098, "{after}");
+    assert_eq!(after["result"], work.1, "{after}");
     let after = ends(&after);
     for (node, was) in ends(&before) {
         assert_eq!(after.get(&node), Some(&was), "{node} completed before the kill and is as it was");
@@ -73,9 +86,17 @@ fn a_killed_server_goes_on_where_it_stopped(runtime: &'static str) {
 const LIVES_MS: [u64; 6] = [350, 40, 800, 120, 10, 500];
 
 fn a_server_that_is_killed_again_and_again_loses_nothing(runtime: &'static str) {
+    loses_nothing(runtime, &FAN_OUT);
+}
+
+fn a_server_that_is_killed_again_and_again_loses_no_call_of_a_mapped_workflow(runtime: &'static str) {
+    loses_nothing(runtime, &CALLS);
+}
+
+fn loses_nothing(runtime: &'static str, work: &Work) {
     let home = Home::new(runtime);
     let mut dev = home.dev();
-    let run = started(&home);
+    let run = started(&home, work);
     for life_ms in LIVES_MS {
         #[expect(clippy::disallowed_methods, reason = "the moment of a kill is chance")]
         std::thread::sleep(Duration::from_millis(life_ms));
@@ -84,7 +105,7 @@ fn a_server_that_is_killed_again_and_again_loses_nothing(runtime: &'static str) 
     }
     let after = wait(&home, &run, |run| run["status"] != "running" && run["status"] != "pending");
     let log = || std::fs::read_to_string(home.path().join("dev.log")).unwrap_or_default();
-    assert_eq!((&after["status"], &after["result"]), (&"completed".into(), &49_098.into()), "{after}\n{}", log());
+    assert_eq!((&after["status"], &after["result"]), (&"completed".into(), &work.1.into()), "{after}\n{}", log());
     let failures: Vec<_> = log().lines().filter(|line| line.contains("\"python_error\"")).map(str::to_owned).collect();
     assert!(failures.is_empty(), "user code saw nothing of it: {failures:?}");
 }
@@ -98,5 +119,7 @@ macro_rules! on_both {
 
 on_both! {
     a_killed_server_goes_on_where_it_stopped
+    a_killed_server_goes_on_within_the_calls_of_a_mapped_workflow
     a_server_that_is_killed_again_and_again_loses_nothing
+    a_server_that_is_killed_again_and_again_loses_no_call_of_a_mapped_workflow
 }
