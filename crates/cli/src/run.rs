@@ -314,6 +314,7 @@ mod tests {
             max_parallel: None,
             timeout_ms: None,
             on_failure: qflow_model::definition::OnFailure::default(),
+            isolation: None,
             place: Place::default(),
         };
         Definition { workflows: [("w".to_owned(), workflow)].into(), ..Definition::default() }

@@ -215,6 +215,17 @@ impl Default for Resources {
     }
 }
 
+/// The oldest Python that can import a node's files, and what makes it so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// The version.
+    pub python: PythonVersion,
+    /// What is written there, as the subject of a sentence.
+    pub what: String,
+    /// Where.
+    pub place: Place,
+}
+
 /// A function that runs in a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeDef {
@@ -254,15 +265,20 @@ pub struct NodeDef {
     /// Milliseconds its output is reused for; `u64::MAX` for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_ms: Option<u64>,
-    /// Digest of its code and of every top-level name that it reaches, without comments and spelling; part of the key of a kept output.
+    /// Names the code that an output depends on, where outputs are reused: the function, all that it reaches in the submission,
+    /// and the options that change what it sees. Comments and layout do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Digest>,
     /// Whether arguments that may fail to convert are converted.
     pub convert: bool,
     /// Whether it may be tried again after it began.
     pub idempotent: bool,
-    /// Whether attempts may share a container.
-    pub isolation: Isolation,
+    /// Whether attempts may share a container; a node that does not say has its workflow's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// What its Python must have at least, where it does not say which that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
     /// Whether a signature names a frame, so that `pyarrow` is needed.
     pub frames: bool,
     /// Where its `def` stands.
@@ -386,6 +402,9 @@ pub struct WorkflowDef {
     pub timeout_ms: Option<u64>,
     /// What a run does when a node has failed.
     pub on_failure: OnFailure,
+    /// Whether attempts of nodes that do not say may share a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Where its `def` stands.
     pub place: Place,
 }

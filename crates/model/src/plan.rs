@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    definition::{Branch, Guard, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText},
+    definition::{Branch, Guard, Isolation, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText},
     environment::EnvSpec,
     expression::{Expr, Path},
     ids::{Digest, StepIx},
@@ -65,6 +65,9 @@ pub struct LaidOut {
     pub timeout_ms: Option<u64>,
     /// What a call of it does when a node has failed.
     pub on_failure: OnFailure,
+    /// Whether attempts of its nodes that do not say may share a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Paths into each parameter that are asked about here or where it is handed on; a run's parameters answer in this order.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub asks: BTreeMap<String, Vec<Path>>,
@@ -140,6 +143,12 @@ impl Plan {
     /// The node that a step calls, where it calls one.
     pub fn node(&self, step: &PlannedStep) -> Option<&NodeDef> {
         self.nodes.get(step.kind.node()?)
+    }
+
+    /// Whether attempts of a step may share a container: as its node says, else as its workflow does.
+    pub fn isolation(&self, workflow: WorkflowIx, ix: StepIx) -> Isolation {
+        let own = self.node(self.step(workflow, ix)).and_then(|node| node.isolation);
+        own.or(self.workflow(workflow).isolation).unwrap_or_default()
     }
 
     /// The nodes that run in an environment, by its position.

@@ -93,11 +93,11 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         let message = "a node that is not idempotent cannot be retried";
         head.wrong(range, "idempotent-retries", message, "choose one: idempotent=False or retries");
     }
+    head.fits(&options, place_of("python"), function);
     let (params, returns) = head.signature(function);
     let frames = params.iter().map(|(_, ty)| ty).chain([&returns]).any(has_frame);
     let NodeOptions { retry, resources, env, secrets, .. } = options.clone();
     let mut node = NodeDef {
-        code: None,
         name: function.name.id.as_str().to_owned(),
         file: head.text().path.to_owned(),
         params: params.into_iter().map(|(param, _)| param).collect(),
@@ -109,12 +109,14 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         resources,
         env,
         secrets,
-        pool: None,
+        pool: options.pool.clone(),
         max_parallel: options.max_parallel,
-        cache_ms: None,
+        cache_ms: options.cache_ms,
+        code: None,
         convert: false,
         idempotent: options.idempotent,
         isolation: options.isolation,
+        needs: None,
         frames,
         place: head.text().place(function.name.range()),
     };
@@ -178,6 +180,7 @@ pub(crate) fn workflow<'a>(
         max_parallel: options.max_parallel,
         timeout_ms: options.timeout_ms,
         on_failure: options.on_failure,
+        isolation: options.isolation,
         place: head.text().place(function.name.range()),
     };
     Workflow { unit, function, def }
@@ -196,6 +199,17 @@ fn has_frame(ty: &Ty) -> bool {
 }
 
 impl<'a> Head<'_, 'a> {
+    /// Whether the Python that a node asks for is one that the file is written for.
+    fn fits(&mut self, options: &NodeOptions, place: Option<TextRange>, function: &StmtFunctionDef) {
+        if let (Some(python), Some(requires)) = (options.python, &self.project.script.requires_python)
+            && !qflow_model::plan::satisfies(python, requires)
+        {
+            let message = format!("node `{}` asks for Python {python}, the file for {requires}", function.name.id);
+            let remedy = "ask for one that requires-python allows, or widen that";
+            self.wrong(place.unwrap_or(function.name.range()), "python-version", message, remedy);
+        }
+    }
+
     fn text(&self) -> &Text<'a> {
         &self.project.units.files[self.unit].text
     }

@@ -3,12 +3,14 @@
 mod annotation;
 mod body;
 mod calls;
+mod code;
 mod constant;
 mod depth;
 mod function;
 mod modules;
 mod node;
 mod options;
+mod paths;
 mod problems;
 mod project;
 mod refuse;
@@ -16,6 +18,7 @@ mod scope;
 mod script;
 mod text;
 mod units;
+mod versions;
 
 pub use modules::{Import, imported};
 use qflow_model::definition::{Definition, Problem, Source};
@@ -52,6 +55,11 @@ pub(crate) const QFLOW_NAMES: &[&str] = &[
 /// The same name with a longer life, where `qflow` exports it.
 pub(crate) fn known_to_qflow(name: &str) -> Option<&'static str> {
     QFLOW_NAMES.iter().copied().find(|known| *known == name)
+}
+
+/// Whether a path is a Python file's.
+pub(crate) fn is_python(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "py")
 }
 
 /// What a submission's files say, and everything that is wrong with them.

@@ -9,7 +9,7 @@ use qflow_model::definition::{Isolation, OnFailure, PythonVersion, Resources, Re
 use serde_json::Value;
 
 use crate::function::Kind;
-use read::{cpus, duration, flag, is_name, names, positive, python, size, text, whole};
+use read::{cache, cpus, duration, flag, is_name, isolation, names, pool, positive, python, size, text, whole};
 
 pub(crate) use read::{is_specifier, nearest, requirements, shown};
 pub(crate) use schedule::{CRON, bad as bad_cron};
@@ -48,9 +48,11 @@ pub(crate) struct NodeOptions {
     pub(crate) resources: Resources,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, Vec<String>>,
+    pub(crate) pool: Option<String>,
     pub(crate) max_parallel: Option<u32>,
+    pub(crate) cache_ms: Option<u64>,
     pub(crate) idempotent: bool,
-    pub(crate) isolation: Isolation,
+    pub(crate) isolation: Option<Isolation>,
 }
 
 impl Default for NodeOptions {
@@ -64,9 +66,11 @@ impl Default for NodeOptions {
             resources: Resources::default(),
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            pool: None,
             max_parallel: None,
+            cache_ms: None,
             idempotent: true,
-            isolation: Isolation::default(),
+            isolation: None,
         }
     }
 }
@@ -127,24 +131,16 @@ impl NodeOptions {
                     self.secrets.entry(secret).or_default();
                 }
             }
-            "pool" => return Err(not_yet("`pool`", "write max_parallel=, which limits the node within a run")),
+            "pool" => self.pool = Some(pool(name, value)?),
             "max_parallel" => self.max_parallel = Some(whole(name, value, 1, MAX_PARALLEL)? as u32),
-            "cache" if value == &Value::Bool(false) => {}
-            "cache" => return Err(not_yet("`cache`", "leave it out: the node runs each time")),
+            "cache" => self.cache_ms = cache(name, value)?,
             "convert" => {
                 if flag(name, value)? {
                     return Err(not_yet("`convert`", "convert the value inside the node"));
                 }
             }
             "idempotent" => self.idempotent = flag(name, value)?,
-            "isolation" => {
-                self.isolation = match value.as_str() {
-                    Some("run") => Isolation::Run,
-                    Some("node") => Isolation::Node,
-                    Some("shared") => Isolation::Shared,
-                    _ => return Err(bad(name, value, "write isolation=\"run\", \"node\" or \"shared\"")),
-                }
-            }
+            "isolation" => self.isolation = Some(isolation(name, value)?),
             other => return Err(unknown("@node", other, NODE)),
         }
         Ok(())
@@ -190,6 +186,7 @@ pub(crate) struct WorkflowOptions {
     pub(crate) on_failure: OnFailure,
     /// The parameter that a schedule fills.
     pub(crate) into: Option<String>,
+    pub(crate) isolation: Option<Isolation>,
 }
 
 impl WorkflowOptions {
@@ -212,7 +209,7 @@ impl WorkflowOptions {
                     _ => return Err(bad(name, value, "write on_failure=\"finish\" or \"stop\"")),
                 }
             }
-            "isolation" => return Err(not_yet("isolation of a workflow", "write isolation= on the nodes")),
+            "isolation" => self.isolation = Some(isolation(name, value)?),
             "schedule" => {
                 self.into = schedule::read(value)?;
                 return Err(not_yet("`schedule`", "leave it out and start runs by hand or by API"));
@@ -276,8 +273,9 @@ mod tests {
             ("network", json!(true)),
             ("env", json!({"REGION": "eu", "KEY": {SECRET: "openai"}})),
             ("secrets", json!(["db"])),
+            ("pool", json!("gpu-box")),
             ("max_parallel", json!(8)),
-            ("cache", json!(false)),
+            ("cache", json!("7d")),
             ("convert", json!(false)),
             ("idempotent", json!(false)),
             ("isolation", json!("node")),
@@ -287,7 +285,12 @@ mod tests {
         assert_eq!(options.retry.on, ["ValueError", "Timeout"]);
         assert_eq!(options.resources.cpu_millis, 500);
         assert_eq!(options.secrets["openai"], ["KEY"]);
-        assert_eq!(NODE.len(), 20, "all of them are above, and pool");
+        assert_eq!((options.pool.as_deref(), options.cache_ms), (Some("gpu-box"), Some(604_800_000)));
+        assert_eq!(NODE.len(), 20, "all of them are above");
+        for (value, expected) in [(json!(true), Some(u64::MAX)), (json!(false), None), (json!(90), Some(90_000))] {
+            assert_eq!(options.set("cache", &value), Ok(()));
+            assert_eq!(options.cache_ms, expected, "{value}");
+        }
     }
 
     #[test]
@@ -305,8 +308,10 @@ mod tests {
             ("isolation", json!("vm"), "write isolation=\"run\", \"node\" or \"shared\""),
             ("retires", json!(1), "did you mean `retries`?"),
             ("gpu", json!(1), "leave it out"),
-            ("cache", json!("7d"), "leave it out: the node runs each time"),
-            ("pool", json!("gpu-box"), "write max_parallel=, which limits the node within a run"),
+            ("cache", json!("0s"), "write cache=\"7d\", or cache=True for ever"),
+            ("cache", json!("for ever"), "write cache=\"7d\", or cache=True for ever"),
+            ("pool", json!("gpu box"), "write pool=\"database\", of letters, digits, `_`, `-` and `.`, at most 100"),
+            ("pool", json!(["a"]), "write pool=\"database\", of letters, digits, `_`, `-` and `.`, at most 100"),
         ] {
             assert_eq!(options.set(name, &value).unwrap_err().remedy, remedy, "{name}");
         }

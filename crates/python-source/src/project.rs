@@ -11,12 +11,14 @@ use ruff_text_size::{Ranged, TextRange};
 use crate::{
     Read, body,
     calls::Calls,
+    code,
     function::{self, Kind},
-    node,
+    node, paths,
     problems::Problems,
     scope::{self, Unit, Units},
     script::{self, Script},
     text::Text,
+    versions,
 };
 
 /// Nodes and workflows of a submission, as many as a workflow has steps.
@@ -43,21 +45,27 @@ pub(crate) struct Signature {
 pub(crate) fn read(source: &Source) -> Read {
     let mut problems = Problems::default();
     let files = parse::files(source, &mut problems);
-    let positions: HashMap<&str, usize> = files.iter().enumerate().map(|(at, file)| (file.text.path, at)).collect();
+    let modules = scope::Modules::new(source, files.iter().map(|file| file.text.path));
     let units = files.iter().map(|file| match file.suite() {
-        Some(suite) => scope::names(source, &positions, file.text.clone(), suite, &mut problems),
+        Some(suite) => scope::names(&modules, file.text.clone(), suite, &mut problems),
         None => Unit::unread(file.text.clone()),
     });
-    let units = Units::new(units.collect());
-    let entry = positions.get(source.entry.as_str()).map(|at| &units.files[*at]).filter(|unit| unit.read);
+    let units = units.collect();
+    let units = Units::new(modules, units);
+    let entry = units.modules.position(&source.entry).map(|at| &units.files[at]).filter(|unit| unit.read);
     let script = entry.map_or_else(Script::default, |unit| script::read(&unit.text, &mut problems));
     let requires_python = script.requires_python.clone();
     let (workflows, signatures) = (HashMap::new(), BTreeMap::new());
     let mut project = Project { units, script, nodes: BTreeMap::new(), workflows, signatures };
     let workflows = define(&mut project, &mut problems);
-    parse::check_versions(&files, &project.nodes, &mut problems);
+    versions::check(&mut project, &mut problems);
     for unit in 0..project.units.files.len() {
         node::check_file(&project, unit, &mut problems);
+    }
+    for (name, code) in code::digests(&project, source) {
+        if let Some(node) = project.nodes.get_mut(&name) {
+            node.code = Some(code);
+        }
     }
     let mut definition = Definition { requires_python, ..Definition::default() };
     let calls = Calls::of(&project, &workflows);
@@ -66,6 +74,7 @@ pub(crate) fn read(source: &Source) -> Read {
         let read = body::read(&project, declared, &calls, &mut problems);
         definition.workflows.insert(name, read);
     }
+    paths::check(&project, &definition, &mut problems);
     if definition.workflows.is_empty() && problems.none() {
         let text = Text::new(&source.entry, source.files.get(&source.entry).map_or("", String::as_str));
         let range = TextRange::default();

@@ -2,19 +2,21 @@
 
 mod bind;
 mod locals;
+mod modules;
 
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
 };
 
-use ruff_python_ast::{Expr, Stmt, StmtClassDef, StmtFunctionDef};
+use ruff_python_ast::{Alias, Expr, Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_text_size::TextRange;
 
 use crate::text::Text;
 
 pub(crate) use bind::names;
 pub(crate) use locals::{locals, stored};
+pub(crate) use modules::Modules;
 
 /// How many names may stand for one another before it counts as a circle.
 const HOPS: usize = 16;
@@ -67,6 +69,7 @@ impl<'a> Unit<'a> {
 /// Every file of a submission.
 pub(crate) struct Units<'a> {
     pub(crate) files: Vec<Unit<'a>>,
+    pub(crate) modules: Modules<'a>,
     left: Cell<Option<usize>>,
 }
 
@@ -81,8 +84,8 @@ pub(crate) enum Spent {
 }
 
 impl<'a> Units<'a> {
-    pub(crate) fn new(files: Vec<Unit<'a>>) -> Self {
-        Self { files, left: Cell::new(Some(TERMS)) }
+    pub(crate) fn new(modules: Modules<'a>, files: Vec<Unit<'a>>) -> Self {
+        Self { files, modules, left: Cell::new(Some(TERMS)) }
     }
 
     /// Takes parts of types and constants from what a submission may spell out.
@@ -135,6 +138,21 @@ impl<'a> Units<'a> {
         None
     }
 
+    /// What one name of an import stands for, wherever in a file the import is written.
+    pub(crate) fn imported(&self, unit: usize, stmt: &'a Stmt, alias: &'a Alias) -> Option<Bound<'a>> {
+        let own = self.files[unit].text.path;
+        let dotted = alias.name.id.as_str();
+        match stmt {
+            Stmt::ImportFrom(import) => self.modules.member(own, import, dotted),
+            _ if alias.asname.is_some() => Some(self.modules.find(own, dotted, 0)),
+            // `import a.b` binds `a`, and runs both.
+            _ => match self.modules.find(own, dotted, 0) {
+                Bound::Module(at) => Some(Bound::Module(at)),
+                _ => Some(self.modules.find(own, dotted.split('.').next().unwrap_or(dotted), 0)),
+            },
+        }
+    }
+
     fn at(&self, unit: usize, name: &str) -> Option<Bound<'a>> {
         let file = &self.files[unit];
         if file.read { file.names.get(name).cloned() } else { Some(Bound::Unread) }
@@ -155,4 +173,13 @@ pub(crate) fn is_main(test: &Expr) -> bool {
     let Expr::Compare(compare) = test else { return false };
     let named = |e: &Expr| e.as_name_expr().is_some_and(|n| n.id.as_str() == "__name__");
     named(&compare.left) || compare.comparators.iter().any(named)
+}
+
+/// `TYPE_CHECKING`, which never holds as code runs.
+pub(crate) fn is_type_checking(test: &Expr) -> bool {
+    match test {
+        Expr::Name(name) => name.id.as_str() == "TYPE_CHECKING",
+        Expr::Attribute(attribute) => attribute.attr.id.as_str() == "TYPE_CHECKING",
+        _ => false,
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     asks::{Asks, asks, reachable},
 };
 use crate::{
-    definition::{Definition, NodeDef, Place, Problem, PythonVersion, Step, StepKind, WorkflowDef},
+    definition::{Definition, Needs, NodeDef, Place, Problem, PythonVersion, Step, StepKind, WorkflowDef},
     environment::EnvSpec,
     expression::{Expr, Path},
     ids::{Digest, StepIx},
@@ -60,6 +60,7 @@ pub fn plan(
         max_parallel: workflow.max_parallel,
         timeout_ms: workflow.timeout_ms,
         on_failure: workflow.on_failure,
+        isolation: workflow.isolation,
         asks: params,
         size,
     });
@@ -228,15 +229,26 @@ fn environment(node: &NodeDef, requires: Option<&str>, configured: &[PythonVersi
         Some(asked) if !fits(&asked) => {
             let requires = requires.unwrap_or_default();
             let message = format!("node `{}` asks for Python {asked}, the file for {requires}", node.name);
-            return Err(Box::new(problem(&node.place, "python-version", message)));
+            let remedy = Some("ask for one that requires-python allows".to_owned());
+            return Err(Box::new(Problem { remedy, ..problem(&node.place, "python-version", message) }));
         }
         Some(asked) => asked,
         None => configured.iter().copied().filter(fits).max().ok_or_else(|| {
             let requires = requires.unwrap_or("any");
             let message = format!("no configured Python satisfies `{requires}`; configured are {}", names(configured));
-            Box::new(problem(&node.place, "python-version", message))
+            let remedy = Some("widen requires-python, or have QFLOW_PYTHON_VERSIONS name one that fits".to_owned());
+            Box::new(Problem { remedy, ..problem(&node.place, "python-version", message) })
         })?,
     };
+    if let Some(needs) = node.needs.as_ref().filter(|needs| python < needs.python) {
+        let Needs { python: least, what, place } = needs;
+        let message = format!(
+            "{what}, and node `{}` needs Python {least} for it: the newest that is configured and fits is {python}",
+            node.name
+        );
+        let remedy = Some(format!("write it as Python {python} has it, or have QFLOW_PYTHON_VERSIONS name {least}"));
+        return Err(Box::new(Problem { remedy, ..problem(place, "python-version", message) }));
+    }
     let mut requirements: BTreeSet<String> = node.requirements.iter().cloned().collect();
     let named = |r: &String| r.to_ascii_lowercase().starts_with("pyarrow");
     if node.frames && !requirements.iter().any(named) {

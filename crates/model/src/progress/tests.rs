@@ -66,6 +66,7 @@ fn workflow(name: &str, steps: Vec<Step>, branches: Vec<Branch>, change: impl Fn
         max_parallel: None,
         timeout_ms: None,
         on_failure: OnFailure::Finish,
+        isolation: None,
         place: Place::default(),
     };
     change(&mut workflow);

@@ -40,7 +40,7 @@ pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<Strin
         env: node.env.clone(),
         secrets: node.secrets.clone(),
         timeout_ms: node.timeout_ms,
-        isolation: node.isolation,
+        isolation: plan.isolation(state.workflow_of(key.node.frame), key.node.step),
         idempotent: node.idempotent,
         traceparent: format!("00-{}-{}-{:02x}", trace.trace_id, attempt_span(key), trace.flags),
         idempotency_key: Digest::of(AttemptKey { attempt: 0, ..key }.to_string().as_bytes()).short(),

@@ -126,12 +126,12 @@ impl Head<'_, '_> {
     fn secret(&self, expr: &Expr) -> Option<Value> {
         let call = expr.as_call_expr()?;
         let Some(Bound::Qflow("secret")) = self.project.units.resolve(self.unit, &call.func) else { return None };
-        match &*call.arguments.args {
-            [Expr::StringLiteral(name)] if call.arguments.keywords.is_empty() => {
-                Some(json!({ options::SECRET: name.value.to_str() }))
-            }
-            _ => None,
-        }
+        let name = match (&*call.arguments.args, &*call.arguments.keywords) {
+            ([name], []) => name,
+            ([], [keyword]) if keyword.arg.as_ref().is_some_and(|name| name.id.as_str() == "name") => &keyword.value,
+            _ => return None,
+        };
+        Some(json!({ options::SECRET: name.as_string_literal_expr()?.value.to_str() }))
     }
 
     /// The name of an exception: written as a text, or as the class itself.

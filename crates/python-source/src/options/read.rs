@@ -1,6 +1,6 @@
 //! Reads the values of options: names, numbers, durations, sizes, versions, requirements.
 
-use qflow_model::definition::PythonVersion;
+use qflow_model::definition::{Isolation, PythonVersion};
 use serde_json::Value;
 
 use super::{Bad, bad};
@@ -75,6 +75,32 @@ pub(super) fn text(name: &str, value: &Value, remedy: &str) -> Result<String, Ba
     text.map(str::to_owned).ok_or_else(|| bad(name, value, remedy))
 }
 
+/// How long outputs are reused: a duration, True for ever, False for not at all.
+pub(super) fn cache(name: &str, value: &Value) -> Result<Option<u64>, Bad> {
+    match value {
+        Value::Bool(true) => Ok(Some(u64::MAX)),
+        Value::Bool(false) => Ok(None),
+        _ => match duration(name, value) {
+            Ok(ms) if ms > 0 => Ok(Some(ms)),
+            _ => Err(bad(name, value, "write cache=\"7d\", or cache=True for ever")),
+        },
+    }
+}
+
+pub(super) fn pool(name: &str, value: &Value) -> Result<String, Bad> {
+    const REMEDY: &str = "write pool=\"database\", of letters, digits, `_`, `-` and `.`, at most 100";
+    value.as_str().filter(|text| is_name(text)).map(str::to_owned).ok_or_else(|| bad(name, value, REMEDY))
+}
+
+pub(super) fn isolation(name: &str, value: &Value) -> Result<Isolation, Bad> {
+    match value.as_str() {
+        Some("run") => Ok(Isolation::Run),
+        Some("node") => Ok(Isolation::Node),
+        Some("shared") => Ok(Isolation::Shared),
+        _ => Err(bad(name, value, "write isolation=\"run\", \"node\" or \"shared\"")),
+    }
+}
+
 pub(super) fn whole(name: &str, value: &Value, least: u64, most: u64) -> Result<u64, Bad> {
     let number = value.as_u64().filter(|n| (least..=most).contains(n));
     number.ok_or_else(|| bad(name, value, format!("write a whole number from {least} to {most}")))
@@ -119,18 +145,58 @@ pub(super) fn names(name: &str, value: &Value, remedy: &str) -> Result<Vec<Strin
     items.iter().map(|item| read(item).ok_or_else(|| bad(name, item, remedy))).collect()
 }
 
-/// Requirements as PEP 508 has them, as far as their beginning shows; options of installers are none.
+/// Requirements as PEP 508 has them, as far as their shape shows; options of installers are none.
 pub(crate) fn requirements(value: &Value) -> Result<Vec<String>, String> {
     let items = value.as_array().ok_or_else(|| format!("{} is not a list of requirements", shown(value)))?;
     let read = |item: &Value| {
-        let text = item.as_str().map(str::trim).filter(|text| {
-            text.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && !text.contains(char::is_control)
-                && text.len() <= 500
-        });
+        let text = item.as_str().map(str::trim).filter(|text| is_requirement(text));
         text.map(str::to_owned).ok_or_else(|| format!("{} is not a requirement", shown(item)))
     };
     items.iter().map(read).collect()
+}
+
+/// Whether a text reads `name[extra]>=1,<2; marker` or `name @ address`.
+fn is_requirement(text: &str) -> bool {
+    const BYTES: usize = 500;
+    let split = |text: &'_ str, at: usize| (text[..at].to_owned(), text[at..].trim_start().to_owned());
+    if text.len() > BYTES || text.contains(char::is_control) {
+        return false;
+    }
+    let (name, rest) = split(text, text.find(|c: char| !is_named(c)).unwrap_or(text.len()));
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let rest = match rest.strip_prefix('[').map(|extras| extras.split_once(']')) {
+        None => rest,
+        Some(Some((extras, rest)))
+            if extras.split(',').all(|e| !e.trim().is_empty() && e.trim().chars().all(is_named)) =>
+        {
+            rest.trim_start().to_owned()
+        }
+        Some(_) => return false,
+    };
+    if let Some(address) = rest.strip_prefix('@') {
+        return address.contains("://");
+    }
+    let (clauses, marker) = rest.split_once(';').map_or((&*rest, None), |(clauses, marker)| (clauses, Some(marker)));
+    let clauses = clauses.trim();
+    let clauses = clauses.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(clauses);
+    (clauses.is_empty() || clauses.split(',').all(is_clause)) && marker.is_none_or(|marker| !marker.trim().is_empty())
+}
+
+fn is_named(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+/// Whether a text is one operator and a version.
+fn is_clause(clause: &str) -> bool {
+    let clause = clause.trim();
+    let version = clause.trim_start_matches(['<', '>', '=', '!', '~']);
+    let operator = &clause[..clause.len() - version.len()];
+    let version = version.trim();
+    matches!(operator, ">=" | ">" | "<=" | "<" | "==" | "!=" | "~=" | "===")
+        && !version.is_empty()
+        && version.chars().all(|c| is_named(c) || matches!(c, '*' | '+' | '!'))
 }
 
 /// Whether a text is a version specifier of PEP 440, as far as its shape shows.

@@ -1,11 +1,6 @@
 //! From the files of a submission to syntax trees, within every bound; what cannot be parsed is told and kept without statements.
 
-use std::collections::BTreeMap;
-
-use qflow_model::{
-    definition::{NodeDef, Problem, PythonVersion, Source},
-    limits,
-};
+use qflow_model::{definition::Source, limits};
 use ruff_python_ast::{ModModule, PythonVersion as Target, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::{TextRange, TextSize};
@@ -55,8 +50,7 @@ pub(super) fn files<'a>(source: &'a Source, problems: &mut Problems) -> Vec<File
             problems.push(text.problem(TextRange::default(), "bad-path", message, "write paths as in src/parts.py"));
             continue;
         }
-        let is_python = path.rsplit_once('.').is_some_and(|(_, extension)| extension == "py");
-        if is_python || *path == source.entry {
+        if crate::is_python(path) || *path == source.entry {
             let module = module(&text, problems);
             parsed.push(File { text, module });
         }
@@ -98,30 +92,13 @@ fn module(text: &Text<'_>, problems: &mut Problems) -> Option<Parsed<ModModule>>
         let message = lower(&error.error.to_string());
         problems.push(text.problem(error.location, "syntax", message, "correct the syntax"));
     }
-    module.errors().is_empty().then_some(module)
-}
-
-/// Tells syntax that the oldest Python which a file's nodes ask for does not have. Files without nodes are imported by others:
-/// there it is a warning, by the oldest Python of all.
-pub(super) fn check_versions(files: &[File<'_>], nodes: &BTreeMap<String, NodeDef>, problems: &mut Problems) {
-    for File { text, module } in files {
-        let own = nodes.values().any(|node| node.file == text.path);
-        let asked = nodes.values().filter(|node| !own || node.file == text.path);
-        let asked = asked.filter_map(|node| Some((node.python?, &node.name))).min();
-        let (Some((python, node)), true) = (asked, module.is_some()) else { continue };
-        let PythonVersion { major, minor } = python;
-        let target = Target { major, minor };
-        if target >= NEWEST {
-            continue;
-        }
-        let options = ParseOptions::from(Mode::Module).with_target_version(target);
-        let again = ruff_python_parser::parse_unchecked(text.content, options);
-        for error in again.unsupported_syntax_errors().iter().take(SYNTAX_ERRORS) {
-            let message = format!("{} (node `{node}` asks for Python {python})", lower(&error.to_string()));
-            let remedy = "write it as that Python has it, or ask for a newer one";
-            problems.push(Problem { warning: !own, ..text.problem(error.range, "syntax", message, remedy) });
-        }
+    // Syntax that no Python has yet, or none any more.
+    let unsupported = module.unsupported_syntax_errors();
+    for error in unsupported.iter().take(SYNTAX_ERRORS) {
+        let message = lower(&error.to_string());
+        problems.push(text.problem(error.range, "syntax", message, "write it as Python has it"));
     }
+    (module.errors().is_empty() && unsupported.is_empty()).then_some(module)
 }
 
 /// Messages begin in lower case, except where a name does, and have no full stop.

@@ -2,31 +2,23 @@
 
 use std::collections::{HashMap, HashSet};
 
-use qflow_model::definition::Source;
 use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtImportFrom};
 use ruff_text_size::{Ranged, TextRange};
 
-use super::{Bound, Unit, is_main};
+use super::{Bound, Modules, Unit, is_main};
 use crate::{options, problems::Problems, text::Text};
 
 /// Binds a file's names.
-pub(crate) fn names<'a>(
-    source: &'a Source,
-    files: &HashMap<&'a str, usize>,
-    text: Text<'a>,
-    suite: &'a [Stmt],
-    problems: &mut Problems,
-) -> Unit<'a> {
-    let at = files.get(text.path).copied().unwrap_or_default();
+pub(crate) fn names<'a>(modules: &Modules<'a>, text: Text<'a>, suite: &'a [Stmt], problems: &mut Problems) -> Unit<'a> {
+    let at = modules.position(text.path).unwrap_or_default();
     let unit = Unit { text, suite, names: HashMap::new(), again: Vec::new(), read: true };
-    let mut binder = Binder { source, files, at, unit, conditional: HashSet::new(), problems };
+    let mut binder = Binder { modules, at, unit, conditional: HashSet::new(), problems };
     binder.block(suite, false);
     binder.unit
 }
 
 struct Binder<'a, 'f> {
-    source: &'a Source,
-    files: &'f HashMap<&'a str, usize>,
+    modules: &'f Modules<'a>,
     at: usize,
     unit: Unit<'a>,
     /// Names bound inside an `if` or `try`, or imported: another binding of them is the other case.
@@ -155,21 +147,9 @@ impl<'a> Binder<'a, '_> {
                 self.star(&from, alias.range());
                 continue;
             }
-            let bound = match &from {
-                Bound::QflowModule => match crate::known_to_qflow(name) {
-                    Some(known) => Bound::Qflow(known),
-                    None => self.unknown(name, alias.range()),
-                },
-                // `from parts import clean` names a module where there is one, else a name in `parts`.
-                Bound::Module(at) => match self.module(&join(module, name), import.level as usize) {
-                    Bound::Module(inner) => Bound::Module(inner),
-                    _ => Bound::In(*at, name),
-                },
-                Bound::Foreign(_) => match self.module(&join(module, name), import.level as usize) {
-                    Bound::Module(inner) => Bound::Module(inner),
-                    _ => Bound::Foreign(join(module, name)),
-                },
-                _ => Bound::Other,
+            let bound = match self.modules.member(self.unit.text.path, import, name) {
+                Some(bound) => bound,
+                None => self.unknown(name, alias.range()),
             };
             let bound_as = alias.asname.as_ref().map_or(name, |n| n.id.as_str());
             self.bind(bound_as, bound, alias.range(), true);
@@ -200,36 +180,7 @@ impl<'a> Binder<'a, '_> {
         Bound::Other
     }
 
-    /// What a module's name stands for; `level` dots before it.
     fn module(&self, dotted: &str, level: usize) -> Bound<'a> {
-        if level == 0 && dotted == "qflow" {
-            return Bound::QflowModule;
-        }
-        let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let relative = dotted.replace('.', "/");
-        let own = folder(self.unit.text.path);
-        let bases: Vec<&str> = if level > 0 {
-            let mut base = own;
-            for _ in 1..level {
-                base = folder(base);
-            }
-            vec![base]
-        } else {
-            // What a client's search, and Python's in the container, goes through.
-            vec![folder(&self.source.entry), "", "src"]
-        };
-        for base in bases {
-            let path = [base, &relative].iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("/");
-            let package = if path.is_empty() { "__init__.py".to_owned() } else { format!("{path}/__init__.py") };
-            let found = [package, format!("{path}.py")].iter().find_map(|path| self.files.get(path.as_str()).copied());
-            if let Some(at) = found {
-                return Bound::Module(at);
-            }
-        }
-        Bound::Foreign(dotted.to_owned())
+        self.modules.find(self.unit.text.path, dotted, level)
     }
-}
-
-fn join(module: &str, name: &str) -> String {
-    if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") }
 }

@@ -1,6 +1,7 @@
 //! What submissions are read as: definitions of the examples and of one topic each, every refusal, and hostile sources.
 
 mod as_python;
+mod code;
 mod definitions;
 mod examples;
 mod files;
@@ -8,7 +9,9 @@ mod hostile;
 mod never_panics;
 mod refusals;
 mod shown;
+mod surface;
 mod types;
+mod versions;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 from qflow import cron, map, node, workflow
 
 
-@node(cache=True, pool="database")
+@node(convert=True)
 def parse(file: str) -> int:
     return 1
 

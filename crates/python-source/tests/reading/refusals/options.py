@@ -26,7 +26,8 @@ WORD = "wording"
     env={"A B": "x"},
     secrets="",
     max_parallel=0,
-    cache="7d",
+    pool="a b",
+    cache="for ever",
     convert="no",
     idempotent=None,
     isolation="vm",
@@ -48,7 +49,7 @@ def chosen(x: int) -> int:
 def tell() -> None: ...
 
 
-@workflow("daily", name="a/b", max_parallel="many", timeout=-1, on_failure=tell, isolation="node", gpu=1)
+@workflow("daily", name="a/b", max_parallel="many", timeout=-1, on_failure=tell, isolation="vm", gpu=1)
 def flow(x: int = len("x"), y: str = "\ud800", *z: int) -> int:
     return every(x)
 
