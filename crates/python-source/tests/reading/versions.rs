@@ -9,6 +9,61 @@ use qflow_model::{
 
 use crate::shown;
 
+/// What is written before a node, and the oldest Python 3 that imports it.
+const SPELLINGS: &[(u8, &str)] = &[
+    (9, "Rows = list[dict]"),
+    (9, "from collections import deque\nLast = deque[int]"),
+    (9, "from collections.abc import Sequence\n\nclass Many(Sequence[int]): ..."),
+    (9, "import re\nSEEN: dict = {\"a\": re.Pattern[str]}"),
+    (9, "A = {1: 2} | {3: 4}"),
+    (9, "import zoneinfo"),
+    (9, "with (open(\"a\") as a, open(\"b\") as b): pass"),
+    (9, "@[str][0]\ndef g(): ..."),
+    (10, "A = int | None"),
+    (10, "def g(kind=int | str): ..."),
+    (10, "class Row: ...\nA = dict[str, Row | None]"),
+    (10, "from typing import cast\nx = cast(int | None, 1)"),
+    (10, "from typing import TypedDict\nT = TypedDict(\"T\", {\"x\": bytes | None | str})"),
+    (10, "from typing import TypeAlias"),
+    (10, "from dataclasses import dataclass\n\n@dataclass(slots=True)\nclass R: ..."),
+    (10, "def g(x):\n    match x:\n        case 1: ..."),
+    (10, "from pydantic import BaseModel\n\nclass M(BaseModel):\n    x: int | None"),
+    (
+        10,
+        "from pydantic import BaseModel\n\nclass B(BaseModel): ...\n\nclass M(B):\n    x: int\n    y: list[str | int]",
+    ),
+    (9, "import pydantic\n\n@pydantic.dataclasses.dataclass\nclass M:\n    x: list[str] = []"),
+    (11, "from typing import Self"),
+    (11, "from enum import StrEnum"),
+    (11, "import tomllib"),
+    (11, "def g():\n    try: ...\n    except* ValueError: ..."),
+    (11, "def g(a, b): return a[*b]"),
+    (11, "def g(*a: *tuple[int]): ..."),
+    (12, "type Rows = list[dict]"),
+    (12, "def first[T](x: list[T]) -> T: ..."),
+    (12, "x = f\"{f\"{1}\"}\""),
+    (13, "def first[T = int](x: list[T]) -> T: ..."),
+    (14, "def g():\n    try: ...\n    except A, B: ..."),
+    (14, "x = t\"{1}\""),
+];
+
+/// What every Python imports.
+const EVERYWHERE: &[&str] = &[
+    "def g(x: list[dict] | None) -> int | None:\n    y: list[int] = []\n    return cast(list[int] | None, x)",
+    "from dataclasses import dataclass\n\n@dataclass\nclass R:\n    x: int | None\n    y: list[dict] = None",
+    "from typing import NamedTuple, TypedDict\n\nclass R(NamedTuple):\n    x: int | None\n\nclass T(TypedDict):\n    x: list[int]",
+    "x: int | None = None",
+    "import typing as t\nRows = t.List[t.Optional[int]]",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from typing import Self\n    Rows = list[int]",
+    "import sys\nif sys.version_info >= (3, 11):\n    import tomllib\n    from typing import Self\nelse:\n    Self = 1",
+    "try:\n    import tomllib\n    Rows = list[int]\nexcept ImportError:\n    tomllib = None",
+    "if __name__ == \"__main__\":\n    Rows = list[int] | None",
+    "from enum import Flag\n\nclass C(Flag):\n    A = 1\n    B = 2\n\nBOTH = C.A | C.B\nBITS = 1 | 2\nSETS = {1} | {2}",
+    "key = lambda x: list[int]",
+    "list = {1: 2}\nx = list[1]",
+    "from .typing import Self\nfrom mine.collections import deque\nx = deque[1]",
+];
+
 fn read(files: &[(&str, &str)]) -> (Definition, Vec<Problem>) {
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
     let source = Source { entry: "w.py".to_owned(), files: files.collect::<BTreeMap<_, _>>() };
@@ -39,44 +94,9 @@ fn oldest(head: &str) -> (u8, Option<Problem>) {
 #[test]
 fn each_spelling_is_told_for_the_pythons_that_lack_it() {
     let mut told = String::new();
-    for (oldest_python, head) in [
-        (9, "Rows = list[dict]"),
-        (9, "from collections import deque\nLast = deque[int]"),
-        (9, "from collections.abc import Sequence\n\nclass Many(Sequence[int]): ..."),
-        (9, "import re\nSEEN: dict = {\"a\": re.Pattern[str]}"),
-        (9, "A = {1: 2} | {3: 4}"),
-        (9, "import zoneinfo"),
-        (9, "with (open(\"a\") as a, open(\"b\") as b): pass"),
-        (9, "@[print][0]\ndef g(): ..."),
-        (10, "A = int | None"),
-        (10, "def g(kind=int | str): ..."),
-        (10, "class Row: ...\nA = dict[str, Row | None]"),
-        (10, "from typing import cast\nx = cast(\"int\" | None, 1)"),
-        (10, "from typing import TypedDict\nT = TypedDict(\"T\", {\"x\": bytes | None | str})"),
-        (10, "from typing import TypeAlias"),
-        (10, "from dataclasses import dataclass\n\n@dataclass(slots=True)\nclass R: ..."),
-        (10, "def g(x):\n    match x:\n        case 1: ..."),
-        (10, "from pydantic import BaseModel\n\nclass M(BaseModel):\n    x: int | None"),
-        (
-            10,
-            "from pydantic import BaseModel\n\nclass B(BaseModel): ...\n\nclass M(B):\n    x: int\n    y: list[str | int]",
-        ),
-        (9, "import pydantic\n\n@pydantic.dataclasses.dataclass\nclass M:\n    x: list[str] = []"),
-        (11, "from typing import Self"),
-        (11, "from enum import StrEnum"),
-        (11, "import tomllib"),
-        (11, "def g():\n    try: ...\n    except* ValueError: ..."),
-        (11, "def g(a, b): return a[*b]"),
-        (11, "def g(*a: *tuple[int]): ..."),
-        (12, "type Rows = list[dict]"),
-        (12, "def first[T](x: list[T]) -> T: ..."),
-        (12, "x = f\"{f\"{1}\"}\""),
-        (13, "def first[T = int](x: list[T]) -> T: ..."),
-        (14, "def g():\n    try: ...\n    except A, B: ..."),
-        (14, "x = t\"{1}\""),
-    ] {
+    for (oldest_python, head) in SPELLINGS {
         let (found, problem) = oldest(head);
-        assert_eq!(found, oldest_python, "{head}: {problem:?}");
+        assert_eq!(found, *oldest_python, "{head}: {problem:?}");
         let problem = problem.expect("an older Python was refused");
         told.push_str(&shown::problem(&problem));
     }
@@ -85,21 +105,7 @@ fn each_spelling_is_told_for_the_pythons_that_lack_it() {
 
 #[test]
 fn what_is_not_evaluated_on_import_goes_on_every_python() {
-    for head in [
-        "def g(x: list[dict] | None) -> int | None:\n    y: list[int] = []\n    return cast(list[int] | None, x)",
-        "from dataclasses import dataclass\n\n@dataclass\nclass R:\n    x: int | None\n    y: list[dict] = None",
-        "from typing import NamedTuple, TypedDict\n\nclass R(NamedTuple):\n    x: int | None\n\nclass T(TypedDict):\n    x: list[int]",
-        "x: int | None = None",
-        "import typing as t\nRows = t.List[t.Optional[int]]",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from typing import Self\n    Rows = list[int]",
-        "import sys\nif sys.version_info >= (3, 11):\n    import tomllib\n    from typing import Self\nelse:\n    Self = 1",
-        "try:\n    import tomllib\n    Rows = list[int]\nexcept ImportError:\n    tomllib = None",
-        "if __name__ == \"__main__\":\n    Rows = list[int] | None",
-        "from enum import Flag\n\nclass C(Flag):\n    A = 1\n    B = 2\n\nBOTH = C.A | C.B\nBITS = 1 | 2\nSETS = {1} | {2}",
-        "key = lambda x: list[int]",
-        "list = {1: 2}\nx = list[1]",
-        "from .typing import Self\nfrom mine.collections import deque\nx = deque[1]",
-    ] {
+    for head in EVERYWHERE {
         let (_, problems) = read(&[("w.py", &node("3.8", head)), ("typing.py", ""), ("mine/collections.py", "")]);
         assert_eq!(problems, vec![], "{head}");
     }
@@ -172,5 +178,55 @@ fn syntax_that_no_python_has_is_an_error() {
     for head in ["x = [*y for y in z]", "f((a)=1)"] {
         let (_, problems) = read(&[("w.py", &node("3.12", head))]);
         assert_eq!(problems.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["syntax"], "{head}");
+    }
+}
+
+/// Imports each text as the harness does: annotations stay text. Prints the numbers of those that fail.
+const IMPORT: &str = "import __future__, io, json, sys, types
+failed = []
+for at, text in enumerate(json.load(sys.stdin)):
+    module = sys.modules['w'] = types.ModuleType('w')
+    module.open = lambda *_: io.StringIO()
+    try:
+        code = compile(text, 'w.py', 'exec', flags=__future__.annotations.compiler_flag, dont_inherit=True)
+        exec(code, module.__dict__)
+    except Exception:
+        failed.append(at)
+print(json.dumps(failed))
+";
+
+#[test]
+fn real_pythons_agree() {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/local/pythons");
+    let found = Command::new(list).output().expect("the list of interpreters runs");
+    let pythons = String::from_utf8(found.stdout).expect("paths are text");
+    // What needs a package, or files beside it, is not here.
+    let alone = |text: &&str| !text.contains("pydantic") && !text.contains("from .");
+    let older: Vec<(u8, &str)> = SPELLINGS.iter().copied().filter(|(_, text)| alone(text)).collect();
+    let every: Vec<&str> = EVERYWHERE.iter().copied().filter(alone).collect();
+    let texts: Vec<&str> = older.iter().map(|(_, text)| *text).chain(every).collect();
+    for python in pythons.lines() {
+        let mut child = Command::new(python)
+            .args(["-c", IMPORT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("an interpreter starts");
+        let input = serde_json::to_vec(&texts).expect("texts are JSON");
+        child.stdin.take().expect("it is piped").write_all(&input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let failed: Vec<usize> = serde_json::from_slice(&output.stdout).expect("it prints a list");
+        let version = Command::new(python).args(["-c", "import sys; print(sys.version_info[1])"]).output();
+        let minor: u8 =
+            String::from_utf8(version.expect("it starts").stdout).expect("text").trim().parse().expect("a number");
+        for (at, text) in texts.iter().enumerate() {
+            let lacks = older.get(at).is_some_and(|(oldest, _)| minor < *oldest);
+            assert_eq!(failed.contains(&at), lacks, "Python 3.{minor}: {text}");
+        }
     }
 }
