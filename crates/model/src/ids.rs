@@ -63,9 +63,30 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// Begins the digest of content that comes in pieces.
+    pub fn pieces() -> Pieces {
+        Pieces(Sha256::new())
+    }
+
     /// The first 12 hexadecimal digits: enough for names that people read.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
+    }
+}
+
+/// The digest of content that comes in pieces.
+#[derive(Clone, Debug)]
+pub struct Pieces(Sha256);
+
+impl Pieces {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces as one.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

@@ -73,6 +73,9 @@ pub fn kind(value: &Value) -> &str {
             Some("arrow") => "DataFrame",
             Some("npy") => "ndarray",
             Some("file") => "File",
+            Some("folder") => "Folder",
+            // What it is of is known to its reader only.
+            Some("pickle") => "Pickle",
             _ => "bytes",
         },
         (_, Some(("decimal", _))) => "Decimal",

@@ -1,8 +1,10 @@
 //! Large values, by reference: written where a parameter or an attempt would be too large for its row or its message.
 
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 use qflow_model::{
-    ids::{Digest, RunId},
+    ids::{Digest, RunId, Timestamp},
     limits,
     value::ValueRef,
 };
@@ -10,6 +12,49 @@ use qflow_model::{
 /// Where blobs are.
 #[derive(Debug)]
 pub struct Blobs(Box<dyn ObjectStore>);
+
+/// Content on its way in, under a name of its own until its digest is known.
+pub struct Uploading<'a> {
+    blobs: &'a Blobs,
+    tenant: String,
+    path: Path,
+    parts: WriteMultipart,
+}
+
+impl Uploading<'_> {
+    /// Takes the next piece.
+    pub async fn write(&mut self, piece: impl Into<Bytes>) -> Result<(), Error> {
+        let waited = self.parts.wait_for_capacity(PARTS).await;
+        waited.map_err(|source| failed("write", &self.path, source))?;
+        self.parts.put(piece.into());
+        Ok(())
+    }
+
+    /// Keeps all of it under its digest.
+    pub async fn keep(self, digest: Digest) -> Result<(), Error> {
+        let Self { blobs, tenant, path, parts } = self;
+        parts.finish().await.map_err(|source| failed("write", &path, source))?;
+        let renamed = blobs.0.rename(&path, &Blobs::upload(&tenant, &digest.to_string())).await;
+        renamed.map_err(|source| failed("write", &path, source))
+    }
+
+    /// Drops what came so far.
+    pub async fn abandon(self) {
+        // What cannot be dropped now is forgotten with the uploads of its day.
+        self.parts.abort().await.ok();
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, source: object_store::Error) -> Error {
+    Error { doing, path: path.to_string(), source }
+}
+
+/// Microseconds after which an upload is forgotten that no run refers to.
+const UPLOAD_US: i64 = 24 * 3600 * 1_000_000;
+/// Bytes of a part of an upload: what is held of it at once, a few times.
+const PART_BYTES: usize = 5 << 20;
+/// Parts of an upload that are being written while the next ones come.
+const PARTS: usize = 2;
 
 /// A blob could not be had or kept.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +83,48 @@ impl Blobs {
 
     fn path(run: RunId, digest: Digest) -> Path {
         Path::from_iter(["runs".to_owned(), run.to_string(), digest.to_string()])
+    }
+
+    fn upload(tenant: &str, name: &str) -> Path {
+        Path::from_iter(["uploads", tenant, name])
+    }
+
+    /// Begins to take in content of a tenant, under a name that no other has until its digest is known.
+    pub async fn begin_upload(&self, tenant: &str, name: &str) -> Result<Uploading<'_>, Error> {
+        let path = Self::upload(tenant, &format!("new-{name}"));
+        let parts = self.0.put_multipart(&path).await.map_err(|source| failed("write", &path, source))?;
+        let parts = WriteMultipart::new_with_chunk_size(parts, PART_BYTES);
+        Ok(Uploading { blobs: self, tenant: tenant.to_owned(), path, parts })
+    }
+
+    /// Gives a run the content that a tenant uploaded; its size, or `None` where it is not there.
+    pub async fn take_upload(&self, tenant: &str, run: RunId, digest: Digest) -> Result<Option<u64>, Error> {
+        let (from, to) = (Self::upload(tenant, &digest.to_string()), Self::path(run, digest));
+        let taken = async {
+            let head = self.0.head(&from).await?;
+            self.0.copy(&from, &to).await?;
+            Ok(head.size)
+        };
+        match taken.await {
+            Ok(size) => Ok(Some(size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed("read", &from, source)),
+        }
+    }
+
+    /// Drops uploads of a tenant that are a day old.
+    pub async fn forget_uploads(&self, tenant: &str, now: Timestamp) -> Result<(), Error> {
+        let folder = Path::from_iter(["uploads", tenant]);
+        let all: Result<Vec<_>, _> = self.0.list(Some(&folder)).try_collect().await;
+        for found in all.map_err(|source| failed("list", &folder, source))? {
+            if now.0 - found.last_modified.timestamp_micros() > UPLOAD_US {
+                match self.0.delete(&found.location).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(source) => return Err(failed("forget", &found.location, source)),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A whole blob.
@@ -126,6 +213,36 @@ impl Blobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_upload_is_given_to_runs_and_forgotten_after_a_day() {
+        let (blobs, run) = (Blobs::in_memory(), RunId(uuid::Uuid::from_u128(1)));
+        let mut uploading = blobs.begin_upload("t", "1").await.unwrap();
+        for piece in ["a,b\n", "1,2\n"] {
+            uploading.write(piece).await.unwrap();
+        }
+        let digest = Digest::of(b"a,b\n1,2\n");
+        uploading.keep(digest).await.unwrap();
+        assert_eq!(blobs.take_upload("t", run, digest).await.unwrap(), Some(8));
+        assert_eq!(blobs.read(run, digest).await.unwrap(), b"a,b\n1,2\n");
+        assert_eq!(blobs.take_upload("other", run, digest).await.unwrap(), None);
+        blobs.forget_uploads("t", Timestamp(0)).await.unwrap();
+        assert_eq!(blobs.take_upload("t", run, digest).await.unwrap(), Some(8));
+        blobs.forget_uploads("t", Timestamp(i64::MAX / 2)).await.unwrap();
+        assert_eq!(blobs.take_upload("t", run, digest).await.unwrap(), None);
+        assert_eq!(blobs.read(run, digest).await.unwrap(), b"a,b\n1,2\n");
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&format!("file://{}", folder.path().display())).unwrap();
+        let mut uploading = blobs.begin_upload("t", "1").await.unwrap();
+        uploading.write(vec![0; PART_BYTES + 1]).await.unwrap();
+        uploading.abandon().await;
+        let left = std::fs::read_dir(folder.path().join("uploads/t")).map_or(0, Iterator::count);
+        assert_eq!(left, 0);
+    }
 
     #[tokio::test]
     async fn a_large_value_leaves_its_row_and_reads_back() {

@@ -7,6 +7,7 @@ mod problem;
 mod resolve;
 mod secrets;
 mod show;
+mod upload;
 mod validator;
 mod work;
 
@@ -120,6 +121,13 @@ impl OrchestratorService for Server {
             definition_json: judged.definition.as_ref().map(json).transpose()?.unwrap_or_default(),
             problems_json: json(&judged.problems)?,
         }))
+    }
+
+    async fn upload_blob(
+        &self,
+        request: Request<tonic::Streaming<v1::UploadBlobRequest>>,
+    ) -> Result<Response<v1::UploadBlobResponse>, Status> {
+        upload::take(&self.blobs, self.clock.now(), request.into_inner()).await.map(Response::new)
     }
 
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
@@ -383,6 +391,9 @@ impl Server {
         for produced in params.values_mut() {
             let kept = self.blobs.outline(id, &mut produced.value).await;
             kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
+            for attachment in &produced.value.attachments {
+                upload::give(&self.blobs, id, attachment).await?;
+            }
         }
         Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
@@ -457,6 +468,7 @@ fn given(sent: v1::Parameter) -> Result<(String, Given), Status> {
     match sent.value {
         Some(parameter::Value::Text(text)) => Ok((sent.name, Given::Text(text))),
         Some(parameter::Value::Json(json)) => Ok((sent.name, Given::Json(json))),
+        Some(parameter::Value::Upload(sent_upload)) => Ok((sent.name, Given::Upload(upload::read(sent_upload)?))),
         None => Err(Status::invalid_argument(format!("parameter `{}` has no value", sent.name))),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use qflow_model::{
     definition::{Definition, Problem, Source},
+    ids::Digest,
     value::Produced,
 };
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,21 @@ pub enum Given {
     Text(String),
     /// Plain JSON.
     Json(String),
+    /// Content that was uploaded.
+    Upload(Upload),
+}
+
+/// Content of a file or folder that was uploaded before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Of the content.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// `file`, `folder`.
+    pub kind: String,
+    /// What nodes see it as.
+    pub name: String,
 }
 
 /// A parameter that is unknown, missing or wrong.

@@ -6,11 +6,11 @@ use qflow_model::{
     definition::{Definition, Param, ParamDefault, WorkflowDef},
     expression::Path,
     plan::param_asks,
-    value::{Produced, ValueRef},
+    value::{Attachment, Produced, ValueRef},
 };
 use qflow_types::{Ty, value};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A parameter as the client sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub enum Text {
     Plain(String),
     /// Plain JSON.
     Json(String),
+    /// Content that was uploaded: it goes with the value, which says what it is called.
+    Upload {
+        /// What it is.
+        content: Attachment,
+        /// What nodes see it as.
+        name: String,
+    },
 }
 
 /// Why a parameter cannot be taken.
@@ -63,7 +70,11 @@ pub fn read(
         match one(param, by_name.get(&param.name)) {
             Ok(value) => {
                 let asks = asks.get(&param.name).map(Vec::as_slice).unwrap_or_default();
-                read.insert(param.name.clone(), produced(&value, asks));
+                let content = match by_name.get(&param.name) {
+                    Some(Text::Upload { content, .. }) => vec![content.clone()],
+                    _ => Vec::new(),
+                };
+                read.insert(param.name.clone(), produced(&value, content, asks));
             }
             Err(error) => errors.push(error),
         }
@@ -89,6 +100,15 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
             let plain: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
             read(value::from_plain(&plain, &ty))
         }
+        (Some(Text::Upload { content, name }), _) => {
+            if !matches!(content.kind.as_str(), "file" | "folder") {
+                return Err(wrong(format!("`{}` is neither `file` nor `folder`", content.kind)));
+            }
+            if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
+                return Err(wrong(format!("`{name}` is not the name of a file")));
+            }
+            read(Ok(json!({"$": "attachment", "k": content.kind, "i": 0, "n": name})))
+        }
         (None, Some(ParamDefault::Value(value))) => Ok(value.clone()),
         // A workflow's default is always known; one that only Python knows cannot be filled in.
         (None, Some(ParamDefault::Python) | None) => Err(ParameterError {
@@ -99,14 +119,14 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
     }
 }
 
-fn produced(value: &Value, asks: &[Path]) -> Produced {
+fn produced(value: &Value, attachments: Vec<Attachment>, asks: &[Path]) -> Produced {
     let encoded = value::encode(value);
     let value_ref = ValueRef {
         digest: encoded.digest,
         size: encoded.bytes.len() as u64,
         inline: Some(encoded.bytes),
         items: encoded.items,
-        attachments: Vec::new(),
+        attachments,
     };
     Produced { value: value_ref, answers: asks.iter().map(|path| value::answer(value, path)).collect() }
 }
@@ -115,8 +135,10 @@ fn produced(value: &Value, asks: &[Path]) -> Produced {
 mod tests {
     use super::*;
     use crate::validate::tests::{param, workflow};
-    use qflow_model::expression::{Expr, Scalar};
-    use serde_json::json;
+    use qflow_model::{
+        expression::{Expr, Scalar},
+        ids::Digest,
+    };
 
     fn two() -> WorkflowDef {
         let mut limit = param("limit", "int");
@@ -136,6 +158,26 @@ mod tests {
         assert_eq!((read["rows"].value.items, read["rows"].answers.len()), (Some(2), 0));
         assert_eq!(read["limit"].value.inline.as_deref(), Some(b"3".as_slice()));
         assert_eq!(read["limit"].answers[0].scalar, Some(Scalar::Int(3)));
+    }
+
+    #[test]
+    fn an_upload_is_the_content_of_a_file_and_of_nothing_else() {
+        let content = |kind: &str| Attachment { digest: Digest::of(b"x"), size: 1, kind: kind.into() };
+        let upload = |kind: &str, name: &str| Text::Upload { content: content(kind), name: name.into() };
+        let file = WorkflowDef { params: vec![param("x", "File | None")], ..workflow("main", vec![]) };
+        let taken = read(&file, vec![given("x", upload("file", "a.csv"))]).unwrap();
+        assert_eq!(
+            taken["x"].value.inline.as_deref(),
+            Some(br#"{"$":"attachment","k":"file","i":0,"n":"a.csv"}"#.as_slice())
+        );
+        assert_eq!(taken["x"].value.attachments, [content("file")]);
+        for (sent, why) in [
+            (upload("folder", "a"), "parameter `x`: expected File | None, got Folder"),
+            (upload("file", "../a"), "parameter `x`: `../a` is not the name of a file"),
+            (upload("arrow", "a"), "parameter `x`: `arrow` is neither `file` nor `folder`"),
+        ] {
+            assert_eq!(read(&file, vec![given("x", sent)]).unwrap_err()[0].message, why);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use qflow_model::{
     definition::{Problem, Source},
     ids::Timestamp,
     limits,
+    value::Attachment,
 };
 use qflow_proto::v1::{
     self, parameter,
@@ -153,6 +154,10 @@ fn given(sent: v1::Parameter) -> Result<Given, Status> {
     let text = match sent.value {
         Some(parameter::Value::Text(text)) => Text::Plain(text),
         Some(parameter::Value::Json(json)) => Text::Json(json),
+        Some(parameter::Value::Upload(v1::Upload { digest, size, kind, name })) => {
+            let digest = digest.parse().map_err(|e| Status::invalid_argument(format!("upload `{digest}`: {e}")))?;
+            Text::Upload { content: Attachment { digest, size, kind }, name }
+        }
         None => return Err(Status::invalid_argument(format!("parameter `{}` has no value", sent.name))),
     };
     Ok(Given { name: sent.name, text })

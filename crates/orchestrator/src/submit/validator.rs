@@ -42,6 +42,12 @@ impl Validator for Remote {
             let value = match given {
                 Given::Text(text) => v1::parameter::Value::Text(text.clone()),
                 Given::Json(json) => v1::parameter::Value::Json(json.clone()),
+                Given::Upload(upload) => v1::parameter::Value::Upload(v1::Upload {
+                    digest: upload.digest.to_string(),
+                    size: upload.size,
+                    kind: upload.kind.clone(),
+                    name: upload.name.clone(),
+                }),
             };
             v1::Parameter { name: name.clone(), value: Some(value) }
         };

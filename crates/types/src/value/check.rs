@@ -120,7 +120,7 @@ fn class(value: &Value, name: &str) -> bool {
         "Set" => matches!(kind, "set" | "frozenset"),
         "Sequence" => matches!(kind, "list" | "tuple" | "str" | "bytes"),
         "Iterable" | "Collection" => matches!(kind, "list" | "tuple" | "set" | "frozenset" | "dict" | "str" | "bytes"),
-        "Path" => matches!(kind, "Path" | "File"),
+        "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
         name => {

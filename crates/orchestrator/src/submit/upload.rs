@@ -1,0 +1,73 @@
+//! Content of files for parameters: taken in before a run, given to the run that refers to it.
+
+use qflow_model::{
+    ids::{Digest, RunId, Timestamp},
+    limits,
+    value::Attachment,
+};
+use qflow_proto::v1;
+use qflow_telemetry::traces;
+use tonic::{Status, Streaming};
+
+use super::TENANT;
+use crate::{
+    blobs::{self, Blobs},
+    validate::Upload,
+};
+
+/// Takes in content piece by piece; none of it is held in memory for longer than it takes to write it.
+pub(super) async fn take(
+    blobs: &Blobs,
+    now: Timestamp,
+    mut pieces: Streaming<v1::UploadBlobRequest>,
+) -> Result<v1::UploadBlobResponse, Status> {
+    blobs.forget_uploads(TENANT, now).await.map_err(|e| unavailable(&e))?;
+    let (mut writing, mut digest, mut size) =
+        (blobs.begin_upload(TENANT, &traces::new_span_id()).await.map_err(|e| unavailable(&e))?, Digest::pieces(), 0);
+    let taken = async {
+        while let Some(piece) = pieces.message().await? {
+            size += piece.chunk.len() as u64;
+            if size > limits::VALUE_BYTES {
+                let bound = limits::VALUE_BYTES;
+                return Err(Status::invalid_argument(format!(
+                    "a file or folder has at most {bound} bytes, this one more"
+                )));
+            }
+            digest.update(&piece.chunk);
+            writing.write(piece.chunk).await.map_err(|e| unavailable(&e))?;
+        }
+        Ok(())
+    };
+    if let Err(refused) = taken.await {
+        writing.abandon().await;
+        return Err(refused);
+    }
+    let digest = digest.finish();
+    writing.keep(digest).await.map_err(|e| unavailable(&e))?;
+    Ok(v1::UploadBlobResponse { digest: digest.to_string(), size })
+}
+
+/// An upload that a parameter refers to, as the client wrote it.
+pub(super) fn read(sent: v1::Upload) -> Result<Upload, Status> {
+    let digest = sent.digest.parse().map_err(|e| Status::invalid_argument(format!("upload `{}`: {e}", sent.digest)))?;
+    Ok(Upload { digest, size: sent.size, kind: sent.kind, name: sent.name })
+}
+
+/// Gives a run the content that a parameter of it refers to.
+pub(super) async fn give(blobs: &Blobs, run: RunId, attachment: &Attachment) -> Result<(), Status> {
+    match blobs.take_upload(TENANT, run, attachment.digest).await.map_err(|e| unavailable(&e))? {
+        Some(size) if size == attachment.size => Ok(()),
+        Some(size) => Err(Status::invalid_argument(format!(
+            "upload {} has {size} bytes, not {}",
+            attachment.digest, attachment.size
+        ))),
+        None => Err(Status::failed_precondition(format!(
+            "no content {} is here: upload it, at most 24 h before the run",
+            attachment.digest
+        ))),
+    }
+}
+
+fn unavailable(error: &blobs::Error) -> Status {
+    Status::unavailable(format!("{error}; nothing was accepted, try again"))
+}
