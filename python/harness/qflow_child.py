@@ -5,18 +5,22 @@ import json
 import marshal
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
 import threading
 import time
 
+import qflow_content
+import qflow_shapes
 from qflow_entry import MESSAGE_CHARS, Entry, clean, failure, import_entry, plain_failure
 from qflow_frames import VALUE_BYTES, Inbox, blob, message
-from qflow_values import Decoder, Unserialisable, answer, build, encoding
+from qflow_values import Decoder, Unserialisable, answer, encoding
 
 LOG_BYTES = 8 << 20  # stdio an attempt, as the design promises
 LINE_BYTES = 64 << 10  # one line; a flood without newlines is cut into such
+WORDS = re.compile(r"[A-Za-z_][\w.]*")  # names in a type
 SPARE_BYTES = 64 << 10  # past it an attempt forks for itself: what a socket surely takes at once
 
 
@@ -72,6 +76,8 @@ class Channel:
         self.sending, self.cancelled, self.kept = False, False, 0
         self.dropped = 0
         self.secrets, self.current = secrets, order["current"]
+        limit = order.get("deadline_ms")
+        self.deadline = None if limit is None else time.time() + limit / 1e3
         parent = (order.get("traceparent") or "").split("-")
         self.span_id = parent[2] if len(parent) > 2 else ""
 
@@ -91,7 +97,7 @@ class Channel:
             self.cancelled = False
             raise sys.modules["qflow"].Cancelled("cancelled")
 
-    def lines(self, stream, lines):
+    def lines(self, stream, lines, fields=None):
         kept, now = [], int(time.time() * 1e6)
         for line in lines:
             self.kept += size_of(line)
@@ -100,10 +106,15 @@ class Channel:
             else:
                 kept.append(clean(line))
         if kept:
-            self.send(message(type="lines", stream=stream, at_us=now, lines=kept))
+            said = {"fields": fields} if fields else {}
+            self.send(message(type="lines", stream=stream, at_us=now, lines=kept, **said))
 
-    def log(self, text):
-        self.lines("log", text.split("\n"))
+    def log(self, text, fields):
+        if fields and len(text) <= LINE_BYTES:
+            return self.lines("log", [text.replace("\n", " ")], fields)
+        for line in text.split("\n"):
+            for at in range(0, len(line) or 1, LINE_BYTES):
+                self.lines("log", [line[at : at + LINE_BYTES]])
 
     def progress(self, fraction):
         self.send(message(type="progress", fraction=float(fraction)))
@@ -133,13 +144,49 @@ def rehearse():
     Inbox().feed(message(type="rehearsal", ms=time.perf_counter() - time.time(), at=result({}, [1, "a", {"b": 1.5}])[0][:0].decode()))
 
 
+class Ending:
+    """How SIGTERM reaches the user's code: as an exception where it stands, or as the cancelling of its task where it is a coroutine."""
+
+    def __init__(self, channel, cancelled):
+        self.channel, self.cancelled, self.loop, self.task, self.asked = channel, cancelled, None, None, False
+
+    def __call__(self, _number, _frame):
+        self.asked = True
+        if self.task is not None:
+            self.loop.call_soon_threadsafe(self.task.cancel)
+        elif self.channel.sending:
+            self.channel.cancelled = True
+        else:
+            raise self.cancelled("cancelled")
+
+    def run(self, awaitable):
+        """As `asyncio.run` does it; the node that was cancelled ends by `Cancelled`, whatever its tasks made of that."""
+        import asyncio
+
+        async def whole():
+            self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
+            try:
+                return await awaitable
+            finally:
+                self.task = None
+
+        try:
+            return asyncio.run(whole())
+        except asyncio.CancelledError:
+            if not self.asked:
+                raise
+        finally:
+            self.task = None
+        raise self.cancelled("cancelled")
+
+
 def child(sock, order, data, streams, home, fresh):
     """Runs the function in the forked process, and says what came of it."""
     channel = Channel(sock, order, order.get("secrets") or {})
     sdk = sys.modules["qflow"]
     os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
     os.environ.update({"QFLOW_SECRET_" + k.upper().replace("-", "_"): v for k, v in channel.secrets.items()})
-    Entry.current = {"function": order["function"]}
+    Entry.current = {"function": order["function"], "network": order.get("network", True)}
     for stream in streams:
         stream.channel = channel
     sdk._runtime.attach(channel)
@@ -150,34 +197,30 @@ def child(sock, order, data, streams, home, fresh):
         sdk._runtime.attach(None)
 
     os.register_at_fork(after_in_child=detach)
-
-    def terminate(number, _frame):
-        if channel.sending:
-            channel.cancelled = True
-        else:
-            raise sdk.Cancelled("cancelled")
-
-    signal.signal(signal.SIGTERM, terminate)
+    if not order.get("network", True) and not order.get("isolated", True):
+        watch_network(channel)
+    ending = Ending(channel, sdk.Cancelled)
+    signal.signal(signal.SIGTERM, ending)
     took, frames = 0.0, []
     try:
         if fresh:
             import_entry()
-        function, arguments = getattr(Entry.module, order["function"]), decode(order, data, home)
+        function = getattr(Entry.module, order["function"])
+        arguments = decode(order, data, home, function)
         begun = time.perf_counter()
         try:
             value = function(**arguments)
             if hasattr(value, "__await__"):
-                import asyncio
-
-                async def whole():
-                    return await value
-
-                value = asyncio.run(whole())
+                value = ending.run(value)
         finally:
             took = (time.perf_counter() - begun) * 1e3
-        frames = result(order, value)
+        frames = result(order, value, channel, function)
     except Unserialisable as error:
         frames = [message(type="failed", error=dict(plain_failure("serialization", str(error)), mro=["TypeError", "Exception"]))]
+    except qflow_content.TooLarge as error:
+        frames = [message(type="failed", error=plain_failure("output_size", str(error)))]
+    except qflow_shapes.Unfit as error:
+        frames = [message(type="failed", error=dict(plain_failure("argument", str(error)), mro=["ValueError", "Exception"]))]
     except BaseException as error:  # the user's error is the node's outcome
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         frames = [message(type="failed", error=failure(error))]
@@ -188,31 +231,92 @@ def child(sock, order, data, streams, home, fresh):
     channel.send(message(type="took", ms=took, dropped=channel.dropped), *frames)
 
 
-def result(order, value):
-    data, items, attachments = encoding(value)
-    size = len(data) + sum(len(a) for _, a in attachments)
+def watch_network(channel):
+    """Where nothing keeps the node from the network: tells once that it would be kept from it in a container."""
+    told = []
+
+    def audit(event, arguments):
+        if event not in ("socket.connect", "socket.getaddrinfo") or told:
+            return
+        address = arguments[1] if event == "socket.connect" else arguments[0]
+        host = address[0] if isinstance(address, tuple) else address if event == "socket.getaddrinfo" else None
+        host = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        if not isinstance(host, str) or host in ("localhost", "::1", "") or host.startswith("127."):
+            return
+        told.append(host)
+        channel.warn("it reaches for %s without network=True: a container would keep it from any network" % host)
+
+    sys.addaudithook(audit)
+
+
+def declared(order, function):
+    """The declared type of the result, as it stands at the function, else as it came with the attempt."""
+    namespace, annotations = qflow_shapes.of_function(function)
+    return qflow_shapes.shape_of(annotations.get("return", order.get("returns") or "Any"), namespace)
+
+
+def result(order, value, channel=None, function=None):
+    """Sends what is large ahead, piece by piece; gives the message of the value with what is small."""
+    if "Pickle[" in (order.get("returns") or ""):
+        value = qflow_shapes.wrap(value, declared(order, function))
+    identity = {"lock": order.get("lock") or "", "user": order.get("user") or ""}
+    warn = channel.warn if channel is not None else None
+    data, items, attachments = encoding(value, lambda: declared(order, function), identity, warn)
+    heads, small, size, sent = [], [], len(data), 0
+    for kind, source, pieces, path in attachments:
+        if pieces is qflow_content.of_bytes and len(memoryview(source)) <= qflow_content.WHOLE_BYTES:
+            heads.append({"kind": kind, "size": len(memoryview(source))})
+            small.append(source)
+            size += heads[-1]["size"]
+            continue
+        heads.append({"kind": kind, "content": sent})
+        size += send_content(channel, sent, pieces(source, path), path)
+        sent += 1
     if size > VALUE_BYTES:
         return [message(type="failed", error=plain_failure("output_size", "%d bytes, where %d are allowed" % (size, VALUE_BYTES)))]
     answers = [answer(value, path) for path in order.get("asks") or ()]
-    heads = [{"kind": k, "size": len(a)} for k, a in attachments]
     frames = [message(type="result", size=len(data), items=items, answers=answers, attachments=heads)]
-    for part in [data] + [a for _, a in attachments]:
+    for part in [data] + small:
         frames.extend(blob(part))
     return frames
 
 
-def decode(order, data, home):
+def send_content(channel, number, pieces, path):
+    """Streams content; the last word says that it is whole."""
+    offset = 0
+    try:
+        for piece in qflow_content.bounded(pieces, path):
+            channel.send(message(type="content", content=number, offset=offset, size=len(piece), last=False), *blob(piece))
+            offset += len(piece)
+    except qflow_content.Refused as refused:
+        raise Unserialisable(str(refused))
+    except OSError as failed:
+        raise Unserialisable("%s: %s" % (path, failed))
+    channel.send(message(type="content", content=number, offset=offset, size=0, last=True))
+    return offset
+
+
+KNOWN = frozenset(
+    "Any None Never bool int float complex str bytes Decimal date datetime time timedelta UUID Path list set frozenset tuple dict Sequence "
+    "Iterable Collection Mapping Set DataFrame Series ndarray File Folder Literal object".split()
+)
+
+
+def decode(order, data, home, function=None):
     at, parts = order["size"], []
     for head in order.get("attachments") or ():
+        if head.get("path") is not None:
+            parts.append(head["path"])
+            continue
         parts.append(data[at : at + head["size"]])
         at += head["size"]
     decoder = Decoder(parts, home)
     form = json.loads(data[: order["size"]].decode() or "{}")
-    if "$" in form:
-        return decoder.value(form)
     arguments = {k: decoder.value(v) for k, v in form.items()}
-    for name, declared in (order.get("types") or {}).items():
-        cls = getattr(Entry.module, declared.rpartition(".")[2], None)
-        if isinstance(arguments.get(name), dict) and hasattr(cls, "__dataclass_fields__"):
-            arguments[name] = build(cls, arguments[name])
+    for name, declared_type in (order.get("types") or {}).items():
+        # What came from outside is plain where only Python knows the class: what nodes gave is rebuilt already, and fits.
+        if name in arguments and not KNOWN.issuperset(WORDS.findall(declared_type)):
+            namespace, annotations = qflow_shapes.of_function(function)
+            shape = qflow_shapes.shape_of(annotations.get(name, declared_type), namespace)
+            arguments[name] = qflow_shapes.fit(arguments[name], shape, "argument `%s`" % name)
     return arguments

@@ -18,7 +18,7 @@ SDK = os.environ.get("QFLOW_SDK") or os.path.dirname(FOLDER)
 class Entry:
     """What the template loaded."""
 
-    name, root, file, module, current = "", "", "", None, {}
+    name, names, root, file, module, current = "", [], "", "", None, {}
 
 
 def compile_user(data, path, optimize=-1):
@@ -56,15 +56,20 @@ def placeholder(statement):
     return guard
 
 
+def is_submitted(parts):
+    """Whether a module of that name would be a file of the submission."""
+    roots = [folder for folder in sys.path if Entry.root and (folder + os.sep).startswith(Entry.root + os.sep)]
+    places = [os.path.join(root, *parts) for root in roots]
+    return any(os.path.exists(place + ".py") or os.path.isdir(place) for place in places)
+
+
 class Missing:
     """Stands for a package that this environment lacks: using it says so."""
 
     def __init__(self, error):
         name = error.name or "?"
-        if Entry.root and FOLDER not in sys.path:
-            local = os.path.join(Entry.root, *name.split("."))
-            if os.path.exists(local + ".py") or os.path.isdir(local):
-                raise error
+        if is_submitted(name.split(".")):
+            raise error
         object.__setattr__(self, "_qflow_name", name)
 
     def _fail(self, *args, **kwargs):
@@ -105,7 +110,7 @@ def prepare(order):
         import site as sites
 
         sites.addsitedir(site)
-    root, folder = Entry.root, os.path.dirname(os.path.join(Entry.root, Entry.file))
+    root, folder = Entry.root, os.path.dirname(os.path.join(Entry.root, order.get("entry") or Entry.file))
     hook = importlib.machinery.FileFinder.path_hook((Loader, [".py"]))
 
     def ours(path):
@@ -116,16 +121,36 @@ def prepare(order):
     sys.path_hooks.insert(0, ours)
     paths = [folder, root, os.path.join(root, "src")]
     sys.path[:] = [p for i, p in enumerate(paths) if p not in paths[:i]] + [p for p in sys.path if p != FOLDER]
-    stem = os.path.basename(Entry.file)[:-3]
-    Entry.name = stem if stem not in sys.modules else "qflow_user_" + stem
+    Entry.names = module_names(os.path.join(root, Entry.file), paths)
+    Entry.name = Entry.names[0]
+
+
+def module_names(path, folders):
+    """The names that a file may be imported by, the likeliest first; one of its own where all are taken, as `json.py`'s is."""
+    names = []
+    for folder in folders:
+        inner = os.path.relpath(path, folder)[:-3]
+        if not inner.startswith(os.pardir):
+            names.append(inner.replace(os.sep, "."))
+    free = [name for name in names if name not in sys.modules and name not in sys.builtin_module_names]
+    return free or ["qflow_user_" + os.path.basename(path)[:-3]]
 
 
 def import_entry():
-    path = os.path.join(Entry.root, Entry.file)
-    spec = importlib.util.spec_from_file_location(Entry.name, path, loader=Loader(Entry.name, path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[Entry.name] = module
-    spec.loader.exec_module(module)
+    """Imports the node's file; in a package that is imported first, as Python does it, so that its relative imports hold."""
+    path, package = os.path.join(Entry.root, Entry.file), Entry.name.rpartition(".")[0]
+    if package and all(part.isidentifier() for part in Entry.name.split(".")):
+        importlib.import_module(package)
+    module = sys.modules.get(Entry.name)  # its package may have imported it
+    if module is None:
+        spec = importlib.util.spec_from_file_location(Entry.name, path, loader=Loader(Entry.name, path))
+        module = importlib.util.module_from_spec(spec)
+        for name in Entry.names:  # else another file that imports it would have classes of its own
+            sys.modules[name] = module
+        spec.loader.exec_module(module)
+        parent = sys.modules.get(package) if package else None
+        if parent is not None:
+            setattr(parent, Entry.name.rpartition(".")[2], module)
     Entry.module = module
 
 
@@ -137,6 +162,8 @@ def failure(error, error_type=None, text=None):
             message_ = str(error)
         except Exception:  # the user's own `__str__` may fail
             message_ = "<no message: its __str__ failed>"
+        if not Entry.current.get("network", True) and unresolved(error):
+            message_ += ": a node reaches a network only with network=True"
     try:
         told = traceback.TracebackException(type(error), error, error.__traceback__)
         seen = set()
@@ -156,6 +183,18 @@ def failure(error, error_type=None, text=None):
         "abort": bool(sdk is not None and isinstance(error, sdk.Abort)),
         "retry_after_ms": after,
     }
+
+
+def unresolved(error):
+    """Whether a name that does not resolve, or a network that is not there, is behind an exception."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = str(error) if isinstance(error, Exception) else ""
+        if type(error).__name__ == "gaierror" or "Name or service not known" in text or "name resolution" in text or "Network is unreachable" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def clean(text):

@@ -12,7 +12,7 @@ class Protocol(Exception):
 
 
 def frame(kind, body):
-    return struct.pack(">Ic", len(body) + 1, kind) + body
+    return b"".join((struct.pack(">Ic", len(body) + 1, kind), body))
 
 
 def message(**fields):
@@ -21,7 +21,7 @@ def message(**fields):
 
 def blob(data):
     view = memoryview(data)
-    return [frame(b"B", bytes(view[i : i + FRAME_BYTES])) for i in range(0, len(view), FRAME_BYTES)]
+    return [frame(b"B", view[i : i + FRAME_BYTES]) for i in range(0, len(view), FRAME_BYTES)]
 
 
 class Inbox:
@@ -39,7 +39,7 @@ class Inbox:
                 raise Protocol("a frame of %d bytes" % length)
             if len(self.buffer) - at < 4 + length:
                 break
-            kind, body = self.buffer[at + 4], bytes(self.buffer[at + 5 : at + 4 + length])
+            kind, body = self.buffer[at + 4], bytes(memoryview(self.buffer)[at + 5 : at + 4 + length])
             at += 4 + length
             self._take(kind, body, out)
         del self.buffer[:at]
@@ -52,7 +52,7 @@ class Inbox:
             try:
                 said = json.loads(body.decode("utf-8", "surrogatepass"))
                 said["type"]
-                self.left = int(said.get("size") or 0) + sum(int(a["size"]) for a in said.get("attachments") or ())
+                self.left = int(said.get("size") or 0) + sum(int(a.get("size") or 0) for a in said.get("attachments") or ())
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise Protocol("a message that is not a JSON object with a type")
             if not 0 <= self.left <= VALUE_BYTES + (64 << 20):

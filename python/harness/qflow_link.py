@@ -10,6 +10,8 @@ import time
 from qflow_frames import Inbox, Protocol, blob, message, read_frame
 from qflow_processes import leave
 
+OUT_BYTES = 16 << 20  # past it the child is not read until the runner has read
+WINDOW_BYTES = 4 << 20  # of content that the runner has not taken yet
 ORPHAN_S = 120.0  # without a runner the container is of no use
 
 
@@ -21,6 +23,8 @@ class Link:
     def __init__(self, sock, seq=0, unacked=()):
         self.sock, self.seq, self.unacked = sock, seq, collections.deque(unacked)
         self.out, self.size, self.inbox = collections.deque(), 0, Inbox()
+        self.streamed = collections.deque()  # sequence and size of content that is not acknowledged
+        self.streaming = 0
         self.lost_at, self.before_close = None, lambda: None
         if sock is not None:
             sock.setblocking(False)
@@ -34,6 +38,16 @@ class Link:
         self.unacked.append((self.seq, data))
         if self.lost_at is None:
             self.queue(data)
+
+    def stream(self, part, **fields):
+        """Says a piece of content: not more of it than a window is ever held here."""
+        self.say("content", [part], **fields)
+        self.streamed.append((self.seq, len(part)))
+        self.streaming += len(part)
+
+    def is_full(self):
+        """Whether the attempt should not be read for now."""
+        return self.size > OUT_BYTES or self.streaming > WINDOW_BYTES
 
     def queue(self, data):
         self.out.append(memoryview(data))
@@ -57,6 +71,8 @@ class Link:
     def acknowledged(self, seq):
         while self.unacked and self.unacked[0][0] <= seq:
             self.unacked.popleft()
+        while self.streamed and self.streamed[0][0] <= seq:
+            self.streaming -= self.streamed.popleft()[1]
 
     def lose(self):
         if self.sock is not None:

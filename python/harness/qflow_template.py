@@ -17,16 +17,16 @@ import time
 import traceback
 
 from qflow_child import LINE_BYTES, LOG_BYTES, SPARE_BYTES, Stream, child, rehearse, settle, size_of
-from qflow_entry import MESSAGE_CHARS, Entry, compile_user, failure, import_entry, plain_failure, prepare
+from qflow_entry import MESSAGE_CHARS, Entry, clean, compile_user, failure, import_entry, plain_failure, prepare
 from qflow_frames import FRAME_BYTES, Inbox, Protocol, read_exactly
 from qflow_link import Link
 from qflow_processes import Counter, Fork, descendants, freeze, leave, libc, reap_all, wipe
 
-OUT_BYTES = 16 << 20  # past it the child is not read until the runner has read
 GRACE_S = 5.0  # between SIGTERM and SIGKILL at a time-out
 FIRST_S = 0.02  # after an import: its first attempt comes at once, and may be the only one
 REDIAL_S = 0.25  # between two tries to reach the runner
 LOG_FLUSH_S = 0.05  # lines wait so long for company
+PRINTED_BYTES = 256 << 10  # of lines of an import: they go in one message
 COUNT_S = 0.1  # between two counts of processes, where no cgroup bounds them
 PROGRESS_S = 0.1  # between two words of progress: more nobody reads
 SPANS = 1000  # of an attempt's own: more makes a trace unreadable
@@ -46,15 +46,17 @@ class Attempt:
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
         self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True
 
-    def line(self, stream, text, at_us):
+    def line(self, stream, text, at_us, fields=None):
         self.bytes += size_of(text)
         if self.bytes > LOG_BYTES:
             self.dropped += 1
         else:
-            self.keep(stream, text, at_us)
+            self.keep(stream, text, at_us, fields)
 
-    def keep(self, stream, text, at_us):
+    def keep(self, stream, text, at_us, fields=None):
         self.lines.append({"sequence": self.sequence, "at_us": at_us, "stream": stream, "text": text})
+        if isinstance(fields, dict):
+            self.lines[-1]["fields"] = fields
         self.sequence += 1
 
     def mark_dropped(self):
@@ -69,12 +71,27 @@ class Attempt:
             self.warnings.append(text)
 
 
+class Printed:
+    """Takes what the user's file prints when it is imported: lines of the attempt that it was imported for."""
+
+    def __init__(self):
+        self.kept, self.size = [], 0
+
+    def lines(self, stream, lines):
+        now = int(time.time() * 1e6)
+        for line in lines:
+            self.size += size_of(line)
+            if self.size <= PRINTED_BYTES:
+                self.kept.append({"sequence": len(self.kept), "at_us": now, "stream": stream, "text": clean(line)})
+
+
 class Template:
     """Imports the user's file once; every attempt is a fork of this process."""
 
     def __init__(self, link, order, handover, fresh):
         self.link, self.order, self.handover, self.fresh = link, order, handover, fresh
         self.attempt, self.spare, self.frozen, self.settle_at = None, None, False, None
+        self.printed = []
         self.oom = Counter("memory", "memory.events", "memory.oom_control", rb"^oom_kill (\d+)")
         self.throttled = Counter("cpu", "cpu.stat", "cpu.stat", rb"^throttled_(?:usec|time) (\d+)")
         self.redial_at = 0.0
@@ -84,6 +101,9 @@ class Template:
         os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.streams = sys.stdout, sys.stderr = Stream("stdout", 1), Stream("stderr", 2)
+        printed = Printed()
+        for stream in self.streams:
+            stream.channel = printed
         begun = time.perf_counter()
         failed = None
         try:
@@ -92,11 +112,16 @@ class Template:
                 import_entry()
         except BaseException as error:  # whatever the user's module raises is the node's error
             failed = failure(error)
+        for stream in self.streams:
+            stream.rest()
+            stream.channel = None
+        lines = self.printed = printed.kept
         if failed is not None:
-            self.link.say("load_failed", file=self.order["file"], error=failed)
+            self.link.say("load_failed", file=self.order["file"], error=failed, lines=lines)
         elif not self.fresh:
             threads = threading.active_count() > 1
-            self.link.say("loaded", file=self.order["file"], ms=(time.perf_counter() - begun) * 1e3, threads=threads)
+            lines = [] if threads else lines  # each attempt imports it anew, and says them itself
+            self.link.say("loaded", file=self.order["file"], ms=(time.perf_counter() - begun) * 1e3, threads=threads, lines=lines)
             self.link.flush()
             if threads:
                 self.hand_over(self.order, True)
@@ -251,6 +276,7 @@ class Template:
 
     def begin(self, order, data):
         attempt = self.attempt = Attempt(order)
+        attempt.sequence, self.printed = len(self.printed), []
         self.oom_before, self.throttled_before = self.oom.read(), self.throttled.read()
         try:
             fork = self.fork_for(order, data)
@@ -376,7 +402,7 @@ class Template:
 
     def on_pipe(self, fd):
         """Reads once; False when nothing is there now."""
-        if self.link.size > OUT_BYTES and self.attempt.status is None:
+        if self.link.is_full() and self.attempt.status is None:
             time.sleep(0.001)
             return False
         try:
@@ -424,7 +450,7 @@ class Template:
                 self.link.say("logs", attempt=self.attempt.id, lines=[line])
 
     def on_child(self, _mask=None):
-        if self.link.size > OUT_BYTES and self.attempt.status is None:
+        if self.link.is_full() and self.attempt.status is None:
             time.sleep(0.001)
             return False
         try:
@@ -451,7 +477,7 @@ class Template:
         attempt, kind = self.attempt, said["type"]
         if kind == "lines":
             for text in said["lines"]:
-                attempt.line(str(said["stream"]), str(text), int(said["at_us"]))
+                attempt.line(str(said["stream"]), str(text), int(said["at_us"]), said.get("fields"))
             self.soon()
         elif kind == "progress":
             attempt.fraction = float(said["fraction"])
@@ -468,6 +494,11 @@ class Template:
             attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
         elif kind == "failed":
             attempt.error = {k: said["error"][k] for k in plain_failure("", "")}
+        elif kind == "content":
+            if attempt.outcome:
+                raise Protocol("content after the result")
+            fields = {name: int(said[name]) for name in ("content", "offset", "size")}
+            self.link.stream(rest, attempt=attempt.id, last=bool(said["last"]), **fields)
         elif kind == "result":
             self.take_result(said, rest)
         else:

@@ -9,7 +9,8 @@ import os
 import re
 import sys
 
-from qflow_entry import Entry
+import qflow_content
+from qflow_entry import Entry, is_submitted
 
 INLINE_BYTES = 32 << 10  # past it a list gets an offset table
 BYTES_INLINE = 4 << 10  # past it bytes are an attachment
@@ -36,15 +37,67 @@ def named(cls):
     return "%s.%s" % (cls.__module__, cls.__qualname__)
 
 
+def data_fields(cls):
+    """The names of a class's fields, where it has any: a dataclass, a NamedTuple, a pydantic model."""
+    found = cls.__dict__.get("__dataclass_fields__") if isinstance(cls, type) else None
+    if found is not None or hasattr(cls, "__dataclass_fields__"):
+        import dataclasses
+
+        return [field.name for field in dataclasses.fields(cls)]
+    if isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return list(cls._fields)
+    if hasattr(cls, "model_validate") or hasattr(cls, "parse_obj"):
+        names = getattr(cls, "model_fields", None) if hasattr(cls, "model_validate") else getattr(cls, "__fields__", None)
+        return list(names) if isinstance(names, dict) else None
+    return None
+
+
+_derived = {}
+
+
+def is_derived(cls):
+    """Whether a class goes for another one that has fields of its own, so that the declared one matters."""
+    if cls not in _derived:
+        bases = cls.__mro__[1:]
+        _derived[cls] = issubclass(cls, tuple) or any(data_fields(base) for base in bases if base is not object)
+    return _derived[cls]
+
+
+def enum_name(value):
+    """A member's name; of several flags together all of their names, where they have any."""
+    cls, name = type(value), value.name
+    if name in cls.__members__:
+        return name
+    names, left = [], value.value
+    for member in cls.__members__.values():
+        bit = member.value
+        if isinstance(bit, int) and bit > 0 and bit & (bit - 1) == 0 and left & bit:
+            names.append(member.name)
+            left &= ~bit
+    return "|".join(names) if names and not left else str(value.value)
+
+
+def enum_member(cls, name):
+    if name in cls.__members__:
+        return cls.__members__[name]
+    if re.match(r"-?\d+$", name):
+        return cls(int(name))
+    bits = 0
+    for part in name.split("|"):
+        bits |= cls.__members__[part].value
+    return cls(bits)
+
+
 class Encoder:
     """A Python value to the tagged form of docs/VALUES.md, with its attachments."""
 
-    def __init__(self):
+    def __init__(self, identity=None):
         self.attachments, self.inside = [], set()
+        self.loose, self.paths, self.identity = False, [], identity or {}
 
-    def attach(self, kind, data):
-        self.attachments.append((kind, data))
-        return {"$": "attachment", "k": kind, "i": len(self.attachments) - 1}
+    def attach(self, kind, source, path, pieces=qflow_content.of_bytes, **told):
+        self.attachments.append((kind, source, pieces, path))
+        return dict({"$": "attachment", "k": kind, "i": len(self.attachments) - 1}, **told)
 
     def form(self, value, path="result"):
         kind = type(value)
@@ -79,7 +132,8 @@ class Encoder:
         import enum
 
         if isinstance(value, enum.Enum):
-            return {"$": "enum", "t": named(kind), "v": value.name}
+            self.loose = self.loose or isinstance(value, (int, str, float))
+            return {"$": "enum", "t": named(kind), "v": enum_name(value)}
         if isinstance(value, dict):
             return self.mapping(value, path)
         if isinstance(value, tuple):
@@ -95,7 +149,7 @@ class Encoder:
             data = bytes(value)
             if len(data) <= BYTES_INLINE:
                 return {"$": "bytes", "v": base64.b64encode(data).decode()}
-            return self.attach("bytes", data)
+            return self.attach("bytes", data, path)
         for base, cast in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
             if isinstance(value, base):
                 return self.form(cast(value), path)
@@ -108,6 +162,7 @@ class Encoder:
         return {"$": "map", "v": pairs}
 
     def fields(self, value, names, path):
+        self.loose = self.loose or is_derived(type(value))
         inner = {n: self.form(getattr(value, n), "%s.%s" % (path, n)) for n in names}
         return {"$": "object", "t": named(type(value)), "v": inner}
 
@@ -138,32 +193,39 @@ class Encoder:
             return {"$": "complex", "v": [repr(value.real), repr(value.imag)]}
         if isinstance(value, pathlib.PurePath):
             return self.file(value, path)
-        names = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", None)
-        if isinstance(names, dict) and (hasattr(kind, "model_validate") or hasattr(kind, "parse_obj")):
-            return self.fields(value, list(names), path)
+        names = data_fields(kind)
+        if names is not None:
+            return self.fields(value, names + list(getattr(value, "model_extra", None) or ()), path)
+        if kind.__name__ == "Pickled" and kind.__module__ == "qflow_shapes":
+            return self.pickle(value.value, path)
         return self.scientific(value, kind, path)
 
     def file(self, value, path):
         marker = getattr(value, "__qflow_kind__", None)
         if marker is None:
+            self.paths.append(path)
             return {"$": "path", "v": str(value)}
-        if marker != "file":
-            raise Unserialisable("%s: a qflow.%s does not travel yet; return a File" % (path, type(value).__name__))
+        pieces = qflow_content.of_folder if marker == "folder" else qflow_content.of_file
+        return self.attach(marker, str(value), path, pieces, n=qflow_content.name_of(value))
+
+    def pickle(self, value, path):
+        import pickle
+
         try:
-            with open(str(value), "rb") as source:
-                return self.attach("file", source.read())
-        except OSError as failed:
-            raise Unserialisable("%s: %s" % (path, failed))
+            data = pickle.dumps(value, protocol=4)
+        except Exception as failed:  # whatever its own `__reduce__` raises
+            raise Unserialisable("%s: a %s cannot be pickled: %s" % (path, named(type(value)), failed))
+        return self.attach("pickle", data, path, **self.identity)
 
     def scientific(self, value, kind, path):
         root = (kind.__module__ or "").partition(".")[0]
         try:
             if root == "pandas" and kind.__name__ in ("DataFrame", "Series"):
-                return self.attach("arrow", arrow_of_pandas(value))
+                return self.attach("arrow", arrow_of_pandas(value), path)
             if root == "polars" and kind.__name__ == "DataFrame":
-                return self.attach("arrow", arrow_bytes(value.to_arrow(), b"polars"))
+                return self.attach("arrow", arrow_bytes(value.to_arrow(), b"polars"), path)
             if root == "pyarrow" and kind.__name__ == "Table":
-                return self.attach("arrow", arrow_bytes(value, b"pyarrow"))
+                return self.attach("arrow", arrow_bytes(value, b"pyarrow"), path)
         except ModuleNotFoundError:
             raise Unserialisable("%s: a %s travels by pyarrow: add it to the node's requirements" % (path, named(kind)))
         except (ValueError, TypeError) as failed:
@@ -175,10 +237,11 @@ class Encoder:
                 numpy.save(out, value, allow_pickle=False)
             except ValueError as failed:
                 raise Unserialisable("%s: %s: %s" % (path, named(kind), failed))
-            return self.attach("npy", out.getvalue())
+            return self.attach("npy", out.getbuffer(), path)
         if numpy is not None and isinstance(value, numpy.generic) and type(value.item()) is not kind:
             return self.form(value.item(), path)
-        raise Unserialisable("%s: a value of type %s has no form" % (path, named(kind)))
+        remedy = "return what it is made of, or declare it as Pickle[%s]" % kind.__name__
+        raise Unserialisable("%s: a value of type %s has no form: %s" % (path, named(kind), remedy))
 
 
 def arrow_bytes(table, kind):
@@ -188,7 +251,7 @@ def arrow_bytes(table, kind):
     out = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_stream(out, table.schema) as writer:
         writer.write_table(table)
-    return out.getvalue().to_pybytes()
+    return out.getvalue()
 
 
 def arrow_of_pandas(value):
@@ -205,7 +268,8 @@ def pandas_of_arrow(data):
     import pyarrow
     import pyarrow.ipc
 
-    table = pyarrow.ipc.open_stream(data).read_all()
+    source = pyarrow.memory_map(data) if isinstance(data, str) else data
+    table = pyarrow.ipc.open_stream(source).read_all()
     kind = (table.schema.metadata or {}).get(b"qflow", b"pandas").decode()
     if kind == "pyarrow":
         return table
@@ -221,11 +285,20 @@ def pandas_of_arrow(data):
     return series
 
 
-def encoding(value):
-    """The encoding with its offset table, the number of items where it has one, and the attachments."""
-    encoder = Encoder()
+def encoding(value, shape=None, identity=None, warn=None):
+    """The encoding with its offset table, the number of items where it has one, and the attachments.
+
+    `shape` gives the declared type where that matters; `identity` is what a pickle is bound to.
+    """
+    encoder = Encoder(identity)
     try:
         form = encoder.form(value)
+        if encoder.loose and shape is not None:
+            import qflow_shapes
+
+            form = qflow_shapes.declare(form, shape())
+        if encoder.paths and warn is not None:
+            warn("%s: a Path is a name: what it names does not travel to other nodes; return qflow.File(path)" % encoder.paths[0])
         items = None
         if isinstance(form, list):
             parts = [dumps(item).encode() for item in form]
@@ -240,6 +313,8 @@ def encoding(value):
             data = dumps(form).encode()
     except RecursionError:
         raise Unserialisable("result: nested too deeply")
+    except qflow_content.Refused as refused:
+        raise Unserialisable(str(refused))
     return data, items, encoder.attachments
 
 
@@ -321,26 +396,36 @@ class Decoder:
         return {self.value(k): self.value(v) for k, v in form["v"]}
 
     def _enum(self, form):
-        return find_class(form["t"])[form["v"]]
+        return enum_member(find_class(form["t"]), form["v"])
 
     def _object(self, form):
         return build(find_class(form["t"]), {k: self.value(v) for k, v in form["v"].items()})
 
     def _attachment(self, form):
         kind, data = form["k"], self.attachments[form["i"]]
+        if kind == "file" and not isinstance(data, str):
+            data = self.laid_out(form, data)
+        if kind in ("file", "folder"):
+            sdk = qflow_content.sdk()
+            return sdk.Folder(data) if kind == "folder" else sdk.File(data)
         if kind == "bytes":
-            return data
+            return qflow_content.read_whole(data)
         if kind == "npy":
             import numpy
 
-            return numpy.load(io.BytesIO(data), allow_pickle=False)
-        if kind == "arrow":
-            return pandas_of_arrow(data)
+            return numpy.load(data if isinstance(data, str) else io.BytesIO(data), allow_pickle=False)
+        if kind == "pickle":
+            import pickle
+
+            return pickle.loads(qflow_content.read_whole(data))
+        return pandas_of_arrow(data)
+
+    def laid_out(self, form, data):
         path = os.path.join(self.home, "file-%d" % form["i"])
         with open(path, "wb") as out:
             out.write(data)
         os.chmod(path, 0o444)
-        return sys.modules["qflow"].File(path)
+        return path
 
 
 def iso(text):
@@ -349,54 +434,104 @@ def iso(text):
     return re.sub(r"\.(\d+)", lambda m: "." + (m.group(1) + "000000")[:6], text)
 
 
+_found = {}
+
+
 def find_class(name):
-    """`module.Class`, where both may have dots: a loaded module before one that must be imported."""
+    """`module.Class`, where both may have dots: of a loaded module, else of one that must be imported, else of the submission's own."""
+    found = _found.get(name)
+    if found is None:
+        found = _found[name] = search_class(name)
+    return found
+
+
+def search_class(name):
     parts = name.split(".")
     for importing in (False, True):
         for cut in range(len(parts) - 1, 0, -1):
-            module = ".".join(parts[:cut])
-            if importing and module not in sys.modules:
-                try:
-                    importlib.import_module(module)
-                except ImportError:
+            # A file has several names, by the folder that it is imported from: the longest that is there.
+            for start in range(cut):
+                if start and importing and not is_submitted(parts[start:cut]):
                     continue
-            found = sys.modules.get(module)
-            for part in parts[cut:]:
-                found = getattr(found, part, None)
+                found = class_in(".".join(parts[start:cut]), parts[cut:], importing)
+                if found is not None:
+                    return found
+    # A class of that name in whatever file of the submission.
+    for module in [sys.modules.get(Entry.name)] + list(sys.modules.values()):
+        file = getattr(module, "__file__", None) or ""
+        if module is not None and (module is Entry.module or (Entry.root and file.startswith(Entry.root + os.sep))):
+            found = getattr(module, parts[-1], None)
             if isinstance(found, type):
                 return found
-    entry = sys.modules.get(Entry.name)
-    found = getattr(entry, parts[-1], None)
-    if isinstance(found, type):
-        return found
     raise TypeError("no class %r here" % name)
+
+
+def class_in(module, path, importing):
+    if importing and module not in sys.modules:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            return None
+    found = sys.modules.get(module)
+    for part in path:
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else None
 
 
 def build(cls, fields):
     """Rebuilds an object as declared, without running its initialiser again."""
-    import dataclasses
-
     if hasattr(cls, "model_construct"):
-        return cls.model_construct(**fields)
+        return build_model(cls, fields)
     if hasattr(cls, "_fields") and issubclass(cls, tuple):
-        return cls(**fields)
-    if dataclasses.is_dataclass(cls):
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        extra = sorted(set(fields) - set(known))
+        extra = sorted(set(fields) - set(cls._fields))
         if extra:
             raise TypeError("%s has no field %r" % (cls.__qualname__, extra[0]))
-        made = object.__new__(cls)
-        for name, field in known.items():
-            if name in fields:
-                object.__setattr__(made, name, fields[name])
-            elif field.default is not dataclasses.MISSING:
-                object.__setattr__(made, name, field.default)
-            elif field.default_factory is not dataclasses.MISSING:
-                object.__setattr__(made, name, field.default_factory())
-            else:
-                raise TypeError("%s misses its field %r" % (cls.__qualname__, name))
+        return cls(**fields)
+    if hasattr(cls, "__dataclass_fields__"):
+        return build_dataclass(cls, fields)
+    if hasattr(cls, "parse_obj") and hasattr(cls, "construct"):
+        made = cls.construct(**{})
+        made.__dict__.clear()
+        made.__dict__.update(fields)
+        object.__setattr__(made, "__fields_set__", set(fields))
         return made
     return cls(**fields)
+
+
+def build_model(cls, fields):
+    """A pydantic model with these fields, whatever their aliases; what it checked when it was made is not checked again."""
+    known = cls.model_fields
+    extra = {name: value for name, value in fields.items() if name not in known}
+    if extra and cls.model_config.get("extra") != "allow":
+        raise TypeError("%s has no field %r" % (cls.__qualname__, sorted(extra)[0]))
+    missing = [name for name, field in known.items() if name not in fields and field.is_required()]
+    if missing:
+        raise TypeError("%s misses its field %r" % (cls.__qualname__, missing[0]))
+    made = cls.model_construct(_fields_set={name for name in fields if name in known})
+    made.__dict__.update({name: value for name, value in fields.items() if name in known})
+    if extra:
+        object.__setattr__(made, "__pydantic_extra__", extra)
+    return made
+
+
+def build_dataclass(cls, fields):
+    import dataclasses
+
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    extra = sorted(set(fields) - set(known))
+    if extra:
+        raise TypeError("%s has no field %r" % (cls.__qualname__, extra[0]))
+    made = cls.__new__(cls)
+    for name, field in known.items():
+        if name in fields:
+            object.__setattr__(made, name, fields[name])
+        elif field.default is not dataclasses.MISSING:
+            object.__setattr__(made, name, field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            object.__setattr__(made, name, field.default_factory())
+        else:
+            raise TypeError("%s misses its field %r" % (cls.__qualname__, name))
+    return made
 
 
 def answer(value, path):

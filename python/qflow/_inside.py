@@ -29,7 +29,16 @@ def current():
     channel = _runtime.channel()
     if channel is None:
         return Current({"run_id": "local", "workflow": "", "node_id": "", "attempt": 1, "key": "local", "trace_id": "0" * 32})
-    return Current(channel.current)
+    return Current(dict(channel.current, deadline=_iso(channel.deadline)))
+
+
+def _iso(seconds):
+    """A time as ISO 8601 in UTC; None where there is none."""
+    if seconds is None:
+        return None
+    import datetime
+
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
 
 
 def progress(done, total=None):
@@ -48,7 +57,7 @@ def log(message, **fields):
     if channel is None:
         print(text, file=sys.stderr)
     else:
-        channel.log(text)
+        channel.log(text, {k: v if v is None or isinstance(v, (bool, int, float, str)) else str(v) for k, v in fields.items()})
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ class Driver:
         kind, body = self.frame()
         assert kind == b"J", kind
         said = json.loads(body.decode())
-        left = said.get("size", 0) + sum(a["size"] for a in said.get("attachments") or ())
+        left = said.get("size", 0) + sum(a.get("size", 0) for a in said.get("attachments") or ())
         said["bytes"] = b""
         while left > len(said["bytes"]):
             kind, body = self.frame()
@@ -71,23 +71,25 @@ class Driver:
         heard = []
         while not heard or heard[-1]["type"] != type_:
             heard.append(self.next())
+            if heard[-1]["type"] == "content":  # taken at once, as the runner does
+                self.say(type="ack", seq=self.seen)
         if type_ != "hello":
             self.say(type="ack", seq=self.seen)
         return heard
 
-    def load(self, text, file="flow.py", **files):
-        self.say(type="load", files=dict({file: text}, **files), file=file, site=None, env={}, workdir=self.home + "/w")
+    def load(self, text, file="flow.py", entry=None, **files):
+        self.say(type="load", files=dict({file: text}, **files), file=file, entry=entry or file, site=None, env={}, workdir=self.home + "/w")
         self.file = file
         return self.next()
 
-    def begin(self, function, data=b"{}", deadline_ms=None, asks=(), attachments=(), types=None, secrets=None):
+    def begin(self, function, data=b"{}", deadline_ms=None, asks=(), attachments=(), types=None, secrets=None, **more):
         self.count += 1
-        size = len(data) - sum(a["size"] for a in attachments)
+        size = len(data) - sum(a.get("size", 0) for a in attachments)
         current = {"run_id": "r", "workflow": "w", "node_id": function, "index": None, "attempt": 1, "key": "k", "trace_id": "1" * 32}
         self.say(
-            data, type="attempt", attempt=str(self.count), function=function, file=self.file, returns="Any", types=types or {}, asks=list(asks),
+            data, type="attempt", attempt=str(self.count), function=function, file=self.file, types=types or {}, asks=list(asks),
             current=current, traceparent="00-%s-%s-01" % ("1" * 32, "2" * 16), deadline_ms=deadline_ms, secrets=secrets or {}, env={},
-            size=size, attachments=list(attachments),
+            size=size, attachments=list(attachments), **dict(dict(returns="Any", network=False, isolated=True, lock="l", user="u"), **more),
         )  # fmt: skip
         return str(self.count)
 
@@ -123,5 +125,9 @@ class Heard:
         results = [m for m in messages if m["type"] == "result"]
         self.result = results[0] if results else None
         self.form = json.loads(self.result["bytes"][: self.result["size"]].split(b"\n")[0].decode()) if results else None
+        self.contents = {}
+        for piece in (m for m in messages if m["type"] == "content"):
+            assert piece["offset"] == len(self.contents.setdefault(piece["content"], b"")), piece
+            self.contents[piece["content"]] += piece["bytes"]
         self.lines = [line for m in messages if m["type"] == "logs" for line in m["lines"]]
         self.texts = [line["text"] for line in self.lines]

@@ -29,6 +29,8 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
             std::fs::remove_dir_all(entry.path()).ok();
         }
     }
+    let going_on: Vec<_> = states.iter().filter_map(|state| state.order.as_ref().map(|order| order.key)).collect();
+    runner.spool.sweep_contents(&going_on);
     let waiting: BTreeSet<_> = runner.spool.waiting().into_iter().collect();
     for state in states {
         let order = state.order.clone().filter(|order| !waiting.contains(&order.key));

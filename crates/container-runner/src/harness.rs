@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-pub use message::{AttachmentHead, AttemptSay, EndedSaid, Line, Said, Say, SpanSaid};
+pub use message::{AttachmentHead, AttemptSay, EndedSaid, Line, Piece, Said, Say, SpanSaid};
 use serde::Deserialize;
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -232,15 +232,25 @@ fn parse(body: &[u8]) -> std::io::Result<Heard> {
 }
 
 async fn parts(framed: &mut Framed<UnixStream, Codec>, said: &Said) -> std::io::Result<Vec<Bytes>> {
-    let Said::Result { size, attachments, .. } = said else { return Ok(Vec::new()) };
-    let sizes: Vec<u64> = std::iter::once(*size).chain(attachments.iter().map(|a| a.size)).collect();
+    let (sizes, bound): (Vec<u64>, u64) = match said {
+        Said::Result { size, attachments, .. } => {
+            let following = attachments.iter().filter(|a| a.content.is_none()).map(|a| a.size);
+            (std::iter::once(*size).chain(following).collect(), ANNOUNCED_BYTES)
+        }
+        Said::Content(piece) => (vec![piece.size], FRAME_BYTES as u64),
+        _ => return Ok(Vec::new()),
+    };
     let announced = sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size));
-    if announced > ANNOUNCED_BYTES {
-        return Err(bad(format!("a result of {announced} bytes, where {ANNOUNCED_BYTES} are allowed")));
+    if announced > bound {
+        return Err(bad(format!("a message with {announced} bytes, where {bound} are allowed")));
     }
     let mut all = BytesMut::new();
     while (all.len() as u64) < announced {
         match framed.next().await {
+            // What comes in one frame is not copied.
+            Some(Ok(Frame::Bytes(bytes))) if sizes.len() == 1 && bytes.len() as u64 == announced => {
+                return Ok(vec![bytes]);
+            }
             Some(Ok(Frame::Bytes(bytes))) => all.extend_from_slice(&bytes),
             Some(Ok(Frame::Json(_))) => return Err(bad("a message where bytes were announced".into())),
             Some(Err(error)) => return Err(error),

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod blobs;
 mod config;
+pub mod content;
 mod ending;
 pub mod environment;
 pub mod harness;
@@ -19,6 +20,7 @@ pub mod secrets;
 mod serve;
 pub mod spool;
 pub mod submit;
+mod unpack;
 
 pub use config::{Config, RuntimeKind};
 pub use serve::serve;

@@ -56,6 +56,11 @@ pub fn template(order: &Order) -> String {
     Digest::of_parts([source.0.as_slice(), order.file.as_bytes()].into_iter().chain(env)).to_string()
 }
 
+/// Whose an order is, in one text.
+pub fn user(order: &Order) -> String {
+    format!("{}/{}", order.tenant, order.user)
+}
+
 /// What a container must be like for an order.
 pub fn class(order: &Order, lock: &EnvLock) -> ContainerClass {
     ContainerClass {

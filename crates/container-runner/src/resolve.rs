@@ -1,5 +1,7 @@
 //! Arguments become bytes beside their consumer: stored values are read, whole or by range, and put together.
 
+use std::path::{Path as FilePath, PathBuf};
+
 use bytes::Bytes;
 use qflow_model::{
     expression::{Path, Segment},
@@ -15,6 +17,26 @@ use crate::{blobs::Blobs, harness::AttachmentHead};
 const TAIL: u64 = 21;
 /// Bytes of an offset table: 11 for each of ten million elements.
 const TABLE_BYTES: u64 = 110 << 20;
+
+/// Bytes of an attachment that go with the message; more lies in the container's folder, and no process holds it whole.
+const WHOLE_BYTES: u64 = 64 << 10;
+/// Bytes of a file's name, as Linux has it.
+const NAME_BYTES: usize = 255;
+
+/// Who will read the arguments, and where what is large is laid out for them.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// A folder of the attempt's own on this machine; made when it is needed.
+    pub folder: PathBuf,
+    /// The same as seen inside.
+    pub inside: String,
+    /// Whether nobody inside can write to it.
+    pub sealed: bool,
+    /// The environment's lock.
+    pub lock: String,
+    /// Whose run it is.
+    pub user: String,
+}
 
 /// The arguments of an attempt, as they go to the harness.
 #[derive(Debug, Default)]
@@ -33,9 +55,20 @@ pub enum Error {
     /// A blob is not to be had: another try may help.
     #[error(transparent)]
     Blob(#[from] crate::blobs::Error),
+    /// There is no room to lay it out.
+    #[error("lay out an argument: {0}")]
+    Disk(String),
     /// What is stored is not what it says.
     #[error("stored value: {0}")]
     Stored(String),
+    /// What is there is not for this node.
+    #[error("argument `{name}`: {message}")]
+    Pickle {
+        /// The parameter.
+        name: String,
+        /// Why not.
+        message: String,
+    },
     /// The path leads nowhere.
     #[error("argument `{name}`: {message}")]
     Path {
@@ -47,12 +80,18 @@ pub enum Error {
 }
 
 /// Puts all arguments of an attempt together.
-pub async fn arguments(blobs: &Blobs, run: RunId, arguments: &[(String, Argument)]) -> Result<Resolved, Error> {
-    let mut resolver = Resolver { blobs, run, used: Vec::new() };
+pub async fn arguments(
+    blobs: &Blobs,
+    run: RunId,
+    arguments: &[(String, Argument)],
+    reader: &Reader,
+) -> Result<Resolved, Error> {
+    let mut resolver = Resolver { blobs, run, reader, used: Vec::new() };
     let mut object = Map::new();
     for (name, argument) in arguments {
         let value = resolver.argument(argument).await.map_err(|error| match error {
             Error::Path { message, .. } => Error::Path { name: name.clone(), message },
+            Error::Pickle { message, .. } => Error::Pickle { name: name.clone(), message },
             other => other,
         })?;
         object.insert(name.clone(), value);
@@ -61,18 +100,89 @@ pub async fn arguments(blobs: &Blobs, run: RunId, arguments: &[(String, Argument
         object: serde_json::to_vec(&Value::Object(object)).map_err(|e| Error::Stored(e.to_string()))?.into(),
         ..Resolved::default()
     };
-    for attachment in resolver.used {
-        let content = blobs.read(run, attachment.digest).await?;
-        resolved.heads.push(AttachmentHead { kind: attachment.kind, size: content.len() as u64 });
-        resolved.attachments.push(content);
+    for (number, Used { attachment, name }) in resolver.used.into_iter().enumerate() {
+        let is_whole = attachment.size <= WHOLE_BYTES && !matches!(attachment.kind.as_str(), "file" | "folder");
+        if is_whole {
+            let content = blobs.read(run, attachment.digest).await?;
+            let size = content.len() as u64;
+            resolved.heads.push(AttachmentHead { kind: attachment.kind, size, ..AttachmentHead::default() });
+            resolved.attachments.push(content);
+        } else {
+            let path = reader.lay_out(blobs, run, &attachment, number, &name).await?;
+            resolved.heads.push(AttachmentHead {
+                kind: attachment.kind,
+                path: Some(path),
+                ..AttachmentHead::default()
+            });
+        }
     }
     Ok(resolved)
+}
+
+impl Reader {
+    /// Lays an attachment out in a folder of its own, by the name it is known by; gives where that is inside.
+    async fn lay_out(
+        &self,
+        blobs: &Blobs,
+        run: RunId,
+        attachment: &Attachment,
+        number: usize,
+        name: &str,
+    ) -> Result<String, Error> {
+        let (folder, name) = (self.folder.join(number.to_string()), file_name(name));
+        open_folder(&folder).await.map_err(|e| Error::Disk(format!("{}: {e}", folder.display())))?;
+        let to = folder.join(name);
+        if attachment.kind == "folder" {
+            blobs.unpack(run, attachment.digest, &to).await?;
+        } else {
+            blobs.lay_out(run, attachment.digest, &to, self.sealed).await?;
+        }
+        Ok(format!("{}/{number}/{name}", self.inside))
+    }
+}
+
+impl Reader {
+    /// A pickle runs code of its environment: it goes to an equal one, of the same user, or nowhere.
+    fn may_unpickle(&self, pickle: &Map<String, Value>) -> Result<(), Error> {
+        let is = |key: &str, wanted: &str| pickle.get(key).and_then(Value::as_str) == Some(wanted);
+        let why = if !is("lock", &self.lock) {
+            "it was pickled in another environment: give both nodes the same python and requirements, or return its data"
+        } else if !is("user", &self.user) {
+            "it was pickled in a run of another user"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Pickle { name: String::new(), message: why.to_owned() })
+    }
+}
+
+/// A folder that the container's user may look into.
+async fn open_folder(folder: &FilePath) -> std::io::Result<()> {
+    tokio::fs::create_dir_all(folder).await?;
+    for each in [folder.parent().unwrap_or(folder), folder] {
+        tokio::fs::set_permissions(each, std::os::unix::fs::PermissionsExt::from_mode(0o755)).await?;
+    }
+    Ok(())
+}
+
+/// The name that user code gave a file, where it is one.
+fn file_name(name: &str) -> &str {
+    let good =
+        !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(['/', '\0']) && name != "." && name != "..";
+    if good { name } else { "content" }
 }
 
 struct Resolver<'a> {
     blobs: &'a Blobs,
     run: RunId,
-    used: Vec<Attachment>,
+    reader: &'a Reader,
+    used: Vec<Used>,
+}
+
+/// An attachment that an argument points to, and the name that it is known by.
+struct Used {
+    attachment: Attachment,
+    name: String,
 }
 
 impl Resolver<'_> {
@@ -197,8 +307,12 @@ impl Resolver<'_> {
                 let index = object.get("i").and_then(Value::as_u64).map(|i| i as usize);
                 let attachment = index.and_then(|i| attachments.get(i));
                 let attachment = attachment.ok_or_else(|| Error::Stored("an attachment that is not there".into()))?;
+                if attachment.kind == "pickle" {
+                    self.reader.may_unpickle(object)?;
+                }
                 object.insert("i".into(), self.used.len().into());
-                self.used.push(attachment.clone());
+                let name = object.get("n").and_then(Value::as_str).unwrap_or_default().to_owned();
+                self.used.push(Used { attachment: attachment.clone(), name });
                 Ok(())
             }
             Value::Object(object) => object.values_mut().try_for_each(|part| self.renumber(part, attachments)),
@@ -249,8 +363,19 @@ mod tests {
         (folder, blobs)
     }
 
+    fn reader(folder: &FilePath) -> Reader {
+        Reader {
+            folder: folder.join("in"),
+            inside: "/run/qflow/in".into(),
+            sealed: true,
+            lock: "l".into(),
+            user: "u".into(),
+        }
+    }
+
     async fn text(blobs: &Blobs, argument: Argument) -> String {
-        let resolved = arguments(blobs, run(), &[("x".into(), argument)]).await.unwrap();
+        let reader = reader(FilePath::new("/nowhere"));
+        let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader).await.unwrap();
         String::from_utf8(resolved.object.to_vec()).unwrap()
     }
 
@@ -289,7 +414,8 @@ mod tests {
             value.attachments = vec![Attachment { digest, size: 3, kind: "bytes".into() }];
             parts.push(Argument::Value { value, element: None, path: vec![] });
         }
-        let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))]).await.unwrap();
+        let reader = reader(FilePath::new("/nowhere"));
+        let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader).await.unwrap();
         let object: Value = serde_json::from_slice(&resolved.object).unwrap();
         assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
         assert_eq!(resolved.attachments, ["one", "two"]);
@@ -320,7 +446,56 @@ mod tests {
     async fn a_path_that_leads_nowhere_names_the_parameter() {
         let (_folder, blobs) = blobs();
         let argument = Argument::Gathered { values: vec![], path: vec![Segment::Index(0)] };
-        let error = arguments(&blobs, run(), &[("rows".into(), argument)]).await.unwrap_err();
+        let reader = reader(FilePath::new("/nowhere"));
+        let error = arguments(&blobs, run(), &[("rows".into(), argument)], &reader).await.unwrap_err();
         assert_eq!(error.to_string(), "argument `rows`: list index out of range");
+    }
+
+    async fn stored(blobs: &Blobs, skeleton: &str, kind: &str, content: Vec<u8>) -> Argument {
+        let mut value = inline(skeleton);
+        let (digest, size) = (Digest::of(&content), content.len() as u64);
+        blobs.write(run(), digest, content.into()).await.unwrap();
+        value.attachments = vec![Attachment { digest, size, kind: kind.into() }];
+        Argument::Value { value, element: None, path: vec![] }
+    }
+
+    #[tokio::test]
+    async fn files_and_what_is_large_are_laid_out_read_only_beside_the_container() {
+        let (folder, blobs) = blobs();
+        let file = stored(&blobs, r#"{"$":"attachment","k":"file","i":0,"n":"a.csv"}"#, "file", b"1,2".to_vec()).await;
+        let odd = stored(&blobs, r#"{"$":"attachment","k":"file","i":0,"n":"../a"}"#, "file", b"3".to_vec()).await;
+        let large = stored(&blobs, r#"{"$":"attachment","k":"bytes","i":0}"#, "bytes", vec![7; 70_000]).await;
+        let given: Vec<_> = ["x", "y", "z"].map(String::from).into_iter().zip([file, odd, large]).collect();
+        for sealed in [true, false] {
+            let reader = Reader { sealed, folder: folder.path().join(sealed.to_string()), ..reader(folder.path()) };
+            let resolved = arguments(&blobs, run(), &given, &reader).await.unwrap();
+            let paths: Vec<_> = resolved.heads.iter().map(|head| head.path.clone().unwrap()).collect();
+            assert_eq!(paths, ["/run/qflow/in/0/a.csv", "/run/qflow/in/1/content", "/run/qflow/in/2/content"]);
+            assert!(resolved.attachments.is_empty());
+            let laid_out = reader.folder.join("0/a.csv");
+            assert_eq!(std::fs::read(&laid_out).unwrap(), b"1,2");
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&laid_out).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o444);
+            let links = std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(&laid_out).unwrap());
+            assert_eq!(links, if sealed { 2 } else { 1 });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pickle_goes_to_an_equal_environment_of_the_same_user_only() {
+        let (folder, blobs) = blobs();
+        for (lock, user, why) in [
+            ("l", "u", None),
+            ("m", "u", Some("argument `x`: it was pickled in another environment")),
+            ("l", "v", Some("argument `x`: it was pickled in a run of another user")),
+        ] {
+            let skeleton = format!(r#"{{"$":"attachment","k":"pickle","i":0,"lock":"{lock}","user":"{user}"}}"#);
+            let argument = stored(&blobs, &skeleton, "pickle", b"p".to_vec()).await;
+            let told = arguments(&blobs, run(), &[("x".into(), argument)], &reader(folder.path())).await;
+            match why {
+                None => assert_eq!(told.unwrap().attachments, ["p"]),
+                Some(why) => assert!(told.unwrap_err().to_string().starts_with(why)),
+            }
+        }
     }
 }

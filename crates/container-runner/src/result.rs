@@ -2,17 +2,17 @@
 
 use bytes::Bytes;
 use qflow_model::{
-    definition::TypeText,
-    expression::Path,
-    ids::{Digest, RunId},
+    ids::Digest,
     limits::{INLINE_VALUE_BYTES, VALUE_BYTES},
     outcome::Ending,
     status::FailureClass,
     value::{Attachment, Produced, ValueRef},
 };
+use qflow_proto::order::Order;
 use qflow_types::value as tagged;
+use serde_json::Value;
 
-use crate::{blobs::Blobs, ending::failed, harness::AttachmentHead};
+use crate::{blobs::Blobs, content::Contents, ending::failed, harness::AttachmentHead, lifecycle};
 
 /// A result as it came.
 #[derive(Debug)]
@@ -26,10 +26,13 @@ pub struct Raw {
 }
 
 /// Checks and keeps a result; what the harness says of it is not believed but worked out again.
-pub async fn take(blobs: &Blobs, run: RunId, raw: Raw, returns: &TypeText, asks: &[Path]) -> Result<Produced, Ending> {
+pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -> Result<Produced, Ending> {
+    let (run, returns, asks) = (order.key.run, &order.returns, &order.asks);
     let mut parts = raw.parts.into_iter();
     let encoding = parts.next().unwrap_or_default();
-    let size = encoding.len() as u64 + parts.as_slice().iter().map(|p| p.len() as u64).sum::<u64>();
+    let streamed = raw.attachments.iter().filter_map(|head| contents.get(head.content?)).map(|(_, size)| size);
+    let size =
+        encoding.len() as u64 + parts.as_slice().iter().map(|p| p.len() as u64).sum::<u64>() + streamed.sum::<u64>();
     if size > VALUE_BYTES {
         return Err(failed(
             FailureClass::User,
@@ -38,6 +41,7 @@ pub async fn take(blobs: &Blobs, run: RunId, raw: Raw, returns: &TypeText, asks:
         ));
     }
     let value = tagged::decode(&encoding).map_err(|e| failed(FailureClass::User, "protocol", e.to_string()))?;
+    bound(&value, order).map_err(|why| failed(FailureClass::User, "protocol", why))?;
     let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {
         failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
     })?;
@@ -45,9 +49,16 @@ pub async fn take(blobs: &Blobs, run: RunId, raw: Raw, returns: &TypeText, asks:
     let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
     let unkept = |e: crate::blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
     let mut attachments = Vec::new();
-    for (head, content) in raw.attachments.into_iter().zip(parts) {
-        let (digest, size) = (Digest::of(&content), content.len() as u64);
-        blobs.write(run, digest, content).await.map_err(unkept)?;
+    for head in raw.attachments {
+        let missing = || failed(FailureClass::User, "protocol", "an attachment that did not come");
+        let (digest, size) = if let Some(number) = head.content {
+            contents.get(number).ok_or_else(missing)?
+        } else {
+            let content = parts.next().ok_or_else(missing)?;
+            let (digest, size) = (Digest::of(&content), content.len() as u64);
+            blobs.write(run, digest, content).await.map_err(unkept)?;
+            (digest, size)
+        };
         attachments.push(Attachment { digest, size, kind: head.kind });
     }
     let (digest, size) = (Digest::of(&encoding), encoding.len() as u64);
@@ -59,4 +70,18 @@ pub async fn take(blobs: &Blobs, run: RunId, raw: Raw, returns: &TypeText, asks:
         blobs.write(run, digest, encoding).await.map_err(unkept)?;
     }
     Ok(Produced { value: ValueRef { digest, size, inline, items, attachments }, answers })
+}
+
+/// Whether every pickle in a value says where it was made: whoever reads it relies on that.
+fn bound(value: &Value, order: &Order) -> Result<(), String> {
+    match value {
+        Value::Array(parts) => parts.iter().try_for_each(|part| bound(part, order)),
+        Value::Object(object) if object.get("k").and_then(Value::as_str) == Some("pickle") => {
+            let is = |key: &str, wanted: &str| object.get(key).and_then(Value::as_str) == Some(wanted);
+            let good = is("lock", &order.lock.digest().to_string()) && is("user", &lifecycle::user(order));
+            if good { Ok(()) } else { Err("a pickle that does not say where it was made".into()) }
+        }
+        Value::Object(object) => object.values().try_for_each(|part| bound(part, order)),
+        _ => Ok(()),
+    }
 }

@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     blobs::Blobs,
+    content::Contents,
     ending::{dead, failed, lost},
     environment::Environments,
     harness::{EndedSaid, Line, Say, Told},
@@ -112,6 +113,9 @@ struct Progress<'a> {
     /// The sequence of the first line that is not kept yet: after a restart some are said again.
     next_line: u64,
     value: Option<Result<Produced, Ending>>,
+    contents: Contents,
+    /// Why content was not taken.
+    untaken: Option<Ending>,
     warnings: Vec<String>,
     why: Option<KillReason>,
     began: Option<Instant>,
@@ -129,7 +133,7 @@ impl Runner {
     /// Runs an order to its kept outcome; an order that is held already is the same one, told again.
     pub async fn run(self: Arc<Self>, order: Order) {
         let Some(kill) = self.held.enter(order.key) else { return };
-        let mut progress = Progress::new(&order);
+        let mut progress = Progress::new(&order, &self.spool);
         let (over, container) = match self.prepare(&mut progress, &kill).await {
             Ok(mut container) => (self.drive(&mut container, &mut progress, kill).await, Some(container)),
             Err(ending) => (Over { ending, said: EndedSaid::default(), healthy: false }, None),
@@ -144,13 +148,17 @@ impl Runner {
         order: Order,
         kill: watch::Receiver<Option<KillReason>>,
     ) {
-        let mut progress = Progress::new(&order);
+        let mut progress = Progress::new(&order, &self.spool);
         progress.secrets = self.secrets.read(&order).unwrap_or_default();
         // Its files are not kept: the import that it had is not known, and the next order is asked to load anew.
         container.state.loaded = None;
         progress.stage = Stage::Running;
         progress.began = Some(Instant::now());
         progress.next_line = self.spool.lines_kept(order.key);
+        match Contents::resume(self.spool.contents(order.key)).await {
+            Ok(contents) => progress.contents = contents,
+            Err(error) => progress.untaken = Some(lost("blob_unwritable", &error.to_string())),
+        }
         let over = self.drive(&mut container, &mut progress, kill).await;
         self.finish(progress, over, Some(container)).await;
     }
@@ -158,7 +166,7 @@ impl Runner {
     /// Tells that an attempt's container did not outlive the runner before.
     pub async fn vanished(&self, order: &Order) {
         let ending = lost("container_vanished", "the container ended while its runner was away");
-        self.finish(Progress::new(order), broken(ending), None).await;
+        self.finish(Progress::new(order, &self.spool), broken(ending), None).await;
     }
 
     async fn say(&self, order: &Order, word: Word) {
@@ -234,7 +242,7 @@ impl Runner {
 }
 
 impl<'a> Progress<'a> {
-    fn new(order: &'a Order) -> Self {
+    fn new(order: &'a Order, spool: &Spool) -> Self {
         Self {
             order,
             stage: Stage::Loading,
@@ -244,6 +252,8 @@ impl<'a> Progress<'a> {
             seen: 0,
             next_line: 0,
             value: None,
+            contents: Contents::new(spool.contents(order.key)),
+            untaken: None,
             warnings: Vec::new(),
             why: None,
             began: None,

@@ -169,6 +169,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     async fn has(&self, environment: Digest) -> bool;
     /// The folder of packages, as seen inside.
     fn site(&self, environment: Digest) -> String;
+    /// The container's folder, as seen inside.
+    fn inside(&self, spec: &ContainerSpec) -> String;
     /// Where an attempt's files may be laid out, as seen inside.
     fn workdir(&self, spec: &ContainerSpec) -> String;
     /// The mode of the socket: user code in a container is another user.

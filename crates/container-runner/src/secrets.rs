@@ -48,12 +48,19 @@ impl Secrets {
     pub fn read(&self, order: &Order) -> Result<BTreeMap<String, String>, String> {
         let mut secrets = BTreeMap::new();
         for name in order.secrets.keys() {
-            let folder = self.folder.as_ref().ok_or("this runner has no QFLOW_SECRETS_DIR")?;
+            let place = format!("{}/{name}", order.tenant);
+            let folder = self.folder.as_ref().ok_or_else(|| {
+                format!("secret `{name}` is not here: set QFLOW_SECRETS_DIR to a folder, and write the secret to `{place}` in it")
+            })?;
             if [name, &order.tenant].iter().any(|part| part.is_empty() || part.starts_with('.') || part.contains('/')) {
                 return Err(format!("`{name}` is not a secret's name"));
             }
-            let text = std::fs::read_to_string(folder.join(&order.tenant).join(name))
-                .map_err(|e| format!("secret `{name}`: {e}"))?;
+            let text = std::fs::read_to_string(folder.join(&order.tenant).join(name)).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => {
+                    format!("secret `{name}` is not here: write it to `{place}` in the runner's QFLOW_SECRETS_DIR")
+                }
+                _ => format!("secret `{name}`, `{place}` in the runner's QFLOW_SECRETS_DIR, does not read: {e}"),
+            })?;
             secrets.insert(name.clone(), text.trim_end_matches('\n').to_owned());
         }
         Ok(secrets)

@@ -23,14 +23,29 @@ const CONTAINER: &str = "container/";
 pub struct Spool {
     journal: Arc<Journal>,
     lines: PathBuf,
+    contents: PathBuf,
 }
 
 impl Spool {
     /// The spool in a folder, made where it is not there.
     pub fn open(folder: &Path) -> std::io::Result<Self> {
-        let lines = folder.join("lines");
+        let (lines, contents) = (folder.join("lines"), folder.join("contents"));
         std::fs::create_dir_all(&lines)?;
-        Ok(Self { journal: Arc::new(Journal::open(&folder.join("journal"))?), lines })
+        std::fs::create_dir_all(&contents)?;
+        Ok(Self { journal: Arc::new(Journal::open(&folder.join("journal"))?), lines, contents })
+    }
+
+    /// Where content of an attempt's result comes in.
+    pub fn contents(&self, key: AttemptKey) -> PathBuf {
+        self.contents.join(key.to_string())
+    }
+
+    /// Drops content of attempts that are none of those that go on.
+    pub fn sweep_contents(&self, going_on: &[AttemptKey]) {
+        let kept: Vec<PathBuf> = going_on.iter().map(|key| self.contents(*key)).collect();
+        let left = std::fs::read_dir(&self.contents).into_iter().flatten().flatten().map(|entry| entry.path());
+        // What stays is swept at the next start.
+        left.filter(|path| !kept.contains(path)).for_each(|path| drop(std::fs::remove_dir_all(path)));
     }
 
     fn lines(&self, key: AttemptKey) -> PathBuf {

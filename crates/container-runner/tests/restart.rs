@@ -80,6 +80,7 @@ async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str
         node_id: function.into(),
         function: function.into(),
         file: "flow.py".into(),
+        entry: "flow.py".into(),
         files: Arc::new(BTreeMap::from([("flow.py".to_owned(), SOURCE.to_owned())])),
         workflow: "flow".into(),
         tenant: "default".into(),

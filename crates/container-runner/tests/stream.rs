@@ -38,6 +38,7 @@ fn order(lock: EnvLock, source: &str) -> Order {
         node_id: "double".into(),
         function: "double".into(),
         file: "flow.py".into(),
+        entry: "flow.py".into(),
         files: Arc::new(BTreeMap::from([("flow.py".to_owned(), source.to_owned())])),
         workflow: "flow".into(),
         tenant: "default".into(),

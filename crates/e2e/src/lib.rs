@@ -35,6 +35,7 @@ pub fn program() -> PathBuf {
 pub struct Home {
     folder: tempfile::TempDir,
     runtime: &'static str,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Home {
@@ -42,7 +43,30 @@ impl Home {
     pub fn new(runtime: &'static str) -> Self {
         // Short, since the paths of sockets in it end at 107 bytes.
         let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").expect("/tmp takes folders");
-        Self { folder, runtime }
+        Self { folder, runtime, settings: Vec::new() }
+    }
+
+    /// The same with a variable that every call sees.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
+        self
+    }
+
+    /// A copy of a file of `crates/e2e/cases`, with the files beside it, whose nodes run in a version of Python.
+    pub fn case(&self, file: &str, python: &str) -> String {
+        let (folder, name) = file.rsplit_once('/').unwrap_or((".", file));
+        let to = self.path().join(python).join(folder);
+        copy(&root().join("crates/e2e/cases").join(folder), &to);
+        let path = to.join(name);
+        let text = std::fs::read_to_string(&path).expect("the case is there");
+        let wanted = format!("# [tool.qflow.node]\n# python = \"{python}\"\n# ///\n");
+        let text = match text.split_once("\n# ///\n") {
+            Some((head, rest)) if text.starts_with("# /// script") => format!("{head}\n{wanted}{rest}"),
+            _ => format!("# /// script\n{wanted}{text}"),
+        };
+        std::fs::write(&path, text).expect("the home takes files");
+        path.display().to_string()
     }
 
     /// Where the state is.
@@ -80,6 +104,7 @@ impl Home {
             .env("QFLOW_PYTHON_VERSIONS", "3.9,3.10,3.11,3.12,3.13")
             .env("QFLOW_PYTHONS", pythons())
             .env("QFLOW_CA_BUNDLE", std::env::var("QFLOW_CA_BUNDLE").unwrap_or_else(|_| CA_BUNDLE.to_owned()))
+            .envs(self.settings.iter().map(|(name, value)| (*name, value)))
             .env_remove("QFLOW_SERVER")
             .env_remove("QFLOW_TOKEN")
             .stdin(Stdio::null())
@@ -124,6 +149,64 @@ impl Home {
         command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         more(&mut command);
         Dev(command.spawn().expect("qflow starts"))
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("the home takes folders");
+    for entry in std::fs::read_dir(from).expect("a folder of cases").map(|entry| entry.expect("it can be read")) {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if !path.is_dir() {
+            std::fs::copy(&path, &target).expect("the home takes files");
+        } else if entry.file_name() != "__pycache__" {
+            copy(&path, &target);
+        }
+    }
+}
+
+/// A running server, and runs on it.
+pub struct Served {
+    /// Its home.
+    pub home: Home,
+    _dev: Dev,
+}
+
+impl Served {
+    /// One on a home.
+    pub fn new(home: Home) -> Self {
+        let dev = home.dev();
+        Self { home, _dev: dev }
+    }
+
+    /// A workflow of a file, run to its end, however it ends.
+    pub fn run(&self, file: &str, workflow: &str, more: &[&str]) -> serde_json::Value {
+        let mut line = vec!["run", file, "-w", workflow, "-o", "json"];
+        line.extend(more);
+        let output = self.home.run(&line);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("stdout is one object: {e}\n{}", said(&output)))
+    }
+
+    /// The result of a run that must complete.
+    pub fn result(&self, file: &str, workflow: &str, more: &[&str]) -> serde_json::Value {
+        let run = self.run(file, workflow, more);
+        assert_eq!(run["status"], "completed", "{workflow} of {file}: {run:#}");
+        run["result"].clone()
+    }
+
+    /// The first error of a node of a run that must fail, and the run.
+    pub fn failure(&self, file: &str, workflow: &str, more: &[&str]) -> (serde_json::Value, serde_json::Value) {
+        let run = self.run(file, workflow, more);
+        assert_ne!(run["status"], "completed", "{workflow} of {file}: {run:#}");
+        let nodes = run["nodes"].as_array().into_iter().flatten();
+        let error = nodes.map(|node| &node["error"]).find(|error| !error.is_null()).cloned().unwrap_or_default();
+        (error, run)
+    }
+
+    /// What a run's nodes wrote.
+    pub fn lines(&self, run: &serde_json::Value) -> String {
+        let id = run["run_id"].as_str().expect("a run has an id");
+        String::from_utf8_lossy(&self.home.run(&["runs", "logs", id]).stdout).into_owned()
     }
 }
 

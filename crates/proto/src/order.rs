@@ -22,6 +22,9 @@ pub struct Order {
     pub function: String,
     /// The file the function stands in, one of `files`.
     pub file: String,
+    /// The file that was named on the command line, one of `files`.
+    #[serde(default)]
+    pub entry: String,
     /// The submission's files.
     pub files: Arc<BTreeMap<String, String>>,
     /// The workflow's name.

@@ -164,10 +164,13 @@ pub(crate) fn line(event: &Event) -> Line {
                 .with("container_id", container_id.as_str())
                 .error(Some(error))
         }
-        Event::UserLine { node, sequence, stream, text } => Line::new(Level::Info, "user_line", text.as_str())
-            .node(node)
-            .with("sequence", *sequence)
-            .with("stream", stream.as_str()),
+        Event::UserLine { node, sequence, stream, text, fields } => {
+            let line = Line::new(Level::Info, "user_line", text.as_str())
+                .node(node)
+                .with("sequence", *sequence)
+                .with("stream", stream.as_str());
+            if fields.is_empty() { line } else { line.with("fields", fields.clone()) }
+        }
         Event::UserLinesLost { node, lost } => {
             Line::new(Level::Warning, "user_lines_lost", format!("{lost} lines were lost"))
                 .node(node)

@@ -63,7 +63,13 @@ fn node_events() -> Vec<Event> {
         ended(Node::Skipped, None),
         Event::NodeRetry { node: node(), reason: "user".into(), delay_ms: 1000, error: Some(error()) },
         Event::PythonError { node: node(), container_id: "f00d".into(), error: error() },
-        Event::UserLine { node: node(), sequence: 7, stream: "stdout".into(), text: "42 rows".into() },
+        Event::UserLine {
+            node: node(),
+            sequence: 7,
+            stream: "stdout".into(),
+            text: "42 rows".into(),
+            fields: serde_json::Map::from_iter([("rows".to_owned(), 42.into())]),
+        },
         Event::UserLinesLost { node: node(), lost: 3 },
     ]
 }

@@ -204,6 +204,8 @@ pub enum Event {
         stream: String,
         /// The text.
         text: String,
+        /// What `qflow.log` was given by name.
+        fields: serde_json::Map<String, serde_json::Value>,
     },
     /// `user_lines_lost`: a gap.
     UserLinesLost {

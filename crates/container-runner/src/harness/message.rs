@@ -21,6 +21,8 @@ pub enum Say {
     Load {
         /// The submission's files.
         files: BTreeMap<String, String>,
+        /// The one that was named on the command line.
+        entry: String,
         /// The node's.
         file: String,
         /// A folder of packages.
@@ -75,19 +77,49 @@ pub struct AttemptSay {
     pub env: BTreeMap<String, String>,
     /// Processes that it may start, where nothing else bounds them.
     pub pids: Option<u32>,
+    /// Whether it may reach a network.
+    pub network: bool,
+    /// Whether it is kept from what it may not reach.
+    pub isolated: bool,
+    /// The environment's lock, and whose run it is: what a pickle is bound to.
+    pub lock: String,
+    /// Whose run it is.
+    pub user: String,
     /// Bytes of the arguments' object.
     pub size: u64,
     /// What follows the object.
     pub attachments: Vec<AttachmentHead>,
 }
 
-/// An attachment that follows a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An attachment: one that follows a message, one that came ahead of it in pieces, or one that lies in the container's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachmentHead {
-    /// `arrow`, `npy`, `bytes`, `file`.
+    /// `arrow`, `npy`, `bytes`, `file`, `folder`, `pickle`.
     pub kind: String,
-    /// Bytes.
+    /// Bytes that follow the message.
+    #[serde(default)]
     pub size: u64,
+    /// To the runner: which content that came ahead it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<u32>,
+    /// To the harness: where it lies, as seen inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// A piece of content that a result will refer to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Piece {
+    /// Of which attempt.
+    pub attempt: String,
+    /// Which content, counted from 0.
+    pub content: u32,
+    /// Where in it.
+    pub offset: u64,
+    /// Bytes that follow.
+    pub size: u64,
+    /// Whether the content is whole with it.
+    pub last: bool,
 }
 
 /// A line that user code wrote.
@@ -101,6 +133,9 @@ pub struct Line {
     pub stream: String,
     /// The text.
     pub text: String,
+    /// What `qflow.log` was given by name.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How an attempt ended, as the harness saw it.
@@ -164,6 +199,9 @@ pub enum Said {
         /// Attempts start fresh.
         #[serde(default)]
         threads: bool,
+        /// What it printed: the first lines of the attempt it is imported for.
+        #[serde(default)]
+        lines: Vec<Line>,
     },
     /// The user's file did not import.
     LoadFailed {
@@ -171,6 +209,9 @@ pub enum Said {
         file: String,
         /// Why.
         error: Failure,
+        /// What it printed.
+        #[serde(default)]
+        lines: Vec<Line>,
     },
     /// After a redial, and after what was sent again.
     Resumed {
@@ -198,6 +239,8 @@ pub enum Said {
     },
     /// A span that user code made.
     Span(SpanSaid),
+    /// A piece of content; its bytes follow.
+    Content(Piece),
     /// The value; its bytes follow.
     Result {
         /// Of which.

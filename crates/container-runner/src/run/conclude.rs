@@ -13,8 +13,9 @@ use qflow_telemetry::{
     labels::{Open, Python},
 };
 
-use super::{Over, Progress, Runner, Word};
+use super::{Over, Progress, Runner, Word, prepare::laid_out};
 use crate::{
+    content::Contents,
     ending::{certificate, failed, failure, killed, node_ref, timed_out},
     harness::EndedSaid,
     pool::Container,
@@ -68,7 +69,7 @@ impl Runner {
             warnings.push(format!("lines were not kept: {error}"));
             None
         });
-        warnings.extend(over.said.warnings.iter().cloned());
+        warnings.extend(over.said.warnings.iter().map(|warning| progress.redact(warning)));
         let outcome = Outcome {
             ending: over.ending,
             phases: progress.phases,
@@ -90,7 +91,13 @@ impl Runner {
         let mut container = container;
         if let Some(container) = &container {
             container.link.ack(progress.seen).await;
+            let laid_out = laid_out(container);
+            if laid_out.exists() {
+                // What stays goes with the container.
+                tokio::fs::remove_dir_all(laid_out).await.ok();
+            }
         }
+        Contents::forget(&self.spool.contents(order.key));
         // A container that goes on is there before its run's next attempt is asked for.
         if over.healthy
             && let Some(container) = container.take()

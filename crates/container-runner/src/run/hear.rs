@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use qflow_model::outcome::Ending;
+use bytes::Bytes;
+use qflow_model::{outcome::Ending, status::FailureClass};
 use qflow_telemetry::{Event, SpanRecord, TraceContext};
 use tokio::time::Instant;
 
 use super::{Over, Progress, Runner, Stage, Word, ms};
 use crate::{
-    ending::{import, killed, lost, node_ref},
-    harness::{EndedSaid, Heard, Line, Said, SpanSaid},
+    content,
+    ending::{failed, import, killed, lost, node_ref},
+    harness::{EndedSaid, Heard, Line, Piece, Said, SpanSaid},
     pool::Container,
     result,
 };
@@ -29,8 +31,11 @@ impl Runner {
         let key = progress.order.key.to_string();
         match heard.said {
             // Said again after a restart it is no word to begin: what the order needs for that is not kept.
-            Said::Loaded { ms, threads, .. } if progress.stage == Stage::Loading => {
+            Said::Loaded { ms, threads, lines, .. } if progress.stage == Stage::Loading => {
                 progress.phases.import_ms = ms;
+                if !lines.is_empty() {
+                    self.lines(progress, lines).await;
+                }
                 if threads {
                     progress.warnings.push("the file starts threads when imported, so attempts start fresh".into());
                 }
@@ -45,7 +50,10 @@ impl Runner {
                     healthy: true,
                 })
             }
-            Said::LoadFailed { error, .. } => {
+            Said::LoadFailed { error, lines, .. } => {
+                if !lines.is_empty() {
+                    self.lines(progress, lines).await;
+                }
                 let ending = Ending::Failed(Box::new(import(error)));
                 Some(Over { ending, said: EndedSaid::default(), healthy: false })
             }
@@ -75,11 +83,21 @@ impl Runner {
                 acknowledge(container, progress).await;
                 None
             }
+            Said::Content(piece) if piece.attempt == key => {
+                let began = Instant::now();
+                self.content(progress, &piece, heard.parts).await;
+                progress.phases.upload_ms += ms(began);
+                acknowledge(container, progress).await;
+                None
+            }
             Said::Result { attempt, items, attachments, .. } if attempt == key => {
                 let began = Instant::now();
-                let (order, raw) = (progress.order, result::Raw { parts: heard.parts, items, attachments });
-                progress.value = Some(result::take(&self.blobs, order.key.run, raw, &order.returns, &order.asks).await);
-                progress.phases.upload_ms = ms(began);
+                let raw = result::Raw { parts: heard.parts, items, attachments };
+                progress.value = Some(match progress.untaken.take() {
+                    Some(ending) => Err(ending),
+                    None => result::take(&self.blobs, progress.order, raw, &progress.contents).await,
+                });
+                progress.phases.upload_ms += ms(began);
                 None
             }
             Said::Ended(said) if said.attempt == key => Some(Self::ended(progress, said)),
@@ -88,18 +106,36 @@ impl Runner {
         }
     }
 
+    /// Takes a piece of content. Where one cannot be taken the rest passes by: the result will say so.
+    async fn content(&self, progress: &mut Progress<'_>, piece: &Piece, parts: Vec<Bytes>) {
+        if progress.untaken.is_some() {
+            return;
+        }
+        let bytes = parts.into_iter().next().unwrap_or_default();
+        let taken = progress.contents.take(&self.blobs, progress.order.key.run, piece, &bytes).await;
+        progress.untaken = taken.err().map(|error| match error {
+            content::Error::TooLarge => failed(FailureClass::User, "output_size", error.to_string()),
+            content::Error::OutOfOrder => failed(FailureClass::User, "protocol", error.to_string()),
+            content::Error::Disk(_) | content::Error::Blob(_) => lost("blob_unwritable", &error.to_string()),
+        });
+    }
+
     async fn lines(&self, progress: &mut Progress<'_>, mut lines: Vec<Line>) {
         let order = progress.order;
         lines.retain(|line| line.sequence >= progress.next_line);
         progress.next_line = lines.last().map_or(progress.next_line, |line| line.sequence + 1);
         for line in &mut lines {
             line.text = progress.redact(&line.text);
+            for value in line.fields.values_mut() {
+                *value = progress.redacted(value.take());
+            }
             progress.last.push(line.text.clone());
             self.telemetry.emit(Event::UserLine {
                 node: node_ref(order),
                 sequence: line.sequence,
                 stream: line.stream.clone(),
                 text: line.text.clone(),
+                fields: line.fields.clone(),
             });
         }
         let surplus = progress.last.len().saturating_sub(LAST_LINES);

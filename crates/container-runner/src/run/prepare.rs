@@ -1,6 +1,6 @@
 //! What comes before user code: the environment, a container, the file's import, the arguments.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use qflow_model::{ids::Timestamp, outcome::Ending, progress::KillReason, status::FailureClass};
 use qflow_proto::order::Order;
@@ -11,6 +11,7 @@ use super::{Progress, Runner, Stage, Word, ms};
 use crate::{
     ending::{failed, killed},
     harness::{AttemptSay, Say},
+    lifecycle,
     pool::Container,
     resolve,
 };
@@ -58,6 +59,7 @@ impl Runner {
         } else {
             let load = Say::Load {
                 files: (*order.files).clone(),
+                entry: order.entry.clone(),
                 file: order.file.clone(),
                 site,
                 env: settings(order),
@@ -71,9 +73,14 @@ impl Runner {
     /// Puts the arguments together and hands them in.
     pub(super) async fn begin(&self, container: &Container, progress: &mut Progress<'_>) -> Result<(), Ending> {
         let order = progress.order;
-        let resolved = resolve::arguments(&self.blobs, order.key.run, &order.arguments).await.map_err(|e| match e {
+        let reader = self.reader(container, order);
+        let resolved = resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader).await;
+        let resolved = resolved.map_err(|e| match e {
             resolve::Error::Path { .. } => failed(FailureClass::User, "argument", e.to_string()),
-            resolve::Error::Blob(_) => Ending::Lost { reason: "blob_unreadable".into(), message: e.to_string() },
+            resolve::Error::Pickle { .. } => failed(FailureClass::User, "pickle", e.to_string()),
+            resolve::Error::Blob(_) | resolve::Error::Disk(_) => {
+                Ending::Lost { reason: "blob_unreadable".into(), message: e.to_string() }
+            }
             resolve::Error::Stored(_) => failed(FailureClass::Platform, "argument", e.to_string()),
         })?;
         let mut say = self.attempt(progress);
@@ -82,6 +89,18 @@ impl Runner {
         progress.stage = Stage::Beginning;
         container.link.say(Say::Attempt(Box::new(say)), parts).await;
         Ok(())
+    }
+
+    /// Who reads the arguments: what is large lies in the container's folder, of which nobody inside can write to a mounted one.
+    fn reader(&self, container: &Container, order: &Order) -> resolve::Reader {
+        let spec = &container.state.spec;
+        resolve::Reader {
+            folder: laid_out(container),
+            inside: format!("{}/{}", self.runtime.inside(spec), laid_out_name(container)),
+            sealed: self.runtime.isolated(),
+            lock: order.lock.digest().to_string(),
+            user: lifecycle::user(order),
+        }
     }
 
     /// The attempt as the harness is told of it, its arguments aside.
@@ -109,6 +128,10 @@ impl Runner {
             secrets: progress.secrets.clone(),
             env: variables(order, &progress.secrets),
             pids: (!self.runtime.isolated()).then_some(order.resources.pids),
+            network: order.resources.network,
+            isolated: self.runtime.isolated(),
+            lock: order.lock.digest().to_string(),
+            user: lifecycle::user(order),
             size: 0,
             attachments: Vec::new(),
         }
@@ -132,6 +155,15 @@ impl Runner {
             .event("container_started", end);
         self.telemetry.record_span(span);
     }
+}
+
+/// Where the arguments of the attempt in a container are laid out: a folder for each, since they follow one another.
+pub(super) fn laid_out(container: &Container) -> PathBuf {
+    container.state.spec.directory.join(laid_out_name(container))
+}
+
+fn laid_out_name(container: &Container) -> String {
+    format!("in-{}", container.state.attempts)
 }
 
 /// Variables that the file sees when it is imported: as written, and how many threads libraries may start.

@@ -319,6 +319,10 @@ impl Runtime for DockerRuntime {
         format!("{ENVIRONMENT}/site")
     }
 
+    fn inside(&self, _spec: &ContainerSpec) -> String {
+        INSIDE.to_owned()
+    }
+
     fn workdir(&self, _spec: &ContainerSpec) -> String {
         "/tmp/work".to_owned()
     }

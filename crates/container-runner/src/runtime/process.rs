@@ -94,6 +94,12 @@ async fn probe(candidate: &Path) -> Option<(PythonVersion, Interpreter)> {
     Some((python, Interpreter { path: path.into(), version: version.to_owned() }))
 }
 
+/// Where programs are found: beside the interpreter, and where every Linux has them; nothing is inherited from the runner.
+fn search_path(interpreter: &Path) -> String {
+    let beside = interpreter.parent().map_or_else(String::new, |folder| format!("{}:", folder.display()));
+    format!("{beside}/usr/local/bin:/usr/bin:/bin")
+}
+
 /// `process-PID-START`: the start time tells a process from a later one of the same number.
 fn id_of(pid: i32) -> Option<String> {
     Some(format!("process-{pid}-{}", stat(pid)?.started))
@@ -217,7 +223,7 @@ impl Runtime for ProcessRuntime {
         let mut child = Command::new(&interpreter.path)
             .arg(spec.directory.join(python::HARNESS))
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()))
+            .env("PATH", search_path(&interpreter.path))
             .env("LANG", "C.UTF-8")
             .env("HOME", &spec.directory)
             .env("USER", "qflow")
@@ -331,6 +337,10 @@ impl Runtime for ProcessRuntime {
 
     fn site(&self, environment: Digest) -> String {
         self.environments.join(environment.to_string()).display().to_string()
+    }
+
+    fn inside(&self, spec: &ContainerSpec) -> String {
+        spec.directory.display().to_string()
     }
 
     fn workdir(&self, spec: &ContainerSpec) -> String {

@@ -73,6 +73,7 @@ impl Bench {
             node_id: function.into(),
             function: function.into(),
             file: "flow.py".into(),
+            entry: "flow.py".into(),
             files: Arc::new(BTreeMap::from([("flow.py".to_owned(), self.source.clone())])),
             workflow: "flow".into(),
             tenant: "default".into(),

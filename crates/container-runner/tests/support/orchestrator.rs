@@ -240,6 +240,7 @@ impl Played {
             node_id: function.into(),
             function: function.into(),
             file: "flow.py".into(),
+            entry: "flow.py".into(),
             files: Arc::new(BTreeMap::from([("flow.py".to_owned(), source.to_owned())])),
             workflow: "flow".into(),
             tenant: "default".into(),

@@ -14,7 +14,12 @@ use super::tell::attempt_span;
 use crate::blobs::{Blobs, Error};
 
 /// The order of an attempt that is leased; nothing where it is not any more.
-pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<String, String>>) -> Option<Order> {
+pub(super) fn order(
+    state: &RunState,
+    key: AttemptKey,
+    files: Arc<BTreeMap<String, String>>,
+    main: &str,
+) -> Option<Order> {
     let run = state.node(key.node)?;
     if run.attempt != key.attempt || !run.status.is_held() {
         return None;
@@ -27,6 +32,7 @@ pub(super) fn order(state: &RunState, key: AttemptKey, files: Arc<BTreeMap<Strin
         node_id: state.node_id(key.node),
         function: node.name.clone(),
         file: node.file.clone(),
+        entry: main.to_owned(),
         files,
         workflow: plan.workflow.clone(),
         tenant: spec.tenant.clone(),

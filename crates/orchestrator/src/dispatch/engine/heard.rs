@@ -1,6 +1,6 @@
 //! What each word means for the runs: inputs to step, and answers that need no step.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use qflow_model::{
     environment::EnvLock,
@@ -226,7 +226,7 @@ impl Engine {
         self.runs.remove(run);
         let Some(loaded) = self.parts.store.load(run).await? else { return Ok(()) };
         let source = self.parts.store.source(loaded.plan.source).await?;
-        let files = source.map_or_else(BTreeMap::new, |source| source.files.clone());
+        let (files, main) = source.map_or_else(Default::default, |source| (source.files.clone(), source.entry.clone()));
         let state = RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
         held(&state).for_each(|(key, ..)| self.runners.confirm(key));
         let open = (0..).zip(state.head.locks.iter().zip(&state.plan.environments));
@@ -236,7 +236,7 @@ impl Engine {
                 self.locks.want(spec, run, environment);
             }
         }
-        self.runs.insert(state, Arc::new(files));
+        self.runs.insert(state, Arc::new(files), main);
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     state: Option<RunState>,
     /// The submission's files, for orders.
     pub(super) files: Arc<BTreeMap<String, String>>,
+    /// The one that was named on the command line.
+    pub(super) main: String,
     /// What is not committed.
     pub(super) progress: Progress,
     /// What is known of outputs that are kept, for what is ready.
@@ -67,11 +69,11 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn insert(&mut self, state: RunState, files: Arc<BTreeMap<String, String>>) {
+    pub(super) fn insert(&mut self, state: RunState, files: Arc<BTreeMap<String, String>>, main: String) {
         let run = state.spec.id;
         let reuse = Looked::of(&state);
-        let entry =
-            Entry { state: Some(state), files, progress: Progress::default(), reuse, wake: None, queued_since: None };
+        let (state, progress) = (Some(state), Progress::default());
+        let entry = Entry { state, files, main, progress, reuse, wake: None, queued_since: None };
         self.by_id.insert(run, entry);
         self.settle(run);
     }

@@ -1,0 +1,198 @@
+//! Content of results on its way in: written to disk piece by piece, its digest worked out on the way; whole, it becomes a blob.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use qflow_model::{
+    ids::{Digest, Pieces, RunId},
+    limits::VALUE_BYTES,
+};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{blobs::Blobs, harness::Piece};
+
+/// Contents of one value: more belong into one folder or file.
+const CONTENTS: usize = 10_000;
+/// Bytes that are read at once of what an earlier runner wrote.
+const READ_BYTES: usize = 1 << 20;
+
+/// Why content was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value is past its bound.
+    #[error("the result has more than {VALUE_BYTES} bytes, which is the bound of a value")]
+    TooLarge,
+    /// Pieces that do not follow one another.
+    #[error("pieces of content that do not follow one another")]
+    OutOfOrder,
+    /// The disk does not take it.
+    #[error("keep content: {0}")]
+    Disk(#[from] std::io::Error),
+    /// The store does not take it.
+    #[error(transparent)]
+    Blob(#[from] crate::blobs::Error),
+}
+
+/// What came of an attempt so far. It is in a folder of the attempt's own, so that the runner after a restart goes on with it.
+#[derive(Debug)]
+pub struct Contents {
+    folder: PathBuf,
+    whole: Vec<(Digest, u64)>,
+    open: Option<Open>,
+    size: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: tokio::fs::File,
+    pieces: Pieces,
+    size: u64,
+}
+
+impl Contents {
+    /// None yet; nothing is on disk before the first piece.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, whole: Vec::new(), open: None, size: 0 }
+    }
+
+    /// What an earlier runner had taken.
+    pub async fn resume(folder: PathBuf) -> std::io::Result<Self> {
+        let mut contents = Self::new(folder);
+        while let Ok(told) = tokio::fs::read_to_string(contents.done()).await {
+            let (digest, size) = told.split_once(' ').unwrap_or_default();
+            let wrong = || std::io::Error::other("what was kept of an earlier content does not read");
+            let whole = (digest.parse().map_err(|_| wrong())?, size.parse().map_err(|_| wrong())?);
+            contents.size += whole.1;
+            contents.whole.push(whole);
+        }
+        let Ok(mut file) = tokio::fs::OpenOptions::new().read(true).append(true).open(contents.part()).await else {
+            return Ok(contents);
+        };
+        let (mut pieces, mut size, mut buffer) = (Digest::pieces(), 0, vec![0; READ_BYTES]);
+        loop {
+            let read = tokio::io::AsyncReadExt::read(&mut file, &mut buffer).await?;
+            if read == 0 {
+                break;
+            }
+            pieces.update(&buffer[..read]);
+            size += read as u64;
+        }
+        contents.size += size;
+        contents.open = Some(Open { file, pieces, size });
+        Ok(contents)
+    }
+
+    fn part(&self) -> PathBuf {
+        self.folder.join(format!("{}.part", self.whole.len()))
+    }
+
+    fn done(&self) -> PathBuf {
+        self.folder.join(format!("{}.done", self.whole.len()))
+    }
+
+    /// Takes a piece; one that was taken before a restart is passed over.
+    pub async fn take(&mut self, blobs: &Blobs, run: RunId, piece: &Piece, bytes: &Bytes) -> Result<(), Error> {
+        let number = piece.content as usize;
+        if number < self.whole.len() {
+            return Ok(());
+        }
+        if number > self.whole.len() || number >= CONTENTS {
+            return Err(Error::OutOfOrder);
+        }
+        let there = self.open.as_ref().map_or(0, |open| open.size);
+        if piece.offset > there {
+            return Err(Error::OutOfOrder);
+        }
+        if piece.offset == there {
+            self.size += bytes.len() as u64;
+            if self.size > VALUE_BYTES {
+                return Err(Error::TooLarge);
+            }
+            self.write(bytes).await?;
+        }
+        if piece.last { self.keep(blobs, run).await } else { Ok(()) }
+    }
+
+    async fn write(&mut self, bytes: &Bytes) -> Result<(), Error> {
+        if self.open.is_none() {
+            tokio::fs::create_dir_all(&self.folder).await?;
+            let file = tokio::fs::File::create(self.part()).await?;
+            self.open = Some(Open { file, pieces: Digest::pieces(), size: 0 });
+        }
+        if let Some(open) = &mut self.open {
+            open.file.write_all(bytes).await?;
+            // It is with the kernel before it is acknowledged: the runner may end, this piece is not sent again.
+            open.file.flush().await?;
+            open.pieces.update(bytes);
+            open.size += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    async fn keep(&mut self, blobs: &Blobs, run: RunId) -> Result<(), Error> {
+        let Some(Open { file, pieces, size }) = self.open.take() else { return Err(Error::OutOfOrder) };
+        drop(file);
+        let digest = pieces.finish();
+        blobs.take_in(run, digest, &self.part()).await?;
+        tokio::fs::write(self.done(), format!("{digest} {size}")).await?;
+        self.whole.push((digest, size));
+        Ok(())
+    }
+
+    /// Content that is whole.
+    pub fn get(&self, number: u32) -> Option<(Digest, u64)> {
+        self.whole.get(number as usize).copied()
+    }
+
+    /// Removes what is left of it on disk.
+    pub fn forget(folder: &Path) {
+        if folder.exists() {
+            // What stays is swept at the next start.
+            std::fs::remove_dir_all(folder).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> RunId {
+        RunId(uuid::Uuid::from_u128(1))
+    }
+
+    fn piece(content: u32, offset: u64, size: usize, last: bool) -> Piece {
+        Piece { attempt: "a".into(), content, offset, size: size as u64, last }
+    }
+
+    #[tokio::test]
+    async fn content_goes_on_where_an_earlier_runner_left_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
+        let at = folder.path().join("contents");
+        let mut first = Contents::new(at.clone());
+        first.take(&blobs, run(), &piece(0, 0, 3, false), &"abc".into()).await.unwrap();
+        first.take(&blobs, run(), &piece(0, 3, 0, true), &Bytes::new()).await.unwrap();
+        first.take(&blobs, run(), &piece(1, 0, 2, false), &"de".into()).await.unwrap();
+        drop(first);
+        let mut second = Contents::resume(at).await.unwrap();
+        // Sent again, since the acknowledgement was lost.
+        second.take(&blobs, run(), &piece(0, 3, 0, true), &Bytes::new()).await.unwrap();
+        second.take(&blobs, run(), &piece(1, 0, 2, false), &"de".into()).await.unwrap();
+        second.take(&blobs, run(), &piece(1, 2, 1, true), &"f".into()).await.unwrap();
+        assert_eq!((second.get(0), second.get(1)), (Some((Digest::of(b"abc"), 3)), Some((Digest::of(b"def"), 3))));
+        assert_eq!(blobs.read(run(), Digest::of(b"def")).await.unwrap(), "def");
+    }
+
+    #[tokio::test]
+    async fn a_gap_and_a_value_past_its_bound_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
+        let mut contents = Contents::new(folder.path().join("contents"));
+        let gap = contents.take(&blobs, run(), &piece(0, 5, 1, false), &"x".into()).await;
+        assert!(matches!(gap, Err(Error::OutOfOrder)));
+        contents.size = VALUE_BYTES;
+        let past = contents.take(&blobs, run(), &piece(0, 0, 1, false), &"x".into()).await;
+        assert!(matches!(past, Err(Error::TooLarge)));
+    }
+}

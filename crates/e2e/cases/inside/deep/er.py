@@ -1,0 +1,5 @@
+"""A file that another one imports."""
+
+
+def fails_there(x: int | None) -> int:
+    return {}[x]

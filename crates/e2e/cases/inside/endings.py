@@ -1,0 +1,148 @@
+"""How a node ends, other than by its value."""
+
+import asyncio
+import time
+from typing import List
+
+import idna
+import qflow
+from qflow import node, workflow
+
+from deep.er import fails_there
+
+
+@node(retries=3, backoff="10ms")
+def aborts() -> int:
+    print("attempt", qflow.current().attempt)
+    raise qflow.Abort("never again")
+
+
+@workflow
+def abort() -> int:
+    return aborts()
+
+
+@node(retries=1, backoff="1h")
+def waits() -> int:
+    if qflow.current().attempt == 1:
+        raise qflow.Retry("soon", after="100ms")
+    return qflow.current().attempt
+
+
+@workflow
+def retry() -> int:
+    return waits()
+
+
+@node
+def asks() -> int:
+    raise qflow.Retry("asked for what is not left", after="1s")
+
+
+@workflow
+def spent() -> int:
+    return asks()
+
+
+@node(timeout="500ms")
+def slow() -> int:
+    try:
+        time.sleep(60)
+    except qflow.Cancelled:
+        print("cancelled")
+        raise
+    finally:
+        print("tidied up")
+    return 1
+
+
+@workflow
+def late() -> int:
+    return slow()
+
+
+@node(timeout="500ms")
+async def slow_task() -> int:
+    async def other() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            print("the other task tidied up")
+
+    task = asyncio.ensure_future(other())
+    try:
+        await asyncio.sleep(60)
+    finally:
+        print("tidied up")
+    await task
+    return 1
+
+
+@workflow
+def late_task() -> int:
+    return slow_task()
+
+
+@node
+def hangs() -> int:
+    try:
+        print("hanging", flush=True)
+        time.sleep(600)
+    finally:
+        time.sleep(1)
+        print("tidied up")
+    return 1
+
+
+@workflow
+def hang() -> int:
+    return hangs()
+
+
+@node
+def bare() -> str:
+    return idna.encode("ü")
+
+
+@workflow
+def missing() -> str:
+    return bare()
+
+
+@node
+def there(x: int | None) -> int:
+    return fails_there(x)
+
+
+@workflow
+def traced() -> int:
+    return there(3)
+
+
+@node
+def eats() -> int:
+    held: List[bytes] = []
+    while True:
+        held.append(bytearray(b"x" * (16 << 20)))
+    return len(held)
+
+
+@workflow
+def oom() -> int:
+    return eats()
+
+
+@node
+def reaches() -> str:
+    import urllib.request
+
+    return urllib.request.urlopen("http://qflow.invalid/", timeout=5).read().decode()
+
+
+@workflow
+def offline() -> str:
+    return reaches()
+
+
+if __name__ == "__main__":
+    raise SystemExit("this does not run in Qflow")

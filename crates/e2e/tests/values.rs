@@ -1,0 +1,102 @@
+//! Values between nodes, by `qflow run` on processes and in Docker, in every version of Python that both have.
+
+use std::process::Command;
+
+use qflow_e2e::{Home, Served, root, said};
+use serde_json::{Value, json};
+
+/// What Docker and processes are asked for here: the oldest and the newest, and those between.
+const PYTHONS: [&str; 5] = ["3.9", "3.10", "3.11", "3.12", "3.13"];
+
+/// Each of these is a test on processes and one in Docker.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod process { $( #[test] fn $name() { super::$name("process"); } )* }
+        mod docker { $( #[test] fn $name() { super::$name("docker"); } )* }
+    };
+}
+
+on_both! { classes_are_rebuilt_as_declared files_and_folders_travel what_does_not_travel_is_told frames_arrays_and_models_travel }
+
+/// What the same file gives as ordinary Python.
+fn plain(name: &str, call: &str) -> Value {
+    let found = Command::new(root().join("deploy/local/pythons")).output().expect("the script starts");
+    let all = String::from_utf8_lossy(&found.stdout).into_owned();
+    let newest = all.split_whitespace().next_back().expect("a Python is there");
+    let program =
+        format!("import json, sys\nsys.path[:0] = sys.argv[1:]\nimport {name}\nprint(json.dumps({name}.{call}))");
+    let folder = root().join("crates/e2e/cases/between");
+    let mut command = Command::new(newest);
+    command.args(["-B", "-c", &program]).arg(root().join("python")).arg(folder);
+    let output = command.current_dir(tempfile::tempdir().expect("a folder").keep()).output().expect("Python starts");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}: {}", said(&output)))
+}
+
+fn classes_are_rebuilt_as_declared(runtime: &'static str) {
+    // Processes have an older one than any image that is still made.
+    let (versions, offered) = match runtime {
+        "process" => ([&["3.8"][..], &PYTHONS].concat(), "3.8,3.9,3.10,3.11,3.12,3.13"),
+        _ => (PYTHONS.to_vec(), "3.9,3.10,3.11,3.12,3.13"),
+    };
+    let served = Served::new(Home::new(runtime).with("QFLOW_PYTHON_VERSIONS", offered));
+    let expected = plain("rebuilt", "main('z')");
+    for python in versions {
+        let file = served.home.case("between/rebuilt.py", python);
+        assert_eq!(served.result(&file, "main", &["-p", "name=z"]), expected, "{python}");
+    }
+}
+
+fn files_and_folders_travel(runtime: &'static str) {
+    let served = Served::new(Home::new(runtime));
+    for python in ["3.9", "3.13"] {
+        let file = served.home.case("between/files.py", python);
+        let lines: Vec<_> = (0..3).map(|day| format!("File {day}.csv {} False", 50_000 * day)).collect();
+        assert_eq!(served.result(&file, "main", &[]), json!({"lines": lines, "bytes": 600_000}), "{python}");
+    }
+}
+
+fn what_does_not_travel_is_told(runtime: &'static str) {
+    let served = Served::new(Home::new(runtime));
+    for python in ["3.9", "3.13"] {
+        let file = served.home.case("between/refused.py", python);
+        assert_eq!(served.result(&file, "base", &[]), json!(["Part", "Part"]));
+        for (workflow, more, kind, message) in [
+            (
+                "base",
+                &["-p", "renamed=no"][..],
+                "serialization",
+                "result['a'][1]: a Priced has the field 'price', which the declared Part has not; declare Priced, or return a Part",
+            ),
+            (
+                "formless",
+                &[],
+                "serialization",
+                "result['locks'][0]: a value of type _thread.lock has no form: return what it is made of, or declare it as Pickle[lock]",
+            ),
+            ("link", &[], "serialization", "result/passwords: a symbolic link does not travel; copy what it points to"),
+            ("absent", &[], "serialization", "result: [Errno 2] No such file or directory: 'nowhere.csv'"),
+        ] {
+            let (error, run) = served.failure(&file, workflow, more);
+            assert_eq!((&error["error_type"], &error["message"]), (&json!(kind), &json!(message)), "{python}: {run:#}");
+        }
+        let run = served.run(&file, "path", &[]);
+        assert_eq!(run["result"], "report.csv");
+        let warned = run["nodes"].to_string().contains("a Path is a name: what it names does not travel");
+        assert!(warned, "{run:#}");
+    }
+}
+
+fn frames_arrays_and_models_travel(runtime: &'static str) {
+    let served = Served::new(Home::new(runtime));
+    let python = if runtime == "docker" { "3.12" } else { "3.11" };
+    let file = served.home.case("between/scientific.py", python);
+    let basket = r#"{"owner":null,"items":[{"name":"a","price":1.5},{"name":"b","price":2.0}],"day":"2026-11-25","labels":{"x":1}}"#;
+    let expected =
+        json!(["DataFrame", "3.5", "2026", "Series", "2.0", "float32", "(2, 3)", "1", "7", "7.0", "2.0", basket]);
+    assert_eq!(served.result(&file, "main", &[]), expected);
+    let (error, run) = served.failure(&file, "mismatch", &[]);
+    assert_eq!(error["error_type"], "pickle", "{run:#}");
+    let message = "argument `model`: it was pickled in another environment: give both nodes the same python and requirements, or \
+                   return its data";
+    assert_eq!(error["message"], message);
+}
