@@ -172,12 +172,12 @@ class Ending:
 
         try:
             return asyncio.run(whole())
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as where:
             if not self.asked:
                 raise
+            raise self.cancelled("cancelled") from where
         finally:
             self.task = None
-        raise self.cancelled("cancelled")
 
 
 def child(sock, order, data, streams, home, fresh):
@@ -262,7 +262,7 @@ def result(order, value, channel=None, function=None):
     identity = {"lock": order.get("lock") or "", "user": order.get("user") or ""}
     warn = channel.warn if channel is not None else None
     data, items, attachments = encoding(value, lambda: declared(order, function), identity, warn)
-    heads, small, size, sent = [], [], len(data), 0
+    heads, small, size, sent = [], [], 0, 0
     for kind, source, pieces, path in attachments:
         if pieces is qflow_content.of_bytes and len(memoryview(source)) <= qflow_content.WHOLE_BYTES:
             heads.append({"kind": kind, "size": len(memoryview(source))})
@@ -272,6 +272,7 @@ def result(order, value, channel=None, function=None):
         heads.append({"kind": kind, "content": sent})
         size += send_content(channel, sent, pieces(source, path), path)
         sent += 1
+    size = max(size, len(data))  # a file may have all that is allowed; what says so is not counted
     if size > VALUE_BYTES:
         return [message(type="failed", error=plain_failure("output_size", "%d bytes, where %d are allowed" % (size, VALUE_BYTES)))]
     answers = [answer(value, path) for path in order.get("asks") or ()]

@@ -156,19 +156,21 @@ def import_entry():
 
 def failure(error, error_type=None, text=None):
     """An exception as the record keeps it: the user's frames only, paths as submitted."""
-    message_, trace = text, ""
+    message_, trace, hint = text, "", ""
     if message_ is None:
         try:
             message_ = str(error)
         except Exception:  # the user's own `__str__` may fail
             message_ = "<no message: its __str__ failed>"
         if not Entry.current.get("network", True) and unresolved(error):
-            message_ += ": a node reaches a network only with network=True"
+            hint = ": a node reaches a network only with network=True"
+            message_ += hint
     try:
         told = traceback.TracebackException(type(error), error, error.__traceback__)
         seen = set()
         hide(told, seen)
         trace = "".join(told.format()).replace(Entry.root + os.sep, "") if Entry.root else "".join(told.format())
+        trace = trace.rstrip("\n") + hint + "\n" if hint else trace
     except Exception:  # a traceback is a courtesy
         pass
     sdk = sys.modules.get("qflow")

@@ -173,6 +173,9 @@ class Encoder:
         import pathlib
         import uuid
 
+        if kind is qflow_content.sdk().Outcome:
+            error = None if value.error is None else dataclasses.asdict(value.error)
+            return {"$": "outcome", "v": {"ok": value.ok, "value": self.form(value.value, path + ".value"), "error": error}}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self.fields(value, [f.name for f in dataclasses.fields(value)], path)
         if isinstance(value, datetime.datetime):
@@ -240,8 +243,10 @@ class Encoder:
             return self.attach("npy", out.getbuffer(), path)
         if numpy is not None and isinstance(value, numpy.generic) and type(value.item()) is not kind:
             return self.form(value.item(), path)
-        remedy = "return what it is made of, or declare it as Pickle[%s]" % kind.__name__
-        raise Unserialisable("%s: a value of type %s has no form: %s" % (path, named(kind), remedy))
+        said = "%s: a value of type %s has no form" % (path, named(kind))
+        if kind.__module__[:1] != "_" and kind.__module__ != "builtins":  # what the interpreter holds cannot be pickled
+            said += ": return what it is made of, or declare it as Pickle[%s]" % kind.__name__
+        raise Unserialisable(said)
 
 
 def arrow_bytes(table, kind):
@@ -401,6 +406,11 @@ class Decoder:
     def _object(self, form):
         return build(find_class(form["t"]), {k: self.value(v) for k, v in form["v"].items()})
 
+    def _outcome(self, form):
+        sdk, told = qflow_content.sdk(), form["v"]
+        error = told.get("error")
+        return sdk.Outcome(told["ok"], self.value(told.get("value")), None if error is None else sdk.OutcomeError(**error))
+
     def _attachment(self, form):
         kind, data = form["k"], self.attachments[form["i"]]
         if kind == "file" and not isinstance(data, str):
@@ -508,7 +518,10 @@ def build_model(cls, fields):
     if missing:
         raise TypeError("%s misses its field %r" % (cls.__qualname__, missing[0]))
     made = cls.model_construct(_fields_set={name for name in fields if name in known})
-    made.__dict__.update({name: value for name, value in fields.items() if name in known})
+    # In the order of its fields, which its JSON has too.
+    values = {name: fields[name] if name in fields else made.__dict__[name] for name in known}
+    made.__dict__.clear()
+    made.__dict__.update(values)
     if extra:
         object.__setattr__(made, "__pydantic_extra__", extra)
     return made

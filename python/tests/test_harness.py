@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import textwrap
 import time
 import unittest
@@ -126,6 +127,31 @@ FLOW = textwrap.dedent(
         return "later"
 
     @node
+    async def waits():
+        async def other():
+            try:
+                await asyncio.sleep(30)
+            finally:
+                print("other tidy")
+        task = asyncio.ensure_future(other())
+        try:
+            await asyncio.sleep(30)
+        finally:
+            print("tidy")
+        await task
+
+    @node
+    def counts():
+        qflow.log("parsed", rows=3, ratio=0.5, file=None, path=sys)
+        qflow.log("a" * 200000)
+        return [qflow.current().deadline is not None, qflow.current().scheduled_for]
+
+    @node
+    def reaches():
+        import socket
+        raise OSError("while it connects") from socket.gaierror(-2, "Name or service not known")
+
+    @node
     def inside():
         with qflow.span("outer", rows=1):
             with qflow.span("inner"):
@@ -246,6 +272,28 @@ class Harness(unittest.TestCase):
     def test_an_async_node_is_awaited(self):
         self.assertEqual(self.run_("later").form, "later")
 
+    def test_a_coroutine_is_cancelled_with_its_tasks(self):
+        heard = self.run_("waits", deadline_ms=200)
+        self.assertEqual(heard.error["error_type"], "timeout")
+        self.assertIn("Cancelled", heard.error["mro"])
+        self.assertEqual(sorted(heard.texts), ["other tidy", "tidy"])
+        if sys.version_info >= (3, 9):  # before, a cancelled task forgets where it stood
+            self.assertIn("in waits", heard.error["traceback"])
+
+    def test_a_line_keeps_its_fields(self):
+        heard = self.run_("counts", deadline_ms=10000)
+        self.assertEqual(heard.form, [True, None])
+        first = heard.lines[0]
+        self.assertTrue(first["text"].startswith("parsed rows=3 ratio=0.5 file=None path=<module"), first)
+        self.assertEqual({k: v for k, v in first["fields"].items() if k != "path"}, {"rows": 3, "ratio": 0.5, "file": None})
+        self.assertEqual("".join(line["text"] for line in heard.lines[1:]), "a" * 200000)
+
+    def test_a_name_that_does_not_resolve_hints_at_the_network(self):
+        error = self.run_("reaches").error
+        self.assertEqual(error["message"], "while it connects: a node reaches a network only with network=True")
+        self.assertTrue(error["traceback"].endswith("only with network=True\n"), error["traceback"])
+        self.assertEqual(self.run_("reaches", network=True).error["message"], "while it connects")
+
     def test_what_a_node_says_joins_the_runs_trace(self):
         heard = self.run_("inside", secrets={"db": "s3"})
         self.assertEqual(heard.form, ["inside", "s3", "s3"])
@@ -306,6 +354,15 @@ class Loading(unittest.TestCase):
         self.assertEqual((said["type"], said["error"]["error_type"]), ("load_failed", "ZeroDivisionError"))
         self.assertEqual(driver.load("def f():\n    return 7\n", "other.py")["type"], "loaded")
         self.assertEqual(driver.attempt("f").form, 7)
+
+    def test_what_a_file_prints_comes_before_what_its_first_attempt_prints(self):
+        driver = self.driven()
+        said = driver.load("print('at import')\ndef f():\n    print('in f')\n")
+        self.assertEqual([(line["sequence"], line["text"]) for line in said["lines"]], [(0, "at import")])
+        self.assertEqual([(line["sequence"], line["text"]) for line in driver.attempt("f").lines], [(1, "in f")])
+        self.assertEqual([line["sequence"] for line in driver.attempt("f").lines], [0])
+        said = driver.load("print('whole'); print('part', end='')\n1 / 0\n", "other.py")
+        self.assertEqual([line["text"] for line in said["lines"]], ["whole", "part"])
 
     def test_a_module_with_threads_is_imported_afresh_for_each_attempt(self):
         driver = self.driven()

@@ -83,6 +83,14 @@ FLOW = textwrap.dedent(
         return repr(value)
 
     @node
+    def same(value: Any) -> Any:
+        return value
+
+    @node
+    def text(value: Any) -> str:
+        return repr(value)
+
+    @node
     def base(which: str) -> Base:
         return {"same": Same(1), "derived": Derived(1, 2), "base": Base(1)}[which]
 
@@ -207,6 +215,13 @@ class Values(unittest.TestCase):
             with self.subTest(which):
                 form = self.form("give", {"which": which})
                 self.form("check", {"which": which, "value": form})
+
+    def test_a_failure_as_a_value_comes_and_goes(self):
+        error = {"type": "KeyError", "message": "'k'", "status": "failed", "attempts": 2}
+        for told in ({"ok": True, "value": {"$": "tuple", "v": [1]}, "error": None}, {"ok": False, "value": None, "error": error}):
+            form = {"$": "outcome", "v": told}
+            self.assertEqual(self.form("same", {"value": form}), form)
+        self.assertIn("OutcomeError(type='KeyError'", self.form("text", {"value": form}))
 
     def test_flags_are_told_by_their_names(self):
         self.assertEqual(self.form("give", {"which": "flags"}), {"$": "enum", "t": "flow.Rights", "v": "READ|WRITE"})

@@ -31,8 +31,9 @@ pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -
     let mut parts = raw.parts.into_iter();
     let encoding = parts.next().unwrap_or_default();
     let streamed = raw.attachments.iter().filter_map(|head| contents.get(head.content?)).map(|(_, size)| size);
-    let size =
-        encoding.len() as u64 + parts.as_slice().iter().map(|p| p.len() as u64).sum::<u64>() + streamed.sum::<u64>();
+    let attached = parts.as_slice().iter().map(|part| part.len() as u64).sum::<u64>() + streamed.sum::<u64>();
+    // A file may have all that is allowed: what says so is not counted.
+    let size = attached.max(encoding.len() as u64);
     if size > VALUE_BYTES {
         return Err(failed(
             FailureClass::User,

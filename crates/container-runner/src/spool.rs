@@ -133,7 +133,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         let key = AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node: NodeKey::root(StepIx(0), None), attempt: 1 };
-        let line = |sequence| Line { sequence, at_us: 0, stream: "stdout".into(), text: "a\nb".into() };
+        let line = |sequence| Line {
+            sequence,
+            at_us: 0,
+            stream: "stdout".into(),
+            text: "a\nb".into(),
+            fields: serde_json::Map::new(),
+        };
         assert_eq!(spool.lines_kept(key), 0);
         spool.add_lines(key, &[line(0), line(1)]).unwrap();
         spool.add_lines(key, &[line(2)]).unwrap();

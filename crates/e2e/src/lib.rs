@@ -178,13 +178,15 @@ impl Served {
         Self { home, _dev: dev }
     }
 
-    /// A workflow of a file, run to its end, however it ends.
+    /// A workflow of a file, run to its end, however it ends; what was written to stderr is its `said`.
     pub fn run(&self, file: &str, workflow: &str, more: &[&str]) -> serde_json::Value {
         let mut line = vec!["run", file, "-w", workflow, "-o", "json"];
         line.extend(more);
         let output = self.home.run(&line);
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|e| panic!("stdout is one object: {e}\n{}", said(&output)))
+        let mut run: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("stdout is one object: {e}\n{}", said(&output)));
+        run["said"] = String::from_utf8_lossy(&output.stderr).into();
+        run
     }
 
     /// The result of a run that must complete.

@@ -71,7 +71,7 @@ fn what_does_not_travel_is_told(runtime: &'static str) {
                 "formless",
                 &[],
                 "serialization",
-                "result['locks'][0]: a value of type _thread.lock has no form: return what it is made of, or declare it as Pickle[lock]",
+                "result['locks'][0]: a value of type _thread.lock has no form",
             ),
             ("link", &[], "serialization", "result/passwords: a symbolic link does not travel; copy what it points to"),
             ("absent", &[], "serialization", "result: [Errno 2] No such file or directory: 'nowhere.csv'"),
@@ -81,7 +81,7 @@ fn what_does_not_travel_is_told(runtime: &'static str) {
         }
         let run = served.run(&file, "path", &[]);
         assert_eq!(run["result"], "report.csv");
-        let warned = run["nodes"].to_string().contains("a Path is a name: what it names does not travel");
+        let warned = run["said"].to_string().contains("a Path is a name: what it names does not travel");
         assert!(warned, "{run:#}");
     }
 }
