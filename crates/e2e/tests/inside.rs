@@ -202,8 +202,7 @@ fn a_file_that_starts_threads_is_imported_afresh(runtime: &'static str) {
         let file = served.home.case("inside/threads.py", python);
         let run = served.run(&file, "main", &[]);
         assert_eq!(run["result"], json!([2, 3]), "its thread lives in each attempt: {run:#}");
-        let warned =
-            run["said"].to_string().contains("the file starts threads when imported, so attempts start fresh");
+        let warned = run["said"].to_string().contains("the file starts threads when imported, so attempts start fresh");
         assert!(warned, "{run:#}");
     }
 }

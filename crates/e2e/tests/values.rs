@@ -67,12 +67,7 @@ fn what_does_not_travel_is_told(runtime: &'static str) {
                 "serialization",
                 "result['a'][1]: a Priced has the field 'price', which the declared Part has not; declare Priced, or return a Part",
             ),
-            (
-                "formless",
-                &[],
-                "serialization",
-                "result['locks'][0]: a value of type _thread.lock has no form",
-            ),
+            ("formless", &[], "serialization", "result['locks'][0]: a value of type _thread.lock has no form"),
             ("link", &[], "serialization", "result/passwords: a symbolic link does not travel; copy what it points to"),
             ("absent", &[], "serialization", "result: [Errno 2] No such file or directory: 'nowhere.csv'"),
         ] {
