@@ -78,6 +78,7 @@ pub fn kind(value: &Value) -> &str {
             Some("pickle") => "Pickle",
             _ => "bytes",
         },
+        (_, Some(("outcome", _))) => "Outcome",
         (_, Some(("decimal", _))) => "Decimal",
         (_, Some(("uuid", _))) => "UUID",
         (_, Some(("path", _))) => "Path",
