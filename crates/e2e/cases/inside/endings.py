@@ -44,7 +44,7 @@ def spent() -> int:
     return asks()
 
 
-@node(timeout="500ms")
+@node(timeout="2s")
 def slow() -> int:
     try:
         time.sleep(60)
@@ -61,7 +61,7 @@ def late() -> int:
     return slow()
 
 
-@node(timeout="500ms")
+@node(timeout="2s")
 async def slow_task() -> int:
     async def other() -> None:
         try:
