@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::StepIx;
+use crate::ids::{StepIx, Timestamp};
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,6 +136,16 @@ pub enum Scalar {
     Instant(i64),
     /// A `timedelta` in microseconds.
     Duration(i64),
+}
+
+impl Scalar {
+    /// The point of time that a `datetime` names.
+    pub const fn moment(&self) -> Option<Timestamp> {
+        match self {
+            Self::Instant(at) => Some(Timestamp(*at)),
+            _ => None,
+        }
+    }
 }
 
 /// Floats as text, since JSON has no infinities.

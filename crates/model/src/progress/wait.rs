@@ -128,11 +128,13 @@ fn wakes(known: &Answer, now: Timestamp) -> Result<Timestamp, Undecided> {
         0.. => Ok(Timestamp(now.0.saturating_add(micros))),
         _ => Err(value_error("sleep length must be non-negative".to_owned())),
     };
+    if let Some(at) = known.scalar.as_ref().and_then(Scalar::moment) {
+        return Ok(at.max(now));
+    }
     match &known.scalar {
         Some(Scalar::Int(seconds)) => after(seconds.saturating_mul(1_000_000)),
         Some(Scalar::Float(seconds)) if seconds.is_finite() => after((seconds * 1e6) as i64),
         Some(Scalar::Duration(micros)) => after(*micros),
-        Some(Scalar::Instant(at)) => Ok(Timestamp(*at).max(now)),
         Some(Scalar::Text(text)) => match (duration::micros(text), instant::parse(text)) {
             (Some(micros), _) => after(i64::try_from(micros).unwrap_or(i64::MAX)),
             (None, Some(time)) if time.has_offset => Ok(time.at.max(now)),
@@ -142,7 +144,7 @@ fn wakes(known: &Answer, now: Timestamp) -> Result<Timestamp, Undecided> {
         Some(Scalar::None) => Err(unreadable("None")),
         Some(Scalar::Bool(_)) => Err(unreadable("a bool")),
         Some(Scalar::Float(_)) => Err(unreadable("a number that is not finite")),
-        None => Err(unreadable("this value")),
+        Some(_) | None => Err(unreadable("this value")),
     }
 }
 
