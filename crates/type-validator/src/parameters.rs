@@ -165,7 +165,7 @@ mod tests {
         let content = |kind: &str| Attachment { digest: Digest::of(b"x"), size: 1, kind: kind.into() };
         let upload = |kind: &str, name: &str| Text::Upload { content: content(kind), name: name.into() };
         let file = WorkflowDef { params: vec![param("x", "File | None")], ..workflow("main", vec![]) };
-        let taken = read(&file, vec![given("x", upload("file", "a.csv"))]).unwrap();
+        let taken = read(&Definition::default(), &file, vec![given("x", upload("file", "a.csv"))]).unwrap();
         assert_eq!(
             taken["x"].value.inline.as_deref(),
             Some(br#"{"$":"attachment","k":"file","i":0,"n":"a.csv"}"#.as_slice())
@@ -176,7 +176,7 @@ mod tests {
             (upload("file", "../a"), "parameter `x`: `../a` is not the name of a file"),
             (upload("arrow", "a"), "parameter `x`: `arrow` is neither `file` nor `folder`"),
         ] {
-            assert_eq!(read(&file, vec![given("x", sent)]).unwrap_err()[0].message, why);
+            assert_eq!(read(&Definition::default(), &file, vec![given("x", sent)]).unwrap_err()[0].message, why);
         }
     }
 
