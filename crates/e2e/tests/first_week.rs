@@ -25,6 +25,7 @@ macro_rules! on_both {
 }
 
 on_both! {
+    sales_become_a_parquet_file
     a_batch_keeps_to_what_the_server_allows
     a_nightly_report_has_dates_for_parameters
 }
@@ -40,10 +41,23 @@ fn plain(home: &Home, example: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
+/// A run of an example to its end, which is completed.
+fn completed(home: &Home, args: &[&str]) -> Value {
+    let run = object(&home.run(&[&["run"], args, &["-o", "json"]].concat()), 0);
+    assert_eq!(run["status"], "completed", "{run}");
+    run
+}
+
 /// The state of a node of a run.
 fn node<'a>(run: &'a Value, id: &str) -> &'a Value {
     let nodes = run["nodes"].as_array().expect("a list");
     nodes.iter().find(|node| node["node_id"] == id).unwrap_or_else(|| panic!("there is no {id}: {run}"))
+}
+
+fn sales_become_a_parquet_file(runtime: &'static str) {
+    let run = completed(&Home::new(runtime), &["examples/etl.py", "-p", "sales=@examples/data/sales.csv"]);
+    assert_eq!(run["result"]["totals"], json!({ "asia": 15.5, "eu": 33.5, "us": 29.25 }));
+    assert_eq!(run["result"]["rows"], 8);
 }
 
 fn a_nightly_report_has_dates_for_parameters(runtime: &'static str) {
