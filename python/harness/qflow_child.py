@@ -21,6 +21,7 @@ from qflow_values import Decoder, Unserialisable, answer, encoding
 LOG_BYTES = 8 << 20  # stdio an attempt, as the design promises
 LINE_BYTES = 64 << 10  # one line; a flood without newlines is cut into such
 WORDS = re.compile(r"[A-Za-z_][\w.]*")  # names in a type
+CO_COROUTINE = 0x80  # of a code object: `async def`
 SPARE_BYTES = 64 << 10  # past it an attempt forks for itself: what a socket surely takes at once
 
 
@@ -180,6 +181,13 @@ class Ending:
             self.task = None
 
 
+def coroutine_of(function):
+    """An `async def` node as it was written: the SDK's own call of it, for plain Python, would not be cancelled task by task."""
+    inner = getattr(function, "__wrapped__", None)
+    is_coroutine = getattr(getattr(inner, "__code__", None), "co_flags", 0) & CO_COROUTINE
+    return inner if is_coroutine and hasattr(function, "__qflow__") else function
+
+
 def child(sock, order, data, streams, home, fresh):
     """Runs the function in the forked process, and says what came of it."""
     channel = Channel(sock, order, order.get("secrets") or {})
@@ -205,7 +213,7 @@ def child(sock, order, data, streams, home, fresh):
     try:
         if fresh:
             import_entry()
-        function = getattr(Entry.module, order["function"])
+        function = coroutine_of(getattr(Entry.module, order["function"]))
         arguments = decode(order, data, home, function)
         begun = time.perf_counter()
         try:
