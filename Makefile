@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run test lint contract bench images
+.PHONY: help build run test lint contract bench fuzz images
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -34,6 +34,9 @@ contract: build ## what is generated from the code is fresh
 bench: ## Qflow against floors of the same minute, as a table with the gates
 	cargo build --locked --release --quiet --package qflow-cli --package qflow-bench
 	"$$CARGO_TARGET_DIR/release/qflow-bench" --results bench/results $(BENCH)
+
+fuzz: ## reads a million hostile inputs, and notes the result in fuzz/RESULTS.md (INPUTS=…, SEED=…)
+	QFLOW_FUZZ_INPUTS=$(or $(INPUTS),1000000) QFLOW_FUZZ_SEED=$(or $(SEED),0) CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --package qflow-python-source --test fuzzing -- --nocapture 2>&1 | tee /dev/stderr | sed -n "s/^fuzz: /- $$(date -u +%F): /p" >> fuzz/RESULTS.md
 
 images: ## Python images tagged like the official ones, pulled or built
 	deploy/local/python-images
