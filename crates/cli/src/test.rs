@@ -51,6 +51,10 @@ Exit codes: 0 all passed, 1 some did not, 2 usage, 3 the workflow or a case is w
 
 /// Whose runs those of an embedded server are, as its secrets' folder is named.
 const TENANT: &str = "default";
+/// How long a runner may take to see the secrets that a case gives; it looks about once a second.
+const SECRETS_SEEN: std::time::Duration = std::time::Duration::from_secs(10);
+/// Between two tries while it has not.
+const SECRETS_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 /// Lines of a failed case's output that are shown.
 const SHOWN_LINES: usize = 20;
 
@@ -139,21 +143,33 @@ fn give_secrets(folder: &Path, case: &Case) -> Result<(), Fail> {
     Ok(())
 }
 
+/// Whether a case was refused for a secret that it gives: the runner has not looked into its folder since.
+fn awaits_secret(case: &Case, fail: &Fail) -> bool {
+    let given = |name: &String| fail.message.contains(&format!("the secret `{name}`"));
+    fail.exit == Exit::Invalid && fail.message.contains("unknown-secret") && case.secrets.keys().any(given)
+}
+
 /// Runs one case to its end, or past its time.
 async fn one(session: &Session, digest: &str, case: &Case) -> Result<Verdict, Fail> {
     let client = &session.client;
     let begun = tokio::time::Instant::now();
     let parameters = case.params.iter().map(|(name, value)| (name.clone(), Given::Json(value.to_string())));
-    let start = Start {
+    let parameters: Vec<_> = parameters.collect();
+    let start = || Start {
         digest: digest.to_owned(),
         workflow: case.workflow.clone(),
-        parameters: parameters.collect(),
+        parameters: parameters.clone(),
         idempotency_key: uuid::Uuid::new_v4().to_string(),
         relock: false,
         // A case is there to see the code run.
         no_cache: true,
     };
-    let run_id = match client.start(start).await {
+    let mut started = client.start(start()).await;
+    while matches!(&started, Err(fail) if awaits_secret(case, fail)) && begun.elapsed() < SECRETS_SEEN {
+        tokio::time::sleep(SECRETS_LOOK).await;
+        started = client.start(start()).await;
+    }
+    let run_id = match started {
         Ok(started) => started.run_id,
         // A wrong parameter is the case's; that no server answers is not.
         Err(fail) if matches!(fail.exit, Exit::Invalid | Exit::Usage) => {

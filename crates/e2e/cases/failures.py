@@ -38,7 +38,7 @@ def main(text: str) -> dict[str, object]:
     if first.ok:
         said = first.value
     else:
-        said = describe(first.error.type, first.error.attempts)
+        said = describe(first.error.type, first.error.attempts)  # type: ignore[assignment]
     whole = settled(both)("1", text)
     last = None
     if not whole.ok and whole.error is not None:
