@@ -54,8 +54,8 @@ def main(word: str, n: int) -> list[object]:
     if checked is None or not checked.ok:
         last = twice(0)
     else:
-        last = twice(checked.value)
-    if not (checked is None or checked.ok) and checked.error.type == "ValueError":
+        last = twice(checked.value)  # pyright: ignore
+    if not (checked is None or checked.ok) and checked.error.type == "ValueError":  # pyright: ignore
         last = twice(-1)
     return [doubled, how, last]
 
