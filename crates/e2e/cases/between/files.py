@@ -37,7 +37,7 @@ def all_of(files: List[File]) -> int:
 
 
 @workflow
-def main(rows: int = 50000, days: List[int] = [0, 1, 2]) -> dict:
+def main(rows: int = 50000, days: List[int] = [0, 1, 2]) -> dict:  # type: ignore[type-arg]
     folder = split(rows)
     files = map(pick, days, folder=folder)
     return {"lines": map(lines, files), "bytes": all_of(files)}

@@ -7,7 +7,7 @@ from typing import Dict, Generic, List, NamedTuple, NewType, Optional, Set, Type
 
 from qflow import node, workflow
 
-from shapes.parts import Colour, Part
+from shapes.parts import Colour, Part  # type: ignore[attr-defined]
 
 T = TypeVar("T")
 Meters = NewType("Meters", float)
@@ -41,7 +41,7 @@ class Computed:
     scale: dataclasses.InitVar[int] = 2
     b: int = dataclasses.field(init=False)
 
-    def __post_init__(self, scale):
+    def __post_init__(self, scale: int) -> None:
         self.b = self.a * scale
 
 

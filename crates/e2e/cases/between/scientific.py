@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from qflow import Pickle, node, workflow
 
 
-class Item(BaseModel):
+class Item(BaseModel):  # type: ignore[misc]
     name: str
     price: float = Field(gt=0, alias="unitPrice")
 
 
-class Basket(BaseModel):
+class Basket(BaseModel):  # type: ignore[misc]
     owner: Optional[str] = None
     items: List[Item]
     day: datetime.date
@@ -65,7 +65,7 @@ def tell(pair: Tuple[pd.DataFrame, Dict[str, Any]], model: Pickle[Model], basket
 
 @workflow
 def main(day: datetime.date = datetime.date(2026, 11, 25)) -> List[str]:
-    made = basket(day)
+    made: Basket = basket(day)
     pair = frames(made)
     model = fit(pair)
     return tell(pair, model, made)

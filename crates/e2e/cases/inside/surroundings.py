@@ -74,7 +74,7 @@ def telling() -> str:
             except KeyError:
                 pass
 
-    def work():
+    def work() -> None:
         with qflow.span("in a thread"):
             pass
 
