@@ -57,8 +57,8 @@ fn tree(spans: &[Span]) -> String {
     out
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
+/// The spans that calls of `qflow` send, each call under the caller's span; all must complete.
+async fn spans_of(calls: Vec<Vec<&'static str>>) -> Vec<Span> {
     let receiver = Receiver::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
@@ -66,20 +66,41 @@ async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
     let server = tokio::spawn(
         Server::builder().add_service(TraceServiceServer::new(receiver.clone())).serve_with_incoming(incoming),
     );
-    let output = tokio::task::spawn_blocking(move || {
-        Home::new("process")
-            .qflow(&["run", "examples/spans.py"])
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
-            .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-            .output()
-            .expect("qflow starts")
-    })
-    .await
-    .expect("the call returns");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let called = tokio::task::spawn_blocking(move || {
+        let home = Home::new("process");
+        for line in calls {
+            let output = home
+                .qflow(&line)
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+                .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+                .output()
+                .expect("qflow starts");
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        }
+    });
+    called.await.expect("the calls return");
     server.abort();
     let spans = receiver.0.lock().expect("no test panics with it").clone();
     let trace = [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
-    let ours: Vec<Span> = spans.into_iter().filter(|s| s.trace_id == trace).collect();
+    spans.into_iter().filter(|s| s.trace_id == trace).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
+    let ours = spans_of(vec![vec!["run", "examples/spans.py"]]).await;
     insta::assert_snapshot!(tree(&ours));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_span_tells_whether_its_value_was_made_or_reused() {
+    let line = vec!["run", "crates/e2e/cases/limits/cache.py", "-w", "each", "-p", "names:=[\"a\"]"];
+    let ours = spans_of(vec![line.clone(), line]).await;
+    let hits = ours.iter().filter(|span| span.name == "node_execution").filter_map(|span| {
+        let hit = span.attributes.iter().find(|attribute| attribute.key == "cache.hit")?;
+        let named = span.attributes.iter().any(|attribute| attribute.key == "cache.run_id");
+        Some((hit.value.clone()?.value?, named))
+    });
+    let mut hits: Vec<(String, bool)> = hits.map(|(hit, named)| (format!("{hit:?}"), named)).collect();
+    hits.sort();
+    assert_eq!(hits, [("BoolValue(false)".to_owned(), false), ("BoolValue(true)".to_owned(), true)]);
 }
