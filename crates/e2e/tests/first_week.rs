@@ -1,4 +1,4 @@
-//! What users bring in their first week, whole: workflows of `examples/` with their data, on processes and in Docker.
+//! What users bring in their first week, whole: six workflows of `examples/` with their data, on processes and in Docker.
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +26,11 @@ macro_rules! on_both {
 
 on_both! {
     sales_become_a_parquet_file
+    parameters_of_a_classifier_are_searched
     a_batch_keeps_to_what_the_server_allows
+    files_are_parsed_one_by_one_and_failures_are_named
     a_nightly_report_has_dates_for_parameters
+    a_pipeline_has_several_modules
 }
 
 /// What an example prints as ordinary Python, started in a folder of its own.
@@ -60,6 +63,26 @@ fn sales_become_a_parquet_file(runtime: &'static str) {
     assert_eq!(run["result"]["rows"], 8);
 }
 
+fn parameters_of_a_classifier_are_searched(runtime: &'static str) {
+    let home = Home::new(runtime);
+    let run = completed(&home, &["examples/search.py", "-p", "depths:=[1, 4]", "-p", "trees:=[5, 30]"]);
+    assert_eq!(run["result"][0], json!({ "depth": 4, "trees": 30 }), "{run}");
+    assert!(run["result"][1].as_f64().is_some_and(|accuracy| accuracy > 0.9), "{run}");
+    assert_eq!(node(&run, "score")["status"], "completed");
+}
+
+fn files_are_parsed_one_by_one_and_failures_are_named(runtime: &'static str) {
+    let home = Home::new(runtime);
+    let run = completed(&home, &["examples/logs.py"]);
+    let expected =
+        json!({ "counts": { "200": 16, "500": 4 }, "failed": { "b.log": "ValueError: line 2 has 2 words, not 3" } });
+    assert_eq!(run["result"], expected);
+    // The words of Python and of JSON differ in their quotes alone.
+    let same: Value =
+        serde_json::from_str(&plain(&home, "examples/logs.py").replace('\'', "\"")).expect("a dict of texts");
+    assert_eq!(same, expected);
+}
+
 fn a_nightly_report_has_dates_for_parameters(runtime: &'static str) {
     let home = Home::new(runtime);
     let run = |args: &[&str]| {
@@ -71,6 +94,15 @@ fn a_nightly_report_has_dates_for_parameters(runtime: &'static str) {
     assert_eq!(run(&["-p", "day=2026-11-25"]), three);
     assert_eq!(plain(&home, "examples/nightly.py"), three);
     assert_eq!(run(&["-p", "day=2026-11-23", "-p", "back=P1D"]), "Report of 23 November 2026: no revenue");
+}
+
+fn a_pipeline_has_several_modules(runtime: &'static str) {
+    let home = Home::new(runtime);
+    let run = completed(&home, &["examples/shop/main.py", "-p", "year=2025"]);
+    let turnover = |id: i64, name: &str, orders: i64, total: f64| json!({ "customer": { "id": id, "name": name }, "orders": orders, "total": total });
+    let all = [turnover(1, "Ada", 1, 1.0), turnover(2, "Eve", 1, 500.0), turnover(3, "Zoë", 0, 0.0)];
+    assert_eq!(run["result"], json!(["2025: Eve spent 500.00", all]));
+    assert!(plain(&home, "examples/shop/main.py").starts_with("('2026: Eve spent 99.00', [Turnover("));
 }
 
 /// The key that the server wants.
