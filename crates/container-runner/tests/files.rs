@@ -187,7 +187,7 @@ async fn a_file_past_the_bound_is_told(bench: &mut Bench) {
     assert!(failure(&outcome).message.contains("1073741825 bytes, where 1073741824 are allowed"));
 }
 
-async fn nothing_is_left_of_what_was_laid_out(bench: &mut Bench) {
+fn nothing_is_left_of_what_was_laid_out(bench: &Bench) {
     let contents = bench.folder.join("runner/contents");
     assert_eq!(std::fs::read_dir(contents).unwrap().count(), 0);
     for container in std::fs::read_dir(bench.folder.join("run")).unwrap() {
@@ -203,7 +203,7 @@ async fn holds(runtime: Arc<dyn Runtime>, folder: std::path::PathBuf) {
     a_file_comes_by_its_name_and_goes_on(&mut bench).await;
     a_folder_comes_whole_and_read_only(&mut bench).await;
     a_file_past_the_bound_is_told(&mut bench).await;
-    nothing_is_left_of_what_was_laid_out(&mut bench).await;
+    nothing_is_left_of_what_was_laid_out(&bench);
     bench.close().await;
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Here<'a> {
     unreachable: bool,
 }
 
-impl<'a> Here<'a> {
+impl Here<'_> {
     /// The side of a branch that is known to be taken.
     pub(super) fn side(&self, branch: BranchIx) -> Option<bool> {
         self.taken.iter().find(|guard| guard.branch == branch).map(|guard| guard.holds)

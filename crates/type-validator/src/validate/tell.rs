@@ -61,7 +61,11 @@ fn remedy(found: &Ty, origin: &Origin, target: &Target<'_>) -> String {
         // What takes a value is somebody's to declare, or Qflow's own.
         let declared = target.declared != target.place && !others.is_empty();
         let or = if declared { format!(", or declare {} | None", target.ty) } else { String::new() };
-        let handled = if origin.name.ends_with(".value") { "ask for it before: if x.ok: …" } else { HANDLE_NONE };
+        let handled = if origin.name.rsplit_once('.').is_some_and(|(_, part)| part == "value") {
+            "ask for it before: if x.ok: …"
+        } else {
+            HANDLE_NONE
+        };
         return format!("{handled}{or}");
     }
     if let Some(value) = found.outcome().filter(|value| takes(value)) {
