@@ -194,7 +194,7 @@ def child(sock, order, data, streams, home, fresh):
     sdk = sys.modules["qflow"]
     os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
     os.environ.update({"QFLOW_SECRET_" + k.upper().replace("-", "_"): v for k, v in channel.secrets.items()})
-    Entry.current = {"function": order["function"], "network": order.get("network", True)}
+    Entry.current = {"function": order["function"], "network": order.get("network", True), "isolated": order.get("isolated", False)}
     for stream in streams:
         stream.channel = channel
     sdk._runtime.attach(channel)

@@ -3,6 +3,7 @@
 import __future__
 
 import ast
+import errno
 import importlib.machinery
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import tempfile
 import traceback
 
 MESSAGE_CHARS, TRACEBACK_CHARS = 16 << 10, 64 << 10
+UNREACHED = ("Name or service not known", "name resolution", "Network is unreachable")
 FOLDER = os.path.dirname(os.path.abspath(__file__))  # the harness's
 SDK = os.environ.get("QFLOW_SDK") or os.path.dirname(FOLDER)
 
@@ -162,9 +164,8 @@ def failure(error, error_type=None, text=None):
             message_ = str(error)
         except Exception:  # the user's own `__str__` may fail
             message_ = "<no message: its __str__ failed>"
-        if not Entry.current.get("network", True) and unresolved(error):
-            hint = ": a node reaches a network only with network=True"
-            message_ += hint
+        hint = network_hint(error)
+        message_ += hint
     try:
         told = traceback.TracebackException(type(error), error, error.__traceback__)
         seen = set()
@@ -187,16 +188,20 @@ def failure(error, error_type=None, text=None):
     }
 
 
-def unresolved(error):
-    """Whether a name that does not resolve, or a network that is not there, is behind an exception."""
-    seen = set()
+def network_hint(error):
+    """What to do where the network that a node lacks, or what it is kept from there, is behind an exception; else nothing."""
+    seen, networked = set(), Entry.current.get("network", True)
+    kept = networked and Entry.current.get("isolated", False)
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         text = str(error) if isinstance(error, Exception) else ""
-        if type(error).__name__ == "gaierror" or "Name or service not known" in text or "name resolution" in text or "Network is unreachable" in text:
-            return True
+        if not networked and (type(error).__name__ == "gaierror" or any(sign in text for sign in UNREACHED)):
+            return ": a node reaches a network only with network=True"
+        # Of a file it would have a name.
+        if kept and isinstance(error, PermissionError) and error.errno == errno.EACCES and error.filename is None:
+            return ": if it is a private address, nodes reach it only where the runner's QFLOW_EGRESS_ALLOW lists it"
         error = error.__cause__ or error.__context__
-    return False
+    return ""
 
 
 def clean(text):

@@ -152,6 +152,10 @@ FLOW = textwrap.dedent(
         raise OSError("while it connects") from socket.gaierror(-2, "Name or service not known")
 
     @node
+    def forbidden():
+        raise PermissionError(13, "Permission denied")
+
+    @node
     def inside():
         with qflow.span("outer", rows=1):
             with qflow.span("inner"):
@@ -293,6 +297,11 @@ class Harness(unittest.TestCase):
         self.assertEqual(error["message"], "while it connects: a node reaches a network only with network=True")
         self.assertTrue(error["traceback"].endswith("only with network=True\n"), error["traceback"])
         self.assertEqual(self.run_("reaches", network=True).error["message"], "while it connects")
+
+    def test_an_address_that_is_kept_from_it_hints_at_who_may_allow_it(self):
+        error = self.run_("forbidden", network=True, isolated=True).error
+        self.assertTrue(error["message"].endswith("only where the runner's QFLOW_EGRESS_ALLOW lists it"), error["message"])
+        self.assertEqual(self.run_("forbidden", network=True).error["message"], "[Errno 13] Permission denied")
 
     def test_what_a_node_says_joins_the_runs_trace(self):
         heard = self.run_("inside", secrets={"db": "s3"})

@@ -1,6 +1,9 @@
 //! What an operator may set of a container-runner.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// Which runtime starts containers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -12,6 +15,35 @@ pub enum RuntimeKind {
     Docker,
     /// Processes of this machine: not isolated.
     Process,
+}
+
+/// What nodes with a network may reach although it is private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    Any,
+    /// An address, or a network in CIDR's notation, as written.
+    Network(String),
+}
+
+/// A text that is neither an address nor a network.
+#[derive(Debug, thiserror::Error)]
+#[error("write an address like 10.1.2.3, a network like 10.1.0.0/16, or `any`")]
+pub struct NotReach;
+
+impl std::str::FromStr for Reach {
+    type Err = NotReach;
+    fn from_str(text: &str) -> Result<Self, NotReach> {
+        let text = text.trim();
+        if text == "any" {
+            return Ok(Self::Any);
+        }
+        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let address: IpAddr = address.parse().map_err(|_| NotReach)?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let fits = length.is_none_or(|length| length.parse().is_ok_and(|length: u8| length <= bits));
+        if fits { Ok(Self::Network(text.to_owned())) } else { Err(NotReach) }
+    }
 }
 
 /// Settings of a container-runner.
@@ -56,6 +88,10 @@ pub struct Config {
     /// Secrets, as `TENANT/NAME`.
     #[arg(long, env = "QFLOW_SECRETS_DIR")]
     pub secrets_dir: Option<PathBuf>,
+    /// Private addresses and networks that nodes with `network=True` may reach all the same, `10.1.2.3,10.2.0.0/16`; `any` for all.
+    /// The others, and what serves a cloud's metadata, are kept from them (Docker only).
+    #[arg(long, env = "QFLOW_EGRESS_ALLOW", value_delimiter = ',')]
+    pub egress_allow: Vec<Reach>,
     /// How many attempts run at once; default: twice the processors.
     #[arg(long, env = "QFLOW_SLOTS")]
     pub slots: Option<u32>,
@@ -79,5 +115,22 @@ impl Config {
     /// Where sockets are.
     pub fn sockets(&self) -> std::io::Result<PathBuf> {
         std::path::absolute(self.run_dir.clone().unwrap_or_else(|| self.data_dir.join("run")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reach;
+
+    #[test]
+    fn what_may_be_reached_is_an_address_or_a_network() {
+        for text in ["10.1.2.3", "10.0.0.0/8", "fd00::/8", " 192.168.1.1/32"] {
+            assert_eq!(text.parse::<Reach>().ok(), Some(Reach::Network(text.trim().to_owned())));
+        }
+        assert_eq!("any".parse::<Reach>().ok(), Some(Reach::Any));
+        for text in ["", "10.0.0.0/33", "10.0.0", "db.internal", "10.0.0.0/8/8", "fd00::/129"] {
+            let error = text.parse::<Reach>().unwrap_err().to_string();
+            assert_eq!(error, "write an address like 10.1.2.3, a network like 10.1.0.0/16, or `any`");
+        }
     }
 }

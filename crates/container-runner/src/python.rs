@@ -10,6 +10,14 @@ pub const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python.r
 pub const HARNESS: &str = "harness/qflow_harness.py";
 /// The builder's file, once laid out.
 pub const BUILDER: &str = "harness/qflow_builder.py";
+/// What keeps containers from private addresses.
+pub const EGRESS: &str = "harness/qflow_egress.py";
+
+/// The text of one of the files.
+pub fn text(path: &str) -> &'static str {
+    let found = FILES.iter().find(|(name, _)| *name == path).expect("the program carries the files that it names");
+    std::str::from_utf8(found.1).expect("sources are UTF-8")
+}
 
 /// Names what the program carries.
 pub fn digest() -> Digest {

@@ -136,7 +136,8 @@ async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow
 async fn docker(config: &Config, versions: &[PythonVersion], telemetry: &Telemetry) -> Result<DockerRuntime, String> {
     let pattern = &config.python_image;
     let connected = DockerRuntime::connect(pattern, versions).await;
-    let mut docker = connected.map_err(|error| format!("Docker is not to be had: {error}"))?;
+    let docker = connected.map_err(|error| format!("Docker is not to be had: {error}"))?;
+    let mut docker = docker.reaching(config.egress_allow.clone());
     let (true, Some(newest)) = (docker.pythons().is_empty(), versions.iter().max()) else { return Ok(docker) };
     let image = pattern.replace("{version}", &newest.to_string());
     telemetry.emit(Event::warning("image_pull", format!("Docker has none of the images {pattern}: pulling {image}")));

@@ -84,7 +84,7 @@ def reaches(host: str, port: int) -> str:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_with_a_network_reach_out_and_not_one_another() {
-    let Some(mut played) = Played::start("docker", &[]).await else { return };
+    let Some(mut played) = Played::start("docker", &["--egress-allow", "any"]).await else { return };
     let mut serves = played.order(TALKS, "serves", "int", &[]).await;
     serves.resources.network = true;
     let mut serving = played.begin(&serves).await;
@@ -111,5 +111,37 @@ async fn containers_with_a_network_reach_out_and_not_one_another() {
     accepting.join().unwrap().unwrap();
     played.kill(serving.key, "cancelled").await;
     serving.ended().await;
+    played.close().await;
+}
+
+/// Where this machine is reached from a container: what it says to be its address towards others.
+fn own_address() -> Option<std::net::IpAddr> {
+    // No packet is sent: the system only says which of its addresses it would use.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_addresses_are_kept_from_containers_but_for_those_that_are_listed() {
+    let Some(own) = own_address() else { return };
+    let listed = own.to_string();
+    let Some(mut played) = Played::start("docker", &["--egress-allow", &listed]).await else { return };
+    let host = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = host.local_addr().unwrap().port();
+    let accepting = std::thread::spawn(move || host.accept().map(|(mut stream, _)| stream.read(&mut [0]).ok()));
+    // The gateway is this machine as well, on an address that is private and not listed.
+    let tried = [("", port), ("169.254.169.254", 80), ("10.0.0.1", 443), ("192.168.1.1", 443), (listed.as_str(), port)];
+    let mut said = Vec::new();
+    for (address, port) in tried {
+        let mut order = played.order(TALKS, "reaches", "str", &[]).await;
+        order.resources.network = true;
+        given(&mut order, "host", address);
+        given(&mut order, "port", port);
+        said.push(text(&played.through(&order).await.0));
+    }
+    let kept = "\"PermissionError\"";
+    assert_eq!(said, [kept, kept, kept, kept, "\"reached\""]);
+    accepting.join().unwrap().unwrap();
     played.close().await;
 }

@@ -189,7 +189,7 @@ fn address() -> IpAddr {
 }
 
 fn a_batch_keeps_to_what_the_server_allows(runtime: &'static str) {
-    let home = Home::new(runtime);
+    let home = Home::new(runtime).with("QFLOW_EGRESS_ALLOW", address().to_string());
     let (server, port) = Server::start();
     secret(home.path(), KEY);
     let at = format!("server=http://{}:{port}", address());

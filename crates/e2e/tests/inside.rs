@@ -38,7 +38,8 @@ fn served(runtime: &'static str) -> Served {
         std::fs::write(secrets.join("default").join(name), format!("{SECRET}\n")).expect("the home takes files");
     }
     let secrets = secrets.display().to_string();
-    Served::new(home.with("QFLOW_SECRETS_DIR", secrets))
+    let own = address().map_or_else(String::new, |address| address.to_string());
+    Served::new(home.with("QFLOW_SECRETS_DIR", secrets).with("QFLOW_EGRESS_ALLOW", own))
 }
 
 fn a_node_finds_its_surroundings(runtime: &'static str) {
@@ -244,13 +245,19 @@ fn a_network_is_reached_where_the_node_says_so(runtime: &'static str) {
          return urllib.request.urlopen(\"http://{address}:{port}/\", timeout=10).read().decode()\n\n\n\
          @node\ndef kept() -> str:\n    try:\n        urllib.request.urlopen(\"http://{address}:{port}/\", timeout=3)\n    \
          except OSError as error:\n        return \"kept from it\"\n    return \"reached\"\n\n\n\
-         @workflow\ndef main() -> list[str]:\n    return [kept(), reach()]\n"
+         @node(network=True)\ndef asks() -> str:\n    \
+         return urllib.request.urlopen(\"http://169.254.169.254/\", timeout=10).read().decode()\n\n\n\
+         @workflow\ndef main() -> list[str]:\n    return [kept(), reach()]\n\n\n\
+         @workflow\ndef metadata() -> str:\n    return asks()\n"
     );
     let file = served.home.path().join("reach.py");
     std::fs::write(&file, text).expect("the home takes files");
     let file = file.display().to_string();
     if runtime == "docker" {
         assert_eq!(served.result(&file, "main", &[]), json!(["kept from it", "hello"]));
+        let run = served.run(&file, "metadata", &[]);
+        let message = run["error"]["failure"]["message"].as_str().unwrap_or_default();
+        assert!(message.ends_with("only where the runner's QFLOW_EGRESS_ALLOW lists it"), "{run:#}");
         drop(answering.join());
     } else {
         let run = served.run(&file, "main", &[]);

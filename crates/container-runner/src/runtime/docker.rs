@@ -25,7 +25,7 @@ use qflow_model::{
 };
 
 use super::{Build, Built, ContainerSpec, Error, Exit, Runtime, Usage, seccomp};
-use crate::python;
+use crate::{config::Reach, python};
 
 /// The user of every container: nobody's on the host.
 const USER: &str = "65532:65532";
@@ -50,6 +50,7 @@ pub struct DockerRuntime {
     docker: Docker,
     version: String,
     images: HashMap<PythonVersion, String>,
+    reach: Vec<Reach>,
 }
 
 fn call(doing: &str) -> impl Fn(bollard::errors::Error) -> Error {
@@ -71,7 +72,14 @@ impl DockerRuntime {
                 images.insert(*python, id);
             }
         }
-        Ok(Self { docker, version, images })
+        Ok(Self { docker, version, images, reach: Vec::new() })
+    }
+
+    /// The same, its containers with a network reaching these private addresses too.
+    #[must_use]
+    pub fn reaching(mut self, reach: Vec<Reach>) -> Self {
+        self.reach = reach;
+        self
     }
 
     /// Has the daemon pull a version's image, where it has none of any: nothing else is pulled unasked.
@@ -237,6 +245,13 @@ impl Runtime for DockerRuntime {
         };
         let id = self.create(&format!("qflow-{}", spec.name), body).await?;
         self.begin(&id).await?;
+        if resources.network
+            && let Err(error) = self.wall_in(&id, &spec.image).await
+        {
+            // It never ran; that it cannot be removed would say nothing more.
+            self.remove(&id).await.ok();
+            return Err(error);
+        }
         Ok(id)
     }
 

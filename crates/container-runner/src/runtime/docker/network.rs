@@ -1,10 +1,14 @@
-//! The network of containers that reach one.
+//! The network of containers that reach one: the outside, not one another, nor private addresses.
 
-use bollard::{models::NetworkCreateRequest, query_parameters::InspectNetworkOptions};
+use bollard::{
+    models::{ContainerCreateBody, HostConfig, NetworkCreateRequest},
+    query_parameters::InspectNetworkOptions,
+};
 
-use super::{DockerRuntime, Error};
+use super::{super::Runtime as _, DockerRuntime, Error, call, small_log};
+use crate::{config::Reach, python};
 
-/// The bridge, and its interface, of containers that reach a network: what they may reach is the host's to filter.
+/// The bridge, and its interface, of containers that reach a network.
 pub(super) const EGRESS: &str = "qflow-egress";
 /// What a bridge allows containers among themselves.
 const APART: &str = "com.docker.network.bridge.enable_icc";
@@ -27,6 +31,42 @@ impl DockerRuntime {
         self.keeps_apart()
             .await
             .unwrap_or_else(|| made.map(|_| ()).map_err(|error| Error::call("make the network of containers", &error)))
+    }
+
+    /// Keeps a container from private addresses, before any code of a user runs in it: a second container, gone within a moment, adds
+    /// rules to the first one's routing, which that one lacks the capability to change.
+    pub(super) async fn wall_in(&self, container: &str, image: &str) -> Result<(), Error> {
+        let allowed = self.reach.iter().map(|reach| match reach {
+            Reach::Any => None,
+            Reach::Network(text) => Some(text.clone()),
+        });
+        let Some(allowed) = allowed.collect::<Option<Vec<_>>>() else { return Ok(()) };
+        let host = HostConfig {
+            network_mode: Some(format!("container:{container}")),
+            cap_add: Some(vec!["NET_ADMIN".into()]),
+            log_config: Some(small_log()),
+            ..Self::hardened()
+        };
+        let script = python::text(python::EGRESS);
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            user: Some("0:0".into()),
+            entrypoint: Some(["python3", "-I", "-c", script].map(str::to_owned).into()),
+            cmd: Some(allowed),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        let id = self.create(&format!("qflow-wall-{}", container.get(..12).unwrap_or(container)), body).await?;
+        self.begin(&id).await?;
+        let exit = self.wait(&id).await;
+        let output = self.output(&id).await;
+        self.remove(&id).await?;
+        if exit.code == Some(0) {
+            return Ok(());
+        }
+        let why = output?.1.trim().to_owned();
+        let remedy = "QFLOW_EGRESS_ALLOW=any lets nodes reach them";
+        Err(Error::call("keep the container from private addresses", &format!("{why}; {remedy}")))
     }
 
     /// Whether the bridge, where it is there, keeps containers from one another.
