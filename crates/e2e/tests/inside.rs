@@ -38,7 +38,7 @@ fn served(runtime: &'static str) -> Served {
         std::fs::write(secrets.join("default").join(name), format!("{SECRET}\n")).expect("the home takes files");
     }
     let secrets = secrets.display().to_string();
-    let own = address().map_or_else(String::new, |address| address.to_string());
+    let own = address().map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
     Served::new(home.with("QFLOW_SECRETS_DIR", secrets).with("QFLOW_EGRESS_ALLOW", own))
 }
 
