@@ -75,7 +75,7 @@ impl DockerRuntime {
         Ok(Built { ok: exit.code == Some(0), stdout, stderr })
     }
 
-    async fn output(&self, id: &str) -> Result<(String, String), Error> {
+    pub(super) async fn output(&self, id: &str) -> Result<(String, String), Error> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
         let mut logs = self.docker.logs(id, Some(options));
         let (mut stdout, mut stderr) = (String::new(), String::new());

@@ -5,7 +5,7 @@ use bollard::{
     query_parameters::InspectNetworkOptions,
 };
 
-use super::{super::Runtime as _, DockerRuntime, Error, call, small_log};
+use super::{super::Runtime as _, DockerRuntime, Error, small_log};
 use crate::{config::Reach, python};
 
 /// The bridge, and its interface, of containers that reach a network.
