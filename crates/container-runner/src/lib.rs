@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod blobs;
 mod config;
 pub mod content;
+pub mod credits;
 mod ending;
 pub mod environment;
 pub mod harness;

@@ -17,12 +17,13 @@ use qflow_model::{
 use qflow_proto::{order::Order, v1};
 use qflow_service::Shutdown;
 use qflow_telemetry::Event;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use v1::{work_request::Message as Say, work_response::Message as Heard};
 
 use crate::{
+    credits::Credits,
     pool::Brief,
     run::{Runner, Word},
     sample::Samples,
@@ -49,9 +50,9 @@ pub struct Edge {
     /// How many attempts run at once.
     pub slots: u32,
     token: Option<String>,
-    running: Arc<Semaphore>,
     samples: Arc<Samples>,
     streams: Mutex<BTreeMap<String, Open>>,
+    credits: Mutex<Credits>,
     dialed: Mutex<BTreeSet<String>>,
     shutdown: Shutdown,
 }
@@ -80,13 +81,14 @@ impl Edge {
         token: Option<String>,
         shutdown: Shutdown,
     ) -> Arc<Self> {
+        let adopted = runner.held.keys();
         Arc::new(Self {
             runner,
             runner_id,
             session,
             slots,
             token,
-            running: Arc::new(Semaphore::new(slots as usize)),
+            credits: Mutex::new(Credits::new(slots, adopted)),
             samples,
             streams: Mutex::default(),
             dialed: Mutex::default(),
@@ -113,6 +115,8 @@ impl Edge {
                 }
             };
             let was_open = lock(&self.streams).remove(&url).is_some();
+            lock(&self.credits).close(&url);
+            self.deal().await;
             wait = if was_open { *BACKOFF_MS.start() } else { (wait * 2).min(*BACKOFF_MS.end()) };
             if was_open && let Err(status) = ended {
                 let note = Event::warning("work_stream_lost", status.message().to_owned());
@@ -206,23 +210,28 @@ impl Edge {
     async fn hear(self: &Arc<Self>, url: &str, to: &mpsc::Sender<v1::WorkRequest>, message: Heard) {
         match message {
             Heard::Hello(hello) => {
-                lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: hello.shards });
+                lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: Vec::new() });
                 self.meet(&hello.peers);
-                // Attempts that are held already take slots that this stream must not fill again.
-                let held = self.runner.held.keys().len() as u32;
-                let count = (self.slots / lock(&self.streams).len().max(1) as u32).saturating_sub(held).max(1);
-                to.send(request(Say::Credits(v1::Credits { count }))).await.ok();
-                for key in self.runner.spool.waiting() {
-                    self.tell_ended(key).await;
-                }
+                lock(&self.credits).open(url);
+                self.deal().await;
+                self.owns(url, hello.shards).await;
             }
             Heard::Heartbeat(heartbeat) => {
-                if let Some(open) = lock(&self.streams).get_mut(url) {
-                    open.shards = heartbeat.shards;
-                }
                 self.meet(&heartbeat.peers);
+                self.owns(url, heartbeat.shards).await;
             }
-            Heard::Attempt(order) => self.begin(order, to.clone()),
+            Heard::CreditsBack(back) => {
+                lock(&self.credits).returned(url, back.count);
+                self.deal().await;
+            }
+            Heard::Backlog(_) => {
+                lock(&self.credits).wants(url);
+                self.deal().await;
+            }
+            Heard::Attempt(order) => {
+                lock(&self.credits).spent(url);
+                self.begin(order);
+            }
             Heard::Kill(kill) => {
                 let reason = serde_json::from_value(serde_json::Value::String(kill.reason));
                 if let Ok(key) = kill.attempt.parse() {
@@ -249,23 +258,44 @@ impl Edge {
         peers.iter().filter(|peer| !peer.is_empty()).for_each(|peer| self.dial(peer));
     }
 
-    /// Runs an order in its turn; its credit goes back when it has ended.
-    fn begin(self: &Arc<Self>, order: v1::AttemptOrder, to: mpsc::Sender<v1::WorkRequest>) {
-        let parsed: Result<Order, _> = serde_json::from_slice(&order.order_json);
-        let order = match parsed {
-            Ok(order) => order,
-            Err(error) => {
-                // The lease runs out; a runner of the same version would read it.
-                let note = Event::error("order_unreadable", error.to_string());
-                self.runner.telemetry.emit(note.with("attempt", order.attempt));
-                return;
+    /// Notes whose runs are written where, and tells whoever took some over of the outcomes that nobody has acknowledged.
+    async fn owns(&self, url: &str, shards: Vec<u32>) {
+        let before = lock(&self.streams).get_mut(url).map(|open| std::mem::replace(&mut open.shards, shards.clone()));
+        let before = before.unwrap_or_default();
+        for key in self.runner.spool.waiting() {
+            let shard = u32::from(key.run.shard().0);
+            if shards.contains(&shard) && !before.contains(&shard) {
+                self.tell_ended(key).await;
             }
-        };
-        let (runner, running) = (Arc::clone(&self.runner), Arc::clone(&self.running));
+        }
+    }
+
+    /// Gives what is free to the orchestrators that have work for it.
+    async fn deal(&self) {
+        let dealt = lock(&self.credits).deal();
+        for (url, count) in dealt {
+            let to = lock(&self.streams).get(&url).map(|open| open.to.clone());
+            if let Some(to) = to {
+                // Where its stream has ended meanwhile, closing it gives them back.
+                to.send(request(Say::Credits(v1::Credits { count }))).await.ok();
+            }
+        }
+    }
+
+    /// Runs an order; its slot is free when it has ended.
+    fn begin(self: &Arc<Self>, order: v1::AttemptOrder) {
+        let edge = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(_slot) = running.acquire_owned().await else { return };
-            runner.run(order).await;
-            to.send(request(Say::Credits(v1::Credits { count: 1 }))).await.ok();
+            match serde_json::from_slice::<Order>(&order.order_json) {
+                Ok(order) => Arc::clone(&edge.runner).run(order).await,
+                Err(error) => {
+                    // The lease runs out; a runner of the same version would read it.
+                    let note = Event::error("order_unreadable", error.to_string());
+                    edge.runner.telemetry.emit(note.with("attempt", order.attempt));
+                }
+            }
+            lock(&edge.credits).ended();
+            edge.deal().await;
         });
     }
 
@@ -322,6 +352,9 @@ impl Edge {
                 }
                 Word::Ended => {
                     self.tell_ended(key).await;
+                    if lock(&self.credits).left(key) {
+                        self.deal().await;
+                    }
                     continue;
                 }
             };

@@ -14,7 +14,7 @@ use std::{
 use qflow_model::{
     definition::PythonVersion,
     environment::{EnvLock, EnvSpec},
-    ids::{AttemptKey, Digest, RunId},
+    ids::{AttemptKey, Digest, RunId, Shard},
     outcome::{Failure, Outcome},
     progress::KillReason,
 };
@@ -109,6 +109,10 @@ pub enum Say {
     Lock(EnvSpec, Option<RunId>),
     /// The run's containers may go.
     RunEnded(RunId),
+    /// So many credits are not needed now.
+    CreditsBack(u32),
+    /// There is work, and no credit for it.
+    Backlog,
 }
 
 /// A runner as seen from outside.
@@ -133,6 +137,10 @@ pub struct Sight {
     pub oldest_queued_seconds: f64,
     /// Whether a runner was ever connected since the start.
     pub met: bool,
+    /// Shards whose runs are written here.
+    pub shards: BTreeSet<Shard>,
+    /// Where runners reach the orchestrators that live, this one included.
+    pub peers: Vec<String>,
 }
 
 /// The engine's other end.
@@ -154,6 +162,17 @@ impl Handle {
         if self.say(Word::Posted(Some(done))).await {
             worked.await.ok();
         }
+    }
+
+    /// Whether a run is written here.
+    pub fn owns(&self, run: RunId) -> bool {
+        self.sight.borrow().shards.contains(&run.shard())
+    }
+
+    /// Waits until what is seen has changed; `None` where the engine has ended.
+    pub async fn changed(&mut self) -> Option<Sight> {
+        self.sight.changed().await.ok()?;
+        Some(self.sight.borrow_and_update().clone())
     }
 
     /// The whole as seen now.

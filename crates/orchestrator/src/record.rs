@@ -3,11 +3,15 @@
 pub mod cache;
 #[cfg(test)]
 mod conformance;
+pub mod member;
 mod memory;
 pub mod pool;
 mod sqlite;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use qflow_model::{
@@ -20,6 +24,7 @@ use qflow_model::{
 };
 
 use cache::{Cached, Expired, Hit, Scope};
+use member::{Replica, Standing};
 use pool::{Pool, PoolState, Removed, Slot};
 
 pub use memory::Memory;
@@ -252,6 +257,11 @@ pub struct StoredLine {
     pub text: String,
 }
 
+/// Every shard that there is.
+pub fn all_shards() -> BTreeSet<Shard> {
+    (0..qflow_model::ids::SHARDS).map(Shard).collect()
+}
+
 /// Where runs are kept. Every write is one transaction.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -259,20 +269,28 @@ pub trait Store: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// The store's clock: it alone decides what has expired.
     async fn now(&self) -> Result<Timestamp>;
-    /// Takes every shard that is free for `owner`, each under a higher epoch.
-    async fn take_shards(&self, owner: &str) -> Result<BTreeMap<Shard, Epoch>>;
+    /// Says that a replica lives, for the time of a shard's lease, and renews the leases of shards that it holds under these epochs.
+    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing>;
+    /// Says that a replica has left: whatever it holds is free at once.
+    async fn leave(&self, owner: &str) -> Result<()>;
+    /// Takes at most so many shards for `owner`, each under a higher epoch, of those that are nobody's or whose lease is over.
+    async fn take_shards(&self, owner: &str, most: usize) -> Result<BTreeMap<Shard, Epoch>>;
+    /// Gives shards back that are held under these epochs: free at once.
+    async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()>;
     /// Accepts a run: the run, its plan and source, its first command and its key, or nothing.
     async fn submit(&self, submission: Submission) -> Result<Submitted>;
     /// Keeps a source and the workflows in it.
     async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()>;
-    /// Appends a command for a run; its commit is the acknowledgement.
-    async fn post(&self, run: RunId, command: Command) -> Result<()>;
-    /// Commands not yet worked off, oldest first.
-    async fn inbox(&self) -> Result<Vec<InboxRow>>;
+    /// Appends a command for a run, and names its row; its commit is the acknowledgement.
+    async fn post(&self, run: RunId, command: Command) -> Result<i64>;
+    /// Commands for runs of these shards that are not yet worked off, oldest first.
+    async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>>;
+    /// Whether a command still waits to be worked off.
+    async fn is_posted(&self, row: i64) -> Result<bool>;
     /// Writes a batch, or nothing where a shard is no longer ours; the store's time of it.
     async fn commit(&self, batch: Batch) -> Result<Timestamp>;
-    /// Runs that have not ended.
-    async fn unfinished(&self) -> Result<Vec<RunId>>;
+    /// Runs of these shards that have not ended.
+    async fn unfinished(&self, shards: &BTreeSet<Shard>) -> Result<Vec<RunId>>;
     /// A run as its rows tell it.
     async fn load(&self, run: RunId) -> Result<Option<Loaded>>;
     /// The lines of a run's history, oldest first.

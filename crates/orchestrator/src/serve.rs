@@ -17,7 +17,7 @@ use crate::{
     bus::Bus,
     dispatch::{Engine, Parts},
     logs::Logs,
-    record::{Sqlite, Store},
+    record::{Sqlite, Store, member::Replica},
     submit::{self, Remote, Server},
 };
 
@@ -125,7 +125,7 @@ pub async fn serve(
         blobs: Arc::clone(&blobs),
         bus: Arc::clone(&bus),
         telemetry: telemetry.clone(),
-        owner: owner.clone(),
+        replica: Replica { owner: owner.clone(), url: config.advertise_url.clone().unwrap_or_default() },
     };
     let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;
     let server = Server {
@@ -151,7 +151,7 @@ pub async fn serve(
         loopback_only: config.loopback_only,
         tls: None,
     };
-    let services = submit::service_routes(server.clone(), telemetry.clone(), owner, config.advertise_url.clone());
+    let services = submit::service_routes(server.clone(), telemetry.clone(), owner);
     let clients = submit::client_routes(server);
     let client_token = token.or_else(|| service_token.clone());
     let serving = async {

@@ -90,10 +90,15 @@ pub fn client_routes(server: Server) -> Routes {
 }
 
 /// The routes for services: the clients', and the runners'.
-pub fn service_routes(server: Server, telemetry: Telemetry, owner: String, advertise: Option<String>) -> Routes {
-    let work = Work::new(server.clone(), telemetry, owner, advertise);
+pub fn service_routes(server: Server, telemetry: Telemetry, owner: String) -> Routes {
+    let work = Work::new(server.clone(), telemetry, owner);
     client_routes(server).add_service(work::server(work))
 }
+
+/// Between two looks whether another replica has worked a command off.
+const LOOK: Duration = Duration::from_millis(25);
+/// How long a caller waits for that: a replica's shards move within 10 s of its death.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -400,8 +405,19 @@ impl Server {
 
     /// Posts a command, and waits until it is worked off.
     async fn command(&self, run: RunId, command: Command) -> Result<(), Status> {
-        self.store.post(run, command).await.map_err(|e| unavailable(&e))?;
+        let row = self.store.post(run, command).await.map_err(|e| unavailable(&e))?;
         self.engine.work_off().await;
+        if self.engine.owns(run) {
+            return Ok(());
+        }
+        // Another replica writes the run, and finds the command in the store.
+        let worked_off = async {
+            while self.store.is_posted(row).await.unwrap_or(false) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        // Past it the command is kept all the same; the answer shows the run as it is.
+        tokio::time::timeout(PATIENCE, worked_off).await.ok();
         Ok(())
     }
 

@@ -4,16 +4,13 @@ mod heard;
 mod pools;
 mod reuse;
 mod runs;
+mod shards;
 mod turn;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use qflow_model::{
-    ids::{AttemptKey, Epoch, RunId, Shard, Timestamp},
+    ids::{AttemptKey, RunId, Timestamp},
     limits,
     progress::Input,
     status::RunStatus,
@@ -26,18 +23,20 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use self::{pools::Pools, reuse::Reuse, runs::Runs, turn::Turn};
+use self::{pools::Pools, reuse::Reuse, runs::Runs, shards::Shards, turn::Turn};
 use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
 use crate::{
     blobs::Blobs,
     bus::Bus,
-    record::{self, Store},
+    record::{self, Store, member::Replica},
 };
 
 /// Words that are taken in before a commit: bounds how long the first of them waits.
 const TOGETHER: usize = 1024;
 /// Between two looks at what no word tells: silent runners, the inbox, hopeless environments.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two looks into the inbox where other replicas take calls for runs that are written here.
+const INBOX: Duration = Duration::from_millis(250);
 /// How long a change that nobody waits for (an attempt has begun) may wait for another to be committed with.
 const LAZY: Duration = Duration::from_millis(20);
 /// First and longest wait before a store that failed is asked again.
@@ -55,7 +54,7 @@ pub struct Parts {
     /// Where it is told.
     pub telemetry: Telemetry,
     /// This replica.
-    pub owner: String,
+    pub replica: Replica,
 }
 
 /// The one writer of the runs of its shards.
@@ -63,7 +62,7 @@ pub struct Engine {
     parts: Parts,
     words: mpsc::Receiver<Word>,
     sight: watch::Sender<Sight>,
-    shards: BTreeMap<Shard, Epoch>,
+    shards: Shards,
     clock: StoreClock,
     runs: Runs,
     runners: Runners,
@@ -83,6 +82,8 @@ pub struct Engine {
     away: Option<Duration>,
     /// Failures since the last commit: a store that reads and does not write is no store that is back.
     failures: u32,
+    /// When the inbox was last looked into.
+    asked_at: Instant,
     /// Since when a change waits that is in no hurry.
     lazy_since: Option<Instant>,
 }
@@ -90,14 +91,13 @@ pub struct Engine {
 impl Engine {
     /// Takes the shards, reads what has not ended, and goes on with it until the order to stop.
     pub async fn start(parts: Parts, shutdown: Shutdown) -> record::Result<(Handle, JoinHandle<()>)> {
-        let shards = parts.store.take_shards(&parts.owner).await?;
         let clock = StoreClock::new(parts.store.now().await?);
         let (to, words) = mpsc::channel(QUEUE);
         let (sight, seen) = watch::channel(Sight::default());
         let mut engine = Self {
             words,
             sight,
-            shards,
+            shards: Shards::new(parts.replica.clone()),
             clock,
             runs: Runs::default(),
             runners: Runners::default(),
@@ -106,15 +106,17 @@ impl Engine {
             reuse: Reuse::default(),
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
-            unread: parts.store.unfinished().await?,
+            unread: Vec::new(),
             reordered: HashSet::new(),
             reap_from: Instant::now() + lease(),
             away: None,
             failures: 0,
+            asked_at: Instant::now(),
             lazy_since: None,
             parts,
         };
-        engine.read_unread().await?;
+        engine.settle_shards().await?;
+        engine.publish();
         let running = tokio::spawn(engine.run(shutdown));
         Ok((Handle { words: to, sight: seen }, running))
     }
@@ -125,9 +127,9 @@ impl Engine {
         loop {
             let wake = self.wake();
             let ticked = tokio::select! {
-                () = shutdown.wait() => return,
+                () = shutdown.wait() => return self.leave().await,
                 count = self.words.recv_many(&mut heard, TOGETHER), if self.away.is_none() => match count {
-                    0 => return,
+                    0 => return self.leave().await,
                     _ => false,
                 },
                 () = tokio::time::sleep_until(wake), if self.again.is_empty() || self.away.is_some() => false,
@@ -142,6 +144,8 @@ impl Engine {
             }
             if ticked {
                 self.tick().await;
+            } else if self.shards.are_shared() && self.asked_at.elapsed() >= INBOX {
+                self.work_inbox(None).await;
             }
             self.due();
             self.reuse().await;
@@ -164,7 +168,8 @@ impl Engine {
         let until = |at: Timestamp| now + Duration::from_millis(at.ms_since(self.clock.now()) + 1);
         let (timer, pool) = (self.runs.next_wake().map(until), self.pools.next_start().map(until));
         let lazy = self.lazy_since.map(|since| since + LAZY);
-        [timer, pool, lazy].into_iter().flatten().min().unwrap_or(now + TICK)
+        let inbox = self.shards.are_shared().then(|| self.asked_at + INBOX);
+        [timer, pool, lazy, inbox].into_iter().flatten().min().unwrap_or(now + TICK)
     }
 
     /// Whether the store answers again; what it may have missed is read anew.
@@ -205,6 +210,7 @@ impl Engine {
 
     /// Looks at what no word tells.
     async fn tick(&mut self) {
+        self.look_at_shards().await;
         self.work_inbox(None).await;
         if Instant::now() >= self.reap_from {
             for key in self.runners.silent() {
@@ -212,6 +218,9 @@ impl Engine {
                 self.parts.telemetry.metrics().lease_expired().increment(1);
                 self.give(key.run, Input::Lost { key, reason: "runner_lost".to_owned() });
             }
+        }
+        if self.shards.are_shared() {
+            self.runners.give_back();
         }
         self.expire().await;
         for (spec, failure) in self.locks.hopeless(&self.runners) {
@@ -241,6 +250,8 @@ impl Engine {
             runners: self.runners.seen(),
             oldest_queued_seconds: self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64()),
             met: self.runners.met,
+            shards: self.shards.ids(),
+            peers: self.shards.members.iter().map(|member| member.url.clone()).filter(|url| !url.is_empty()).collect(),
         };
         self.sight.send_if_modified(|known| {
             let changed = *known != seen;

@@ -14,11 +14,16 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{Hello, Say, SecretNames, Seen, StreamId};
 
+/// How long a credit may lie idle where others could use it; and between two words that some are wanted.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// A connected runner.
 pub(super) struct Runner {
     pub(super) hello: Hello,
     to: mpsc::UnboundedSender<Say>,
     credits: u32,
+    /// When a credit came or went: those that lie idle for long are given back.
+    moved: Instant,
     running: u32,
     containers: u32,
     warm: BTreeSet<Digest>,
@@ -47,6 +52,8 @@ pub(super) struct Runners {
     /// When a runner last said of an attempt that it holds it, or was given it.
     confirmed: HashMap<AttemptKey, Instant>,
     pub(super) met: bool,
+    /// When runners were last told that credits are wanted, where none has come since.
+    begged: Option<Instant>,
 }
 
 impl Runners {
@@ -60,6 +67,7 @@ impl Runners {
             hello,
             to,
             credits: 0,
+            moved: Instant::now(),
             containers: 0,
             warm: BTreeSet::new(),
             heard: Instant::now(),
@@ -80,10 +88,12 @@ impl Runners {
     pub(super) fn credit(&mut self, stream: StreamId, count: u32) {
         if let Some(runner) = self.streams.get_mut(&stream) {
             runner.credits = (runner.credits + count).min(runner.hello.slots);
-            runner.heard = Instant::now();
+            (runner.heard, runner.moved) = (Instant::now(), Instant::now());
+            self.begged = None;
         }
     }
 
+    /// Notes what a runner says of itself; which runner it is, where it is connected.
     pub(super) fn heartbeat(
         &mut self,
         stream: StreamId,
@@ -91,7 +101,7 @@ impl Runners {
         containers: u32,
         warm: BTreeSet<Digest>,
         secrets: Option<SecretNames>,
-    ) {
+    ) -> Option<String> {
         let now = Instant::now();
         if let Some(runner) = self.streams.get_mut(&stream) {
             if let Some(secrets) = secrets {
@@ -105,6 +115,7 @@ impl Runners {
                 *at = now;
             }
         }
+        self.streams.get(&stream).map(|runner| runner.hello.runner_id.clone())
     }
 
     /// Begins an attempt's lease, or renews it.
@@ -136,6 +147,22 @@ impl Runners {
         self.streams.values().any(|runner| runner.credits > 0)
     }
 
+    /// Gives credits back that have lain idle for a while: another orchestrator may have work for them.
+    pub(super) fn give_back(&mut self) {
+        for runner in self.streams.values_mut().filter(|r| r.credits > 0 && r.moved.elapsed() >= IDLE) {
+            let count = std::mem::take(&mut runner.credits);
+            runner.to.send(Say::CreditsBack(count)).ok();
+        }
+    }
+
+    /// Says that credits are wanted; again after a while, where none came.
+    pub(super) fn beg(&mut self) {
+        if self.begged.is_none_or(|at| at.elapsed() >= IDLE) {
+            self.begged = Some(Instant::now());
+            self.tell_all(|| Say::Backlog);
+        }
+    }
+
     /// Who is to take an attempt: who has its secrets, then who has the environment installed, then who has most credits.
     pub(super) fn choose(&self, python: PythonVersion, environment: Digest, secrets: &Secrets<'_>) -> Option<StreamId> {
         let able = self.streams.iter().filter(|(_, r)| r.credits > 0 && r.hello.pythons.contains(&python));
@@ -149,6 +176,7 @@ impl Runners {
     pub(super) fn spend(&mut self, stream: StreamId) -> Option<String> {
         let runner = self.streams.get_mut(&stream)?;
         runner.credits = runner.credits.saturating_sub(1);
+        runner.moved = Instant::now();
         Some(runner.hello.runner_id.clone())
     }
 

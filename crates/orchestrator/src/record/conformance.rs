@@ -1,6 +1,7 @@
 //! What every store promises, in the same words for each.
 
 mod limits;
+mod shards;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -61,8 +62,8 @@ async fn an_accepted_run_is_durable_with_its_first_command(store: &dyn Store) {
     assert!(matches!(store.submit(run.clone()).await.unwrap(), Submitted::Created(_)));
     let loaded = store.load(run.spec.id).await.unwrap().unwrap();
     assert_eq!((loaded.head.status, &loaded.plan), (RunStatus::Pending, &run.plan));
-    assert_eq!(store.unfinished().await.unwrap(), [run.spec.id]);
-    let inbox = store.inbox().await.unwrap();
+    assert_eq!(store.unfinished(&all_shards()).await.unwrap(), [run.spec.id]);
+    let inbox = store.inbox(&all_shards()).await.unwrap();
     assert_eq!(inbox.iter().map(|row| &row.command).collect::<Vec<_>>(), [&Command::Start { relock: false }]);
     assert_eq!(store.source(run.source.digest()).await.unwrap(), Some(run.source));
 }
@@ -72,30 +73,34 @@ async fn a_key_names_one_run(store: &dyn Store) {
     assert!(matches!(store.submit(submission(1, Some("k"))).await.unwrap(), Submitted::Created(_)));
     let again = store.submit(submission(2, Some("k"))).await.unwrap();
     assert_eq!(again, Submitted::Existing(RunId(uuid::Uuid::from_u128(1))));
-    assert_eq!(store.unfinished().await.unwrap().len(), 1);
+    assert_eq!(store.unfinished(&all_shards()).await.unwrap().len(), 1);
 }
 
 /// Every state change, its history and the command that caused it commit together.
 async fn a_batch_is_written_as_a_whole(store: &dyn Store) {
-    let fences = store.take_shards("a").await.unwrap();
+    let fences = store.take_shards("a", 64).await.unwrap();
     let run = submission(1, None);
     store.submit(run.clone()).await.unwrap();
     let loaded = store.load(run.spec.id).await.unwrap().unwrap();
-    let row = store.inbox().await.unwrap().remove(0);
+    let row = store.inbox(&all_shards()).await.unwrap().remove(0);
     let head = RunHead { status: RunStatus::Completed, ended_at: Some(store.now().await.unwrap()), ..loaded.head };
     let batch =
         Batch { fences, changes: vec![change(run.spec.id, head.clone())], done: vec![row.id], ..Batch::default() };
     store.commit(batch).await.unwrap();
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().head, head);
     assert_eq!(store.history(run.spec.id).await.unwrap().len(), 1);
-    assert!(store.inbox().await.unwrap().is_empty() && store.unfinished().await.unwrap().is_empty());
+    assert!(
+        store.inbox(&all_shards()).await.unwrap().is_empty()
+            && store.unfinished(&all_shards()).await.unwrap().is_empty()
+    );
     assert_eq!(store.totals().await.unwrap(), Totals { ended_last_hour: 1, ..Totals::default() });
 }
 
 /// What an older owner writes is dropped, all of it.
 async fn a_write_under_an_older_epoch_is_refused(store: &dyn Store) {
-    let old = store.take_shards("a").await.unwrap();
-    let new = store.take_shards("b").await.unwrap();
+    let old = store.take_shards("a", 64).await.unwrap();
+    store.leave("a").await.unwrap();
+    let new = store.take_shards("b", 64).await.unwrap();
     assert!(old.iter().all(|(shard, epoch)| new[shard] > *epoch));
     let run = submission(1, None);
     store.submit(run.clone()).await.unwrap();
@@ -195,13 +200,13 @@ macro_rules! conformance_in_time {
         mod in_time_on_memory {
             $(#[tokio::test] async fn $promise() {
                 let clock = super::clock();
-                super::limits::$promise(&super::Memory::new(clock.clone()), &clock).await;
+                super::in_time::$promise(&super::Memory::new(clock.clone()), &clock).await;
             })*
         }
         mod in_time_on_sqlite {
             $(#[tokio::test] async fn $promise() {
                 let clock = super::clock();
-                super::limits::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &clock).await;
+                super::in_time::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &clock).await;
             })*
         }
     };
@@ -215,7 +220,16 @@ conformance_in_time!(
     an_output_is_found_until_its_time_is_over,
     an_output_that_is_kept_anew_takes_the_place,
     blobs_go_with_the_last_entry_that_owns_them,
+    a_shard_has_one_owner_at_a_time,
+    a_dead_replicas_shards_are_free_after_a_lease,
+    what_is_given_back_is_free_at_once_and_written_to_no_more,
+    commands_and_open_runs_are_found_by_shard,
 );
+
+/// Promises that are held with a clock in hand.
+mod in_time {
+    pub(super) use super::{limits::*, shards::*};
+}
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Timestamp(7_200_000_000)))
@@ -240,8 +254,8 @@ async fn a_file_outlives_its_store_and_has_one_at_a_time() {
     assert!(second.contains("in use by another process"), "{second}");
     drop(store);
     let again = Sqlite::open(&path, clock()).unwrap();
-    assert_eq!(again.unfinished().await.unwrap(), [run.spec.id]);
-    let first = again.take_shards("a").await.unwrap();
+    assert_eq!(again.unfinished(&all_shards()).await.unwrap(), [run.spec.id]);
+    let first = again.take_shards("a", 64).await.unwrap();
     assert!(first.values().all(|epoch| *epoch == Epoch(1)));
 }
 

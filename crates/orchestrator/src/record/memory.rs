@@ -4,7 +4,7 @@ mod cache;
 mod pool;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use qflow_model::{
     definition::Source,
     environment::EnvLock,
-    ids::{Digest, Epoch, NodeKey, RunId, SHARDS, Shard, Timestamp},
+    ids::{Digest, Epoch, NodeKey, RunId, Shard, Timestamp},
     limits,
     plan::Plan,
     progress::{Happening, NodeRun, RunHead, RunSpec, RunState},
@@ -22,8 +22,9 @@ use qflow_service::Clock;
 
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
-    Submitted, Totals,
+    Submitted, Totals, all_shards,
     cache::{Expired, Hit, Scope},
+    member::{Replica, Standing},
     pool::{Pool, PoolState, Removed},
 };
 
@@ -35,7 +36,8 @@ pub struct Memory {
 
 #[derive(Default)]
 struct Tables {
-    epochs: BTreeMap<Shard, Epoch>,
+    shards: BTreeMap<Shard, Owned>,
+    members: BTreeMap<String, (Replica, Timestamp)>,
     runs: BTreeMap<RunId, Row>,
     inbox: Vec<InboxRow>,
     last_inbox: i64,
@@ -45,6 +47,13 @@ struct Tables {
     locks: BTreeMap<Digest, (Arc<EnvLock>, Timestamp)>,
     pools: pool::Pools,
     cache: cache::Cache,
+}
+
+/// A shard as its row says.
+struct Owned {
+    owner: String,
+    epoch: Epoch,
+    until: Timestamp,
 }
 
 struct Row {
@@ -59,8 +68,8 @@ struct Row {
 impl Memory {
     /// An empty one.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let epochs = (0..SHARDS).map(|id| (Shard(id), Epoch(0))).collect();
-        Self { clock, tables: Mutex::new(Tables { epochs, ..Tables::default() }) }
+        let shards = all_shards().into_iter().map(|shard| (shard, Owned::nobodys())).collect();
+        Self { clock, tables: Mutex::new(Tables { shards, ..Tables::default() }) }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -68,10 +77,28 @@ impl Memory {
     }
 }
 
+impl Owned {
+    fn nobodys() -> Self {
+        Self { owner: String::new(), epoch: Epoch(0), until: Timestamp(0) }
+    }
+
+    /// Nobody's; its epoch stays, so that it only grows.
+    fn free(&mut self) {
+        (self.owner, self.until) = (String::new(), Timestamp(0));
+    }
+}
+
 impl Tables {
-    fn post(&mut self, run: RunId, command: Command) {
+    fn post(&mut self, run: RunId, command: Command) -> i64 {
         self.last_inbox += 1;
         self.inbox.push(InboxRow { id: self.last_inbox, run, command });
+        self.last_inbox
+    }
+
+    /// The shards that are held under these epochs.
+    fn held_under(&mut self, held: &BTreeMap<Shard, Epoch>) -> impl Iterator<Item = (Shard, &mut Owned)> {
+        let ours = |(shard, owned): (&Shard, &mut Owned)| held.get(shard) == Some(&owned.epoch);
+        self.shards.iter_mut().filter_map(move |(shard, owned)| ours((shard, owned)).then_some((*shard, owned)))
     }
 
     fn keep(&mut self, source: Arc<Source>, workflows: &[String], now: Timestamp) {
@@ -91,10 +118,40 @@ impl Store for Memory {
         Ok(self.clock.now())
     }
 
-    async fn take_shards(&self, _: &str) -> Result<BTreeMap<Shard, Epoch>> {
+    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
+        let (mut tables, now) = (self.tables(), self.clock.now());
+        let until = now.plus_ms(limits::SHARD_LEASE_MS);
+        tables.members.retain(|_, (_, until)| *until > now);
+        tables.members.insert(replica.owner.clone(), (replica.clone(), until));
+        let renewed = tables.held_under(held).map(|(shard, owned)| {
+            owned.until = until;
+            shard
+        });
+        let held = renewed.collect();
+        Ok(Standing { members: tables.members.values().map(|(replica, _)| replica.clone()).collect(), held })
+    }
+
+    async fn leave(&self, owner: &str) -> Result<()> {
         let mut tables = self.tables();
-        tables.epochs.values_mut().for_each(|epoch| epoch.0 += 1);
-        Ok(tables.epochs.clone())
+        tables.members.remove(owner);
+        tables.shards.values_mut().filter(|owned| owned.owner == owner).for_each(Owned::free);
+        Ok(())
+    }
+
+    async fn take_shards(&self, owner: &str, most: usize) -> Result<BTreeMap<Shard, Epoch>> {
+        let (mut tables, now) = (self.tables(), self.clock.now());
+        let free = tables.shards.iter_mut().filter(|(_, owned)| owned.until <= now);
+        let taken = free.take(most).map(|(shard, owned)| {
+            let epoch = Epoch(owned.epoch.0 + 1);
+            *owned = Owned { owner: owner.to_owned(), epoch, until: now.plus_ms(limits::SHARD_LEASE_MS) };
+            (*shard, epoch)
+        });
+        Ok(taken.collect())
+    }
+
+    async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()> {
+        self.tables().held_under(held).for_each(|(_, owned)| owned.free());
+        Ok(())
     }
 
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
@@ -129,21 +186,28 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn post(&self, run: RunId, command: Command) -> Result<()> {
-        self.tables().post(run, command);
-        Ok(())
+    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
+        Ok(self.tables().post(run, command))
     }
 
-    async fn inbox(&self) -> Result<Vec<InboxRow>> {
-        Ok(self.tables().inbox.clone())
+    async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {
+        Ok(self.tables().inbox.iter().filter(|row| shards.contains(&row.run.shard())).cloned().collect())
+    }
+
+    async fn is_posted(&self, row: i64) -> Result<bool> {
+        Ok(self.tables().inbox.iter().any(|known| known.id == row))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Timestamp> {
         let (mut tables, now) = (self.tables(), self.clock.now());
-        let lost = |(shard, epoch): &(&Shard, &Epoch)| tables.epochs.get(shard) != Some(epoch);
+        let lost = |(shard, epoch): &(&Shard, &Epoch)| {
+            tables.shards.get(shard).is_none_or(|owned| owned.epoch != **epoch || owned.owner.is_empty())
+        };
         if let Some((shard, _)) = batch.fences.iter().find(lost) {
             return Err(Error::Fenced(*shard));
         }
+        let until = now.plus_ms(limits::SHARD_LEASE_MS);
+        tables.held_under(&batch.fences).for_each(|(_, owned)| owned.until = until);
         tables.pools.exchange(batch.changes.iter().flat_map(|change| &change.slots), now)?;
         batch.cached.into_iter().for_each(|cached| tables.cache.put(cached, now));
         for change in batch.changes {
@@ -157,9 +221,11 @@ impl Store for Memory {
         Ok(now)
     }
 
-    async fn unfinished(&self) -> Result<Vec<RunId>> {
+    async fn unfinished(&self, shards: &BTreeSet<Shard>) -> Result<Vec<RunId>> {
         let tables = self.tables();
-        Ok(tables.runs.iter().filter(|(_, row)| !row.head.status.is_terminal()).map(|(id, _)| *id).collect())
+        let open =
+            tables.runs.iter().filter(|(id, row)| !row.head.status.is_terminal() && shards.contains(&id.shard()));
+        Ok(open.map(|(id, _)| *id).collect())
     }
 
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {

@@ -4,12 +4,13 @@ mod cache;
 mod older;
 mod pool;
 mod rows;
+mod shards;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -17,7 +18,6 @@ use qflow_model::{
     definition::Source,
     environment::EnvLock,
     ids::{Digest, Epoch, RunId, SHARDS, Shard, Timestamp},
-    limits,
     progress::Happening,
 };
 use qflow_service::Clock;
@@ -32,6 +32,7 @@ use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
     cache::{Expired, Hit, Scope},
+    member::{Replica, Standing},
     pool::{Pool, PoolState, Removed},
 };
 
@@ -70,6 +71,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Sqlite {
     jobs: mpsc::UnboundedSender<Job>,
     clock: Arc<dyn Clock>,
+    /// Replicas of this process: the file's lock keeps those of others out.
+    members: Mutex<shards::Members>,
     /// Held as long as the store lives: a second process on the same file is told so.
     _held: Option<File>,
 }
@@ -114,6 +117,8 @@ impl Sqlite {
         } else if found != SCHEMA {
             return Err(Error::Schema { path: shown.to_owned(), found, known: SCHEMA });
         }
+        // Whoever held shards before held the file as well, and has let go of it.
+        connection.execute("UPDATE shard SET owner = '', lease_until = 0", []).map_err(&wrong)?;
         connection.set_prepared_statement_cache_capacity(64);
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
         std::thread::Builder::new()
@@ -124,7 +129,7 @@ impl Sqlite {
                 }
             })
             .map_err(failed("start the database's thread"))?;
-        Ok(Self { jobs, clock, _held: held })
+        Ok(Self { jobs, clock, members: Mutex::default(), _held: held })
     }
 
     /// Runs `work` in a transaction that is written as a whole or not at all.
@@ -187,17 +192,29 @@ impl Store for Sqlite {
         Ok(self.clock.now())
     }
 
-    async fn take_shards(&self, owner: &str) -> Result<BTreeMap<Shard, Epoch>> {
-        let (owner, until) = (owner.to_owned(), self.clock.now().plus_ms(limits::SHARD_LEASE_MS));
-        // The file's lock says that nobody else lives: every shard is taken at once.
-        self.within("take shards", move |db| {
-            let mut take =
-                db.prepare("UPDATE shard SET owner = ?, epoch = epoch + 1, lease_until = ? RETURNING id, epoch")?;
-            let rows =
-                take.query_map(params![owner, until.0], |r| Ok((Shard(r.get(0)?), Epoch(r.get::<_, i64>(1)? as u64))))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
+        let now = self.clock.now();
+        let members = shards::attend(&self.members, replica, now);
+        let held = held.clone();
+        let held = self.within("look at shards", move |db| shards::ours(db, &held)).await?;
+        Ok(Standing { members, held })
+    }
+
+    async fn leave(&self, owner: &str) -> Result<()> {
+        shards::leave(&self.members, owner);
+        let owner = owner.to_owned();
+        self.within("leave shards", move |db| shards::free(db, &owner)).await
+    }
+
+    async fn take_shards(&self, owner: &str, most: usize) -> Result<BTreeMap<Shard, Epoch>> {
+        let (owner, now) = (owner.to_owned(), self.clock.now());
+        let living = shards::living(&self.members, now);
+        self.within("take shards", move |db| shards::take(db, &owner, most, &living, now)).await
+    }
+
+    async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()> {
+        let held = held.clone();
+        self.within("release shards", move |db| shards::release(db, &held)).await
     }
 
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
@@ -210,21 +227,30 @@ impl Store for Sqlite {
         self.within("register a workflow", move |db| put_source(db, &source, &workflows, now)).await
     }
 
-    async fn post(&self, run: RunId, command: Command) -> Result<()> {
+    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
         self.within("post a command", move |db| put_command(db, run, &command)).await
     }
 
-    async fn inbox(&self) -> Result<Vec<InboxRow>> {
-        self.within("read the inbox", |db| {
+    async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {
+        let shards = shards.clone();
+        self.within("read the inbox", move |db| {
             let mut rows = db.prepare_cached("SELECT id, run, input FROM inbox ORDER BY id")?;
             let mut found = rows.query([])?;
             let mut inbox = Vec::new();
             while let Some(row) = found.next()? {
-                if let Ok(run) = row.get::<_, String>(1)?.parse() {
+                let run = row.get::<_, String>(1)?.parse().ok().filter(|run: &RunId| shards.contains(&run.shard()));
+                if let Some(run) = run {
                     inbox.push(InboxRow { id: row.get(0)?, run, command: read(&row.get::<_, String>(2)?)? });
                 }
             }
             Ok(inbox)
+        })
+        .await
+    }
+
+    async fn is_posted(&self, row: i64) -> Result<bool> {
+        self.within("look for a command", move |db| {
+            Ok(db.prepare_cached("SELECT 1 FROM inbox WHERE id = ?")?.exists([row])?)
         })
         .await
     }
@@ -234,12 +260,14 @@ impl Store for Sqlite {
         self.within("commit a batch", move |db| write(db, &batch, now)).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<RunId>> {
-        self.within("find unfinished runs", |db| {
+    async fn unfinished(&self, shards: &BTreeSet<Shard>) -> Result<Vec<RunId>> {
+        let shards = shards.clone();
+        self.within("find unfinished runs", move |db| {
             let mut rows =
                 db.prepare("SELECT id FROM run WHERE status IN ('pending', 'running', 'paused') ORDER BY id")?;
             let ids = rows.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+            let ours = |run: &RunId| shards.contains(&run.shard());
+            Ok(ids.iter().filter_map(|id| id.parse().ok()).filter(ours).collect())
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Streams that follow a run: its changes, and the lines that its nodes write.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use qflow_model::{
     ids::{NodeKey, RunId},
@@ -20,6 +20,9 @@ use crate::{
 pub(super) const BEHIND: usize = 64;
 /// Bytes of lines in one answer: well below a message's bound.
 const ANSWER_BYTES: usize = 256 * 1024;
+
+/// Between two looks at a run that another replica writes.
+const POLL: Duration = Duration::from_secs(1);
 
 type Answers<T> = mpsc::Sender<Result<T, Status>>;
 
@@ -46,7 +49,7 @@ impl Told {
 /// Tells a run as it is, then every change, until it has ended or nobody listens.
 pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResponse>) {
     // Heard from before the rows are read, so that nothing falls between.
-    let mut notes = server.bus.watch(id);
+    let (mut notes, mut last) = (server.bus.watch(id), None);
     'anew: loop {
         let state = match server.state(id).await {
             Ok(state) => state,
@@ -54,16 +57,25 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
         };
         let whole = show::whole(&state, &server.bus, &server.blobs).await;
         let ended = state.head.status.is_terminal();
-        if to.send(Ok(v1::WatchRunResponse { run: Some(whole) })).await.is_err() || ended {
+        // A look at a run of another replica's is told where it found something new.
+        if last.as_ref() != Some(&whole) {
+            last = Some(whole.clone());
+            if to.send(Ok(v1::WatchRunResponse { run: Some(whole) })).await.is_err() {
+                return;
+            }
+        }
+        if ended {
             return;
         }
         let mut told = Told::of(&state);
         loop {
             let note = tokio::select! {
                 note = notes.recv() => note,
+                () = tokio::time::sleep(POLL), if !server.engine.owns(id) => continue 'anew,
                 () = to.closed() => return,
                 () = server.shutdown.wait() => return,
             };
+            last = None;
             let run = match note {
                 Ok(Note::Changed(now)) => {
                     told.nodes.extend(now.nodes.iter().map(|node| (node.key, node.clone())));
@@ -133,6 +145,7 @@ pub(super) async fn lines(
         loop {
             let note = tokio::select! {
                 note = notes.recv() => note,
+                () = tokio::time::sleep(POLL), if !server.engine.owns(id) => break,
                 () = to.closed() => return,
                 () = server.shutdown.wait() => return,
             };

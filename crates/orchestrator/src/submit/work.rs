@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::Stream;
 use qflow_model::{
-    ids::{AttemptKey, SHARDS, Timestamp},
+    ids::{AttemptKey, Timestamp},
     limits::{HEARTBEAT_MS, MESSAGE_BYTES},
 };
 use qflow_proto::v1::{
@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Server;
 use crate::{
-    dispatch::{Handle, Hello, Said, Say, SecretNames, StreamId, Word},
+    dispatch::{Handle, Hello, Said, Say, SecretNames, Sight, StreamId, Word},
     logs::Logs,
     record::StoredLine,
 };
@@ -43,19 +43,14 @@ pub struct Work {
     shutdown: Shutdown,
     telemetry: Telemetry,
     owner: String,
-    advertise: Option<String>,
     last: AtomicU64,
 }
 
 impl Work {
     /// The runners' edge of an engine.
-    pub fn new(server: Server, telemetry: Telemetry, owner: String, advertise: Option<String>) -> Self {
+    pub fn new(server: Server, telemetry: Telemetry, owner: String) -> Self {
         let Server { engine, logs, shutdown, .. } = server;
-        Self { engine, logs, shutdown, telemetry, owner, advertise, last: AtomicU64::new(0) }
-    }
-
-    fn peers(&self) -> Vec<String> {
-        self.advertise.iter().cloned().collect()
+        Self { engine, logs, shutdown, telemetry, owner, last: AtomicU64::new(0) }
     }
 }
 
@@ -72,11 +67,11 @@ impl DispatchService for Work {
         let stream = StreamId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
         let (say, said) = mpsc::unbounded_channel();
         let (to, messages) = mpsc::channel(QUEUE);
-        let first =
-            v1::OrchestratorHello { orchestrator_id: self.owner.clone(), peers: self.peers(), shards: shards() };
+        let Beat { peers, shards } = Beat::of(self.engine.sight());
+        let first = v1::OrchestratorHello { orchestrator_id: self.owner.clone(), peers, shards };
         // A new queue has room for the first message.
         to.send(Ok(answer(Told::Hello(first)))).await.ok();
-        tokio::spawn(write(said, to, self.peers(), self.shutdown.clone()));
+        tokio::spawn(write(said, to, self.engine.clone(), self.shutdown.clone()));
         self.engine.say(Word::Runner(stream, Said::Hello(Box::new(hello), say))).await;
         let reader =
             Reader { stream, engine: self.engine.clone(), logs: self.logs.clone(), telemetry: self.telemetry.clone() };
@@ -85,8 +80,21 @@ impl DispatchService for Work {
     }
 }
 
-fn shards() -> Vec<u32> {
-    (0..u32::from(SHARDS)).collect()
+/// What an orchestrator says of itself with every beat, and at once when it changes.
+#[derive(Clone, PartialEq)]
+struct Beat {
+    peers: Vec<String>,
+    shards: Vec<u32>,
+}
+
+impl Beat {
+    fn of(sight: Sight) -> Self {
+        Self { peers: sight.peers, shards: sight.shards.iter().map(|shard| shard.0.into()).collect() }
+    }
+
+    fn told(self) -> Told {
+        Told::Heartbeat(v1::OrchestratorHeartbeat { peers: self.peers, shards: self.shards })
+    }
 }
 
 const fn answer(message: Told) -> v1::WorkResponse {
@@ -97,17 +105,26 @@ const fn answer(message: Told) -> v1::WorkResponse {
 async fn write(
     mut said: mpsc::UnboundedReceiver<Say>,
     to: mpsc::Sender<Result<v1::WorkResponse, Status>>,
-    peers: Vec<String>,
+    mut engine: Handle,
     shutdown: Shutdown,
 ) {
-    let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
+    let mut tick = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
+    let mut beat = Beat::of(engine.sight());
     loop {
         let message = tokio::select! {
             say = said.recv() => match say {
                 Some(say) => message(say),
                 None => return,
             },
-            _ = beat.tick() => Ok(Told::Heartbeat(v1::OrchestratorHeartbeat { peers: peers.clone(), shards: shards() })),
+            sight = engine.changed() => match sight.map(Beat::of) {
+                Some(now) if now == beat => continue,
+                Some(now) => {
+                    beat = now.clone();
+                    Ok(now.told())
+                }
+                None => return,
+            },
+            _ = tick.tick() => Ok(beat.clone().told()),
             () = to.closed() => return,
             () = shutdown.wait() => return,
         };
@@ -135,6 +152,8 @@ fn message(say: Say) -> Result<Told, Status> {
             spec_json: serde_json::to_vec(&spec).map_err(unwritable)?,
             run_id: run.map(|run| run.to_string()).unwrap_or_default(),
         }),
+        Say::CreditsBack(count) => Told::CreditsBack(v1::CreditsBack { count }),
+        Say::Backlog => Told::Backlog(v1::Backlog {}),
         Say::RunEnded(run) => Told::RunEnded(v1::RunEnded { run_id: run.to_string() }),
     })
 }

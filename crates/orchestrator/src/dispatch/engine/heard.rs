@@ -1,10 +1,10 @@
 //! What each word means for the runs: inputs to step, and answers that need no step.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use qflow_model::{
     environment::EnvLock,
-    ids::{AttemptKey, Digest, RunId},
+    ids::{AttemptKey, Digest, RunId, Shard},
     limits,
     outcome::{Failure, Outcome},
     progress::{Input, KillReason, RunState},
@@ -17,7 +17,7 @@ use super::{
     runs::{NotStepped, held},
 };
 use crate::{
-    dispatch::{Hello, Said, Say, locks::suits},
+    dispatch::{Said, Say, locks::suits},
     progress::{After, was_taken},
     record::{self, Command, InboxRow},
 };
@@ -35,12 +35,17 @@ impl Engine {
         match said {
             Said::Hello(hello, to) => {
                 self.runners.hello(stream, (*hello).clone(), to);
-                self.compare(&hello);
+                self.shards.owed_by(&hello.runner_id);
+                self.compare(&hello.runner_id, &hello.attempts, None);
                 self.publish();
             }
             Said::Credits(count) => self.runners.credit(stream, count),
             Said::Heartbeat { attempts, containers, warm, secrets } => {
-                self.runners.heartbeat(stream, &attempts, containers, warm, secrets);
+                if let Some(runner_id) = self.runners.heartbeat(stream, &attempts, containers, warm, secrets)
+                    && let Some(shards) = self.shards.owed_by(&runner_id)
+                {
+                    self.compare(&runner_id, &attempts, Some(&shards));
+                }
                 self.publish();
             }
             Said::Started(key, container_id) => self.started(key, container_id),
@@ -62,17 +67,18 @@ impl Engine {
         }
     }
 
-    /// Compares what a runner that has just connected holds with what it should hold.
-    fn compare(&mut self, hello: &Hello) {
-        for key in &hello.attempts {
+    /// Compares what a runner holds with what it should hold of our runs, or of those in some shards only.
+    fn compare(&mut self, runner_id: &str, holds: &[AttemptKey], shards: Option<&BTreeSet<Shard>>) {
+        let asked = |run: RunId| shards.is_none_or(|shards| shards.contains(&run.shard()));
+        for key in holds.iter().filter(|key| self.shards.own(key.run) && asked(key.run)) {
             if self.is_current(*key) {
                 self.runners.confirm(*key);
             } else {
-                self.runners.tell(&hello.runner_id, Say::Kill(*key, KillReason::Superseded));
+                self.runners.tell(runner_id, Say::Kill(*key, KillReason::Superseded));
             }
         }
-        for (key, begun) in self.runs.held_by(&hello.runner_id) {
-            if hello.attempts.contains(&key) {
+        for (key, begun) in self.runs.held_by(runner_id) {
+            if holds.contains(&key) || !asked(key.run) {
                 continue;
             }
             // An order that did not arrive is given again, once; an attempt that had begun is gone with whatever it did.
@@ -104,6 +110,10 @@ impl Engine {
     }
 
     async fn ended(&mut self, stream: StreamId, key: AttemptKey, outcome: Box<Outcome>) {
+        // Not acknowledged: the runner keeps it, and tells it to whose run it is.
+        if !self.shards.own(key.run) {
+            return;
+        }
         self.runners.release(key);
         let now = self.clock.now();
         let accepted = match self.runs.step(key.run, Input::Ended { key, outcome: outcome.clone() }, now) {
@@ -172,10 +182,11 @@ impl Engine {
     /// Works off what clients posted; tells `done` once it is committed.
     pub(super) async fn work_inbox(&mut self, done: Option<oneshot::Sender<()>>) {
         self.turn.waiting.extend(done);
-        match self.parts.store.inbox().await {
+        self.asked_at = tokio::time::Instant::now();
+        match self.parts.store.inbox(&self.shards.ids()).await {
             Ok(rows) => {
                 for row in rows {
-                    if !self.turn.done.contains(&row.id) {
+                    if !self.turn.done.iter().any(|(done, _)| *done == row.id) {
                         self.obey(row).await;
                     }
                 }
@@ -200,7 +211,7 @@ impl Engine {
             Command::Approve { node, approved, by, comment } => Input::Approve { node, approved, by, comment },
         };
         self.give(row.run, input);
-        self.turn.done.push(row.id);
+        self.turn.done.push((row.id, row.run));
         // One that was only read to be refused leaves again after the commit.
         self.turn.touched.insert(row.run);
     }

@@ -84,6 +84,11 @@ impl Runs {
         }
     }
 
+    /// All that are in memory.
+    pub(super) fn ids(&self) -> impl Iterator<Item = RunId> {
+        self.by_id.keys().copied()
+    }
+
     pub(super) fn get(&self, run: RunId) -> Option<&Entry> {
         self.by_id.get(&run)
     }

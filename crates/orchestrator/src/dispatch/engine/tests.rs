@@ -1,6 +1,7 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
 mod limits;
+mod shards;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -35,6 +36,7 @@ use crate::{
         Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Memory, Registered, Result, Store, StoredLine,
         Submission, Submitted, Totals,
         cache::{Expired, Hit, Scope},
+        member::{Replica, Standing},
         pool::{Pool, PoolState, Removed},
     },
 };
@@ -53,8 +55,17 @@ impl Store for Flaky {
     async fn now(&self) -> Result<Timestamp> {
         self.inner.now().await
     }
-    async fn take_shards(&self, owner: &str) -> Result<BTreeMap<Shard, Epoch>> {
-        self.inner.take_shards(owner).await
+    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
+        self.inner.attend(replica, held).await
+    }
+    async fn leave(&self, owner: &str) -> Result<()> {
+        self.inner.leave(owner).await
+    }
+    async fn take_shards(&self, owner: &str, most: usize) -> Result<BTreeMap<Shard, Epoch>> {
+        self.inner.take_shards(owner, most).await
+    }
+    async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()> {
+        self.inner.release(held).await
     }
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
         self.inner.submit(submission).await
@@ -62,11 +73,14 @@ impl Store for Flaky {
     async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
         self.inner.register(source, workflows).await
     }
-    async fn post(&self, run: RunId, command: Command) -> Result<()> {
+    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
         self.inner.post(run, command).await
     }
-    async fn inbox(&self) -> Result<Vec<InboxRow>> {
-        self.inner.inbox().await
+    async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {
+        self.inner.inbox(shards).await
+    }
+    async fn is_posted(&self, row: i64) -> Result<bool> {
+        self.inner.is_posted(row).await
     }
     async fn commit(&self, batch: Batch) -> Result<Timestamp> {
         let fails = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
@@ -75,8 +89,8 @@ impl Store for Flaky {
         }
         self.inner.commit(batch).await
     }
-    async fn unfinished(&self) -> Result<Vec<RunId>> {
-        self.inner.unfinished().await
+    async fn unfinished(&self, shards: &BTreeSet<Shard>) -> Result<Vec<RunId>> {
+        self.inner.unfinished(shards).await
     }
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.inner.load(run).await
@@ -219,13 +233,17 @@ impl House {
     }
 
     async fn on(store: Arc<Flaky>) -> Self {
+        Self::replica(store, "o").await
+    }
+
+    async fn replica(store: Arc<Flaky>, owner: &str) -> Self {
         let shutdown = Shutdown::new();
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             blobs: Arc::new(Blobs::in_memory()),
             bus: Arc::default(),
             telemetry: Telemetry::silent(),
-            owner: "o".into(),
+            replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
         };
         let (engine, ended) = Engine::start(parts, shutdown.clone()).await.unwrap();
         Self { store, engine, shutdown, ended }
@@ -314,7 +332,7 @@ impl Player {
             match self.hears().await {
                 Say::Attempt(order) => return *order,
                 Say::Lock(spec, _) => self.say(Said::Locked(spec.digest(), Ok(lock(&spec)))).await,
-                Say::Ack(..) | Say::RunEnded(_) => {}
+                Say::Ack(..) | Say::RunEnded(_) | Say::CreditsBack(_) | Say::Backlog => {}
                 Say::Kill(..) => panic!("nothing is to be killed"),
             }
         }

@@ -28,8 +28,8 @@ pub(super) struct Turn {
     pub(super) lazy: BTreeSet<RunId>,
     /// Runs whose step broke.
     pub(super) broken: Vec<RunId>,
-    /// Inbox rows that were worked off.
-    pub(super) done: Vec<i64>,
+    /// Inbox rows that were worked off, and whose run each is for.
+    pub(super) done: Vec<(i64, RunId)>,
     /// Who waits for that.
     pub(super) waiting: Vec<oneshot::Sender<()>>,
     /// Outcomes to acknowledge.
@@ -46,12 +46,25 @@ pub(super) struct Turn {
     pub(super) resolved: Vec<(oneshot::Sender<LockResult>, LockResult)>,
 }
 
+impl Turn {
+    /// Forgets what was gathered of runs that are another's now: it is not to be acknowledged here.
+    pub(super) fn forget(&mut self, lost: impl Fn(RunId) -> bool) {
+        self.touched.retain(|run| !lost(*run));
+        self.lazy.retain(|run| !lost(*run));
+        self.done.retain(|(_, run)| !lost(*run));
+        self.acks.retain(|(_, key, _)| !lost(key.run));
+    }
+}
+
 impl Engine {
     /// Gives what is ready to runners with credits: one node run of each run at a time, so that none starves another.
     pub(super) fn lease(&mut self) {
         let mut waiting = if self.runners.has_credit() { self.runs.with_ready() } else { Vec::new() };
         while !waiting.is_empty() && self.runners.has_credit() {
             waiting.retain(|run| self.runners.has_credit() && self.lease_one(*run));
+        }
+        if self.shards.are_shared() && !self.runners.has_credit() && !self.runs.with_ready().is_empty() {
+            self.runners.beg();
         }
     }
 
@@ -123,11 +136,11 @@ impl Engine {
         if changes.is_empty() && self.turn.done.is_empty() && self.turn.locks.is_empty() {
             return self.act().await;
         }
-        let epoch = |run: RunId| self.shards.get_key_value(&run.shard()).map(|(shard, epoch)| (*shard, *epoch));
+        let epoch = |run: RunId| self.shards.held.get_key_value(&run.shard()).map(|(shard, epoch)| (*shard, *epoch));
         let batch = Batch {
             fences: changes.iter().filter_map(|change| epoch(change.run)).collect(),
             changes,
-            done: self.turn.done.clone(),
+            done: self.turn.done.iter().map(|(row, _)| *row).collect(),
             locks: self.turn.locks.clone(),
             cached: self.turn.cached.clone(),
         };
@@ -143,12 +156,24 @@ impl Engine {
                 self.clock.set(at);
                 self.act().await;
             }
-            Err(error) => self.failed(&error),
+            Err(record::Error::Fenced(shard)) => {
+                // Another took it over while it was thought lost; the rest of the turn is heard again.
+                self.parts.telemetry.metrics().lease_renew_failed().increment(1);
+                self.lose(&[shard]);
+                self.undo();
+                if let Err(error) = self.read_unread().await {
+                    self.is_away(&error);
+                }
+            }
+            Err(error) => {
+                self.undo();
+                self.is_away(&error);
+            }
         }
     }
 
     /// Nothing of the turn is known to be kept: its runs are read again, its words heard again, its credits given back.
-    fn failed(&mut self, error: &record::Error) {
+    fn undo(&mut self) {
         let mut turn = std::mem::take(&mut self.turn);
         // They hear of it after the commit that follows: the words are heard again, and find nobody else that waits.
         self.turn.resolved = std::mem::take(&mut turn.resolved);
@@ -162,7 +187,6 @@ impl Engine {
         self.again.push(Word::Posted(None));
         // Where only the reply was lost, leases are in the rows and their orders were never sent: the runner's next hello,
         // or the lease's end, mends that. Locks are asked for again by reading.
-        self.is_away(error);
     }
 
     /// The store does not answer as it should: it is asked again after a while, which grows until a commit succeeds.

@@ -42,10 +42,9 @@ pub(super) fn put_source(db: &Transaction<'_>, source: &Source, workflows: &[Str
     Ok(())
 }
 
-pub(super) fn put_command(db: &Transaction<'_>, run: RunId, command: &Command) -> Done<()> {
+pub(super) fn put_command(db: &Transaction<'_>, run: RunId, command: &Command) -> Done<i64> {
     let mut put = db.prepare_cached("INSERT INTO inbox (shard, run, input) VALUES (?, ?, ?)")?;
-    put.execute(params![run.shard().0, run.to_string(), text(command)?])?;
-    Ok(())
+    Ok(put.insert(params![run.shard().0, run.to_string(), text(command)?])?)
 }
 
 pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timestamp) -> Done<Submitted> {
@@ -98,7 +97,8 @@ pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timesta
 
 pub(super) fn write(db: &Transaction<'_>, batch: &Batch, now: Timestamp) -> Done<Timestamp> {
     let until = now.plus_ms(limits::SHARD_LEASE_MS);
-    let mut fence = db.prepare_cached("UPDATE shard SET lease_until = ? WHERE id = ? AND epoch = ? RETURNING id")?;
+    let mut fence =
+        db.prepare_cached("UPDATE shard SET lease_until = ? WHERE id = ? AND epoch = ? AND owner != '' RETURNING id")?;
     for (shard, epoch) in &batch.fences {
         let ours = fence.query_row(params![until.0, shard.0, epoch.0 as i64], |row| row.get::<_, u8>(0)).optional()?;
         if ours.is_none() {

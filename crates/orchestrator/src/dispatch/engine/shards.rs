@@ -1,0 +1,177 @@
+//! Which shards are this replica's: its share among those that live, renewed every other second, given up and taken over.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use qflow_model::{
+    ids::{Epoch, RunId, SHARDS, Shard},
+    limits,
+};
+use qflow_telemetry::Event;
+use tokio::time::Instant;
+
+use super::{Engine, Word};
+use crate::record::{
+    self,
+    member::{Replica, Standing},
+};
+
+/// What an engine holds, and among whom.
+pub(super) struct Shards {
+    /// This replica.
+    pub(super) replica: Replica,
+    /// What it holds, and under which epochs it writes.
+    pub(super) held: BTreeMap<Shard, Epoch>,
+    /// All that live, itself included.
+    pub(super) members: Vec<Replica>,
+    /// Runners that are to say once more what they hold of shards that were taken over, since they said it to another.
+    owed: BTreeMap<String, BTreeSet<Shard>>,
+    /// When the leases are renewed next.
+    renew_at: Instant,
+}
+
+/// How many shards a replica should hold: as many as any other, and one more where that leaves some over.
+pub(super) fn share(members: usize) -> usize {
+    usize::from(SHARDS).div_ceil(members.max(1))
+}
+
+impl Shards {
+    pub(super) fn new(replica: Replica) -> Self {
+        Self { replica, held: BTreeMap::new(), members: Vec::new(), owed: BTreeMap::new(), renew_at: Instant::now() }
+    }
+
+    /// Whether a run is this replica's to write.
+    pub(super) fn own(&self, run: RunId) -> bool {
+        self.held.contains_key(&run.shard())
+    }
+
+    /// The shards that are held.
+    pub(super) fn ids(&self) -> BTreeSet<Shard> {
+        self.held.keys().copied().collect()
+    }
+
+    /// Whether others may have taken calls for runs that are written here.
+    pub(super) fn are_shared(&self) -> bool {
+        self.members.len() > 1
+    }
+
+    /// Shards of which a runner has not said what it holds since they were taken over; asked once.
+    pub(super) fn owed_by(&mut self, runner_id: &str) -> Option<BTreeSet<Shard>> {
+        self.owed.remove(runner_id)
+    }
+}
+
+impl Engine {
+    /// Renews the leases, and moves towards a fair share: gives up what is too much, takes what is free.
+    pub(super) async fn look_at_shards(&mut self) {
+        if Instant::now() < self.shards.renew_at {
+            return;
+        }
+        if let Err(error) = self.settle_shards().await {
+            return self.is_away(&error);
+        }
+        self.shards.renew_at = Instant::now() + Duration::from_millis(limits::SHARD_RENEW_MS);
+    }
+
+    pub(super) async fn settle_shards(&mut self) -> record::Result<()> {
+        let Standing { members, held } = self.parts.store.attend(&self.shards.replica, &self.shards.held).await?;
+        if members != self.shards.members {
+            let note = Event::info("replicas_changed", format!("{} orchestrators share the runs", members.len()));
+            self.parts.telemetry.emit(note.with("owner", self.shards.replica.owner.clone()));
+            self.shards.members = members;
+        }
+        let lost: Vec<Shard> = self.shards.held.keys().filter(|shard| !held.contains(*shard)).copied().collect();
+        self.lose(&lost);
+        let (fair, holding) = (share(self.shards.members.len()), self.shards.held.len());
+        if holding > fair {
+            self.give_up(holding - fair).await?;
+        } else if holding < fair {
+            self.take(fair - holding).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes at most so many shards that are free, and goes on with the runs in them.
+    async fn take(&mut self, most: usize) -> record::Result<()> {
+        let taken = self.parts.store.take_shards(&self.shards.replica.owner, most).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let ids: BTreeSet<Shard> = taken.keys().copied().collect();
+        // Where this fails they are not held, and taken again at the next look.
+        let unfinished = self.parts.store.unfinished(&ids).await?;
+        self.shards.held.extend(taken);
+        for runner in self.runners.seen() {
+            self.shards.owed.entry(runner.hello.runner_id).or_default().extend(&ids);
+        }
+        let note = Event::info("shards_taken", format!("{} shards are ours now", ids.len()));
+        self.parts.telemetry.emit(note.with("owner", self.shards.replica.owner.clone()));
+        self.unread.extend(unfinished);
+        self.read_unread().await?;
+        self.again.push(Word::Posted(None));
+        Ok(())
+    }
+
+    /// Gives shards up, those with the fewest runs first, once all that is known of their runs is committed.
+    async fn give_up(&mut self, count: usize) -> record::Result<()> {
+        let mut load: BTreeMap<Shard, usize> = self.shards.held.keys().map(|shard| (*shard, 0)).collect();
+        for run in self.runs.ids() {
+            load.entry(run.shard()).and_modify(|runs| *runs += 1);
+        }
+        let mut least: Vec<Shard> = load.keys().copied().collect();
+        least.sort_by_key(|shard| (load[shard], std::cmp::Reverse(*shard)));
+        least.truncate(count);
+        let lazy = std::mem::take(&mut self.turn.lazy);
+        self.turn.touched.extend(lazy);
+        self.commit().await;
+        if self.away.is_some() {
+            return Ok(());
+        }
+        let given = least.iter().filter_map(|shard| self.shards.held.get_key_value(shard));
+        let given: BTreeMap<Shard, Epoch> = given.map(|(shard, epoch)| (*shard, *epoch)).collect();
+        self.lose(&least);
+        self.parts.store.release(&given).await
+    }
+
+    /// Forgets what belongs to shards that are another's now; its rows have all that was committed.
+    pub(super) fn lose(&mut self, shards: &[Shard]) {
+        if shards.is_empty() {
+            return;
+        }
+        self.shards.held.retain(|shard, _| !shards.contains(shard));
+        let runs: Vec<RunId> = self.runs.ids().filter(|run| shards.contains(&run.shard())).collect();
+        for run in runs {
+            self.runs.remove(run);
+            self.runners.forget(run);
+            self.parts.bus.rest(run, None);
+        }
+        self.turn.forget(|run| shards.contains(&run.shard()));
+        self.unread.retain(|run| !shards.contains(&run.shard()));
+        let note = Event::info("shards_given", format!("{} shards are another's now", shards.len()));
+        self.parts.telemetry.emit(note.with("owner", self.shards.replica.owner.clone()));
+    }
+
+    /// Leaves the others: what was held is free at once.
+    pub(super) async fn leave(&self) {
+        if let Err(error) = self.parts.store.leave(&self.shards.replica.owner).await {
+            // The leases end by themselves.
+            self.parts.telemetry.emit(Event::warning("leave_failed", error.to_string()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_fair_and_leave_nothing_over() {
+        for members in 1..=70 {
+            assert!(share(members) * members >= usize::from(SHARDS), "{members}");
+            assert!((share(members) - 1) * members < usize::from(SHARDS), "{members}");
+        }
+        assert_eq!(share(0), 64);
+    }
+}
