@@ -61,7 +61,15 @@ async fn until<T>(line: &mut Line, wanted: impl Fn(Said) -> Option<T>) -> T {
 async fn meet(desk: &mut Desk) -> (Line, RunnerHello) {
     let mut line = desk.opened.recv().await.unwrap();
     let hello = until(&mut line, |said| if let Said::Hello(hello) = said { Some(hello) } else { None }).await;
-    say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
+    say(
+        &line,
+        Say::Hello(v1::OrchestratorHello {
+            orchestrator_id: "o".into(),
+            shards: (0..64).collect(),
+            ..Default::default()
+        }),
+    )
+    .await;
     (line, hello)
 }
 

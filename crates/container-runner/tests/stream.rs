@@ -71,7 +71,15 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
         _ => None,
     })
     .await;
-    say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
+    say(
+        &line,
+        Say::Hello(v1::OrchestratorHello {
+            orchestrator_id: "o".into(),
+            shards: (0..64).collect(),
+            ..Default::default()
+        }),
+    )
+    .await;
     let credits = until(&mut line, |said| if let Said::Credits(c) = said { Some(c.count) } else { None }).await;
     assert_eq!(credits, 2);
 
@@ -98,7 +106,15 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
     let mut line = desk.opened.recv().await.unwrap();
     let held = until(&mut line, |said| if let Said::Hello(h) = said { Some(h.attempts) } else { None }).await;
     assert_eq!(held, std::slice::from_ref(&attempt));
-    say(&line, Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() })).await;
+    say(
+        &line,
+        Say::Hello(v1::OrchestratorHello {
+            orchestrator_id: "o".into(),
+            shards: (0..64).collect(),
+            ..Default::default()
+        }),
+    )
+    .await;
     assert_eq!(until(&mut line, ended).await, first);
     say(&line, Say::Ack(v1::EndedAck { attempt, accepted: true })).await;
     until(&mut line, |said| match said {

@@ -184,7 +184,8 @@ impl Played {
         let serving = Serving::start(&desk, runtime, &folder, &[&versions, more].concat()).await;
         let (mut said, say) = desk.opened.recv().await.unwrap();
         let Some(Said::Hello(hello)) = said.message().await.unwrap().unwrap().message else { panic!("no hello") };
-        let welcome = v1::OrchestratorHello { orchestrator_id: "o".into(), ..Default::default() };
+        let welcome =
+            v1::OrchestratorHello { orchestrator_id: "o".into(), shards: (0..64).collect(), ..Default::default() };
         say.send(Ok(v1::WorkResponse { message: Some(Say::Hello(welcome)) })).await.unwrap();
         let heard = Arc::new(Mutex::new(HashMap::new()));
         tokio::spawn(pass_on(said, say.clone(), Arc::clone(&heard)));
