@@ -7,7 +7,7 @@ use qflow_telemetry::{Event, Telemetry};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    bus::{Bus, Note},
+    bus::Bus,
     record::{Store, StoredLine},
 };
 
@@ -27,12 +27,12 @@ pub struct Logs(mpsc::Sender<Message>);
 
 impl Logs {
     /// Starts keeping lines.
-    pub fn start(store: Arc<dyn Store>, bus: Arc<Bus>, telemetry: Telemetry) -> Self {
+    pub fn start(store: Arc<dyn Store>, bus: Arc<dyn Bus>, telemetry: Telemetry) -> Self {
         let (to, mut from) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let mut messages = Vec::new();
             while from.recv_many(&mut messages, TOGETHER).await > 0 {
-                keep(&*store, &bus, &telemetry, messages.drain(..)).await;
+                keep(&*store, &*bus, &telemetry, messages.drain(..)).await;
             }
         });
         Self(to)
@@ -53,7 +53,7 @@ impl Logs {
     }
 }
 
-async fn keep(store: &dyn Store, bus: &Bus, telemetry: &Telemetry, messages: impl Iterator<Item = Message>) {
+async fn keep(store: &dyn Store, bus: &dyn Bus, telemetry: &Telemetry, messages: impl Iterator<Item = Message>) {
     let (mut by_run, mut waiting) = (BTreeMap::<RunId, Vec<StoredLine>>::new(), Vec::new());
     for message in messages {
         match message {
@@ -64,7 +64,7 @@ async fn keep(store: &dyn Store, bus: &Bus, telemetry: &Telemetry, messages: imp
     for (run, lines) in by_run {
         let count = lines.len();
         match store.append_lines(run, lines).await {
-            Ok(()) => bus.tell(run, Note::Lines),
+            Ok(()) => bus.lines(run),
             // Lines are a comfort: work goes on without them, and says so.
             Err(error) => telemetry.emit(
                 Event::warning("user_lines_lost", error.to_string())

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     blobs::Blobs,
-    bus::Bus,
+    bus::{Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
     record::{Sqlite, Store, member::Replica},
@@ -36,6 +36,15 @@ pub struct Config {
     /// Where runs are kept: `sqlite://PATH`; default: `qflow.db` in the data directory.
     #[arg(long, env = "QFLOW_DATABASE_URL")]
     pub database_url: Option<String>,
+    /// Where replicas hear of one another's runs: `redis://HOST`; default: they look into the database every second.
+    #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// Its password, where the address has none.
+    #[arg(long, env = "QFLOW_REDIS_PASSWORD", hide_env_values = true)]
+    pub redis_password: Option<String>,
+    /// A file that holds it.
+    #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
+    pub redis_password_file: Option<PathBuf>,
     /// Where large values are: `file://FOLDER`; default: `blobs` in the data directory.
     #[arg(long, env = "QFLOW_BLOBS_URL")]
     pub blobs_url: Option<String>,
@@ -86,6 +95,14 @@ impl Config {
         }
     }
 
+    fn bus(&self, owner: &str, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
+        let Some(url) = self.redis_url.as_deref().filter(|url| !url.is_empty()) else {
+            return Ok(Arc::new(Local::default()));
+        };
+        let password = qflow_service::read_secret(self.redis_password.clone(), self.redis_password_file.clone())?;
+        Ok(Arc::new(Redis::open(url, password, owner, shutdown)?))
+    }
+
     fn pythons(&self) -> anyhow::Result<Vec<PythonVersion>> {
         let version =
             |text: &String| text.trim().parse().with_context(|| format!("QFLOW_PYTHON_VERSIONS names `{text}`"));
@@ -117,9 +134,9 @@ pub async fn serve(
     }
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&database, Arc::clone(&clock))?);
     let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
-    let bus = Arc::new(Bus::default());
-    let logs = Logs::start(Arc::clone(&store), Arc::clone(&bus), telemetry.clone());
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
+    let bus = config.bus(&owner, &shutdown)?;
+    let logs = Logs::start(Arc::clone(&store), Arc::clone(&bus), telemetry.clone());
     let parts = Parts {
         store: Arc::clone(&store),
         blobs: Arc::clone(&blobs),

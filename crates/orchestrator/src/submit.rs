@@ -66,7 +66,7 @@ pub struct Server {
     /// Where large values are.
     pub blobs: Arc<Blobs>,
     /// Live changes.
-    pub bus: Arc<Bus>,
+    pub bus: Arc<dyn Bus>,
     /// Lines of user code.
     pub logs: Logs,
     /// The one writer of runs.
@@ -350,7 +350,7 @@ impl OrchestratorService for Server {
             oldest_queued_seconds: sight.oldest_queued_seconds,
             store: self.store.kind().to_owned(),
             store_latency_ms,
-            bus: "memory".to_owned(),
+            bus: self.bus.kind().to_owned(),
         }))
     }
 }
@@ -433,7 +433,7 @@ impl Server {
     }
 
     async fn shown(&self, id: &str) -> Result<v1::Run, Status> {
-        Ok(show::whole(&self.run_named(id).await?, &self.bus, &self.blobs).await)
+        Ok(show::whole(&self.run_named(id).await?, &*self.bus, &self.blobs).await)
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Parts {
     /// Where large values are.
     pub blobs: Arc<Blobs>,
     /// Who watches.
-    pub bus: Arc<Bus>,
+    pub bus: Arc<dyn Bus>,
     /// Where it is told.
     pub telemetry: Telemetry,
     /// This replica.

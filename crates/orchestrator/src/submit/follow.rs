@@ -55,7 +55,7 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
             Ok(state) => state,
             Err(status) => return drop(to.send(Err(status)).await),
         };
-        let whole = show::whole(&state, &server.bus, &server.blobs).await;
+        let whole = show::whole(&state, &*server.bus, &server.blobs).await;
         let ended = state.head.status.is_terminal();
         // A look at a run of another replica's is told where it found something new.
         if last.as_ref() != Some(&whole) {
@@ -84,14 +84,19 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
                         // The last answer is the whole, with its result.
                         continue 'anew;
                     }
-                    show::changed(&now, &server.bus)
+                    show::changed(&now, &*server.bus)
                 }
                 Ok(Note::Doing(key)) => {
                     let Some(node) = told.nodes.get(&key) else { continue };
                     told.changed.nodes = vec![node.clone()];
-                    show::changed(&told.changed, &server.bus)
+                    show::changed(&told.changed, &*server.bus)
                 }
                 Ok(Note::Lines) => continue,
+                Ok(Note::Moved) => {
+                    // However often it moved meanwhile, the rows are read once.
+                    notes = notes.resubscribe();
+                    continue 'anew;
+                }
                 // Too far behind, or the topic was closed: the rows have it all.
                 Err(RecvError::Lagged(_)) => continue 'anew,
                 Err(RecvError::Closed) => {

@@ -60,7 +60,7 @@ pub(super) fn listed(one: &Listed) -> v1::Run {
 }
 
 /// A run with its nodes, and its result where it has one.
-pub(super) async fn whole(state: &RunState, bus: &Bus, blobs: &Blobs) -> v1::Run {
+pub(super) async fn whole(state: &RunState, bus: &dyn Bus, blobs: &Blobs) -> v1::Run {
     let mut run = head(&state.spec, &state.plan.workflow, &state.head);
     (run.nodes_completed, run.nodes_total) = state.counts();
     let mut left = ELEMENTS;
@@ -85,7 +85,7 @@ pub(super) async fn whole(state: &RunState, bus: &Bus, blobs: &Blobs) -> v1::Run
 }
 
 /// What changed of a run.
-pub(super) fn changed(changed: &Changed, bus: &Bus) -> v1::Run {
+pub(super) fn changed(changed: &Changed, bus: &dyn Bus) -> v1::Run {
     let Changed { spec, plan, head: row, counts, nodes } = changed;
     let mut run = head(spec, &plan.workflow, row);
     (run.nodes_completed, run.nodes_total) = *counts;
@@ -100,7 +100,7 @@ fn waits_for(spec: &RunSpec, asked: &Asked) -> String {
     format!("waits for approval `{name}`{others}: qflow approve {} {node_id}", spec.id)
 }
 
-fn one_node(plan: &Plan, bus: &Bus, spec: &RunSpec, shown: &Shown) -> v1::Node {
+fn one_node(plan: &Plan, bus: &dyn Bus, spec: &RunSpec, shown: &Shown) -> v1::Node {
     let Shown { key, node_id, workflow, run: node } = shown;
     let step = plan.step(*workflow, key.step);
     let above = node_id.rfind('/').map_or("", |end| &node_id[..=end]);

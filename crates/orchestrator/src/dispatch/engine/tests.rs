@@ -241,7 +241,7 @@ impl House {
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             blobs: Arc::new(Blobs::in_memory()),
-            bus: Arc::default(),
+            bus: Arc::new(crate::bus::Local::default()),
             telemetry: Telemetry::silent(),
             replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
         };

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{BACKOFF, Engine, LAZY, StreamId, Word, pools, runs::NotStepped};
 use crate::{
-    bus::{Changed, Note, Shown},
+    bus::{Changed, Shown},
     dispatch::{LockResult, Say, orders, runners::Secrets, tell},
     progress::{After, Progress},
     record::{self, Batch, cache::Cached},
@@ -238,9 +238,7 @@ impl Engine {
         let terminal = state.head.status.is_terminal();
         let ended: Vec<NodeKey> = ended(&progress);
         self.parts.bus.rest(run, (!terminal).then_some(&ended[..]));
-        if self.parts.bus.is_watched(run) {
-            self.parts.bus.tell(run, Note::Changed(Arc::new(changed(state, &progress))));
-        }
+        self.parts.bus.changed(run, &|| changed(state, &progress));
         let (mut unsent, mut wanted) = (Vec::new(), Vec::new());
         for after in &progress.after {
             match after {

@@ -1,0 +1,257 @@
+//! The fan-out among replicas, over Redis: each hears of the runs that somebody watches there. What Redis loses, the next look into
+//! the store mends.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use fred::{
+    clients::SubscriberClient,
+    interfaces::{ClientLike, EventInterface, PubsubInterface},
+    prelude::{Client, Config},
+    types::{
+        Builder, Message,
+        config::{ReconnectPolicy, UnresponsiveConfig},
+    },
+};
+use qflow_model::ids::{NodeKey, RunId};
+use qflow_service::Shutdown;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, broadcast, mpsc};
+
+use super::{Bus, Changed, Doing, Local, Note};
+
+/// Words that may wait for Redis; past it they are lost, as when it is away.
+const QUEUE: usize = 4096;
+/// Words that go out together.
+const TOGETHER: usize = 256;
+/// How long a connection may take to come up, and any command to be answered.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a connection may be silent with a command unanswered before it is given up.
+const SILENT: Duration = Duration::from_secs(5);
+/// First and longest wait before connecting again, in milliseconds.
+const BACKOFF_MS: (u32, u32) = (100, 5_000);
+/// Between two looks at which runs are watched here.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What replicas say to one another of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Moved,
+    Lines,
+    /// Text, and thousandths or nothing.
+    Doing(NodeKey, String, Option<u32>),
+    Rest(Option<Vec<NodeKey>>),
+}
+
+/// One word, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Word {
+    from: String,
+    what: What,
+}
+
+/// The fan-out over Redis.
+pub struct Redis {
+    local: Arc<Local>,
+    out: mpsc::Sender<(RunId, What)>,
+    /// Told when somebody begins to watch.
+    watched: Arc<Notify>,
+}
+
+/// Why there is no fan-out.
+#[derive(Debug, thiserror::Error)]
+#[error("QFLOW_REDIS_URL is not redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS")]
+pub struct NotAnAddress(#[source] Option<fred::error::Error>);
+
+/// How an address may begin; those with `-` name several hosts.
+const SCHEMES: [&str; 6] =
+    ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://", "redis-sentinel://", "rediss-sentinel://"];
+
+fn channel(run: RunId) -> String {
+    format!("qflow:run:{run}")
+}
+
+impl Redis {
+    /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
+    pub fn open(url: &str, password: Option<String>, owner: &str, shutdown: &Shutdown) -> Result<Self, NotAnAddress> {
+        let wrong = |error| NotAnAddress(Some(error));
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(NotAnAddress(None));
+        }
+        let mut config = Config::from_url(url).map_err(wrong)?;
+        if password.is_some() {
+            config.password = password;
+        }
+        config.fail_fast = false;
+        let builder = bounded(config);
+        let (speaks, hears) = (builder.build().map_err(wrong)?, builder.build_subscriber_client().map_err(wrong)?);
+        let (out, words) = mpsc::channel(QUEUE);
+        let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
+        tokio::spawn(speak(speaks, words, owner.to_owned(), shutdown.clone()));
+        tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
+        tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
+        Ok(Self { local, out, watched })
+    }
+
+    fn say(&self, run: RunId, what: What) {
+        // A queue that is full is a Redis that is away or behind: the others find it in the store.
+        self.out.try_send((run, what)).ok();
+    }
+}
+
+/// A client with every time-out set: the defaults wait for ever.
+fn bounded(config: Config) -> Builder {
+    let mut builder = Builder::from_config(config);
+    builder
+        .with_connection_config(|connection| {
+            connection.connection_timeout = PATIENCE;
+            connection.internal_command_timeout = PATIENCE;
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = QUEUE;
+            connection.reconnect_on_auth_error = true;
+            connection.unresponsive = UnresponsiveConfig { max_timeout: Some(SILENT), interval: LOOK };
+        })
+        .with_performance_config(|performance| performance.default_command_timeout = PATIENCE)
+        .set_policy(ReconnectPolicy::new_exponential(0, BACKOFF_MS.0, BACKOFF_MS.1, 2));
+    builder
+}
+
+/// Says what is queued, each word once however often it was queued meanwhile.
+async fn speak(client: Client, mut words: mpsc::Receiver<(RunId, What)>, from: String, shutdown: Shutdown) {
+    let connection = client.connect();
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            count = words.recv_many(&mut batch, TOGETHER) => if count == 0 { break },
+            () = shutdown.wait() => break,
+        }
+        let mut said = HashSet::new();
+        let pipeline = client.pipeline();
+        for (run, what) in batch.drain(..).filter(|word| said.insert(word.clone())) {
+            let Ok(text) = serde_json::to_string(&Word { from: from.clone(), what }) else { continue };
+            // It is only put into the pipeline: this does not fail.
+            let _: Result<(), _> = pipeline.publish(channel(run), text).await;
+        }
+        // Lost where Redis is away: whoever watches looks into the store.
+        let _: Result<(), _> = pipeline.all().await;
+    }
+    connection.abort();
+}
+
+/// Hears what others say, and tells those who watch here.
+async fn hear(client: SubscriberClient, local: Arc<Local>, owner: String, shutdown: Shutdown) {
+    let mut heard = client.message_rx();
+    loop {
+        let message = tokio::select! {
+            message = heard.recv() => message,
+            () = shutdown.wait() => return,
+        };
+        match message {
+            Ok(message) => {
+                if let Some((run, word)) = read(&message)
+                    && word.from != owner
+                {
+                    pass_on(&local, run, word.what);
+                }
+            }
+            // Too far behind: what was missed is in the store.
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                local.watched().into_iter().for_each(|run| local.tell(run, Note::Moved));
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+fn read(message: &Message) -> Option<(RunId, Word)> {
+    let run = message.channel.strip_prefix("qflow:run:")?.parse().ok()?;
+    let text = message.value.as_str()?;
+    Some((run, serde_json::from_str(&text).ok()?))
+}
+
+fn pass_on(local: &Local, run: RunId, what: What) {
+    match what {
+        What::Moved => local.tell(run, Note::Moved),
+        What::Lines => local.lines(run),
+        What::Doing(node, text, thousandths) => {
+            local.doing(run, node, (text, thousandths.map_or(-1.0, |part| f64::from(part) / 1000.0)));
+        }
+        What::Rest(nodes) => local.rest(run, nodes.as_deref()),
+    }
+}
+
+/// Keeps the subscriptions to what is watched here.
+async fn subscribe(client: SubscriberClient, local: Arc<Local>, watched: Arc<Notify>, shutdown: Shutdown) {
+    let connection = client.connect();
+    let again = client.manage_subscriptions();
+    let mut connected = client.reconnect_rx();
+    let mut subscribed: BTreeSet<RunId> = BTreeSet::new();
+    loop {
+        tokio::select! {
+            () = watched.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            // What was said in between was missed.
+            Ok(_) = connected.recv() => subscribed.iter().for_each(|run| local.tell(*run, Note::Moved)),
+            () = shutdown.wait() => break,
+        }
+        let wanted: BTreeSet<RunId> = local.watched().into_iter().collect();
+        for run in wanted.difference(&subscribed.clone()) {
+            // Where Redis is away this is tried again at the next look.
+            if client.subscribe(channel(*run)).await.is_ok() {
+                subscribed.insert(*run);
+                // What was said before is in the store by now.
+                local.tell(*run, Note::Moved);
+            }
+        }
+        for run in subscribed.clone().difference(&wanted) {
+            if client.unsubscribe(channel(*run)).await.is_ok() {
+                subscribed.remove(run);
+                local.rest(*run, None);
+            }
+        }
+    }
+    again.abort();
+    connection.abort();
+}
+
+impl Bus for Redis {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    fn watch(&self, run: RunId) -> broadcast::Receiver<Note> {
+        let notes = self.local.watch(run);
+        self.watched.notify_one();
+        notes
+    }
+
+    fn changed(&self, run: RunId, how: &dyn Fn() -> Changed) {
+        self.local.changed(run, how);
+        self.say(run, What::Moved);
+    }
+
+    fn lines(&self, run: RunId) {
+        self.local.lines(run);
+        self.say(run, What::Lines);
+    }
+
+    fn doing(&self, run: RunId, node: NodeKey, doing: Doing) {
+        let thousandths = (doing.1 >= 0.0).then(|| (doing.1 * 1000.0).round() as u32);
+        self.say(run, What::Doing(node, doing.0.clone(), thousandths));
+        self.local.doing(run, node, doing);
+    }
+
+    fn what(&self, run: RunId, node: NodeKey) -> Option<Doing> {
+        self.local.what(run, node)
+    }
+
+    fn rest(&self, run: RunId, nodes: Option<&[NodeKey]>) {
+        if self.local.forget(run, nodes) {
+            self.say(run, What::Rest(nodes.map(<[NodeKey]>::to_vec)));
+        }
+    }
+}
