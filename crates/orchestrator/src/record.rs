@@ -5,6 +5,7 @@ pub mod cache;
 mod conformance;
 mod memory;
 pub mod pool;
+mod postgres;
 mod sqlite;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,7 +23,12 @@ use qflow_model::{
 use cache::{Cached, Expired, Hit, Scope};
 use pool::{Pool, PoolState, Removed, Slot};
 
+#[cfg(test)]
+pub(crate) use conformance::{Hand, ended};
 pub use memory::Memory;
+#[cfg(test)]
+pub(crate) use postgres::Server;
+pub use postgres::{Postgres, Settings};
 pub use sqlite::Sqlite;
 
 /// Why the store did not do as asked.
@@ -259,8 +265,20 @@ pub trait Store: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// The store's clock: it alone decides what has expired.
     async fn now(&self) -> Result<Timestamp>;
-    /// Takes every shard that is free for `owner`, each under a higher epoch.
+    /// Takes every shard that is free for `owner`, each under a higher epoch: nobody's, its own, and those whose lease is over.
     async fn take_shards(&self, owner: &str) -> Result<BTreeMap<Shard, Epoch>>;
+    /// Gives back what `owner` has taken, so that another need not wait for the leases' end.
+    async fn release(&self, _owner: &str) -> Result<()> {
+        Ok(())
+    }
+    /// Whether other processes use the store: then leases are to be renewed, and others may post commands.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// Returns once the inbox is worth a look though nobody here has posted to it.
+    async fn woken(&self) {
+        std::future::pending().await
+    }
     /// Accepts a run: the run, its plan and source, its first command and its key, or nothing.
     async fn submit(&self, submission: Submission) -> Result<Submitted>;
     /// Keeps a source and the workflows in it.
@@ -269,10 +287,18 @@ pub trait Store: Send + Sync + 'static {
     async fn post(&self, run: RunId, command: Command) -> Result<()>;
     /// Commands not yet worked off, oldest first.
     async fn inbox(&self) -> Result<Vec<InboxRow>>;
+    /// The same for runs of some shards.
+    async fn inbox_of(&self, shards: &[Shard]) -> Result<Vec<InboxRow>> {
+        Ok(self.inbox().await?.into_iter().filter(|row| shards.contains(&row.run.shard())).collect())
+    }
     /// Writes a batch, or nothing where a shard is no longer ours; the store's time of it.
     async fn commit(&self, batch: Batch) -> Result<Timestamp>;
     /// Runs that have not ended.
     async fn unfinished(&self) -> Result<Vec<RunId>>;
+    /// The same of some shards.
+    async fn unfinished_of(&self, shards: &[Shard]) -> Result<Vec<RunId>> {
+        Ok(self.unfinished().await?.into_iter().filter(|run| shards.contains(&run.shard())).collect())
+    }
     /// A run as its rows tell it.
     async fn load(&self, run: RunId) -> Result<Option<Loaded>>;
     /// The lines of a run's history, oldest first.
@@ -301,6 +327,10 @@ pub trait Store: Send + Sync + 'static {
     async fn expire(&self, limit: u32) -> Result<Expired>;
     /// Forgets blobs that are removed now.
     async fn forget(&self, blobs: Vec<Digest>) -> Result<()>;
+    /// At most so many runs that ended longer ago than that, oldest first: their values are to be removed, and then they.
+    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>>;
+    /// Removes all rows of runs, as far as they have still ended and nobody wants anything of them.
+    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()>;
     /// How the store is.
     async fn totals(&self) -> Result<Totals>;
 }

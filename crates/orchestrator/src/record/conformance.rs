@@ -14,7 +14,7 @@ use qflow_model::{
 use qflow_service::ManualClock;
 use serde_json::json;
 
-use super::*;
+use super::{postgres::Server, *};
 
 fn plan() -> Arc<Plan> {
     Arc::new(
@@ -29,7 +29,7 @@ fn plan() -> Arc<Plan> {
     )
 }
 
-fn submission(id: u128, key: Option<&str>) -> Submission {
+pub(super) fn submission(id: u128, key: Option<&str>) -> Submission {
     let plan = plan();
     let spec = RunSpec {
         id: RunId(uuid::Uuid::from_u128(id)),
@@ -53,6 +53,16 @@ fn submission(id: u128, key: Option<&str>) -> Submission {
 
 fn change(run: RunId, head: RunHead) -> Change {
     Change { run, head: Some(head), nodes: vec![], history: vec![Happening::RunStarted], slots: vec![] }
+}
+
+/// Has a run that has ended now.
+pub(crate) async fn ended(store: &dyn Store, id: u128) {
+    let run = submission(id, None);
+    store.submit(run.clone()).await.unwrap();
+    let head = store.load(run.spec.id).await.unwrap().unwrap().head;
+    let head = RunHead { status: RunStatus::Completed, ended_at: Some(store.now().await.unwrap()), ..head };
+    let done = store.inbox().await.unwrap().iter().map(|row| row.id).collect();
+    store.commit(Batch { changes: vec![change(run.spec.id, head)], done, ..Batch::default() }).await.unwrap();
 }
 
 /// An accepted run is there with its first command, whatever happens next.
@@ -95,6 +105,7 @@ async fn a_batch_is_written_as_a_whole(store: &dyn Store) {
 /// What an older owner writes is dropped, all of it.
 async fn a_write_under_an_older_epoch_is_refused(store: &dyn Store) {
     let old = store.take_shards("a").await.unwrap();
+    store.release("a").await.unwrap();
     let new = store.take_shards("b").await.unwrap();
     assert!(old.iter().all(|(shard, epoch)| new[shard] > *epoch));
     let run = submission(1, None);
@@ -104,6 +115,21 @@ async fn a_write_under_an_older_epoch_is_refused(store: &dyn Store) {
     let batch = Batch { fences: old, changes: vec![change(run.spec.id, failed)], ..Batch::default() };
     assert!(matches!(store.commit(batch).await, Err(Error::Fenced(_))));
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().head, head);
+}
+
+/// Runs and commands are read shard by shard, too: a replica reads what is its own.
+async fn shards_are_read_apart(store: &dyn Store) {
+    let (one, two) = (submission(1, None).spec.id, submission(2, None).spec.id);
+    for id in 1..=2 {
+        store.submit(submission(id, None)).await.unwrap();
+    }
+    assert_eq!(store.unfinished_of(&[one.shard()]).await.unwrap(), [one]);
+    assert_eq!(store.unfinished_of(&[one.shard(), two.shard()]).await.unwrap(), [one, two]);
+    let runs = async |shards: &[Shard]| {
+        store.inbox_of(shards).await.unwrap().into_iter().map(|row| row.run).collect::<Vec<_>>()
+    };
+    assert_eq!(runs(&[two.shard()]).await, [two]);
+    assert!(runs(&[]).await.is_empty());
 }
 
 /// Node runs read back as they were written, a step before its elements, a frame before those it calls.
@@ -150,7 +176,7 @@ async fn lines_are_kept_once_and_in_order(store: &dyn Store) {
         sequence,
         at: Timestamp(1),
         stream: "stdout".into(),
-        text: format!("line {sequence}"),
+        text: format!("line {sequence}\0"),
     };
     store.append_lines(run.spec.id, vec![line(1), line(2)]).await.unwrap();
     store.append_lines(run.spec.id, vec![line(2), line(3)]).await.unwrap();
@@ -176,6 +202,12 @@ macro_rules! conformance {
     ($($promise:ident),* $(,)?) => {
         mod on_memory { $(#[tokio::test] async fn $promise() { super::$promise(&super::memory()).await; })* }
         mod on_sqlite { $(#[tokio::test] async fn $promise() { super::$promise(&super::sqlite()).await; })* }
+        mod on_postgres {
+            $(#[tokio::test] async fn $promise() {
+                let Some(server) = super::Server::get() else { return };
+                super::$promise(&server.store().await).await;
+            })*
+        }
     };
 }
 
@@ -184,24 +216,45 @@ conformance!(
     a_key_names_one_run,
     a_batch_is_written_as_a_whole,
     a_write_under_an_older_epoch_is_refused,
+    shards_are_read_apart,
     node_runs_read_back,
     lists_are_newest_first_and_paged,
     lines_are_kept_once_and_in_order,
     a_lock_is_found_until_it_is_too_old,
 );
 
+/// The hand of a store's clock.
+#[async_trait]
+pub(crate) trait Hand: Sync {
+    async fn advance_ms(&self, ms: u64);
+}
+
+#[async_trait]
+impl Hand for ManualClock {
+    async fn advance_ms(&self, ms: u64) {
+        Self::advance_ms(self, ms);
+    }
+}
+
 macro_rules! conformance_in_time {
     ($($promise:ident),* $(,)?) => {
         mod in_time_on_memory {
             $(#[tokio::test] async fn $promise() {
                 let clock = super::clock();
-                super::limits::$promise(&super::Memory::new(clock.clone()), &clock).await;
+                super::limits::$promise(&super::Memory::new(clock.clone()), &*clock).await;
             })*
         }
         mod in_time_on_sqlite {
             $(#[tokio::test] async fn $promise() {
                 let clock = super::clock();
-                super::limits::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &clock).await;
+                super::limits::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &*clock).await;
+            })*
+        }
+        mod in_time_on_postgres {
+            $(#[tokio::test] async fn $promise() {
+                let Some(server) = super::Server::get() else { return };
+                let (store, hand) = server.store_in_time().await;
+                super::limits::$promise(&store, &hand).await;
             })*
         }
     };
@@ -215,6 +268,8 @@ conformance_in_time!(
     an_output_is_found_until_its_time_is_over,
     an_output_that_is_kept_anew_takes_the_place,
     blobs_go_with_the_last_entry_that_owns_them,
+    runs_that_ended_long_ago_are_named_until_they_are_removed,
+    a_run_that_is_asked_for_is_not_removed,
 );
 
 fn clock() -> Arc<ManualClock> {

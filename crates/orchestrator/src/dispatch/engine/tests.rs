@@ -56,6 +56,15 @@ impl Store for Flaky {
     async fn take_shards(&self, owner: &str) -> Result<BTreeMap<Shard, Epoch>> {
         self.inner.take_shards(owner).await
     }
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+    async fn woken(&self) {
+        self.inner.woken().await;
+    }
+    async fn release(&self, owner: &str) -> Result<()> {
+        self.inner.release(owner).await
+    }
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
         self.inner.submit(submission).await
     }
@@ -68,6 +77,9 @@ impl Store for Flaky {
     async fn inbox(&self) -> Result<Vec<InboxRow>> {
         self.inner.inbox().await
     }
+    async fn inbox_of(&self, shards: &[Shard]) -> Result<Vec<InboxRow>> {
+        self.inner.inbox_of(shards).await
+    }
     async fn commit(&self, batch: Batch) -> Result<Timestamp> {
         let fails = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if fails {
@@ -77,6 +89,9 @@ impl Store for Flaky {
     }
     async fn unfinished(&self) -> Result<Vec<RunId>> {
         self.inner.unfinished().await
+    }
+    async fn unfinished_of(&self, shards: &[Shard]) -> Result<Vec<RunId>> {
+        self.inner.unfinished_of(shards).await
     }
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.inner.load(run).await
@@ -119,6 +134,12 @@ impl Store for Flaky {
     }
     async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
         self.inner.forget(blobs).await
+    }
+    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>> {
+        self.inner.expire_runs(older_ms, limit).await
+    }
+    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()> {
+        self.inner.forget_runs(runs).await
     }
     async fn totals(&self) -> Result<Totals> {
         self.inner.totals().await
@@ -219,13 +240,17 @@ impl House {
     }
 
     async fn on(store: Arc<Flaky>) -> Self {
+        Self::owned_by("o", store).await
+    }
+
+    async fn owned_by(owner: &str, store: Arc<Flaky>) -> Self {
         let shutdown = Shutdown::new();
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             blobs: Arc::new(Blobs::in_memory()),
             bus: Arc::default(),
             telemetry: Telemetry::silent(),
-            owner: "o".into(),
+            owner: owner.into(),
         };
         let (engine, ended) = Engine::start(parts, shutdown.clone()).await.unwrap();
         Self { store, engine, shutdown, ended }
