@@ -4,6 +4,7 @@ mod heard;
 mod pools;
 mod reuse;
 mod runs;
+mod shards;
 mod turn;
 
 use std::{
@@ -19,7 +20,7 @@ use qflow_model::{
     status::RunStatus,
 };
 use qflow_service::Shutdown;
-use qflow_telemetry::{Telemetry, labels};
+use qflow_telemetry::{Event, Telemetry, labels};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -85,12 +86,19 @@ pub struct Engine {
     failures: u32,
     /// Since when a change waits that is in no hurry.
     lazy_since: Option<Instant>,
+    /// When our shards' leases are to be renewed, where others could take them.
+    renew_at: Option<Instant>,
+    /// Another replica has taken a shard of ours: whatever we know of its runs may be old.
+    fenced: bool,
 }
 
 impl Engine {
     /// Takes the shards, reads what has not ended, and goes on with it until the order to stop.
     pub async fn start(parts: Parts, shutdown: Shutdown) -> record::Result<(Handle, JoinHandle<()>)> {
-        let shards = parts.store.take_shards(&parts.owner).await?;
+        let Some(shards) = shards::take(&parts, &shutdown).await? else {
+            return Ok(Self::none());
+        };
+        let unread = parts.store.unfinished_of(&shards.keys().copied().collect::<Vec<_>>()).await?;
         let clock = StoreClock::new(parts.store.now().await?);
         let (to, words) = mpsc::channel(QUEUE);
         let (sight, seen) = watch::channel(Sight::default());
@@ -106,23 +114,41 @@ impl Engine {
             reuse: Reuse::default(),
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
-            unread: parts.store.unfinished().await?,
+            unread,
             reordered: HashSet::new(),
             reap_from: Instant::now() + lease(),
             away: None,
             failures: 0,
             lazy_since: None,
+            renew_at: parts.store.is_shared().then(Instant::now),
+            fenced: false,
             parts,
         };
         engine.read_unread().await?;
-        let running = tokio::spawn(engine.run(shutdown));
+        let running = tokio::spawn(async move {
+            engine.run(shutdown).await;
+            if engine.fenced {
+                let text =
+                    "another replica has taken runs of this one, which did not say for too long that it lives: it ends";
+                engine.parts.telemetry.emit(Event::error("shards_lost", text));
+            }
+            // Where the store is away now, the leases end by themselves.
+            engine.parts.store.release(&engine.parts.owner).await.ok();
+        });
         Ok((Handle { words: to, sight: seen }, running))
     }
 
-    async fn run(mut self, shutdown: Shutdown) {
+    /// What ended before it began.
+    fn none() -> (Handle, JoinHandle<()>) {
+        let (words, _) = mpsc::channel(QUEUE);
+        let (_, sight) = watch::channel(Sight::default());
+        (Handle { words, sight }, tokio::spawn(std::future::ready(())))
+    }
+
+    async fn run(&mut self, shutdown: Shutdown) {
         let (mut heard, mut tick) = (Vec::new(), tokio::time::interval(TICK));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        while !self.fenced {
             let wake = self.wake();
             let ticked = tokio::select! {
                 () = shutdown.wait() => return,
@@ -131,6 +157,10 @@ impl Engine {
                     _ => false,
                 },
                 () = tokio::time::sleep_until(wake), if self.again.is_empty() || self.away.is_some() => false,
+                () = self.parts.store.woken(), if self.away.is_none() => {
+                    self.again.push(Word::Posted(None));
+                    false
+                },
                 () = std::future::ready(()), if !self.again.is_empty() && self.away.is_none() => false,
                 _ = tick.tick() => true,
             };
@@ -143,6 +173,7 @@ impl Engine {
             if ticked {
                 self.tick().await;
             }
+            self.renew().await;
             self.due();
             self.reuse().await;
             self.look_at_pools().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qflow_model::{
     environment::EnvLock,
-    ids::{AttemptKey, Digest, RunId},
+    ids::{AttemptKey, Digest, RunId, Shard},
     limits,
     outcome::{Failure, Outcome},
     progress::{Input, KillReason, RunState},
@@ -172,7 +172,8 @@ impl Engine {
     /// Works off what clients posted; tells `done` once it is committed.
     pub(super) async fn work_inbox(&mut self, done: Option<oneshot::Sender<()>>) {
         self.turn.waiting.extend(done);
-        match self.parts.store.inbox().await {
+        let ours: Vec<Shard> = self.shards.keys().copied().collect();
+        match self.parts.store.inbox_of(&ours).await {
             Ok(rows) => {
                 for row in rows {
                     if !self.turn.done.contains(&row.id) {

@@ -1,6 +1,7 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
 mod limits;
+mod shards;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
