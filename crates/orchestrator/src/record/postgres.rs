@@ -125,10 +125,13 @@ impl Store for Postgres {
         let (doing, lease) = ("take shards", limits::SHARD_LEASE_MS as i64);
         let rows = self.rows(doing, TAKE_SHARDS, &[&owner, &lease]).await?;
         let taken = |row: &Row| Ok((Shard(row.try_get::<_, i16>(0)? as u8), Epoch(row.try_get::<_, i64>(1)? as u64)));
-        Ok(each(doing, &rows, taken)?.into_iter().collect())
+        let taken: BTreeMap<Shard, Epoch> = each(doing, &rows, taken)?.into_iter().collect();
+        self.wake.taken(taken.keys().copied());
+        Ok(taken)
     }
 
     async fn release(&self, owner: &str) -> Result<()> {
+        self.wake.released();
         self.rows("release shards", RELEASE, &[&owner]).await.map(drop)
     }
 

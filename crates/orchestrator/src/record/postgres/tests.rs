@@ -88,6 +88,15 @@ async fn a_database_that_is_away_is_an_error_at_once() {
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_answer_is_an_error() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://q@{}/q", silent.local_addr().unwrap());
+    let away = Postgres::open(&Settings { url, ..Settings::default() }).await.err();
+    let away = away.map(|error| format!("{:#}", anyhow::Error::from(error))).unwrap_or_default();
+    assert!(away.ends_with("/q does not answer"), "{away}");
+}
+
+#[tokio::test]
 async fn submissions_of_one_key_at_once_are_one_run() {
     let Some(server) = Server::get() else { return };
     let store = server.store().await;

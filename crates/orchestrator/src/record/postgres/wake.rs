@@ -2,7 +2,10 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ const TELL: &str = "SELECT pg_notify('qflow_shard_' || $1::smallint, '')";
 pub(super) struct Wake {
     told: Arc<Notify>,
     looked: Mutex<Instant>,
+    /// A bit for each shard that this replica has taken: whoever posts here wakes the engine here, and tells nobody.
+    own: AtomicU64,
     listening: JoinHandle<()>,
 }
 
@@ -37,7 +42,7 @@ impl Wake {
                 tokio::time::sleep(AGAIN).await;
             }
         });
-        Self { told, looked: Mutex::new(Instant::now()), listening }
+        Self { told, looked: Mutex::new(Instant::now()), own: AtomicU64::new(0), listening }
     }
 
     /// Says that the inbox is looked at now.
@@ -56,9 +61,22 @@ impl Wake {
         self.looked();
     }
 
+    /// Notes that shards are this replica's own.
+    pub(super) fn taken(&self, shards: impl Iterator<Item = Shard>) {
+        self.own.fetch_or(shards.map(bit).fold(0, |all, bit| all | bit), Ordering::Relaxed);
+    }
+
+    /// Notes that none is.
+    pub(super) fn released(&self) {
+        self.own.store(0, Ordering::Relaxed);
+    }
+
     /// Tells the shard's owner, in a transaction of its own after the one that it is about: within that, all that notify would
     /// commit one after the other. Nobody waits for it, and where it is lost the owner looks by itself.
     pub(super) fn tell(&self, pool: &Pool, shard: Shard) {
+        if self.own.load(Ordering::Relaxed) & bit(shard) != 0 {
+            return;
+        }
         let pool = pool.clone();
         tokio::spawn(async move {
             if let Ok(client) = pool.get().await {
@@ -66,6 +84,10 @@ impl Wake {
             }
         });
     }
+}
+
+const fn bit(shard: Shard) -> u64 {
+    1 << (shard.0 % u64::BITS as u8)
 }
 
 #[cfg(test)]

@@ -93,3 +93,16 @@ async fn a_caller_that_goes_in_the_middle_leaves_nothing() {
     store.commit(numbered(2, fences)).await.unwrap();
     assert_eq!(whole(&store).await, BTreeSet::from([2]));
 }
+
+#[tokio::test]
+async fn a_commit_whose_connection_is_lost_is_an_error() {
+    let Some(server) = Server::get() else { return };
+    let store = server.store().await;
+    store.submit(submission(1, None)).await.unwrap();
+    let tx = store.transaction("write").await.unwrap();
+    batch::write(&tx, &numbered(1, BTreeMap::new())).await.unwrap();
+    let process: i32 = query(&tx, "SELECT pg_backend_pid()", &[]).await.unwrap()[0].get(0);
+    store.rows("end a session", "SELECT pg_terminate_backend($1)", &[&process]).await.unwrap();
+    assert!(tx.end(Ok(())).await.is_err());
+    assert!(whole(&store).await.is_empty());
+}
