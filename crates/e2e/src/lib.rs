@@ -1,10 +1,14 @@
 //! Tests of the whole: the `qflow` program as users run it, on real backends. Here: what those tests share.
 
+mod postgres;
+
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::LazyLock,
 };
+
+pub use postgres::Postgres;
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";

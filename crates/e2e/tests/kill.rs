@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use qflow_e2e::{Home, said};
+use qflow_e2e::{Home, Postgres, said};
 use serde_json::Value;
 
 /// The run as `qflow runs get` shows it, once a server answers and `reached` holds; fails after a minute.
@@ -50,21 +50,20 @@ fn ends(run: &Value) -> BTreeMap<String, (Value, Value)> {
 }
 
 fn a_killed_server_goes_on_where_it_stopped(runtime: &'static str) {
-    goes_on(runtime, &FAN_OUT);
+    goes_on(&Home::new(runtime), &FAN_OUT);
 }
 
 fn a_killed_server_goes_on_within_the_calls_of_a_mapped_workflow(runtime: &'static str) {
-    goes_on(runtime, &CALLS);
+    goes_on(&Home::new(runtime), &CALLS);
 }
 
-fn goes_on(runtime: &'static str, work: &Work) {
-    let home = Home::new(runtime);
+fn goes_on(home: &Home, work: &Work) {
     let mut dev = home.dev();
-    let run = started(&home, work);
-    let before = wait(&home, &run, |run| completed(run) >= 3);
+    let run = started(home, work);
+    let before = wait(home, &run, |run| completed(run) >= 3);
     dev.kill();
     let _dev = home.dev();
-    let after = wait(&home, &run, |run| run["status"] == "completed");
+    let after = wait(home, &run, |run| run["status"] == "completed");
     assert_eq!(after["result"], work.1, "{after}");
     let after = ends(&after);
     for (node, was) in ends(&before) {
@@ -122,4 +121,26 @@ on_both! {
     a_killed_server_goes_on_within_the_calls_of_a_mapped_workflow
     a_server_that_is_killed_again_and_again_loses_nothing
     a_server_that_is_killed_again_and_again_loses_no_call_of_a_mapped_workflow
+}
+
+#[test]
+fn a_killed_server_goes_on_from_postgres() {
+    let Some(postgres) = Postgres::start() else { return };
+    goes_on(&Home::new("process").with("QFLOW_DATABASE_URL", postgres.url()), &FAN_OUT);
+}
+
+#[test]
+fn a_postgres_that_dies_in_the_middle_costs_no_work() {
+    let Some(postgres) = Postgres::start() else { return };
+    let home = Home::new("process").with("QFLOW_DATABASE_URL", postgres.url());
+    let _dev = home.dev();
+    let run = started(&home, &FAN_OUT);
+    for reached in [2, 6] {
+        wait(&home, &run, |run| completed(run) >= reached);
+        postgres.restart();
+    }
+    let after = wait(&home, &run, |run| run["status"] == "completed");
+    assert_eq!(after["result"], FAN_OUT.1, "{after}");
+    let again: Vec<_> = ends(&after).into_iter().filter(|(_, (attempts, _))| attempts.as_u64() > Some(1)).collect();
+    assert!(again.is_empty(), "begun again: {again:?}");
 }

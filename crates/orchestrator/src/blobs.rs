@@ -73,7 +73,9 @@ impl Blobs {
             .strip_prefix("file://")
             .ok_or_else(|| anyhow::anyhow!("QFLOW_BLOBS_URL `{url}` is not file://FOLDER"))?;
         std::fs::create_dir_all(folder)?;
-        Ok(Self(Box::new(object_store::local::LocalFileSystem::new_with_prefix(folder)?)))
+        // A run's folder goes with what was in it.
+        let folder = object_store::local::LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true);
+        Ok(Self(Box::new(folder)))
     }
 
     /// None outlives the process: for tests and throw-away servers.
@@ -142,6 +144,19 @@ impl Blobs {
             Ok(_) => Ok(()),
             Err(source) => Err(Error { doing: "write", path: path.to_string(), source }),
         }
+    }
+
+    /// Removes all that a run has; what is not there is gone already.
+    pub async fn forget_run(&self, run: RunId) -> Result<(), Error> {
+        let folder = Path::from_iter(["runs".to_owned(), run.to_string()]);
+        let all: Result<Vec<_>, _> = self.0.list(Some(&folder)).try_collect().await;
+        for found in all.map_err(|source| failed("list", &folder, source))? {
+            match self.0.delete(&found.location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(failed("remove", &found.location, source)),
+            }
+        }
+        Ok(())
     }
 
     /// Where the copies lie that kept outputs own: they outlive the run that made them.

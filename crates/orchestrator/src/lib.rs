@@ -12,6 +12,7 @@ pub mod blobs;
 pub mod bus;
 pub mod logs;
 pub mod result;
+mod retention;
 pub mod reuse;
 mod serve;
 

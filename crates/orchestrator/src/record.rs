@@ -6,6 +6,7 @@ mod conformance;
 pub mod member;
 mod memory;
 pub mod pool;
+mod postgres;
 mod sqlite;
 
 use std::{
@@ -27,7 +28,12 @@ use cache::{Cached, Expired, Hit, Scope};
 use member::{Replica, Standing};
 use pool::{Pool, PoolState, Removed, Slot};
 
+#[cfg(test)]
+pub(crate) use conformance::ended;
 pub use memory::Memory;
+#[cfg(test)]
+pub(crate) use postgres::Server;
+pub use postgres::{Postgres, Settings};
 pub use sqlite::Sqlite;
 
 /// Why the store did not do as asked.
@@ -277,6 +283,10 @@ pub trait Store: Send + Sync + 'static {
     async fn take_shards(&self, owner: &str, most: usize) -> Result<BTreeMap<Shard, Epoch>>;
     /// Gives shards back that are held under these epochs: free at once.
     async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()>;
+    /// Returns once the inbox is worth a look though nobody here has posted to it.
+    async fn woken(&self) {
+        std::future::pending().await
+    }
     /// Accepts a run: the run, its plan and source, its first command and its key, or nothing.
     async fn submit(&self, submission: Submission) -> Result<Submitted>;
     /// Keeps a source and the workflows in it.
@@ -319,6 +329,10 @@ pub trait Store: Send + Sync + 'static {
     async fn expire(&self, limit: u32) -> Result<Expired>;
     /// Forgets blobs that are removed now.
     async fn forget(&self, blobs: Vec<Digest>) -> Result<()>;
+    /// At most so many runs that ended longer ago than that, oldest first: their values are to be removed, and then they.
+    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>>;
+    /// Removes all rows of runs, as far as they have still ended and nobody wants anything of them.
+    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()>;
     /// How the store is.
     async fn totals(&self) -> Result<Totals>;
 }

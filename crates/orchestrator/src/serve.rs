@@ -1,10 +1,6 @@
 //! The service's life: from its configuration to its listeners, until the order to stop.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use qflow_model::definition::PythonVersion;
@@ -17,7 +13,8 @@ use crate::{
     bus::{Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
-    record::{Sqlite, Store, member::Replica},
+    record::{Postgres, Settings, Sqlite, Store, member::Replica},
+    retention::{self, Keep},
     submit::{self, Remote, Server},
 };
 
@@ -33,8 +30,8 @@ pub struct Config {
     /// Where the admin port listens; none where another part of the process has it.
     #[arg(long = "orchestrator-admin", env = "QFLOW_ORCHESTRATOR_ADMIN")]
     pub admin_listen: Option<SocketAddr>,
-    /// Where runs are kept: `sqlite://PATH`; default: `qflow.db` in the data directory.
-    #[arg(long, env = "QFLOW_DATABASE_URL")]
+    /// Where runs are kept: `sqlite://PATH` or `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=verify-full|disable]`; default: `qflow.db` in the data directory.
+    #[arg(long, env = "QFLOW_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Where replicas hear of one another's runs: `redis://HOST`; default: they look into the database every second.
     #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
@@ -45,6 +42,21 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,
+    /// The password for Postgres.
+    #[arg(long, env = "QFLOW_DATABASE_PASSWORD", hide_env_values = true)]
+    pub database_password: Option<String>,
+    /// A file that holds it.
+    #[arg(long, env = "QFLOW_DATABASE_PASSWORD_FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// Certificates by which Postgres is known; default: QFLOW_CA_BUNDLE, else the system's.
+    #[arg(long, env = "QFLOW_DATABASE_CA")]
+    pub database_ca: Option<PathBuf>,
+    /// Certificates to trust.
+    #[arg(long, env = "QFLOW_CA_BUNDLE", hide = true)]
+    pub ca_bundle: Option<PathBuf>,
+    /// For how long runs are kept once they have ended, e.g. `90d`: then their rows and values are removed; `off` keeps them.
+    #[arg(long, env = "QFLOW_RETENTION", default_value = "off")]
+    pub retention: Keep,
     /// Where large values are: `file://FOLDER`; default: `blobs` in the data directory.
     #[arg(long, env = "QFLOW_BLOBS_URL")]
     pub blobs_url: Option<String>,
@@ -78,14 +90,28 @@ pub struct Config {
 }
 
 impl Config {
-    fn database(&self) -> anyhow::Result<PathBuf> {
-        match &self.database_url {
-            None => Ok(self.data_dir.join("qflow.db")),
-            Some(url) => match url.strip_prefix("sqlite://") {
-                Some(path) if !path.is_empty() => Ok(Path::new(path).to_owned()),
-                _ => anyhow::bail!("QFLOW_DATABASE_URL `{url}` is not sqlite://PATH"),
-            },
+    /// Opens the database, whichever it is.
+    async fn store(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+        let url = self.database_url.as_deref().unwrap_or_default();
+        let path = match url.split_once("://") {
+            None if url.is_empty() => self.data_dir.join("qflow.db"),
+            Some(("sqlite", path)) if !path.is_empty() => PathBuf::from(path),
+            Some(("postgres" | "postgresql", _)) => return self.postgres(url).await,
+            // What was set may hold a password.
+            _ => anyhow::bail!("QFLOW_DATABASE_URL is neither sqlite://PATH nor postgres://USER@HOST/DATABASE"),
+        };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
         }
+        Ok(Arc::new(Sqlite::open(&path, clock)?))
+    }
+
+    async fn postgres(&self, url: &str) -> anyhow::Result<Arc<dyn Store>> {
+        let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
+        let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
+        let ca = self.database_ca.clone().or_else(|| self.ca_bundle.clone());
+        let settings = Settings { url: url.to_owned(), password, ca };
+        Ok(Arc::new(Postgres::open(&settings).await?))
     }
 
     fn blobs(&self) -> anyhow::Result<String> {
@@ -128,11 +154,7 @@ pub async fn serve(
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let database = config.database()?;
-    if let Some(folder) = database.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
-    }
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&database, Arc::clone(&clock))?);
+    let store = config.store(Arc::clone(&clock)).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
     let bus = config.bus(&owner, &shutdown)?;
@@ -145,6 +167,7 @@ pub async fn serve(
         replica: Replica { owner: owner.clone(), url: config.advertise_url.clone().unwrap_or_default() },
     };
     let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;
+    retention::start(config.retention, &store, &blobs, &telemetry, &shutdown);
     let server = Server {
         store,
         blobs,

@@ -35,8 +35,6 @@ use crate::{
 const TOGETHER: usize = 1024;
 /// Between two looks at what no word tells: silent runners, the inbox, hopeless environments.
 const TICK: Duration = Duration::from_secs(1);
-/// Between two looks into the inbox where other replicas take calls for runs that are written here.
-const INBOX: Duration = Duration::from_millis(250);
 /// How long a change that nobody waits for (an attempt has begun) may wait for another to be committed with.
 const LAZY: Duration = Duration::from_millis(20);
 /// First and longest wait before a store that failed is asked again.
@@ -82,8 +80,6 @@ pub struct Engine {
     away: Option<Duration>,
     /// Failures since the last commit: a store that reads and does not write is no store that is back.
     failures: u32,
-    /// When the inbox was last looked into.
-    asked_at: Instant,
     /// Since when a change waits that is in no hurry.
     lazy_since: Option<Instant>,
 }
@@ -111,7 +107,6 @@ impl Engine {
             reap_from: Instant::now() + lease(),
             away: None,
             failures: 0,
-            asked_at: Instant::now(),
             lazy_since: None,
             parts,
         };
@@ -133,6 +128,10 @@ impl Engine {
                     _ => false,
                 },
                 () = tokio::time::sleep_until(wake), if self.again.is_empty() || self.away.is_some() => false,
+                () = self.parts.store.woken(), if self.away.is_none() => {
+                    self.again.push(Word::Posted(None));
+                    false
+                },
                 () = std::future::ready(()), if !self.again.is_empty() && self.away.is_none() => false,
                 _ = tick.tick() => true,
             };
@@ -144,8 +143,6 @@ impl Engine {
             }
             if ticked {
                 self.tick().await;
-            } else if self.shards.are_shared() && self.asked_at.elapsed() >= INBOX {
-                self.work_inbox(None).await;
             }
             self.due();
             self.reuse().await;
@@ -168,8 +165,7 @@ impl Engine {
         let until = |at: Timestamp| now + Duration::from_millis(at.ms_since(self.clock.now()) + 1);
         let (timer, pool) = (self.runs.next_wake().map(until), self.pools.next_start().map(until));
         let lazy = self.lazy_since.map(|since| since + LAZY);
-        let inbox = self.shards.are_shared().then(|| self.asked_at + INBOX);
-        [timer, pool, lazy, inbox].into_iter().flatten().min().unwrap_or(now + TICK)
+        [timer, pool, lazy].into_iter().flatten().min().unwrap_or(now + TICK)
     }
 
     /// Whether the store answers again; what it may have missed is read anew.

@@ -15,7 +15,7 @@ use qflow_model::{
 use qflow_service::ManualClock;
 use serde_json::json;
 
-use super::*;
+use super::{postgres::Server, *};
 
 fn plan() -> Arc<Plan> {
     Arc::new(
@@ -30,7 +30,7 @@ fn plan() -> Arc<Plan> {
     )
 }
 
-fn submission(id: u128, key: Option<&str>) -> Submission {
+pub(super) fn submission(id: u128, key: Option<&str>) -> Submission {
     let plan = plan();
     let spec = RunSpec {
         id: RunId(uuid::Uuid::from_u128(id)),
@@ -54,6 +54,16 @@ fn submission(id: u128, key: Option<&str>) -> Submission {
 
 fn change(run: RunId, head: RunHead) -> Change {
     Change { run, head: Some(head), nodes: vec![], history: vec![Happening::RunStarted], slots: vec![] }
+}
+
+/// Has a run that has ended now.
+pub(crate) async fn ended(store: &dyn Store, id: u128) {
+    let run = submission(id, None);
+    store.submit(run.clone()).await.unwrap();
+    let head = store.load(run.spec.id).await.unwrap().unwrap().head;
+    let head = RunHead { status: RunStatus::Completed, ended_at: Some(store.now().await.unwrap()), ..head };
+    let done = store.inbox(&all_shards()).await.unwrap().iter().map(|row| row.id).collect();
+    store.commit(Batch { changes: vec![change(run.spec.id, head)], done, ..Batch::default() }).await.unwrap();
 }
 
 /// An accepted run is there with its first command, whatever happens next.
@@ -155,7 +165,7 @@ async fn lines_are_kept_once_and_in_order(store: &dyn Store) {
         sequence,
         at: Timestamp(1),
         stream: "stdout".into(),
-        text: format!("line {sequence}"),
+        text: format!("line {sequence}\0"),
     };
     store.append_lines(run.spec.id, vec![line(1), line(2)]).await.unwrap();
     store.append_lines(run.spec.id, vec![line(2), line(3)]).await.unwrap();
@@ -181,6 +191,12 @@ macro_rules! conformance {
     ($($promise:ident),* $(,)?) => {
         mod on_memory { $(#[tokio::test] async fn $promise() { super::$promise(&super::memory()).await; })* }
         mod on_sqlite { $(#[tokio::test] async fn $promise() { super::$promise(&super::sqlite()).await; })* }
+        mod on_postgres {
+            $(#[tokio::test] async fn $promise() {
+                let Some(server) = super::Server::get() else { return };
+                super::$promise(&server.store().await).await;
+            })*
+        }
     };
 }
 
@@ -195,18 +211,38 @@ conformance!(
     a_lock_is_found_until_it_is_too_old,
 );
 
+/// The hand of a store's clock.
+#[async_trait]
+pub(crate) trait Hand: Sync {
+    async fn advance_ms(&self, ms: u64);
+}
+
+#[async_trait]
+impl Hand for ManualClock {
+    async fn advance_ms(&self, ms: u64) {
+        Self::advance_ms(self, ms);
+    }
+}
+
 macro_rules! conformance_in_time {
     ($($promise:ident),* $(,)?) => {
         mod in_time_on_memory {
             $(#[tokio::test] async fn $promise() {
                 let clock = super::clock();
-                super::in_time::$promise(&super::Memory::new(clock.clone()), &clock).await;
+                super::in_time::$promise(&super::Memory::new(clock.clone()), &*clock).await;
             })*
         }
         mod in_time_on_sqlite {
             $(#[tokio::test] async fn $promise() {
                 let clock = super::clock();
-                super::in_time::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &clock).await;
+                super::in_time::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &*clock).await;
+            })*
+        }
+        mod in_time_on_postgres {
+            $(#[tokio::test] async fn $promise() {
+                let Some(server) = super::Server::get() else { return };
+                let (store, hand) = server.store_in_time().await;
+                super::in_time::$promise(&store, &hand).await;
             })*
         }
     };
@@ -224,6 +260,8 @@ conformance_in_time!(
     a_dead_replicas_shards_are_free_after_a_lease,
     what_is_given_back_is_free_at_once_and_written_to_no_more,
     commands_and_open_runs_are_found_by_shard,
+    runs_that_ended_long_ago_are_named_until_they_are_removed,
+    a_run_that_is_asked_for_is_not_removed,
 );
 
 /// Promises that are held with a clock in hand.

@@ -101,6 +101,11 @@ impl Tables {
         self.shards.iter_mut().filter_map(move |(shard, owned)| ours((shard, owned)).then_some((*shard, owned)))
     }
 
+    /// Whether somebody wants something of a run.
+    fn is_asked(&self, row: &Row) -> bool {
+        self.inbox.iter().any(|asked| asked.run == row.spec.id)
+    }
+
     fn keep(&mut self, source: Arc<Source>, workflows: &[String], now: Timestamp) {
         let digest = source.digest();
         self.sources.insert(digest, source);
@@ -316,6 +321,24 @@ impl Store for Memory {
 
     async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
         self.tables().cache.forget(&blobs);
+        Ok(())
+    }
+
+    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>> {
+        let (tables, now) = (self.tables(), self.clock.now());
+        let over = |row: &&Row| row.head.ended_at.is_some_and(|at| at.plus_ms(older_ms) < now) && !tables.is_asked(row);
+        let mut over: Vec<_> = tables.runs.values().filter(over).map(|row| (row.head.ended_at, row.spec.id)).collect();
+        over.sort();
+        Ok(over.into_iter().map(|(_, run)| run).take(limit as usize).collect())
+    }
+
+    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()> {
+        let mut tables = self.tables();
+        for run in runs {
+            if tables.runs.get(&run).is_some_and(|row| row.head.ended_at.is_some() && !tables.is_asked(row)) {
+                tables.runs.remove(&run);
+            }
+        }
         Ok(())
     }
 

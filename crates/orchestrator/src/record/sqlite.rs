@@ -3,6 +3,7 @@
 mod cache;
 mod older;
 mod pool;
+mod retention;
 mod rows;
 mod shards;
 
@@ -397,6 +398,15 @@ impl Store for Sqlite {
 
     async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
         self.within("forget removed blobs", move |db| cache::forget(db, &blobs)).await
+    }
+
+    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>> {
+        let now = self.clock.now();
+        self.within("find runs that ended long ago", move |db| retention::expired(db, older_ms, limit, now)).await
+    }
+
+    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()> {
+        self.within("remove runs that ended long ago", move |db| retention::forget(db, &runs)).await
     }
 
     async fn totals(&self) -> Result<Totals> {

@@ -182,7 +182,6 @@ impl Engine {
     /// Works off what clients posted; tells `done` once it is committed.
     pub(super) async fn work_inbox(&mut self, done: Option<oneshot::Sender<()>>) {
         self.turn.waiting.extend(done);
-        self.asked_at = tokio::time::Instant::now();
         match self.parts.store.inbox(&self.shards.ids()).await {
             Ok(rows) => {
                 for row in rows {

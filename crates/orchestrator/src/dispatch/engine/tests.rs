@@ -67,6 +67,9 @@ impl Store for Flaky {
     async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()> {
         self.inner.release(held).await
     }
+    async fn woken(&self) {
+        self.inner.woken().await;
+    }
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
         self.inner.submit(submission).await
     }
@@ -133,6 +136,12 @@ impl Store for Flaky {
     }
     async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
         self.inner.forget(blobs).await
+    }
+    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>> {
+        self.inner.expire_runs(older_ms, limit).await
+    }
+    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()> {
+        self.inner.forget_runs(runs).await
     }
     async fn totals(&self) -> Result<Totals> {
         self.inner.totals().await

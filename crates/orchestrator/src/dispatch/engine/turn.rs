@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use qflow_model::{
     environment::EnvLock,
-    ids::{AttemptKey, NodeKey, RunId},
+    ids::{AttemptKey, NodeKey, RunId, Timestamp},
     progress::Input,
     status::NodeStatus,
 };
@@ -138,7 +138,8 @@ impl Engine {
         }
         let epoch = |run: RunId| self.shards.held.get_key_value(&run.shard()).map(|(shard, epoch)| (*shard, *epoch));
         let batch = Batch {
-            fences: changes.iter().filter_map(|change| epoch(change.run)).collect(),
+            // A command that changes nothing is worked off by its run's owner all the same.
+            fences: self.turn.touched.iter().filter_map(|run| epoch(*run)).collect(),
             changes,
             done: self.turn.done.iter().map(|(row, _)| *row).collect(),
             locks: self.turn.locks.clone(),
@@ -150,10 +151,7 @@ impl Engine {
                 let metrics = self.parts.telemetry.metrics();
                 metrics.store_commit_duration().record(began.elapsed().as_secs_f64());
                 metrics.store_commit_batch().record(inputs as f64);
-                if std::mem::take(&mut self.failures) > 0 {
-                    self.parts.telemetry.emit(Event::info("store_back", "the store takes commits again"));
-                }
-                self.clock.set(at);
+                self.written(at);
                 self.act().await;
             }
             Err(record::Error::Fenced(shard)) => {
@@ -170,6 +168,14 @@ impl Engine {
                 self.is_away(&error);
             }
         }
+    }
+
+    /// The store has taken a commit.
+    pub(super) fn written(&mut self, at: Timestamp) {
+        if std::mem::take(&mut self.failures) > 0 {
+            self.parts.telemetry.emit(Event::info("store_back", "the store takes commits again"));
+        }
+        self.clock.set(at);
     }
 
     /// Nothing of the turn is known to be kept: its runs are read again, its words heard again, its credits given back.

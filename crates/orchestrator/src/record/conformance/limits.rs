@@ -36,7 +36,7 @@ async fn holders(store: &dyn Store) -> Vec<String> {
 }
 
 /// No more attempts hold a pool than it has slots, and a transaction that would take one more writes nothing.
-pub(super) async fn a_pool_is_held_by_no_more_than_its_slots(store: &dyn Store, _: &ManualClock) {
+pub(super) async fn a_pool_is_held_by_no_more_than_its_slots(store: &dyn Store, _: &dyn Hand) {
     store.set_pool(pool(2, None)).await.unwrap();
     exchange(store, vec![slot(0, 1, true), slot(1, 1, true)]).await.unwrap();
     assert_eq!(holders(store).await, ["a[0]@1", "a[1]@1"]);
@@ -49,7 +49,7 @@ pub(super) async fn a_pool_is_held_by_no_more_than_its_slots(store: &dyn Store, 
 }
 
 /// An attempt holds one slot, however often that is written; the next attempt of its node run takes it over.
-pub(super) async fn a_node_run_holds_one_slot(store: &dyn Store, _: &ManualClock) {
+pub(super) async fn a_node_run_holds_one_slot(store: &dyn Store, _: &dyn Hand) {
     store.set_pool(pool(1, None)).await.unwrap();
     for slots in [vec![slot(0, 1, true)], vec![slot(0, 1, true)], vec![slot(0, 2, true)]] {
         exchange(store, slots).await.unwrap();
@@ -60,21 +60,21 @@ pub(super) async fn a_node_run_holds_one_slot(store: &dyn Store, _: &ManualClock
 }
 
 /// Starts count for a minute of the store's clock.
-pub(super) async fn starts_count_for_a_minute(store: &dyn Store, clock: &ManualClock) {
+pub(super) async fn starts_count_for_a_minute(store: &dyn Store, clock: &dyn Hand) {
     store.set_pool(pool(9, Some(2))).await.unwrap();
     let first = exchange(store, vec![slot(0, 1, true)]).await.unwrap();
-    clock.advance_ms(1000);
+    clock.advance_ms(1000).await;
     exchange(store, vec![slot(1, 1, true), slot(0, 1, false)]).await.unwrap();
     let state = store.pools("t".into()).await.unwrap().remove(0);
     assert_eq!((state.started, state.next), (2, Some(first.plus_ms(MINUTE_MS))), "a slot that is back still counts");
     assert!(matches!(exchange(store, vec![slot(2, 1, true)]).await, Err(Error::PoolFull(_))));
-    clock.advance_ms(MINUTE_MS - 1000);
+    clock.advance_ms(MINUTE_MS - 1000).await;
     exchange(store, vec![slot(2, 1, true)]).await.unwrap();
     assert!(matches!(exchange(store, vec![slot(3, 1, true)]).await, Err(Error::PoolFull(_))));
 }
 
 /// A pool that is held stays; one that is not goes, and then nothing takes a slot of it.
-pub(super) async fn a_pool_goes_once_nobody_holds_it(store: &dyn Store, _: &ManualClock) {
+pub(super) async fn a_pool_goes_once_nobody_holds_it(store: &dyn Store, _: &dyn Hand) {
     let remove = async || store.remove_pool("t".into(), "database".into()).await.unwrap();
     assert_eq!(remove().await, Removed::Unknown);
     store.set_pool(pool(1, None)).await.unwrap();
@@ -103,19 +103,19 @@ async fn keep(store: &dyn Store, cached: Vec<Cached>) {
 }
 
 /// An output is found by its user under its key until its time is over; for ever is for ever.
-pub(super) async fn an_output_is_found_until_its_time_is_over(store: &dyn Store, clock: &ManualClock) {
+pub(super) async fn an_output_is_found_until_its_time_is_over(store: &dyn Store, clock: &dyn Hand) {
     let (short, long) = (cached(b"1", "1", b"x", 1000), cached(b"2", "2", b"x", u64::MAX));
     keep(store, vec![short.clone(), long.clone()]).await;
     let keys = || vec![short.key, Digest::of(b"none"), long.key];
     let hit = |cached: &Cached| Some(Hit { produced: cached.produced.clone(), from: cached.from.clone() });
     assert_eq!(store.cached(scope("u"), keys()).await.unwrap(), [hit(&short), None, hit(&long)]);
     assert_eq!(store.cached(scope("v"), keys()).await.unwrap(), [None, None, None], "another user's are not seen");
-    clock.advance_ms(1000);
+    clock.advance_ms(1000).await;
     assert_eq!(store.cached(scope("u"), keys()).await.unwrap(), [None, None, hit(&long)]);
 }
 
 /// An output that is kept anew takes the place of the one before.
-pub(super) async fn an_output_that_is_kept_anew_takes_the_place(store: &dyn Store, _: &ManualClock) {
+pub(super) async fn an_output_that_is_kept_anew_takes_the_place(store: &dyn Store, _: &dyn Hand) {
     keep(store, vec![cached(b"1", "1", b"x", 1000)]).await;
     let newer = cached(b"1", "2", b"y", 1000);
     keep(store, vec![newer.clone()]).await;
@@ -126,13 +126,13 @@ pub(super) async fn an_output_that_is_kept_anew_takes_the_place(store: &dyn Stor
 }
 
 /// Blobs are named for removal once the last entry that owns them is gone, and again until they are said to be removed.
-pub(super) async fn blobs_go_with_the_last_entry_that_owns_them(store: &dyn Store, clock: &ManualClock) {
+pub(super) async fn blobs_go_with_the_last_entry_that_owns_them(store: &dyn Store, clock: &dyn Hand) {
     keep(store, vec![cached(b"1", "1", b"x", 1000), cached(b"2", "2", b"x", 2000), cached(b"3", "3", b"y", 3000)])
         .await;
-    clock.advance_ms(1000);
+    clock.advance_ms(1000).await;
     let first = store.expire(9).await.unwrap();
     assert_eq!((first.entries, first.blobs.len()), (1, 0), "another entry owns it");
-    clock.advance_ms(5000);
+    clock.advance_ms(5000).await;
     let second = store.expire(1).await.unwrap();
     assert_eq!((second.entries, &second.blobs), (1, &vec![Digest::of(b"x")]), "in batches");
     assert_eq!(store.expire(1).await.unwrap().entries, 1);
@@ -141,4 +141,33 @@ pub(super) async fn blobs_go_with_the_last_entry_that_owns_them(store: &dyn Stor
     assert_eq!((last.entries, &last.blobs), (0, &vec![Digest::of(b"y")]));
     store.forget(last.blobs).await.unwrap();
     assert_eq!(store.expire(9).await.unwrap(), Expired::default());
+}
+
+/// Runs that ended long ago are named, oldest first, until they are removed, and then nothing of them is left.
+pub(super) async fn runs_that_ended_long_ago_are_named_until_they_are_removed(store: &dyn Store, clock: &dyn Hand) {
+    let id = |id| RunId(uuid::Uuid::from_u128(id));
+    for number in 1..=3 {
+        ended(store, number).await;
+        clock.advance_ms(1000).await;
+    }
+    store.submit(submission(4, None)).await.unwrap();
+    clock.advance_ms(1000).await;
+    assert_eq!(store.expire_runs(2500, 9).await.unwrap(), [id(1), id(2)]);
+    assert_eq!(store.expire_runs(0, 2).await.unwrap(), [id(1), id(2)], "in batches");
+    store.forget_runs(vec![id(1), id(2)]).await.unwrap();
+    assert!(store.load(id(1)).await.unwrap().is_none() && store.history(id(1)).await.unwrap().is_empty());
+    assert_eq!(store.expire_runs(0, 9).await.unwrap(), [id(3)], "what has not ended stays");
+    store.forget_runs(vec![id(4)]).await.unwrap();
+    assert!(store.load(id(4)).await.unwrap().is_some());
+}
+
+/// A run that has ended and that somebody wants something of stays.
+pub(super) async fn a_run_that_is_asked_for_is_not_removed(store: &dyn Store, clock: &dyn Hand) {
+    ended(store, 1).await;
+    clock.advance_ms(1000).await;
+    let run = RunId(uuid::Uuid::from_u128(1));
+    store.post(run, Command::RetryFailed { by: "u".into() }).await.unwrap();
+    assert!(store.expire_runs(0, 9).await.unwrap().is_empty());
+    store.forget_runs(vec![run]).await.unwrap();
+    assert!(store.load(run).await.unwrap().is_some() && store.inbox(&all_shards()).await.unwrap().len() == 1);
 }

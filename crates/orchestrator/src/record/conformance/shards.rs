@@ -11,7 +11,7 @@ async fn attend(store: &dyn Store, owner: &str, held: &BTreeMap<Shard, Epoch>) -
 }
 
 /// A shard is taken by one replica, and by no other as long as that one says that it lives.
-pub(super) async fn a_shard_has_one_owner_at_a_time(store: &dyn Store, clock: &ManualClock) {
+pub(super) async fn a_shard_has_one_owner_at_a_time(store: &dyn Store, clock: &dyn Hand) {
     attend(store, "a", &BTreeMap::new()).await;
     let ours = store.take_shards("a", 40).await.unwrap();
     assert_eq!(ours.len(), 40);
@@ -21,7 +21,7 @@ pub(super) async fn a_shard_has_one_owner_at_a_time(store: &dyn Store, clock: &M
     assert_eq!(theirs.len(), 24);
     assert!(theirs.keys().all(|shard| !ours.contains_key(shard)));
     for _ in 0..3 {
-        clock.advance_ms(5_000);
+        clock.advance_ms(5_000).await;
         assert_eq!(attend(store, "a", &ours).await.len(), 40);
         attend(store, "b", &theirs).await;
         assert!(store.take_shards("c", 64).await.unwrap().is_empty(), "all are held");
@@ -29,11 +29,11 @@ pub(super) async fn a_shard_has_one_owner_at_a_time(store: &dyn Store, clock: &M
 }
 
 /// Without a word from its replica a shard is free after its lease; the replica then hears that it has lost it.
-pub(super) async fn a_dead_replicas_shards_are_free_after_a_lease(store: &dyn Store, clock: &ManualClock) {
+pub(super) async fn a_dead_replicas_shards_are_free_after_a_lease(store: &dyn Store, clock: &dyn Hand) {
     attend(store, "a", &BTreeMap::new()).await;
     let old = store.take_shards("a", 64).await.unwrap();
     attend(store, "a", &old).await;
-    clock.advance_ms(qflow_model::limits::SHARD_LEASE_MS + 1);
+    clock.advance_ms(qflow_model::limits::SHARD_LEASE_MS + 1).await;
     let alone = store.attend(&replica("b"), &BTreeMap::new()).await.unwrap();
     assert_eq!(alone.members, [replica("b")]);
     let new = store.take_shards("b", 64).await.unwrap();
@@ -45,7 +45,7 @@ pub(super) async fn a_dead_replicas_shards_are_free_after_a_lease(store: &dyn St
 }
 
 /// What is given back belongs to nobody at once: another may take it, and its former owner writes to it no more.
-pub(super) async fn what_is_given_back_is_free_at_once_and_written_to_no_more(store: &dyn Store, _: &ManualClock) {
+pub(super) async fn what_is_given_back_is_free_at_once_and_written_to_no_more(store: &dyn Store, _: &dyn Hand) {
     attend(store, "a", &BTreeMap::new()).await;
     attend(store, "b", &BTreeMap::new()).await;
     let ours = store.take_shards("a", 64).await.unwrap();
@@ -62,7 +62,7 @@ pub(super) async fn what_is_given_back_is_free_at_once_and_written_to_no_more(st
 }
 
 /// A replica reads the commands and the open runs of its own shards, and of no others.
-pub(super) async fn commands_and_open_runs_are_found_by_shard(store: &dyn Store, _: &ManualClock) {
+pub(super) async fn commands_and_open_runs_are_found_by_shard(store: &dyn Store, _: &dyn Hand) {
     let (one, two) = (submission(1, None), submission(2, None));
     store.submit(one.clone()).await.unwrap();
     store.submit(two.clone()).await.unwrap();

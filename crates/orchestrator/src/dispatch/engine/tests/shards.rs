@@ -1,6 +1,7 @@
 //! Two replicas on one store: who writes what, and what happens when one of them dies, stalls or leaves.
 
 use super::*;
+use crate::record::Server;
 
 /// The shard that a run of this id is in is the id itself, as long as it is below 64; a first replica keeps the lower half.
 const OF_THE_FIRST: u128 = 1;
@@ -148,4 +149,52 @@ async fn idle_credits_are_given_back_where_another_may_need_them() {
     }
     runner.say(Said::Credits(1)).await;
     runner.order().await;
+}
+
+#[tokio::test]
+async fn a_run_goes_to_its_end_on_postgres() {
+    let Some(server) = Server::get() else { return };
+    let house = House::over(Box::new(server.store().await)).await;
+    let mut player = Player::connect(&house, 1, vec![]).await;
+    let run = house.submit(1, 2).await;
+    for _ in 0..2 {
+        let order = player.order().await;
+        player.say(Said::Ended(order.key, done())).await;
+    }
+    while house.status(run).await != RunStatus::Completed {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn replicas_on_postgres_share_the_shards_and_take_over_what_one_leaves() {
+    let Some(server) = Server::get() else { return };
+    let settings = server.database().await;
+    let open = async || {
+        let inner = Box::new(crate::record::Postgres::open(&settings).await.unwrap());
+        Arc::new(Flaky { inner, failing: AtomicU32::new(0) })
+    };
+    let first = House::replica(open().await, "a").await;
+    let second = House::replica(open().await, "b").await;
+    let halves = async {
+        while first.engine.sight().shards.len() != 32 || second.engine.sight().shards.len() != 32 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), halves).await.expect("each has its half");
+    let run = second.submit(OF_THE_FIRST, 1).await;
+    let mut runner = Player::connect(&first, 1, vec![]).await;
+    let key = runner.order().await.key;
+    assert_eq!(key.run, run, "what one took, the other orders");
+    first.shutdown.trigger();
+    first.ended.await.unwrap();
+    let mut there = Player::connect(&second, 1, vec![key]).await;
+    let all = async {
+        while second.engine.sight().shards.len() != 64 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("it takes over");
+    assert!(there.ends(key, done()).await);
+    assert_eq!(second.status(run).await, RunStatus::Completed);
 }

@@ -1,0 +1,193 @@
+//! A database as its URL names it: where it is, who asks, and whether the way there is encrypted.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long a host may take to answer at all: past it callers are better told that it is away.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long sent bytes may stay unacknowledged: a silent partition is noticed within it.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// What every session sets: bounds on what a statement may take and wait for, and no compiling for what takes a millisecond. Plans
+/// are made once, maybe when tables were empty: each statement has an index in the order that it reads, and is to use it.
+const OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s -c jit=off \
+                       -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off";
+/// Where systems keep the certificates that they trust.
+const BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Why no database can be opened by what was set.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Wrong {
+    /// No URL of a database.
+    #[error("QFLOW_DATABASE_URL is not postgres://USER@HOST[:PORT]/DATABASE[?sslmode=verify-full]: {0}")]
+    Url(String),
+    /// Neither encrypted nor not.
+    #[error(
+        "QFLOW_DATABASE_URL says sslmode={0}, which may be overheard: say verify-full, or disable where the network between is yours"
+    )]
+    Undecided(String),
+    /// No certificates to trust.
+    #[error("QFLOW_DATABASE_CA names `{path}`: {why}")]
+    Certificates {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// What is set of a database.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=…]`.
+    pub url: String,
+    /// The password, where it is not the URL's.
+    pub password: Option<String>,
+    /// A file of certificates to trust; default: the system's.
+    pub ca: Option<std::path::PathBuf>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may carry a password.
+        f.debug_struct("Settings").field("ca", &self.ca).finish_non_exhaustive()
+    }
+}
+
+/// Where to connect, and how.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: MakeRustlsConnect,
+    /// `HOST:PORT/DATABASE`, for messages: nothing secret in it.
+    pub(super) shown: String,
+}
+
+impl Settings {
+    pub(super) fn target(&self) -> Result<Target, Wrong> {
+        let (url, mode) = without_mode(&self.url);
+        let mut config: tokio_postgres::Config =
+            url.parse().map_err(|error| Wrong::Url(super::transaction::told(&error).to_string()))?;
+        if let Some(password) = &self.password {
+            config.password(password);
+        }
+        let encrypted = match mode.as_deref() {
+            Some("disable") => false,
+            Some("require" | "verify-ca" | "verify-full") => true,
+            None => !config.get_hosts().iter().all(is_local),
+            Some(other) => return Err(Wrong::Undecided(other.to_owned())),
+        };
+        let options = [config.get_options(), Some(OPTIONS)].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        config
+            .ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable })
+            .options(options)
+            .application_name("qflow-orchestrator")
+            .connect_timeout(CONNECT)
+            .tcp_user_timeout(UNACKNOWLEDGED)
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(5))
+            .keepalives_interval(Duration::from_secs(2))
+            .keepalives_retries(2);
+        let roots = if encrypted { self.roots()? } else { RootCertStore::empty() };
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring offers TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let shown = shown(&config);
+        Ok(Target { config, tls: MakeRustlsConnect::new(tls), shown })
+    }
+
+    fn roots(&self) -> Result<RootCertStore, Wrong> {
+        let system = || BUNDLES.iter().map(Path::new).find(|path| path.exists());
+        let path = self.ca.as_deref().or_else(system).ok_or_else(|| Wrong::Certificates {
+            path: String::new(),
+            why: "this system keeps no certificates where others do: name a file of them".into(),
+        })?;
+        let wrong = |why: String| Wrong::Certificates { path: path.display().to_string(), why };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
+            // A system's bundle may hold some that rustls does not take: the others do.
+            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            roots.add(certificate).ok();
+        }
+        if roots.is_empty() { Err(wrong("it holds no certificate".into())) } else { Ok(roots) }
+    }
+}
+
+/// The URL without its `sslmode`, which the driver knows less of than we promise, and that.
+fn without_mode(url: &str) -> (String, Option<String>) {
+    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let (modes, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| part.starts_with("sslmode="));
+    let mode = modes.last().and_then(|part| part.strip_prefix("sslmode=")).map(str::to_owned);
+    (if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) }, mode)
+}
+
+/// Whether nobody can listen on the way.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+    }
+}
+
+fn shown(config: &tokio_postgres::Config) -> String {
+    let port = |n: usize| config.get_ports().get(n).or_else(|| config.get_ports().first()).copied().unwrap_or(5432);
+    let host = |(n, host): (usize, &Host)| match host {
+        Host::Tcp(name) => format!("{name}:{}", port(n)),
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let hosts: Vec<String> = config.get_hosts().iter().enumerate().map(host).collect();
+    format!("{}/{}", hosts.join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Result<(SslMode, String), String> {
+        let settings = Settings { url: url.into(), ..Settings::default() };
+        settings.target().map(|it| (it.config.get_ssl_mode(), it.shown)).map_err(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn the_way_is_encrypted_unless_it_stays_on_this_machine_or_is_said_not_to_be() {
+        for (url, encrypted) in [
+            ("postgres://q@db/q", true),
+            ("postgres://q@db/q?sslmode=require", true),
+            ("postgres://q@db/q?application_name=x&sslmode=verify-full", true),
+            ("postgres://q@db/q?sslmode=disable", false),
+            ("postgres://q@127.0.0.1/q", false),
+            ("postgres://q@127.0.0.1/q?sslmode=verify-full", true),
+            ("postgres://q@%2Fvar%2Frun%2Fpostgresql/q", false),
+        ] {
+            let mode = if encrypted { SslMode::Require } else { SslMode::Disable };
+            assert_eq!(target(url).map(|(mode, _)| mode), Ok(mode), "{url}");
+        }
+        let undecided = target("postgres://q@db/q?sslmode=prefer").unwrap_err();
+        assert!(undecided.contains("say verify-full, or disable"), "{undecided}");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_database_holds_no_password() {
+        assert_eq!(target("postgres://q:secret@db:5433/runs").unwrap().1, "db:5433/runs");
+        let wrong = target("postgres://q:secret@db:none/runs").unwrap_err();
+        assert!(!wrong.contains("secret"), "{wrong}");
+        let settings = Settings { url: "postgres://q:secret@db/runs".into(), ..Settings::default() };
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let settings = Settings { url: "postgres://q@db/q".into(), password: None, ca: Some(file.path().to_owned()) };
+        let wrong = settings.target().err().map(|wrong| wrong.to_string()).unwrap_or_default();
+        assert!(wrong.contains("holds no certificate"), "{wrong}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Retention: runs that ended longer ago than is wanted are removed in small batches, their values first and then their rows.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use qflow_model::duration;
+use qflow_service::Shutdown;
+use qflow_telemetry::{Event, Telemetry};
+
+use crate::{blobs::Blobs, record::Store};
+
+/// Runs that are removed at once: few enough that nobody waits for it.
+const BATCH: u32 = 20;
+/// Between two looks for runs whose time is over, where the last found no more.
+const REST: Duration = Duration::from_secs(60);
+
+/// For how long runs are kept once they have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// For ever.
+    Off,
+    /// For so many milliseconds.
+    Ms(u64),
+}
+
+/// A text that is neither a duration nor `off`.
+#[derive(Debug, thiserror::Error)]
+#[error("give a duration like 90d or 12h, or off")]
+pub struct NotADuration;
+
+impl FromStr for Keep {
+    type Err = NotADuration;
+    fn from_str(text: &str) -> Result<Self, NotADuration> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let ms = duration::micros(text).and_then(|micros| u64::try_from(micros / 1000).ok());
+        ms.filter(|ms| *ms > 0).map(Self::Ms).ok_or(NotADuration)
+    }
+}
+
+/// Removes runs whose time is over until the order to stop.
+pub(crate) fn start(
+    keep: Keep,
+    store: &Arc<dyn Store>,
+    blobs: &Arc<Blobs>,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) {
+    let Keep::Ms(older_ms) = keep else { return };
+    let (store, blobs) = (Arc::clone(store), Arc::clone(blobs));
+    let (telemetry, shutdown) = (telemetry.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        loop {
+            let rest = match retire(&*store, &blobs, older_ms).await {
+                Ok(removed) if removed == BATCH => Duration::ZERO,
+                Ok(_) => REST,
+                Err(error) => {
+                    telemetry.emit(Event::warning("runs_not_removed", format!("{error:#}")));
+                    REST
+                }
+            };
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+    });
+}
+
+/// Removes a batch of runs; how many. Values go first: what is left of a run after a crash is found again by its rows.
+async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Result<u32> {
+    let runs = store.expire_runs(older_ms, BATCH).await?;
+    for run in &runs {
+        blobs.forget_run(*run).await?;
+    }
+    let count = runs.len() as u32;
+    if count > 0 {
+        store.forget_runs(runs).await?;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use qflow_model::ids::{Digest, RunId, Timestamp};
+    use qflow_service::ManualClock;
+
+    use super::*;
+    use crate::record::{Memory, ended};
+
+    #[test]
+    fn a_retention_is_a_duration_or_off() {
+        assert_eq!("off".parse::<Keep>().unwrap(), Keep::Off);
+        assert_eq!("90d".parse::<Keep>().unwrap(), Keep::Ms(90 * 86_400_000));
+        for wrong in ["", "0", "-1d", "soon"] {
+            assert!(wrong.parse::<Keep>().is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_goes_with_its_values_and_no_other_does() {
+        let clock = Arc::new(ManualClock::at(Timestamp(7_200_000_000)));
+        let (store, blobs) = (Memory::new(clock.clone()), Blobs::in_memory());
+        let digest = Digest::of(b"value");
+        let run = |id| RunId(uuid::Uuid::from_u128(id));
+        for id in [1, 2] {
+            ended(&store, id).await;
+            blobs.write(run(id), digest, b"value".to_vec()).await.unwrap();
+            clock.advance_ms(1000);
+        }
+        assert_eq!(retire(&store, &blobs, 1500).await.unwrap(), 1);
+        assert!(blobs.read(run(1), digest).await.is_err() && store.load(run(1)).await.unwrap().is_none());
+        assert!(blobs.read(run(2), digest).await.is_ok() && store.load(run(2)).await.unwrap().is_some());
+        assert_eq!(retire(&store, &blobs, 1500).await.unwrap(), 0);
+    }
+}
