@@ -77,11 +77,23 @@ fn what_a_node_says_arrives(runtime: &'static str) {
         let lines = served.lines(&run);
         assert!(lines.contains("printed by the file itself"), "{lines}");
         assert!(lines.contains("parsed rows=3 file=a b.csv"), "{lines}");
+        // What JSON has no number for is a text.
+        let fields = json!({"rows": 3, "file": "a b.csv", "loss": "nan", "most": format!("1{}", "0".repeat(400))});
+        assert_eq!(fields_of_lines(&served, &run), [fields]);
         assert_eq!(served.result(&file, "together", &[]), 6);
     }
     // The line with its fields, as whoever collects the runner's own lines gets it.
     let log = std::fs::read_to_string(served.home.path().join("dev.log")).expect("the server writes");
     assert!(log.contains("rows") && log.contains("a b.csv"), "{log}");
+}
+
+/// The fields of a run's lines, of those that have some.
+fn fields_of_lines(served: &Served, run: &Value) -> Vec<Value> {
+    let id = run["run_id"].as_str().expect("a run has an id");
+    let told = served.home.run(&["runs", "logs", id, "-o", "json"]);
+    let lines = String::from_utf8_lossy(&told.stdout).into_owned();
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is an object"));
+    lines.filter_map(|line| line.get("fields").cloned()).collect()
 }
 
 fn a_secret_is_struck_out_wherever_it_stands(runtime: &'static str) {

@@ -250,6 +250,8 @@ pub struct StoredLine {
     pub stream: String,
     /// What it says.
     pub text: String,
+    /// What `qflow.log` was given by name; the text has it too.
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Where runs are kept. Every write is one transaction.
