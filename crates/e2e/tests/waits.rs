@@ -100,6 +100,51 @@ fn a_single_call_without_a_terminal_says_that_nobody_can_answer(runtime: &'stati
     assert!(told.contains("qflow dev") && !output.status.success(), "{told}");
 }
 
+/// Runs a command on a pseudo-terminal, types a line once it is asked, and prints what the terminal showed.
+const TYPED: &str = r#"
+import os, pty, sys
+line, out, *command = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+    os.execv(command[0], command)
+shown, left = b"", [line.encode() + b"\n"]
+while True:
+    try:
+        data = os.read(terminal, 4096)
+    except OSError:  # its last user has gone
+        break
+    shown += data
+    if left and b"[y/N]" in shown:
+        os.write(terminal, left.pop())
+    if not data:
+        break
+sys.stdout.buffer.write(shown)
+sys.exit(os.WEXITSTATUS(os.waitpid(pid, 0)[1]))
+"#;
+
+fn a_single_call_asks_on_its_terminal(runtime: &'static str) {
+    let home = Home::new(runtime);
+    let script = home.path().join("typed.py");
+    std::fs::write(&script, TYPED).expect("the home takes files");
+    for (typed, result) in [("y", "published q3"), ("YES", "published q3"), ("n", "kept"), ("", "kept")] {
+        let out = home.path().join(format!("result of {typed}"));
+        let call = "run crates/e2e/cases/waits.py -p report=q3 -o raw --timeout 60s";
+        let line = format!(
+            "python '{}' '{typed}' '{}' '{}' {call}",
+            script.display(),
+            out.display(),
+            qflow_e2e::program().display()
+        );
+        let told = home.shell(&line).output().expect("the shell starts");
+        assert!(told.status.success(), "{typed}: {}", said(&told));
+        let shown = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert!(shown.contains("approve `finance` (release/approval)? [y/N]"), "{shown}");
+        let written = std::fs::read_to_string(&out).expect("the result is written");
+        assert_eq!(written.trim(), result, "{typed:?}: {shown}");
+    }
+}
+
 fn nodes_below_calls_have_ids_and_logs(runtime: &'static str) {
     let home = Home::new(runtime);
     let _dev = home.dev();
@@ -129,5 +174,6 @@ on_both! {
     an_approval_is_asked_for_survives_a_crash_and_is_answered_once
     a_rejection_takes_the_other_side
     a_single_call_without_a_terminal_says_that_nobody_can_answer
+    a_single_call_asks_on_its_terminal
     nodes_below_calls_have_ids_and_logs
 }
