@@ -362,6 +362,12 @@ class Loading(unittest.TestCase):
         self.assertEqual(error["message"], said + "it is used while the file is imported, for every node of it")
         self.assertIn('File "flow.py", line 3', error["traceback"])
 
+    def test_an_import_inside_try_is_left_alone(self):
+        driver = self.driven()
+        text = "try:\n    import surely_not_installed\nexcept ImportError:\n    surely_not_installed = None\n\n"
+        driver.load(text + "def found():\n    return surely_not_installed\n")
+        self.assertIsNone(driver.attempt("found").form)
+
     def test_a_file_is_one_module_under_all_of_its_names(self):
         driver = self.driven()
         files = {
