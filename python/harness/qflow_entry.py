@@ -98,7 +98,8 @@ class Missing:
         raise ModuleNotFoundError("%s: add it to %s" % (name, where), name=name)
 
     def __getattr__(self, attribute):
-        if attribute.startswith("__") and attribute.endswith("__"):
+        # Python asks for such names by itself, of whatever it looks at; only users ask for a version.
+        if attribute.startswith("__") and attribute.endswith("__") and attribute != "__version__":
             raise AttributeError(attribute)
         self._fail()
 

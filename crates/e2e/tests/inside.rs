@@ -183,6 +183,12 @@ fn errors_name_the_users_lines_in_every_file(runtime: &'static str) {
         let (error, _) = served.failure(&file, "missing", &[]);
         assert_eq!(error["error_type"], "ModuleNotFoundError");
         assert_eq!(error["message"], "idna: add it to requirements of node 'bare'");
+        let needs = served.home.case("inside/needs.py", python);
+        let (error, run) = served.failure(&needs, "main", &[]);
+        assert_eq!(error["error_type"], "import", "{run:#}");
+        let said = "ModuleNotFoundError: idna: add it to requirements of node 'plain', or use it inside the nodes that have it";
+        assert!(error["message"].as_str().is_some_and(|message| message.starts_with(said)), "{error}");
+        assert!(error["traceback"].as_str().is_some_and(|t| t.contains("File \"needs.py\", line 10")), "{error}");
         let broken = served.home.case("inside/broken.py", python);
         let (error, run) = served.failure(&broken, "main", &[]);
         assert_eq!(error["error_type"], "import");
