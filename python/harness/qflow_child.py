@@ -13,10 +13,14 @@ import threading
 import time
 
 import qflow_content
-import qflow_shapes
+from qflow_answers import answer
+from qflow_declared import pickled
+from qflow_decoder import Decoder
+from qflow_encoder import Unserialisable, encoding
 from qflow_entry import MESSAGE_CHARS, Entry, clean, failure, import_entry, plain_failure
+from qflow_fit import Unfit, fit
 from qflow_frames import VALUE_BYTES, Inbox, blob, message
-from qflow_values import Decoder, Unserialisable, answer, encoding
+from qflow_shapes import of_function, shape_of
 
 LOG_BYTES = 8 << 20  # stdio an attempt, as the design promises
 LINE_BYTES = 64 << 10  # one line; a flood without newlines is cut into such
@@ -227,7 +231,7 @@ def child(sock, order, data, streams, home, fresh):
         frames = [message(type="failed", error=dict(plain_failure("serialization", str(error)), mro=["TypeError", "Exception"]))]
     except qflow_content.TooLarge as error:
         frames = [message(type="failed", error=plain_failure("output_size", str(error)))]
-    except qflow_shapes.Unfit as error:
+    except Unfit as error:
         frames = [message(type="failed", error=dict(plain_failure("argument", str(error)), mro=["ValueError", "Exception"]))]
     except BaseException as error:  # the user's error is the node's outcome
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -259,17 +263,18 @@ def watch_network(channel):
 
 def declared(order, function):
     """The declared type of the result, as it stands at the function, else as it came with the attempt."""
-    namespace, annotations = qflow_shapes.of_function(function)
-    return qflow_shapes.shape_of(annotations.get("return", order.get("returns") or "Any"), namespace)
+    namespace, annotations = of_function(function)
+    return shape_of(annotations.get("return", order.get("returns") or "Any"), namespace)
 
 
 def result(order, value, channel=None, function=None):
     """Sends what is large ahead, piece by piece; gives the message of the value with what is small."""
-    if "Pickle[" in (order.get("returns") or ""):
-        value = qflow_shapes.wrap(value, declared(order, function))
+    by_pickle = ()
+    if not KNOWN.issuperset(WORDS.findall(order.get("returns") or "")):  # else nothing of it is declared so
+        by_pickle = frozenset(pickled(value, declared(order, function)))
     identity = {"lock": order.get("lock") or "", "user": order.get("user") or ""}
     warn = channel.warn if channel is not None else None
-    data, items, attachments = encoding(value, lambda: declared(order, function), identity, warn)
+    data, items, attachments = encoding(value, lambda: declared(order, function), identity, warn, by_pickle)
     heads, small, size, sent = [], [], 0, 0
     for kind, source, pieces, path in attachments:
         if pieces is qflow_content.of_bytes and len(memoryview(source)) <= qflow_content.WHOLE_BYTES:
@@ -325,7 +330,7 @@ def decode(order, data, home, function=None):
     for name, declared_type in (order.get("types") or {}).items():
         # What came from outside is plain where only Python knows the class: what nodes gave is rebuilt already, and fits.
         if name in arguments and not KNOWN.issuperset(WORDS.findall(declared_type)):
-            namespace, annotations = qflow_shapes.of_function(function)
-            shape = qflow_shapes.shape_of(annotations.get(name, declared_type), namespace)
-            arguments[name] = qflow_shapes.fit(arguments[name], shape, "argument `%s`" % name)
+            namespace, annotations = of_function(function)
+            shape = shape_of(annotations.get(name, declared_type), namespace)
+            arguments[name] = fit(arguments[name], shape, "argument `%s`" % name)
     return arguments

@@ -20,7 +20,7 @@ SDK = os.environ.get("QFLOW_SDK") or os.path.dirname(FOLDER)
 class Entry:
     """What the template loaded."""
 
-    name, names, root, file, module, current = "", [], "", "", None, {}
+    name, names, root, file, module, current, importing = "", [], "", "", None, {}, False
 
 
 def compile_user(data, path, optimize=-1):
@@ -36,14 +36,32 @@ def compile_user(data, path, optimize=-1):
 
 
 class Loader(importlib.machinery.SourceFileLoader):
-    """Compiles user files with annotations left as text, and missing packages as placeholders."""
+    """Compiles user files with annotations left as text, and missing packages as placeholders.
+
+    A file has several names, by the folders that it is imported from (`shop.types`, `src.shop.types`): it is one module under all of
+    them, else its classes were not the same.
+    """
+
+    loaded = {}
+
+    def create_module(self, spec):
+        return self.loaded.get(self.path, (None, None))[0]
 
     def source_to_code(self, data, path, *, _optimize=-1):
         return compile_user(data, path, _optimize)
 
     def exec_module(self, module):
+        known, spec = self.loaded.get(self.path, (None, None))
+        if known is module and module.__spec__.name != module.__name__:
+            module.__spec__ = spec  # its first name's, which its relative imports go by
+            return
+        self.loaded[self.path] = module, module.__spec__
         module.__dict__["__qflow_missing__"] = Missing
-        super().exec_module(module)
+        try:
+            super().exec_module(module)
+        except BaseException:
+            self.loaded.pop(self.path, None)
+            raise
 
 
 def placeholder(statement):
@@ -77,10 +95,13 @@ class Missing:
     def _fail(self, *args, **kwargs):
         name, node = object.__getattribute__(self, "_qflow_name"), Entry.current.get("function")
         where = "requirements of node '%s'" % node if node else "the requirements"
+        if Entry.importing:
+            where += ", or use it inside the nodes that have it: it is used while the file is imported, for every node of it"
         raise ModuleNotFoundError("%s: add it to %s" % (name, where), name=name)
 
     def __getattr__(self, attribute):
-        if attribute.startswith("__") and attribute.endswith("__"):
+        # Python asks for such names by itself, of whatever it looks at; only users ask for a version.
+        if attribute.startswith("__") and attribute.endswith("__") and attribute != "__version__":
             raise AttributeError(attribute)
         self._fail()
 
@@ -105,7 +126,7 @@ def lay_out(workdir, files):
 def prepare(order):
     """Sets environment and paths for the user's files, without importing them."""
     Entry.root = lay_out(order["workdir"], order["files"])
-    Entry.file = order["file"]
+    Entry.file, Entry.current = order["file"], {"function": order.get("function")}
     os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
     site = order.get("site")
     if site:
@@ -134,13 +155,21 @@ def module_names(path, folders):
         inner = os.path.relpath(path, folder)[:-3]
         if not inner.startswith(os.pardir):
             names.append(inner.replace(os.sep, "."))
+    names.sort(key=lambda name: name.count("."))  # `shop.types` before `src.shop.types`
     free = [name for name in names if name not in sys.modules and name not in sys.builtin_module_names]
     return free or ["qflow_user_" + os.path.basename(path)[:-3]]
 
 
 def import_entry():
     """Imports the node's file; in a package that is imported first, as Python does it, so that its relative imports hold."""
-    path, package = os.path.join(Entry.root, Entry.file), Entry.name.rpartition(".")[0]
+    Entry.importing = True
+    try:
+        import_module(os.path.join(Entry.root, Entry.file), Entry.name.rpartition(".")[0])
+    finally:
+        Entry.importing = False
+
+
+def import_module(path, package):
     if package and all(part.isidentifier() for part in Entry.name.split(".")):
         importlib.import_module(package)
     module = sys.modules.get(Entry.name)  # its package may have imported it

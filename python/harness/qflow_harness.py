@@ -13,10 +13,11 @@ import sys
 import traceback
 
 from qflow_entry import SDK
+from qflow_forks import PR_SET_DUMPABLE
 from qflow_frames import read_exactly
 from qflow_link import Link, dial
 from qflow_processes import freeze, libc
-from qflow_template import PR_SET_DUMPABLE, Template
+from qflow_template import Template
 
 KILLED = 71  # the exit code that says that the template was killed, in its container by whom else
 

@@ -4,7 +4,6 @@ import array
 import base64
 import collections
 import json
-import marshal
 import os
 import resource
 import selectors
@@ -14,78 +13,24 @@ import struct
 import sys
 import threading
 import time
-import traceback
 
-from qflow_child import LINE_BYTES, LOG_BYTES, SPARE_BYTES, Stream, child, rehearse, settle, size_of
-from qflow_entry import MESSAGE_CHARS, Entry, clean, compile_user, failure, import_entry, plain_failure, prepare
-from qflow_frames import FRAME_BYTES, Inbox, Protocol, read_exactly
-from qflow_link import Link
-from qflow_processes import Counter, Fork, descendants, freeze, leave, libc, reap_all, wipe
+from qflow_attempt import Attempt, Printed, error_of
+from qflow_child import Stream, rehearse
+from qflow_entry import Entry, compile_user, failure, import_entry, plain_failure, prepare
+from qflow_forks import Forks
+from qflow_frames import Protocol
+from qflow_hearing import Hearing
+from qflow_processes import Counter, descendants, leave, libc, reap_all, wipe
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL at a time-out
 FIRST_S = 0.02  # after an import: its first attempt comes at once, and may be the only one
 REDIAL_S = 0.25  # between two tries to reach the runner
-LOG_FLUSH_S = 0.05  # lines wait so long for company
-PRINTED_BYTES = 256 << 10  # of lines of an import: they go in one message
 COUNT_S = 0.1  # between two counts of processes, where no cgroup bounds them
-PROGRESS_S = 0.1  # between two words of progress: more nobody reads
-SPANS = 1000  # of an attempt's own: more makes a trace unreadable
-WARNINGS = 20  # of an attempt
-PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+PR_SET_CHILD_SUBREAPER = 36
 WIPED = [folder for folder in os.environ.get("QFLOW_WIPED", "").split(":") if folder]  # the container's own
 
 
-class Attempt:
-    """What the template knows of the attempt that runs."""
-
-    def __init__(self, order):
-        self.order, self.id = order, order["attempt"]
-        self.inbox, self.parts, self.open = Inbox(), {}, set()
-        self.outcome, self.error, self.took, self.warnings = False, None, 0.0, []
-        self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
-        self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
-        self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True
-
-    def line(self, stream, text, at_us, fields=None):
-        self.bytes += size_of(text)
-        if self.bytes > LOG_BYTES:
-            self.dropped += 1
-        else:
-            self.keep(stream, text, at_us, fields)
-
-    def keep(self, stream, text, at_us, fields=None):
-        self.lines.append({"sequence": self.sequence, "at_us": at_us, "stream": stream, "text": text})
-        if isinstance(fields, dict):
-            self.lines[-1]["fields"] = fields
-        self.sequence += 1
-
-    def mark_dropped(self):
-        """The last line, where some were dropped before it."""
-        self.dropped, self.child_dropped = self.dropped + self.child_dropped, 0
-        if self.dropped:
-            text = "qflow: %d lines dropped: an attempt keeps %d MiB of what it writes" % (self.dropped, LOG_BYTES >> 20)
-            self.keep("log", text, int(time.time() * 1e6))
-
-    def warn(self, text):
-        if len(self.warnings) < WARNINGS:
-            self.warnings.append(text)
-
-
-class Printed:
-    """Takes what the user's file prints when it is imported: lines of the attempt that it was imported for."""
-
-    def __init__(self):
-        self.kept, self.size = [], 0
-
-    def lines(self, stream, lines):
-        now = int(time.time() * 1e6)
-        for line in lines:
-            self.size += size_of(line)
-            if self.size <= PRINTED_BYTES:
-                self.kept.append({"sequence": len(self.kept), "at_us": now, "stream": stream, "text": clean(line)})
-
-
-class Template:
+class Template(Forks, Hearing):
     """Imports the user's file once; every attempt is a fork of this process."""
 
     def __init__(self, link, order, handover, fresh):
@@ -304,84 +249,6 @@ class Template:
         reap_all()
         self.tell_end(attempt)
 
-    def fork_for(self, order, data):
-        """The process that was forked ahead, or a new one where there is none or too much to hand over."""
-        spare, self.spare = self.spare, None
-        if spare is not None:
-            # One that has died is not handed anything, also where its signal is still to be read.
-            alive = not os.waitpid(spare.pid, os.WNOHANG)[0]
-            if alive and len(data) <= SPARE_BYTES:
-                word = marshal.dumps((order, data))
-                if len(word) <= 2 * SPARE_BYTES and spare.hand(word):
-                    return spare
-            spare.discard()
-        return self.fork((order, data))
-
-    def settle(self):
-        """Readies this process for the next attempt, and forks ahead of it: while nobody asks for one.
-
-        No attempt is at work, so nothing of the user's sees the forked process wait.
-        """
-        self.settle_at = None
-        if not self.frozen:
-            self.frozen = True
-            freeze()
-        if self.failed is None and self.spare is None:
-            try:
-                self.spare = self.fork(None)
-            except OSError:  # no room for it: the attempt itself will say so
-                pass
-
-    def fork(self, work):
-        fork = Fork(self.order["workdir"])
-        fork.pid = os.fork()
-        if fork.pid == 0:
-            self.become_child(fork, work)
-        fork.close_far()
-        return fork
-
-    def become_child(self, fork, work):
-        code, Link.token = 1, ""
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.setsid()
-            os.dup2(fork.out[1], 1)
-            os.dup2(fork.err[1], 2)
-            for fd in fork.out + fork.err:
-                os.close(fd)
-            for sock in (fork.near, self.wake, self.woken, self.link.sock, self.handover):
-                if sock is not None:
-                    sock.close()
-            self.select.close()
-            for counter in (self.oom, self.throttled):
-                if counter.fd is not None:
-                    os.close(counter.fd)
-            libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-            try:
-                with open("/proc/self/oom_score_adj", "w") as score:
-                    score.write("900")
-            except OSError:
-                pass
-            settle(fork.home)
-            if work is None:
-                rehearse()
-            order, data = work or self.await_work(fork.far)
-            child(fork.far, order, data, self.streams, fork.home, self.fresh)
-            code = 0
-        except BaseException:  # nothing may run past here in the child
-            traceback.print_exc(file=sys.__stderr__)
-        finally:
-            os._exit(code)
-
-    @staticmethod
-    def await_work(far):
-        try:
-            return marshal.loads(read_exactly(far, struct.unpack(">I", read_exactly(far, 4))[0]))
-        except (Protocol, OSError):  # the template has gone
-            os._exit(0)
-
     def open_(self, thing, handler):
         attempt = self.attempt
 
@@ -397,127 +264,6 @@ class Template:
             self.attempt.open.discard(thing)
             self.select.unregister(thing)
             os.close(thing) if isinstance(thing, int) else thing.close()
-
-    # -- the child's words
-
-    def on_pipe(self, fd):
-        """Reads once; False when nothing is there now."""
-        if self.link.is_full() and self.attempt.status is None:
-            time.sleep(0.001)
-            return False
-        try:
-            data = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        name, part = self.attempt.parts[fd]
-        now = int(time.time() * 1e6)
-        if not data:
-            if part:
-                self.attempt.line(name, part.decode("utf-8", "replace"), now)
-            self.close_(fd)
-            self.soon()
-            return False
-        if self.attempt.bytes > LOG_BYTES:  # a flood: only its lines are counted
-            self.attempt.dropped += data.count(b"\n")
-            self.attempt.parts[fd] = (name, bytearray() if data.endswith(b"\n") else bytearray(data[-1:]))
-            return True
-        part += data
-        *lines, rest = part.split(b"\n")
-        if len(rest) > LINE_BYTES:
-            lines.append(rest)
-            rest = bytearray()
-        self.attempt.parts[fd] = (name, rest)
-        for line in lines:
-            self.attempt.line(name, line.decode("utf-8", "replace"), now)
-        self.soon()
-        return True
-
-    def soon(self):
-        if self.attempt.lines and self.attempt.flush_at is None:
-            self.attempt.flush_at = time.monotonic() + LOG_FLUSH_S
-
-    def flush_lines(self):
-        self.attempt.flush_at = None
-        lines, self.attempt.lines = self.attempt.lines, []
-        for start in range(0, len(lines), 500):
-            chunk = lines[start : start + 500]
-            if sum(len(line["text"]) for line in chunk) * 6 < FRAME_BYTES // 2:
-                self.link.say("logs", attempt=self.attempt.id, lines=chunk)
-                continue
-            for line in chunk:
-                self.link.say("logs", attempt=self.attempt.id, lines=[line])
-
-    def on_child(self, _mask=None):
-        if self.link.is_full() and self.attempt.status is None:
-            time.sleep(0.001)
-            return False
-        try:
-            data = self.near.recv(1 << 18)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
-            self.close_(self.near)
-            return False
-        try:
-            for said, rest in self.attempt.inbox.feed(data):
-                self.child_said(said, rest)
-        except (Protocol, KeyError, TypeError, ValueError) as error:
-            self.attempt.cause = self.attempt.cause or "protocol"
-            self.attempt.fault = "on the attempt's channel: %s" % error
-            self.close_(self.near)
-            self.signal(signal.SIGKILL)
-            return False
-        return True
-
-    def child_said(self, said, rest):
-        attempt, kind = self.attempt, said["type"]
-        if kind == "lines":
-            for text in said["lines"]:
-                attempt.line(str(said["stream"]), str(text), int(said["at_us"]), said.get("fields"))
-            self.soon()
-        elif kind == "progress":
-            attempt.fraction = float(said["fraction"])
-            self.tell_progress()
-        elif kind == "span":
-            attempt.spans += 1
-            if attempt.spans > SPANS:
-                return
-            names = ("name", "span_id", "parent_id", "start_us", "end_us", "attributes", "error")
-            self.link.say("span", attempt=attempt.id, **{n: said[n] for n in names})
-        elif kind == "warning":
-            attempt.warn(str(said["text"])[:MESSAGE_CHARS])
-        elif kind == "took":
-            attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
-        elif kind == "failed":
-            attempt.error = {k: said["error"][k] for k in plain_failure("", "")}
-        elif kind == "content":
-            if attempt.outcome:
-                raise Protocol("content after the result")
-            fields = {name: int(said[name]) for name in ("content", "offset", "size")}
-            self.link.stream(rest, attempt=attempt.id, last=bool(said["last"]), **fields)
-        elif kind == "result":
-            self.take_result(said, rest)
-        else:
-            raise Protocol("a message of type %r" % kind)
-
-    def tell_progress(self):
-        """Passes the latest word on, and not more often than somebody looks."""
-        attempt, now = self.attempt, time.monotonic()
-        if attempt.fraction is not None and now >= attempt.progress_at:
-            self.link.say("progress", attempt=attempt.id, fraction=attempt.fraction)
-            attempt.fraction, attempt.progress_at = None, now + PROGRESS_S
-
-    def take_result(self, said, rest):
-        """Passes a value on at once: the runner looks at it while the child still leaves."""
-        if self.attempt.outcome:
-            raise Protocol("a second result")
-        self.attempt.outcome = True
-        heads, items = said.get("attachments") or [], said.get("items")
-        self.link.say("result", [rest], attempt=self.attempt.id, size=said["size"], items=items, answers=said["answers"], attachments=heads)
 
     # -- its end
 
@@ -584,7 +330,7 @@ class Template:
         code = os.WEXITSTATUS(attempt.status) if exited else None
         number = None if exited else os.WTERMSIG(attempt.status)
         oom = self.oom.read() != self.oom_before
-        error = self.error_of(attempt, code, number, oom)
+        error = error_of(attempt, code, number, oom)
         if error is None and oom:
             attempt.warn("a child process was killed for lack of memory")
         usage = attempt.usage
@@ -605,23 +351,3 @@ class Template:
             warnings=attempt.warnings,
             clean=attempt.clean,
         )
-
-    @staticmethod
-    def error_of(attempt, code, number, oom):
-        if attempt.cause == "protocol":
-            return plain_failure("protocol", attempt.fault)
-        if attempt.cause == "pids":
-            return plain_failure("pids", "started more than %d processes" % attempt.order["pids"])
-        if attempt.cause == "timeout":
-            limit = attempt.order["deadline_ms"] / 1e3
-            return dict(attempt.error or plain_failure("", ""), error_type="timeout", message="exceeded its time-out of %g s" % limit)
-        if attempt.cause == "cancelled":
-            return dict(attempt.error or plain_failure("", ""), error_type="cancelled", message="cancelled")
-        if attempt.outcome:
-            return None
-        if attempt.error is not None:
-            return attempt.error
-        if oom and number == signal.SIGKILL:
-            return plain_failure("oom", "killed for lack of memory")
-        how = "exited with code %s" % code if number is None else "was killed by %s" % signal.Signals(number).name
-        return plain_failure("exit", "the process %s before it returned" % how)

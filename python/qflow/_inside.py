@@ -57,7 +57,18 @@ def log(message, **fields):
     if channel is None:
         print(text, file=sys.stderr)
     else:
-        channel.log(text, {k: v if v is None or isinstance(v, (bool, int, float, str)) else str(v) for k, v in fields.items()})
+        channel.log(text, {k: v if v is None else _plain(v) for k, v in fields.items()})
+
+
+def _plain(value):
+    """A value as JSON has it: what JSON has no number for, `nan` say, is its text."""
+    if isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, float) and value - value == 0:
+        return float(value)
+    return str(value)
 
 
 @contextlib.contextmanager
@@ -76,10 +87,10 @@ def span(name, **attributes):
         raise
     finally:
         _span_id.reset(token)
-        texts = {str(k): v if isinstance(v, (bool, int, float)) else str(v) for k, v in attributes.items()}
+        plain = {str(k): _plain(v) for k, v in attributes.items()}
         channel.span(
             name=str(name), span_id=span_id, parent_id=parent, start_us=int(start * 1e6), end_us=int(time.time() * 1e6),
-            attributes=texts, error=error,
+            attributes=plain, error=error,
         )  # fmt: skip
 
 

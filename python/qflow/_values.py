@@ -23,6 +23,15 @@ class Folder(_Path):
 class Pickle(Generic[T]):
     """Names a type that travels by pickle between equal environments: `Pickle[Model]`."""
 
+    # As a field of a pydantic model it takes any value: what it is of, only Python knows.
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        return {"type": "any"}
+
+    @classmethod
+    def __get_validators__(cls) -> Any:  # pydantic 1
+        yield lambda value: value
+
 
 @dataclasses.dataclass(frozen=True)
 class OutcomeError:

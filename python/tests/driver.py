@@ -77,8 +77,9 @@ class Driver:
             self.say(type="ack", seq=self.seen)
         return heard
 
-    def load(self, text, file="flow.py", entry=None, **files):
-        self.say(type="load", files=dict({file: text}, **files), file=file, entry=entry or file, site=None, env={}, workdir=self.home + "/w")
+    def load(self, text, file="flow.py", entry=None, function="f", **files):
+        named = {"file": file, "entry": entry or file, "function": function}
+        self.say(type="load", files=dict({file: text}, **files), site=None, env={}, workdir=self.home + "/w", **named)
         self.file = file
         return self.next()
 

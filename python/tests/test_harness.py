@@ -364,6 +364,40 @@ class Loading(unittest.TestCase):
         self.assertEqual(driver.load("def f():\n    return 7\n", "other.py")["type"], "loaded")
         self.assertEqual(driver.attempt("f").form, 7)
 
+    def test_a_missing_package_that_an_import_uses_names_the_node_it_is_imported_for(self):
+        text = "import surely_not_installed\n\nLIMIT = surely_not_installed.LIMIT\n\ndef count():\n    return LIMIT\n"
+        error = self.driven().load(text, function="count")["error"]
+        said = "surely_not_installed: add it to requirements of node 'count', or use it inside the nodes that have it: "
+        self.assertEqual(error["message"], said + "it is used while the file is imported, for every node of it")
+        self.assertIn('File "flow.py", line 3', error["traceback"])
+
+    def test_an_import_inside_try_is_left_alone(self):
+        driver = self.driven()
+        text = "try:\n    import surely_not_installed\nexcept ImportError:\n    surely_not_installed = None\n\n"
+        driver.load(text + "def found():\n    return surely_not_installed\n")
+        self.assertIsNone(driver.attempt("found").form)
+
+    def test_a_file_is_one_module_under_all_of_its_names(self):
+        driver = self.driven()
+        files = {
+            "src/shop/__init__.py": "LOADED = []\n",
+            "src/shop/types.py": "import shop\nshop.LOADED.append(__name__)\nclass Row: pass\n",
+            "src/shop/other.py": "import src.shop.types\nfrom src.shop.types import Row\ndef row():\n    return Row()\n",
+            "flows/daily.py": "",
+        }
+        text = """
+            import importlib
+            import shop.types
+            from . import LOADED
+            from .types import Row
+            from shop.other import row
+            def same():
+                before = [isinstance(row(), Row), shop.types.Row is Row, LOADED, __package__]
+                return before + [importlib.reload(shop.types).Row is Row, len(LOADED)]
+        """
+        driver.load(textwrap.dedent(text), "src/shop/prices.py", "flows/daily.py", **files)
+        self.assertEqual(driver.attempt("same").form, [True, True, ["shop.types", "shop.types"], "shop", False, 2])
+
     def test_what_a_file_prints_comes_before_what_its_first_attempt_prints(self):
         driver = self.driven()
         said = driver.load("print('at import')\ndef f():\n    print('in f')\n")

@@ -90,6 +90,15 @@ FLOW = textwrap.dedent(
     def text(value: Any) -> str:
         return repr(value)
 
+    @dataclasses.dataclass
+    class Kept:
+        first: qflow.Outcome[int]
+
+    @node
+    def kinds(value: Any) -> list[str]:
+        inner = value.first if isinstance(value, Kept) else value["a"] if isinstance(value, dict) else value[-1]
+        return [type(inner).__name__, type(inner.error).__name__, inner.error.type]
+
     @node
     def base(which: str) -> Base:
         return {"same": Same(1), "derived": Derived(1, 2), "base": Base(1)}[which]
@@ -129,6 +138,39 @@ FLOW = textwrap.dedent(
     @node
     def unpickled(model: "list[qflow.Pickle[Slotted]]") -> str:
         return type(model[0]).__name__
+
+    @dataclasses.dataclass
+    class Trained:
+        model: "qflow.Pickle[Slotted]"
+        score: float = 0.5
+        by_name: Dict[str, List["qflow.Pickle[Slotted]"]] = dataclasses.field(default_factory=dict)
+        maybe: "Optional[qflow.Pickle[Slotted]]" = None
+        next: "Optional[Trained]" = None
+
+    class Pair(NamedTuple):
+        model: "qflow.Pickle[Slotted]"
+        size: int
+
+    class Named(TypedDict):
+        model: "qflow.Pickle[Slotted]"
+
+    @node
+    def bundle() -> Trained:
+        return Trained(Slotted(), 0.25, {"a": [Slotted()]}, Slotted(), Trained(Slotted()))
+
+    @node
+    def bundles() -> "dict[str, tuple[Pair, Named] | list[Trained | None]] | None":
+        return {"pair": (Pair(Slotted(), 2), {"model": Slotted()}), "list": [None, Trained(Slotted())]}
+
+    @node
+    def small() -> "tuple[qflow.Pickle[int], int]":
+        return 7, 7
+
+    @node
+    def opened(value: Any) -> str:
+        first = value["pair"][0] if isinstance(value, dict) else value
+        more = value["list"][1] if isinstance(value, dict) else value.next
+        return " ".join([type(first.model).__name__, type(more.model).__name__, type(more).__name__])
 
     @node
     def unnamed() -> Slotted:
@@ -217,11 +259,16 @@ class Values(unittest.TestCase):
                 self.form("check", {"which": which, "value": form})
 
     def test_a_failure_as_a_value_comes_and_goes(self):
-        error = {"type": "KeyError", "message": "'k'", "status": "failed", "attempts": 2}
+        told = {"type": "KeyError", "message": "'k'", "status": "failed", "attempts": 2}
+        error = {"$": "object", "t": "qflow.OutcomeError", "v": told}
         for told in ({"ok": True, "value": {"$": "tuple", "v": [1]}, "error": None}, {"ok": False, "value": None, "error": error}):
             form = {"$": "outcome", "v": told}
             self.assertEqual(self.form("same", {"value": form}), form)
         self.assertIn("OutcomeError(type='KeyError'", self.form("text", {"value": form}))
+        for inside in ([form], {"a": form}, {"$": "tuple", "v": [1, form]}, {"$": "object", "t": "flow.Kept", "v": {"first": form}}):
+            with self.subTest(inside):
+                self.assertEqual(self.form("same", {"value": inside}), inside)
+                self.assertEqual(self.form("kinds", {"value": inside}), ["Outcome", "OutcomeError", "KeyError"])
 
     def test_flags_are_told_by_their_names(self):
         self.assertEqual(self.form("give", {"which": "flags"}), {"$": "enum", "t": "flow.Rights", "v": "READ|WRITE"})
@@ -264,6 +311,20 @@ class Values(unittest.TestCase):
         message = self.error("opaque")["message"]
         self.assertTrue(message.startswith("result['a'][1]: a value of type _io.TextIOWrapper has no form"), message)
         self.assertIn("declare it as Pickle[Slotted]", self.error("unnamed")["message"])
+
+    def test_what_is_declared_as_a_pickle_goes_as_one_wherever_it_stands(self):
+        pickle = {"$": "attachment", "k": "pickle", "lock": "l", "user": "u"}
+        for function, returns, expected in (("bundle", "Trained", 4), ("bundles", "dict[str, Trained]", 3)):
+            with self.subTest(function):
+                heard = self.driver.attempt(function, returns=returns)
+                self.assertIsNone(heard.error)
+                size = heard.result["size"]
+                form, rest = heard.result["bytes"][:size], heard.result["bytes"][size:]
+                data = b'{"value":%s}' % form + rest
+                told = self.form("opened", data, attachments=heard.result["attachments"])
+                self.assertEqual(told, "Slotted Slotted Trained")
+                self.assertEqual(len(heard.result["attachments"]), expected)
+        self.assertEqual(self.form("small", returns="tuple[Pickle[int], int]"), {"$": "tuple", "v": [dict(pickle, i=0), 7]})
 
     def test_a_pickle_says_where_it_was_made(self):
         heard = self.driver.attempt("trained", returns="list[Pickle[Slotted]]")

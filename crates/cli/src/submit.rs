@@ -106,6 +106,8 @@ pub struct Line {
     pub stream: String,
     /// The line.
     pub text: String,
+    /// What `qflow.log` was given by name; the text has it too.
+    pub fields: serde_json::Map<String, serde_json::Value>,
     /// Which attempt.
     pub attempt: u32,
     /// When, RFC 3339.
@@ -387,6 +389,7 @@ impl Client {
             text: l.text,
             attempt: l.attempt,
             at: l.at.map(time),
+            fields: qflow_proto::line::fields_of(&l.fields_json),
         };
         Ok(answers.map(move |answer| Ok(answer.map_err(|e| fail(&e))?.lines.into_iter().map(line).collect())))
     }

@@ -435,6 +435,7 @@ mod tests {
         let kept = ValueRef { digest, size: list.len() as u64, inline: None, items: None, attachments: vec![] };
         let read: Value = serde_json::from_str(&text(&blobs, Argument::Kept(kept)).await).unwrap();
         let error = serde_json::json!({"type": "E", "message": "m", "status": "timed_out", "attempts": 3});
+        let error = serde_json::json!({"$": "object", "t": "qflow.OutcomeError", "v": error});
         assert_eq!(read["x"][0], serde_json::json!({"$": "outcome", "v": {"ok": true, "value": [1], "error": null}}));
         assert_eq!(
             read["x"][1],

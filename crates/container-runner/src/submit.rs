@@ -14,7 +14,7 @@ use qflow_model::{
     limits::{HEARTBEAT_MS, MESSAGE_BYTES},
     progress::KillReason,
 };
-use qflow_proto::{order::Order, v1};
+use qflow_proto::{line::fields_json, order::Order, v1};
 use qflow_service::Shutdown;
 use qflow_telemetry::Event;
 use tokio::sync::mpsc;
@@ -347,6 +347,7 @@ impl Edge {
                         at_us: line.at_us,
                         stream: line.stream,
                         text: line.text,
+                        fields_json: fields_json(&line.fields),
                     });
                     Say::Logs(v1::LogLines { attempt, node_id, lines: lines.collect() })
                 }

@@ -214,8 +214,15 @@ async fn an_order_that_never_came_to_its_container_is_lost(mut bench: Bench) -> 
     // Its file is imported, and that is said again to the next runner: no word to begin without arguments.
     let files = BTreeMap::from([("flow.py".to_owned(), "def add():\n    return 1\n".to_owned())]);
     let workdir = bench.runner.runtime.workdir(&container.state.spec);
-    let load =
-        Say::Load { files, entry: "flow.py".into(), file: "flow.py".into(), site: None, env: BTreeMap::new(), workdir };
+    let load = Say::Load {
+        files,
+        entry: "flow.py".into(),
+        file: "flow.py".into(),
+        function: "f".into(),
+        site: None,
+        env: BTreeMap::new(),
+        workdir,
+    };
     container.link.say(load, Vec::new()).await;
     while !matches!(container.link.next().await, Some(Told::Heard(heard)) if matches!(heard.said, Said::Loaded { .. }))
     {

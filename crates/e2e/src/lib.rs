@@ -90,7 +90,7 @@ impl Home {
     pub fn shell(&self, line: &str) -> Command {
         let python = pythons().rsplit(',').next().expect("a Python is there").to_owned();
         let known = format!(
-            "qflow() {{ '{}' \"$@\"; }}\npython() {{ PYTHONPATH='{}' '{python}' \"$@\"; }}\n{line}",
+            "qflow() {{ '{}' \"$@\"; }}\npython() {{ PYTHONPATH='{}'\"${{PYTHONPATH:+:$PYTHONPATH}}\" '{python}' \"$@\"; }}\n{line}",
             program().display(),
             root().join("python").display(),
         );

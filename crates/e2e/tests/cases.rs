@@ -55,7 +55,31 @@ macro_rules! on_both {
     };
 }
 
-on_both! { returns lists parts conditions values children failures narrowing }
+on_both! { returns lists parts conditions values children failures handed narrowing }
+
+/// A package in `src`, its files named through their folders, and a data file beside them.
+fn a_project_in_the_src_layout(home: &Home) {
+    let file = "crates/e2e/cases/layout/flows/daily.py";
+    let run = object(&home.run(&["run", file, "-o", "json"]), 0);
+    let expected = serde_json::json!({"total": "6.8", "first": {"name": "tea", "amount": "2.9"}, "version": 2});
+    assert_eq!(run["result"], expected, "{run:#}");
+    let command = format!("PYTHONPATH=crates/e2e/cases/layout/src python {file}");
+    let plain = home.shell(&command).output().expect("the shell starts");
+    let printed = String::from_utf8_lossy(&plain.stdout).into_owned();
+    assert!(printed.contains("Price(name='tea', amount=Decimal('2.9'))"), "{}", said(&plain));
+}
+
+mod src_layout {
+    #[test]
+    fn runs_on_processes() {
+        super::a_project_in_the_src_layout(&qflow_e2e::Home::new("process"));
+    }
+
+    #[test]
+    fn runs_in_docker() {
+        super::a_project_in_the_src_layout(&qflow_e2e::Home::new("docker"));
+    }
+}
 
 #[test]
 fn calls_by_themselves_run_in_order() {

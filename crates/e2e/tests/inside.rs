@@ -78,11 +78,23 @@ fn what_a_node_says_arrives(runtime: &'static str) {
         let lines = served.lines(&run);
         assert!(lines.contains("printed by the file itself"), "{lines}");
         assert!(lines.contains("parsed rows=3 file=a b.csv"), "{lines}");
+        // What JSON has no number for is a text.
+        let fields = json!({"rows": 3, "file": "a b.csv", "loss": "nan", "most": format!("1{}", "0".repeat(400))});
+        assert_eq!(fields_of_lines(&served, &run), [fields]);
         assert_eq!(served.result(&file, "together", &[]), 6);
     }
     // The line with its fields, as whoever collects the runner's own lines gets it.
     let log = std::fs::read_to_string(served.home.path().join("dev.log")).expect("the server writes");
     assert!(log.contains("rows") && log.contains("a b.csv"), "{log}");
+}
+
+/// The fields of a run's lines, of those that have some.
+fn fields_of_lines(served: &Served, run: &Value) -> Vec<Value> {
+    let id = run["run_id"].as_str().expect("a run has an id");
+    let told = served.home.run(&["runs", "logs", id, "-o", "json"]);
+    let lines = String::from_utf8_lossy(&told.stdout).into_owned();
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is an object"));
+    lines.filter_map(|line| line.get("fields").cloned()).collect()
 }
 
 fn a_secret_is_struck_out_wherever_it_stands(runtime: &'static str) {
@@ -172,6 +184,12 @@ fn errors_name_the_users_lines_in_every_file(runtime: &'static str) {
         let (error, _) = served.failure(&file, "missing", &[]);
         assert_eq!(error["error_type"], "ModuleNotFoundError");
         assert_eq!(error["message"], "idna: add it to requirements of node 'bare'");
+        let needs = served.home.case("inside/needs.py", python);
+        let (error, run) = served.failure(&needs, "main", &[]);
+        assert_eq!(error["error_type"], "import", "{run:#}");
+        let said = "ModuleNotFoundError: idna: add it to requirements of node 'plain', or use it inside the nodes that have it";
+        assert!(error["message"].as_str().is_some_and(|message| message.starts_with(said)), "{error}");
+        assert!(error["traceback"].as_str().is_some_and(|t| t.contains("File \"needs.py\", line 10")), "{error}");
         let broken = served.home.case("inside/broken.py", python);
         let (error, run) = served.failure(&broken, "main", &[]);
         assert_eq!(error["error_type"], "import");

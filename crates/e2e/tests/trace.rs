@@ -92,6 +92,12 @@ async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spans_of_user_code_stand_inside_one_another() {
+    let ours = spans_of(vec![vec!["run", "crates/e2e/cases/inside/spans.py"]]).await;
+    insta::assert_snapshot!(tree(&ours));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_span_tells_whether_its_value_was_made_or_reused() {
     let line = vec!["run", "crates/e2e/cases/limits/cache.py", "-w", "each", "-p", "names:=[\"a\"]"];
     let ours = spans_of(vec![line.clone(), line]).await;

@@ -44,6 +44,8 @@ fn mypy(folder: &Path, files: &[PathBuf]) -> Errors {
     let mut command = Command::new(CHECKERS.join("mypy"));
     command.args(["--strict", "--ignore-missing-imports", "--explicit-package-bases", "--no-color-output"]);
     command.args(["--python-version", "3.12", "--hide-error-context", "--no-error-summary", "--cache-dir"]);
+    // Of a project in the `src` layout, as pyright sees it by itself.
+    command.env("MYPYPATH", folder.join("src"));
     command.arg(CHECKERS.join("../mypy-cache")).args(files).current_dir(folder);
     let output = command.output().expect("mypy starts");
     assert!(output.status.code().is_some_and(|code| code < 2), "{}", said(&output));

@@ -1,6 +1,6 @@
 //! Values between nodes, by `qflow run` on processes and in Docker, in every version of Python that both have.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use qflow_e2e::{Home, Served, root, said};
 use serde_json::{Value, json};
@@ -86,9 +86,13 @@ fn frames_arrays_and_models_travel(runtime: &'static str) {
     let python = if runtime == "docker" { "3.12" } else { "3.11" };
     let file = served.home.case("between/scientific.py", python);
     let basket = r#"{"owner":null,"items":[{"name":"a","price":1.5},{"name":"b","price":2.0}],"day":"2026-11-25","labels":{"x":1}}"#;
+    let kept = "3.5 7.0";
     let expected =
-        json!(["DataFrame", "3.5", "2026", "Series", "2.0", "float32", "(2, 3)", "1", "7", "7.0", "2.0", basket]);
+        json!(["DataFrame", "3.5", "2026", "Series", "2.0", "float32", "(2, 3)", "1", "7", "7.0", "2.0", basket, kept]);
     assert_eq!(served.result(&file, "main", &[]), expected);
+    let rolls = served.result(&file, "rolls", &[]);
+    let distinct: BTreeSet<String> = rolls.as_array().expect("a list").iter().map(ToString::to_string).collect();
+    assert_eq!(distinct.len(), 4, "forks of one process differ in numpy's chance too: {rolls}");
     let (error, run) = served.failure(&file, "mismatch", &[]);
     assert_eq!(error["error_type"], "pickle", "{run:#}");
     let message = "argument `model`: it was pickled in another environment: give both nodes the same python and requirements, or \

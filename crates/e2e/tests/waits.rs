@@ -100,6 +100,64 @@ fn a_single_call_without_a_terminal_says_that_nobody_can_answer(runtime: &'stati
     assert!(told.contains("qflow dev") && !output.status.success(), "{told}");
 }
 
+/// Runs a command on a pseudo-terminal, types a line once it is asked, and prints what the terminal showed.
+const TYPED: &str = r#"
+import os, pty, sys
+line, out, *command = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+    os.execv(command[0], command)
+shown, left = b"", [line.encode() + b"\n"]
+while True:
+    try:
+        data = os.read(terminal, 4096)
+    except OSError:  # its last user has gone
+        break
+    shown += data
+    if left and b"[y/N]" in shown:
+        os.write(terminal, left.pop())
+    if not data:
+        break
+sys.stdout.buffer.write(shown)
+sys.exit(os.WEXITSTATUS(os.waitpid(pid, 0)[1]))
+"#;
+
+/// Calls `qflow` on a terminal where `typed` is typed once it asks; what the terminal showed, and what it wrote to stdout.
+fn on_a_terminal(home: &Home, typed: &str, call: &str) -> (String, String) {
+    let (script, out) = (home.path().join("typed.py"), home.path().join("stdout"));
+    std::fs::write(&script, TYPED).expect("the home takes files");
+    std::fs::write(&out, "").expect("the home takes files");
+    let (script, written, program) = (script.display(), out.display(), qflow_e2e::program());
+    let line = format!("python '{script}' '{typed}' '{written}' '{}' {call}", program.display());
+    let told = home.shell(&line).output().expect("the shell starts");
+    assert!(told.status.success(), "{typed}: {}", said(&told));
+    let written = std::fs::read_to_string(&out).expect("stdout is a file");
+    (String::from_utf8_lossy(&told.stdout).into_owned(), written.trim().to_owned())
+}
+
+fn a_single_call_asks_on_its_terminal(runtime: &'static str) {
+    let home = Home::new(runtime);
+    for (typed, result) in [("y", "published q3"), ("YES", "published q3"), ("n", "kept"), ("", "kept")] {
+        let call = "run crates/e2e/cases/waits.py -p report=q3 -o raw --timeout 60s";
+        let (shown, written) = on_a_terminal(&home, typed, call);
+        assert!(shown.contains("approve `finance` (release/approval)? [y/N]"), "{shown}");
+        assert_eq!(written, result, "{typed:?}: {shown}");
+    }
+}
+
+fn an_answer_without_a_server_asks_for_what_comes_next(runtime: &'static str) {
+    let home = Home::new(runtime);
+    let dev = home.dev();
+    let run = detached(&home, &["crates/e2e/cases/approvals.py"]);
+    wait(&home, &run, |run| node(run, "approval").is_some_and(|node| node["waits_for"] == "legal"));
+    drop(dev);
+    let (shown, written) = on_a_terminal(&home, "y", &format!("approve {run} legal -o raw"));
+    assert!(shown.contains("approved approval") && shown.contains("approve `finance` (approval-2)? [y/N]"), "{shown}");
+    let result: Value = serde_json::from_str(&written).unwrap_or_else(|e| panic!("the result: {e}: {written}"));
+    assert_eq!(result, serde_json::json!([true, true]), "{shown}");
+}
+
 fn nodes_below_calls_have_ids_and_logs(runtime: &'static str) {
     let home = Home::new(runtime);
     let _dev = home.dev();
@@ -129,5 +187,7 @@ on_both! {
     an_approval_is_asked_for_survives_a_crash_and_is_answered_once
     a_rejection_takes_the_other_side
     a_single_call_without_a_terminal_says_that_nobody_can_answer
+    a_single_call_asks_on_its_terminal
+    an_answer_without_a_server_asks_for_what_comes_next
     nodes_below_calls_have_ids_and_logs
 }

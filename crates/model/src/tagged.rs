@@ -174,6 +174,7 @@ fn micros(parts: &[Value]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::{OutcomeError, outcome, outcome_error};
     use serde_json::json;
 
     #[test]
@@ -189,6 +190,25 @@ mod tests {
             path(&[Segment::Field("x".into())]),
             Err("AttributeError: 'dict' object has no attribute 'x'".into())
         );
+    }
+
+    #[test]
+    fn a_path_leads_through_an_outcome_to_its_error() {
+        let error = OutcomeError { error_type: "E".into(), message: "no".into(), status: "failed".into(), attempts: 2 };
+        let (failed, fine) = (outcome(None, Some(&error)), outcome(Some(&json!({"$": "tuple", "v": [1]})), None));
+        let value = json!({"pair": {"$": "tuple", "v": [failed, fine]}});
+        let path = |index: i64, rest: &[&str]| {
+            let mut path = vec![Segment::Key("pair".into()), Segment::Index(index)];
+            path.extend(rest.iter().map(|name| Segment::Field((*name).into())));
+            at(&value, &path).cloned()
+        };
+        assert_eq!(path(0, &["error", "type"]), Ok(json!("E")));
+        assert_eq!(path(0, &["error", "attempts"]), Ok(json!(2)));
+        // By itself it is an object of its class, for whoever it is given to.
+        assert_eq!(path(0, &["error"]), Ok(outcome_error(Some(&error))));
+        assert_eq!(path(1, &["error"]), Ok(Value::Null));
+        assert_eq!(path(1, &["error", "type"]), Err("AttributeError: 'None' object has no attribute 'type'".into()));
+        assert_eq!(path(0, &["error", "kind"]), Err("AttributeError: no attribute 'kind'".into()));
     }
 
     #[test]

@@ -111,7 +111,15 @@ pub struct OutcomeError {
 
 /// An `Outcome` in the tagged form, of its value in the tagged form or its error.
 pub fn outcome(value: Option<&serde_json::Value>, error: Option<&OutcomeError>) -> serde_json::Value {
-    serde_json::json!({"$": "outcome", "v": {"ok": error.is_none(), "value": value, "error": error}})
+    serde_json::json!({"$": "outcome", "v": {"ok": error.is_none(), "value": value, "error": outcome_error(error)}})
+}
+
+/// An `OutcomeError` in the tagged form, or `None`: an object like any other, so that paths lead into it and it is rebuilt by itself.
+pub fn outcome_error(error: Option<&OutcomeError>) -> serde_json::Value {
+    match error {
+        None => serde_json::Value::Null,
+        Some(error) => serde_json::json!({"$": "object", "t": "qflow.OutcomeError", "v": error}),
+    }
 }
 
 /// A completed node run's value, with what its header answers.

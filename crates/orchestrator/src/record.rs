@@ -261,6 +261,8 @@ pub struct StoredLine {
     pub stream: String,
     /// What it says.
     pub text: String,
+    /// What `qflow.log` was given by name; the text has it too.
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Every shard that there is.

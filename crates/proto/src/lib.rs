@@ -1,5 +1,6 @@
 //! The wire: code generated from `proto/`, and the structures that travel inside its envelopes.
 
+pub mod line;
 pub mod order;
 
 /// Generated messages, clients and servers of `qflow.v1`.

@@ -118,6 +118,7 @@ fn described(units: &Units<'_>, bound: &[Bound<'_>]) -> String {
     let one = |bound: &Bound<'_>| match bound {
         Bound::Module(at) => format!("file {}", units.files[*at].text.path),
         Bound::In(at, name) => format!("file {} {name}", units.files[*at].text.path),
+        Bound::Folder(paths) => format!("folder {}", paths.join(" ")),
         Bound::Foreign(dotted) => format!("foreign {dotted}"),
         Bound::Qflow(name) => format!("qflow {name}"),
         _ => "qflow".to_owned(),

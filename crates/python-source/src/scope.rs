@@ -32,6 +32,8 @@ pub(crate) enum Bound<'a> {
     Qflow(&'a str),
     /// A file of the submission.
     Module(usize),
+    /// Folders of the submission that have no file of their own: the `a` of `import a.b`.
+    Folder(Vec<String>),
     /// A name in another file of the submission.
     In(usize, &'a str),
     /// Something outside, by its dotted name: `pandas.DataFrame`.
@@ -107,7 +109,10 @@ impl<'a> Units<'a> {
         for name in dotted.into_iter().rev() {
             bound = match bound {
                 Bound::QflowModule => Bound::Qflow(crate::known_to_qflow(name)?),
-                Bound::Module(at) => self.named(at, name)?,
+                Bound::Module(at) => {
+                    self.named(at, name).or_else(|| self.modules.beside(self.files[at].text.path, name))?
+                }
+                Bound::Folder(of) => self.modules.below(&of, name)?,
                 Bound::Foreign(of) => Bound::Foreign(format!("{of}.{name}")),
                 Bound::Unread => Bound::Unread,
                 _ => return None,

@@ -25,6 +25,8 @@ pub enum Say {
         entry: String,
         /// The node's.
         file: String,
+        /// The node's function: whose attempt it is imported for.
+        function: String,
         /// A folder of packages.
         site: Option<String>,
         /// Environment variables.

@@ -61,6 +61,7 @@ impl Runner {
                 files: (*order.files).clone(),
                 entry: order.entry.clone(),
                 file: order.file.clone(),
+                function: order.function.clone(),
                 site,
                 env: settings(order),
                 workdir: self.runtime.workdir(&container.state.spec),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
-from qflow import Pickle, node, workflow
+from qflow import Pickle, map, node, workflow
 
 
 class Item(BaseModel):  # type: ignore[misc]
@@ -34,6 +34,11 @@ class Model:
         return self.slope * x
 
 
+class Fitted(BaseModel):  # type: ignore[misc]
+    model: Pickle[Model]
+    scores: Dict[str, Pickle[Model]] = {}
+
+
 @node
 def basket(day: datetime.date) -> Basket:
     items = [Item(name="a", unitPrice=1.5), Item(name="b", unitPrice=2)]
@@ -54,12 +59,18 @@ def fit(pair: Tuple[pd.DataFrame, Dict[str, Any]]) -> Pickle[Model]:
 
 
 @node
-def tell(pair: Tuple[pd.DataFrame, Dict[str, Any]], model: Pickle[Model], basket: Basket) -> List[str]:
+def keep(model: Pickle[Model]) -> Fitted:
+    return Fitted(model=model, scores={"twice": Model(2 * model.slope)})
+
+
+@node
+def tell(pair: Tuple[pd.DataFrame, Dict[str, Any]], model: Pickle[Model], basket: Basket, fitted: Fitted) -> List[str]:
     frame, more = pair
     return [
         type(frame).__name__, str(frame["price"].sum()), str(frame["day"].dt.year.iloc[0]), type(more["series"]).__name__,
         str(more["series"]["b"]), str(more["array"].dtype), str(more["array"].shape), str(len(more["list"][0])), str(more["scalar"]),
         str(model.predict(2)), str(basket.items[1].price), basket.model_dump_json(),
+        "%s %s" % (fitted.model.predict(1), fitted.scores["twice"].predict(1)),
     ]  # fmt: skip
 
 
@@ -68,7 +79,17 @@ def main(day: datetime.date = datetime.date(2026, 11, 25)) -> List[str]:
     made: Basket = basket(day)
     pair = frames(made)
     model = fit(pair)
-    return tell(pair, model, made)
+    return tell(pair, model, made, keep(model))
+
+
+@node
+def roll(n: int) -> float:
+    return float(np.random.random())
+
+
+@workflow
+def rolls(ns: List[int] = [1, 2, 3, 4]) -> List[float]:
+    return map(roll, ns)
 
 
 @node(requirements=["idna"])

@@ -66,7 +66,7 @@ def telling() -> str:
     qflow.progress(1, 2)
     with qflow.span("outer", rows=3, secret=False):
         with qflow.span("inner"):
-            qflow.log("parsed", rows=3, file="a b.csv")
+            qflow.log("parsed", rows=3, file="a b.csv", loss=float("nan"), most=10**400)
         with qflow.span("failing"):
             try:
                 with qflow.span("deep"):

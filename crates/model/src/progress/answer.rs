@@ -1,9 +1,6 @@
 //! What is known of an expression without opening a value: from outcomes' headers, for branches, maps and waits.
 
-use super::{
-    RunState,
-    resolve::{error_value, produced},
-};
+use super::{RunState, resolve::produced};
 use crate::{
     condition::{Undecided, decide, of_literal},
     definition::Guard,
@@ -12,7 +9,7 @@ use crate::{
     plan::{PlannedStep, joined, position},
     status::NodeStatus,
     tagged,
-    value::Produced,
+    value::{Produced, outcome_error},
 };
 
 impl RunState {
@@ -91,7 +88,7 @@ impl RunState {
                 ("value", Some(_)) => of_part(&serde_json::Value::Null, rest),
                 // An OutcomeError is true, as any object of a class without a word on it.
                 ("error", Some(_)) if rest.is_empty() => Ok(Answer { truth: Some(true), ..Answer::default() }),
-                ("error", error) => of_part(&error_value(error.as_ref()), rest),
+                ("error", error) => of_part(&outcome_error(error.as_ref()), rest),
                 (name, _) => Ok(missing(format!("AttributeError: 'Outcome' object has no attribute '{name}'"))),
             },
             Some(_) => Ok(missing("TypeError: 'Outcome' object is not subscriptable".to_owned())),

@@ -10,7 +10,7 @@ use crate::{
     plan::{PlannedStep, joined, position},
     status::NodeStatus,
     tagged,
-    value::{Argument, OutcomeError, Produced, ValueRef},
+    value::{Argument, OutcomeError, Produced, ValueRef, outcome_error},
 };
 
 impl RunState {
@@ -150,7 +150,7 @@ impl RunState {
                 ("ok", error) => literal(&serde_json::Value::Bool(error.is_none()), rest),
                 ("value", None) => self.value(key, planned, rest),
                 ("value", Some(_)) => literal(&serde_json::Value::Null, rest),
-                ("error", error) => literal(&error_value(error.as_ref()), rest),
+                ("error", error) => literal(&outcome_error(error.as_ref()), rest),
                 _ => nowhere("{}", path),
             },
             Some(_) => nowhere("{}", path),
@@ -192,14 +192,6 @@ impl RunState {
             expr = if self.branches(frame)[branch.0 as usize] == Some(true) { then } else { otherwise };
         }
         expr
-    }
-}
-
-/// An `OutcomeError` in the tagged form, or `None`.
-pub(super) fn error_value(error: Option<&OutcomeError>) -> serde_json::Value {
-    match error {
-        None => serde_json::Value::Null,
-        Some(error) => serde_json::json!({"$": "object", "t": "qflow.OutcomeError", "v": error}),
     }
 }
 

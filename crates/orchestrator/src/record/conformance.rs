@@ -166,6 +166,8 @@ async fn lines_are_kept_once_and_in_order(store: &dyn Store) {
         at: Timestamp(1),
         stream: "stdout".into(),
         text: format!("line {sequence}\0"),
+        // The second was printed, the others say more.
+        fields: (sequence != 2).then(|| ("rows".to_owned(), json!(sequence))).into_iter().collect(),
     };
     store.append_lines(run.spec.id, vec![line(1), line(2)]).await.unwrap();
     store.append_lines(run.spec.id, vec![line(2), line(3)]).await.unwrap();
@@ -347,6 +349,9 @@ fn write_version_1(path: &std::path::Path, run: &RunSpec) {
     )
     .unwrap();
     db.execute("INSERT INTO node_run VALUES (?, 0, -1, 'completed', 2, ?)", [&id, &node.to_string()]).unwrap();
+    let line =
+        "INSERT INTO log_line (run, node, attempt, sequence, at, stream, text) VALUES (?, 'a', 1, 0, 1, 'log', 'old')";
+    db.execute(line, [&id]).unwrap();
     for event in [r#"{"event":"run_started"}"#, r#"{"event":"branch_taken","branch":0,"holds":true}"#] {
         db.execute("INSERT INTO history (run, at, event) VALUES (?, 1, ?)", [&id, event]).unwrap();
     }
@@ -369,6 +374,12 @@ async fn a_file_of_the_first_version_opens_and_its_runs_go_on() {
     let state = qflow_model::progress::RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
     assert_eq!(state.counts(), (1, 2));
     assert!(store.pools("t".into()).await.unwrap().is_empty(), "what later versions added is there");
+    let (lines, _) = store.lines(spec.id, 0).await.unwrap();
+    assert_eq!((lines.len(), lines[0].text.as_str(), lines[0].fields.len()), (1, "old", 0));
+    let fields = [("rows".to_owned(), json!(3))].into_iter().collect();
+    let more = StoredLine { sequence: 1, fields, ..lines[0].clone() };
+    store.append_lines(spec.id, vec![more.clone()]).await.unwrap();
+    assert_eq!(store.lines(spec.id, 0).await.unwrap().0[1], more);
     drop(store);
     let again = Sqlite::open(&path, clock()).unwrap();
     assert!(again.load(spec.id).await.unwrap().is_some(), "brought up to date once");

@@ -1,6 +1,7 @@
 //! `SQLite` behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
 
 mod cache;
+mod lines;
 mod older;
 mod pool;
 mod retention;
@@ -38,7 +39,7 @@ use super::{
 };
 
 /// The version of the schema below, in `SQLite`'s `user_version`.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
@@ -63,7 +64,7 @@ CREATE TABLE idempotency (
 CREATE TABLE env_lock (spec TEXT NOT NULL, at INTEGER NOT NULL, lock TEXT NOT NULL, PRIMARY KEY (spec, at));
 CREATE TABLE log_line (
   id INTEGER PRIMARY KEY, run TEXT NOT NULL, node TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL,
-  at INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (run, node, attempt, sequence));
+  at INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, fields TEXT, UNIQUE (run, node, attempt, sequence));
 ";
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -328,49 +329,11 @@ impl Store for Sqlite {
     }
 
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()> {
-        self.within("append lines", move |db| {
-            let mut put = db.prepare_cached(
-                "INSERT INTO log_line (run, node, attempt, sequence, at, stream, text) VALUES (?, ?, ?, ?, ?, ?, ?)
-                 ON CONFLICT DO NOTHING",
-            )?;
-            for line in &lines {
-                let sequence = line.sequence as i64;
-                put.execute(params![
-                    run.to_string(),
-                    line.node_id,
-                    line.attempt,
-                    sequence,
-                    line.at.0,
-                    line.stream,
-                    line.text
-                ])?;
-            }
-            Ok(())
-        })
-        .await
+        self.within("append lines", move |db| lines::append(db, run, &lines)).await
     }
 
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
-        self.within("read lines", move |db| {
-            let mut rows = db.prepare_cached(
-                "SELECT node, attempt, sequence, at, stream, text, id FROM log_line WHERE run = ? AND id > ? ORDER BY id LIMIT 1000",
-            )?;
-            let mut found = rows.query(params![run.to_string(), after])?;
-            let (mut lines, mut last) = (Vec::new(), after);
-            while let Some(row) = found.next()? {
-                last = row.get(6)?;
-                lines.push(StoredLine {
-                    node_id: row.get(0)?,
-                    attempt: row.get(1)?,
-                    sequence: row.get::<_, i64>(2)? as u64,
-                    at: Timestamp(row.get(3)?),
-                    stream: row.get(4)?,
-                    text: row.get(5)?,
-                });
-            }
-            Ok((lines, last))
-        })
-        .await
+        self.within("read lines", move |db| lines::after(db, run, after)).await
     }
 
     async fn set_pool(&self, pool: Pool) -> Result<()> {

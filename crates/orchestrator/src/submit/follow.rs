@@ -6,7 +6,7 @@ use qflow_model::{
     ids::{NodeKey, RunId},
     progress::{NodeRun, RunState},
 };
-use qflow_proto::v1;
+use qflow_proto::{line::fields_json, v1};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tonic::Status;
 
@@ -176,7 +176,8 @@ fn is_of(line: &StoredLine, node_id: &str) -> bool {
 fn answers(lines: impl Iterator<Item = StoredLine>) -> Vec<v1::StreamLogsResponse> {
     let (mut answers, mut bytes) = (vec![v1::StreamLogsResponse { lines: Vec::new() }], 0);
     for line in lines {
-        let size = line.text.len() + line.node_id.len() + 64;
+        let fields_json = fields_json(&line.fields);
+        let size = line.text.len() + line.node_id.len() + fields_json.len() + 64;
         if bytes > 0 && bytes + size > ANSWER_BYTES {
             answers.push(v1::StreamLogsResponse { lines: Vec::new() });
             bytes = 0;
@@ -189,6 +190,7 @@ fn answers(lines: impl Iterator<Item = StoredLine>) -> Vec<v1::StreamLogsRespons
             at: Some(show::time(line.at)),
             stream: line.stream,
             text: line.text,
+            fields_json,
         };
         if let Some(answer) = answers.last_mut() {
             answer.lines.push(wire);

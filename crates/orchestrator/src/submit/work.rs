@@ -14,8 +14,11 @@ use qflow_model::{
     ids::{AttemptKey, Timestamp},
     limits::{HEARTBEAT_MS, MESSAGE_BYTES},
 };
-use qflow_proto::v1::{
-    self, dispatch_service_server::DispatchService, work_request::Message as Heard, work_response::Message as Told,
+use qflow_proto::{
+    line::fields_of,
+    v1::{
+        self, dispatch_service_server::DispatchService, work_request::Message as Heard, work_response::Message as Told,
+    },
 };
 use qflow_service::Shutdown;
 use qflow_telemetry::{Event, Telemetry};
@@ -233,6 +236,7 @@ impl Reader {
                     at: Timestamp(line.at_us),
                     stream: line.stream,
                     text: line.text,
+                    fields: fields_of(&line.fields_json),
                 };
                 self.logs.lines(key.run, lines.lines.into_iter().map(line).collect()).await;
             }

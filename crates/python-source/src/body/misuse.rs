@@ -130,6 +130,10 @@ impl<'a> Body<'_, 'a> {
     /// A call of a name that is the function's own or Python's, or of a part of a value.
     pub(super) fn refuse_unknown(&mut self, call: &'a ExprCall) {
         let written = self.written(&call.func);
+        if let Some((message, remedy)) = self.lacks(&call.func) {
+            self.refuse(call.func.range(), "unknown-import", message, &remedy);
+            return;
+        }
         match &*call.func {
             Expr::Name(name) => self.refuse_named(call, name.id.as_str()),
             Expr::Attribute(attribute) => match (self.called(&attribute.value), attribute.attr.id.as_str()) {
@@ -157,6 +161,25 @@ impl<'a> Body<'_, 'a> {
                 }
             }
         }
+    }
+
+    /// What a file or a folder of the submission lacks that is asked of it by a dot, and what it has instead.
+    fn lacks(&self, expr: &Expr) -> Option<(String, String)> {
+        let Expr::Attribute(attribute) = expr else { return None };
+        let (units, name) = (&self.project.units, attribute.attr.id.as_str());
+        let (place, near) = match self.resolve(&attribute.value) {
+            None => return self.lacks(&attribute.value),
+            Some(Bound::Module(at)) => {
+                let file = &units.files[at];
+                let mut names: Vec<&str> = file.names.keys().copied().collect();
+                names.sort_unstable();
+                (file.text.path.to_owned(), options::nearest(name, names))
+            }
+            Some(Bound::Folder(paths)) => (paths.into_iter().next()?, None),
+            Some(_) => return None,
+        };
+        let remedy = near.map_or_else(|| "write what it has".to_owned(), |near| format!("did you mean `{near}`?"));
+        Some((format!("`{place}` has no `{name}`"), remedy))
     }
 
     fn refuse_named(&mut self, call: &'a ExprCall, name: &str) {

@@ -75,13 +75,22 @@ impl<'a> Mentions<'_, 'a> {
                     self.push(Target::Name(at, attribute));
                     bound = self.units.named(at, attribute);
                 }
-                Some(Bound::Module(at)) => return self.submodule(at, attribute),
+                Some(Bound::Module(at)) => match self.units.modules.beside(self.units.files[at].text.path, attribute) {
+                    Some(folders @ Bound::Folder(_)) => {
+                        self.push(Target::Whole(at));
+                        bound = Some(folders);
+                    }
+                    _ => return self.submodule(at, attribute),
+                },
+                Some(Bound::Folder(of)) => bound = self.units.modules.below(&of, attribute),
                 Some(Bound::Foreign(of)) => bound = Some(Bound::Foreign(format!("{of}.{attribute}"))),
                 _ => return,
             }
         }
         match bound {
             Some(Bound::Module(at)) => self.push(Target::Whole(at)),
+            // A folder that is handed on: which of its files are asked for is not seen.
+            Some(Bound::Folder(_)) => self.push(Target::Everything),
             Some(Bound::Foreign(dotted)) if is_loader(&dotted) => self.push(Target::Everything),
             _ => {}
         }
@@ -155,8 +164,10 @@ impl<'a> Mentions<'_, 'a> {
         for name in names.0 {
             if let Some((name, bound)) = self.units.files[self.unit].names.get_key_value(name.as_str()) {
                 self.push(Target::Name(self.unit, name));
-                if let Bound::Module(at) = bound {
-                    self.push(Target::Whole(*at));
+                match bound {
+                    Bound::Module(at) => self.push(Target::Whole(*at)),
+                    Bound::Folder(_) => self.push(Target::Everything),
+                    _ => {}
                 }
             }
         }

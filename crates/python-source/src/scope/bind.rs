@@ -62,12 +62,11 @@ impl<'a> Binder<'a, '_> {
                         Some(name) => (name.id.as_str(), dotted),
                         None => (first, first),
                     };
-                    if alias.asname.is_none() && first != dotted && matches!(self.module(dotted, 0), Bound::Module(_)) {
-                        let message = format!("`{dotted}` is one of your files, named through another");
-                        let remedy = format!("write from {dotted} import …");
-                        self.problems.push(self.unit.text.problem(alias.range(), "import-form", message, &remedy));
-                    }
-                    let bound = self.module(target, 0);
+                    let bound = match (self.module(target, 0), self.module(dotted, 0)) {
+                        // `import a.b` binds `a`, which may be no more than a folder.
+                        (bound @ Bound::Foreign(_), Bound::Module(_)) => self.modules.folders(target).unwrap_or(bound),
+                        (bound, _) => bound,
+                    };
                     self.bind(name, bound, alias.range(), true);
                 }
             }

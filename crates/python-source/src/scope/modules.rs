@@ -30,20 +30,50 @@ impl<'a> Modules<'a> {
             return Bound::QflowModule;
         }
         let relative = dotted.replace('.', "/");
-        let bases: Vec<&str> = if level > 0 {
-            vec![(1..level).fold(folder(own), |base, _| folder(base))]
-        } else {
-            // What a client's search, and Python's in the container, goes through.
-            vec![folder(self.entry), "", "src"]
-        };
-        for base in bases {
-            let path = [base, &relative].iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("/");
-            let package = if path.is_empty() { "__init__.py".to_owned() } else { format!("{path}/__init__.py") };
-            if let Some(at) = [package, format!("{path}.py")].iter().find_map(|path| self.position(path)) {
-                return Bound::Module(at);
-            }
+        let found = self.bases(own, level).into_iter().find_map(|base| self.file(&join(base, &relative)));
+        found.map_or_else(|| Bound::Foreign(dotted.to_owned()), Bound::Module)
+    }
+
+    /// The folders that a name is looked for in: what a client's search, and Python's in the container, goes through.
+    fn bases<'p>(&'p self, own: &'p str, level: usize) -> Vec<&'p str> {
+        match level {
+            0 => vec![folder(self.entry), "", "src"],
+            _ => vec![(1..level).fold(folder(own), |base, _| folder(base))],
         }
-        Bound::Foreign(dotted.to_owned())
+    }
+
+    /// The file of a module at a path without its ending.
+    fn file(&self, path: &str) -> Option<usize> {
+        [join(path, "__init__.py"), format!("{path}.py")].iter().find_map(|path| self.position(path))
+    }
+
+    /// The `a` of `import a.b` where it has no file of its own: folders of that name that hold files.
+    pub(crate) fn folders(&self, name: &str) -> Option<Bound<'a>> {
+        let paths = self.bases("", 0).into_iter().map(|base| join(base, name)).filter(|path| self.holds(path));
+        let mut paths: Vec<String> = paths.collect();
+        paths.dedup();
+        (!paths.is_empty()).then_some(Bound::Folder(paths))
+    }
+
+    fn holds(&self, folder: &str) -> bool {
+        let inside = |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.positions.keys().any(|path| inside(path))
+    }
+
+    /// What a name in folders stands for: a file, or folders in turn.
+    pub(crate) fn below(&self, folders: &[String], name: &str) -> Option<Bound<'a>> {
+        let paths = folders.iter().map(|folder| join(folder, name));
+        if let Some(at) = paths.clone().find_map(|path| self.file(&path)) {
+            return Some(Bound::Module(at));
+        }
+        let held: Vec<String> = paths.filter(|path| self.holds(path)).collect();
+        (!held.is_empty()).then_some(Bound::Folder(held))
+    }
+
+    /// What is asked of a package that its own file does not bind: a file or a folder beside that.
+    pub(crate) fn beside(&self, package: &str, name: &str) -> Option<Bound<'a>> {
+        let inside = package == "__init__.py" || package.ends_with("/__init__.py");
+        inside.then(|| self.below(&[folder(package).to_owned()], name))?
     }
 
     /// What `from … import name` stands for in a file; `None` for what `qflow` has not.
@@ -74,4 +104,8 @@ impl<'a> Modules<'a> {
 
 fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn join(base: &str, path: &str) -> String {
+    if base.is_empty() || path.is_empty() { format!("{base}{path}") } else { format!("{base}/{path}") }
 }

@@ -258,3 +258,19 @@ fn following_names_takes_bounded_time() {
     let codes: std::collections::BTreeSet<_> = read.definition.nodes.values().map(|node| node.code).collect();
     assert_eq!(codes.len(), 990);
 }
+
+#[test]
+fn a_file_that_is_named_through_its_folder_is_part_of_the_code_name_by_name() {
+    for package in ["tools/__init__.py", "elsewhere.py"] {
+        let entry = "import tools.deep.text\nfrom qflow import node, workflow\n\n@node(cache=True)\ndef cut(x: str) -> str:\n    \
+                 return tools.deep.text.short(x)\n\n@workflow\ndef w(x: str) -> str:\n    return cut(x)\n";
+        let with = |text: &str| {
+            let files = [("w.py", entry), ("tools/deep/text.py", text), (package, "")];
+            let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned()));
+            code_of(files.collect(), "cut")
+        };
+        let before = with("def short(x):\n    return x[:3]\n\ndef long(x):\n    return x\n");
+        assert_eq!(with("def short(x):\n    return x[:3]\n\ndef long(x):\n    return x * 2\n"), before);
+        assert_ne!(with("def short(x):\n    return x[:4]\n\ndef long(x):\n    return x\n"), before);
+    }
+}

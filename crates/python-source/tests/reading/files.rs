@@ -35,11 +35,44 @@ fn every_import_that_python_resolves_finds_the_node() {
         ("src/lib/parts.py", "from lib.parts import clean", "clean(x)"),
         ("src/lib/__init__.py", "from lib import clean", "clean(x)"),
         ("src/lib/parts.py", "import lib.parts as p", "p.clean(x)"),
+        ("src/lib/parts.py", "import lib.parts", "lib.parts.clean(x)"),
+        ("lib/deep/parts.py", "import lib.deep.parts", "lib.deep.parts.clean(lib.deep.parts.LIMIT)"),
     ] {
         let (definition, problems) = read("jobs/w.py", &[("jobs/w.py", &using(import, call)), (path, PARTS)]);
         assert_eq!(problems, vec![], "{import}");
         assert_eq!(definition.workflows["w"].steps[0].kind.callee(), "clean", "{import}");
         assert_eq!(definition.nodes["clean"].file, path, "{import}");
+    }
+}
+
+#[test]
+fn an_import_of_a_file_in_a_package_names_it_through_the_package() {
+    let package = "VERSION = 2\n\ndef clean(x: int) -> int: ...\n";
+    let entry = using("import lib.parts\nimport lib.more", "lib.parts.clean(lib.more.add(lib.VERSION))");
+    let more = PARTS.replace("clean", "add");
+    let files =
+        [("w.py", entry.as_str()), ("lib/__init__.py", package), ("lib/parts.py", PARTS), ("lib/more.py", &more)];
+    let (definition, problems) = read("w.py", &files);
+    assert_eq!(problems, vec![]);
+    let callees: Vec<_> = definition.workflows["w"].steps.iter().map(|step| step.kind.callee()).collect();
+    assert_eq!(callees, ["add", "clean"]);
+    // A folder in a package, without a file of its own.
+    let entry = using("import lib.deep.parts", "lib.deep.parts.clean(lib.VERSION)");
+    let files = [("w.py", entry.as_str()), ("src/lib/__init__.py", package), ("src/lib/deep/parts.py", PARTS)];
+    assert_eq!(read("w.py", &files).1, vec![]);
+}
+
+#[test]
+fn what_another_file_lacks_is_told_where_it_is_called() {
+    for (call, message, remedy) in [
+        ("lib.other.clean(x)", "`lib` has no `other`", "write what it has"),
+        ("lib.parts.claen(x)", "`lib/parts.py` has no `claen`", "did you mean `clean`?"),
+        ("lib.parts.other.clean(x)", "`lib/parts.py` has no `other`", "write what it has"),
+    ] {
+        let entry = using("import lib.parts", call);
+        let (_, problems) = read("w.py", &[("w.py", &entry), ("lib/parts.py", PARTS)]);
+        let told: Vec<_> = problems.iter().map(|p| (p.message.as_str(), p.remedy.as_deref(), p.place.line)).collect();
+        assert_eq!(told, [(message, Some(remedy), 6)], "{call}");
     }
 }
 

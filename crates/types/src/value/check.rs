@@ -74,8 +74,10 @@ fn outcome(value: &Value, ty: &Ty, of: &Ty) -> Result<(), ValueError> {
     match (part("ok").as_bool(), part("value"), part("error")) {
         (Some(true), value, Value::Null) => check(value, of).map_err(|e| e.below(".value")),
         (Some(false), Value::Null, error) => {
-            let text = |name: &str| error.get(name).is_some_and(Value::is_string);
-            let attempts = error.get("attempts").is_some_and(Value::is_u64);
+            let told = tag(error).filter(|(tag, _)| *tag == "object" && kind(error) == "qflow.OutcomeError");
+            let part = |name: &str| told.and_then(|(_, fields)| fields.get(name));
+            let text = |name: &str| part(name).is_some_and(Value::is_string);
+            let attempts = part("attempts").is_some_and(Value::is_u64);
             if ["type", "message", "status"].into_iter().all(text) && attempts {
                 return Ok(());
             }
@@ -164,7 +166,8 @@ mod tests {
     fn an_outcome_has_a_value_of_its_type_or_an_error() {
         let fine = |value: Value| json!({"$": "outcome", "v": {"ok": true, "value": value, "error": null}});
         let error = json!({"type": "ValueError", "message": "", "status": "failed", "attempts": 1});
-        let failed = |error: Value| json!({"$": "outcome", "v": {"ok": false, "value": null, "error": error}});
+        let told = |error: Value| json!({"$": "object", "t": "qflow.OutcomeError", "v": error});
+        let failed = |error: Value| json!({"$": "outcome", "v": {"ok": false, "value": null, "error": told(error)}});
         assert_eq!(mismatch(fine(json!(1)), "Outcome[float]"), None);
         assert_eq!(mismatch(failed(error.clone()), "list[int] | Outcome[int]"), None);
         assert_eq!(mismatch(failed(error), "Outcome"), None);

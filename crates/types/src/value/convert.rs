@@ -186,8 +186,9 @@ pub fn from_plain(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
             let of =
                 if fields.get("ok") == Some(&Value::Bool(true)) { ty.outcome().unwrap_or(&Ty::Any) } else { &Ty::Any };
             let value = from_plain(given, of).map_err(|e| e.below(".value"))?;
-            let outcome =
-                json!({"$": "outcome", "v": {"ok": fields.get("ok"), "value": value, "error": fields.get("error")}});
+            let error = fields.get("error").filter(|error| !error.is_null());
+            let error = error.map(|error| json!({"$": "object", "t": "qflow.OutcomeError", "v": error}));
+            let outcome = json!({"$": "outcome", "v": {"ok": fields.get("ok"), "value": value, "error": error}});
             super::check(&outcome, ty).map(|()| outcome)
         }
         (Ty::Class(_), Value::Object(fields)) => object(fields, &Ty::Any),
@@ -262,6 +263,12 @@ mod tests {
                 "{\"ok\": true, \"value\": [1], \"error\": null}",
                 "Outcome[tuple[int]]",
                 json!({"$": "outcome", "v": {"ok": true, "value": {"$": "tuple", "v": [1]}, "error": null}}),
+            ),
+            (
+                "{\"ok\": false, \"error\": {\"type\": \"E\", \"message\": \"\", \"status\": \"failed\", \"attempts\": 1}}",
+                "Outcome[int]",
+                json!({"$": "outcome", "v": {"ok": false, "value": null, "error": {"$": "object", "t": "qflow.OutcomeError", "v":
+                    {"type": "E", "message": "", "status": "failed", "attempts": 1}}}}),
             ),
         ] {
             assert_eq!(read(text, ty), Ok(value), "{text} as {ty}");

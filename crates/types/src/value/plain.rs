@@ -51,7 +51,8 @@ mod tests {
         let plain = json!({"$key": "2026-11-24", "pair": [1, "1.50"], "row": {"a": "nan"}});
         assert_eq!(to_plain(&value), plain);
         let error = json!({"type": "ValueError", "message": "x", "status": "failed", "attempts": 1});
-        let failed = json!({"$": "outcome", "v": {"ok": false, "value": null, "error": error}});
+        let told = json!({"$": "object", "t": "qflow.OutcomeError", "v": error});
+        let failed = json!({"$": "outcome", "v": {"ok": false, "value": null, "error": told}});
         assert_eq!(to_plain(&failed), json!({"ok": false, "value": null, "error": error}));
         let fine = json!({"$": "outcome", "v": {"ok": true, "value": {"$": "tuple", "v": [1]}, "error": null}});
         assert_eq!(to_plain(&fine), json!({"ok": true, "value": [1], "error": null}));

@@ -13,13 +13,13 @@ use super::{
 /// Appenders of one run take turns: a reader that has seen a position has seen all before it.
 const TURN: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 7))";
 pub(super) const PUT_LINES: &str = "
-INSERT INTO log_line (run, node_id, attempt, sequence, tenant, username, at, stream, text)
-SELECT run.id, put.node_id, put.attempt, put.sequence, run.tenant, run.username, put.at, put.stream, put.text
-FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::text[], $7::bytea[]) WITH ORDINALITY
-     AS put (node_id, attempt, sequence, at, stream, text, place), run
+INSERT INTO log_line (run, node_id, attempt, sequence, tenant, username, at, stream, text, fields)
+SELECT run.id, put.node_id, put.attempt, put.sequence, run.tenant, run.username, put.at, put.stream, put.text, put.fields
+FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::text[], $7::bytea[], $8::bytea[]) WITH ORDINALITY
+     AS put (node_id, attempt, sequence, at, stream, text, fields, place), run
 WHERE run.id = $1 ORDER BY put.place ON CONFLICT DO NOTHING";
 pub(super) const LINES: &str = "
-SELECT node_id, attempt, sequence, at, stream, text, id FROM log_line WHERE run = $1 AND id > $2 ORDER BY id LIMIT 1000";
+SELECT node_id, attempt, sequence, at, stream, text, id, fields FROM log_line WHERE run = $1 AND id > $2 ORDER BY id LIMIT 1000";
 
 /// Appends lines within a transaction that begins here.
 pub(super) async fn append(tx: &Tx, run: RunId, lines: &[StoredLine]) -> Done<()> {
@@ -29,10 +29,15 @@ pub(super) async fn append(tx: &Tx, run: RunId, lines: &[StoredLine]) -> Done<()
     let times: Vec<At> = lines.iter().map(|line| At(line.at)).collect();
     let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();
     let texts: Vec<&[u8]> = lines.iter().map(|line| line.text.as_bytes()).collect();
+    let fields = lines.iter().map(|line| match line.fields.is_empty() {
+        true => Ok(None),
+        false => serde_json::to_vec(&line.fields).map(Some),
+    });
+    let fields: Vec<Option<Vec<u8>>> = fields.collect::<Result<_, _>>()?;
     let (turn, put) = (tx.prepare_cached(TURN).await?, tx.prepare_cached(PUT_LINES).await?);
     let mut sent = tx.begin();
     sent.then(tx, &turn, vec![&run.0]);
-    sent.then(tx, &put, vec![&run.0, &nodes, &attempts, &sequences, &times, &streams, &texts]);
+    sent.then(tx, &put, vec![&run.0, &nodes, &attempts, &sequences, &times, &streams, &texts, &fields]);
     sent.answers().await?;
     Ok(())
 }
@@ -52,5 +57,6 @@ fn line(row: &Row) -> Done<StoredLine> {
         at,
         stream: row.try_get(4)?,
         text: String::from_utf8(row.try_get(5)?).map_err(|error| Stop::Database(error.into()))?,
+        fields: row.try_get::<_, Option<&[u8]>>(7)?.map(serde_json::from_slice).transpose()?.unwrap_or_default(),
     })
 }

@@ -27,6 +27,10 @@ pub(super) fn bring_up(connection: &mut Connection, found: i64) -> Result<()> {
             transaction.execute_batch(tables).map_err(&wrong)?;
         }
     }
+    if found < 4 {
+        // From 3 to 4: lines with fields.
+        transaction.execute_batch("ALTER TABLE log_line ADD COLUMN fields TEXT").map_err(&wrong)?;
+    }
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(&wrong)?;
     transaction.commit().map_err(&wrong)
 }

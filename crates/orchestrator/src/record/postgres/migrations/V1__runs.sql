@@ -40,11 +40,11 @@ CREATE TABLE history (
   run uuid NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, tenant text NOT NULL, username text NOT NULL,
   at timestamptz NOT NULL, event text NOT NULL, PRIMARY KEY (run, id)
 );
--- The text is bytes: user code may write what a text of the database cannot hold, a zero byte.
+-- The text is bytes, and so are fields: user code may write what a text of the database cannot hold, a zero byte.
 CREATE TABLE log_line (
   run uuid NOT NULL, node_id text NOT NULL, attempt integer NOT NULL, sequence bigint NOT NULL,
   id bigint GENERATED ALWAYS AS IDENTITY, tenant text NOT NULL, username text NOT NULL,
-  at timestamptz NOT NULL, stream text NOT NULL, text bytea NOT NULL, fields text,
+  at timestamptz NOT NULL, stream text NOT NULL, text bytea NOT NULL, fields bytea,
   PRIMARY KEY (run, node_id, attempt, sequence)
 );
 CREATE INDEX log_line_by_run ON log_line (run, id);

@@ -1,0 +1,3 @@
+"""A shop, as a package."""
+
+VERSION = 2

@@ -1,0 +1,1 @@
+SELECT :name, 100 * length(:name)

@@ -1,0 +1,5 @@
+PERCENT = 10
+
+
+def rebate(amount: int, percent: int) -> int:
+    return amount * percent // 100
