@@ -95,7 +95,9 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
         checked.map_err(|error| wrong(error.to_string()))
     };
     match (given, &param.default) {
-        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty)),
+        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty)).map_err(|error| {
+            if content(&ty) { wrong(format!("{ty} is content, which is uploaded: -p {name}=@PATH")) } else { error }
+        }),
         (Some(Text::Json(text)), _) => {
             let plain: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
             read(value::from_plain(&plain, &ty))
@@ -117,6 +119,11 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
             name: name.clone(),
         }),
     }
+}
+
+/// Whether a type takes content and no text.
+fn content(ty: &Ty) -> bool {
+    ty.members().iter().all(|member| matches!(member, Ty::None) || matches!(member.root(), "File" | "Folder"))
 }
 
 fn produced(value: &Value, attachments: Vec<Attachment>, asks: &[Path]) -> Produced {
@@ -178,6 +185,14 @@ mod tests {
         ] {
             assert_eq!(read(&Definition::default(), &file, vec![given("x", sent)]).unwrap_err()[0].message, why);
         }
+    }
+
+    #[test]
+    fn a_text_for_content_says_how_content_is_given() {
+        let file = WorkflowDef { params: vec![param("x", "File | None")], ..workflow("main", vec![]) };
+        let error = read(&Definition::default(), &file, vec![given("x", Text::Plain("a.csv".into()))]).unwrap_err();
+        assert_eq!(error[0].message, "parameter `x`: File | None is content, which is uploaded: -p x=@PATH");
+        assert!(read(&Definition::default(), &file, vec![given("x", Text::Plain("null".into()))]).is_ok());
     }
 
     #[test]
