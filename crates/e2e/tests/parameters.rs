@@ -17,7 +17,7 @@ macro_rules! on_both {
     };
 }
 
-on_both! { a_file_goes_in_and_comes_back_as_it_was folders_go_in_and_come_back what_a_result_holds_is_fetched_apart }
+on_both! { enums_and_records_are_read_by_their_classes a_file_goes_in_and_comes_back_as_it_was folders_go_in_and_come_back what_a_result_holds_is_fetched_apart }
 
 /// More than any message or any buffer on the way holds.
 const BYTES: usize = 64 << 20;
@@ -129,6 +129,57 @@ fn what_a_result_holds_is_fetched_apart(runtime: &'static str) {
     let run = served.run(&file, "words", &[]);
     let id = run["run_id"].as_str().expect("a run has an id");
     assert_eq!(served.home.run(&["runs", "result", id, "-o", "raw"]).stdout, b"a text\nof two lines\n");
+}
+
+fn enums_and_records_are_read_by_their_classes(runtime: &'static str) {
+    let served = Served::new(Home::new(runtime));
+    for python in ["3.9", "3.13"] {
+        let file = served.home.case("given/shapes.py", python);
+        let expected = json!(["<Unit.DAY: 'day'>", "<Level.HIGH: 2>", "[(<Unit.HOUR: 'hour'>, 3)]"]);
+        for (unit, level, by) in [("DAY", "2", "{\"HOUR\": 3}"), ("day", "HIGH", "{\"hour\": 3}")] {
+            let more = [format!("unit={unit}"), format!("level={level}"), format!("by={by}")];
+            let more: Vec<_> = more.iter().flat_map(|given| ["-p", given]).collect();
+            assert_eq!(served.result(&file, "enums", &more), expected, "{python}");
+        }
+        let order = r#"order={"owner": {"name": "ada", "boss": {"name": "bob", "unit": "hour"}}, "pairs": [{"x": 1}]}"#;
+        let bob = "Owner(name='bob', since=datetime.date(2020, 1, 1), unit=<Unit.HOUR: 'hour'>, tags=[], boss=None)";
+        let ada =
+            format!("Owner(name='ada', since=datetime.date(2020, 1, 1), unit=<Unit.DAY: 'day'>, tags=[], boss={bob})");
+        let expected = format!("{{'owner': {ada}, 'pairs': [Pair(x=1, y=0.5)]}}");
+        assert_eq!(served.result(&file, "records", &["-p", order]), expected, "{python}");
+        assert_eq!(served.result(&file, "field_of", &["-p", r#"owner={"name": "ada"}"#]), "ADA");
+        assert_eq!(served.result(&file, "opaque", &["-p", r#"own={"first": 1, "second": 2}"#]), 3);
+    }
+}
+
+#[test]
+fn a_parameter_that_its_class_does_not_take_is_refused_at_submit() {
+    let served = Served::new(Home::new("process"));
+    let file = served.home.case("given/shapes.py", "3.11");
+    for (workflow, parameter, why) in [
+        ("enums", "unit=week", "parameter `unit`: `week` is no member of Unit, which has DAY, HOUR"),
+        ("enums", "unit:=3", "parameter `unit`: 3 is no member of Unit, which has DAY, HOUR"),
+        ("field_of", "owner={}", "parameter `owner`: Owner needs `name`"),
+        (
+            "field_of",
+            r#"owner={"name": "ada", "sinse": null}"#,
+            "parameter `owner`: Owner has no field `sinse`; it has name, since, unit, tags, boss",
+        ),
+        (
+            "field_of",
+            r#"owner={"name": "ada", "boss": {"name": "bob", "since": "soon"}}"#,
+            "parameter `owner`: at .boss.since: expected date, got \"soon\"",
+        ),
+        (
+            "records",
+            r#"order={"owner": {"name": "ada"}, "pairs": [{"x": 1}, {"x": "one"}]}"#,
+            "parameter `order`: at [\"pairs\"][1].x: expected int, got \"one\"",
+        ),
+    ] {
+        let told = told(&served, &["run", &file, "-w", workflow, "-p", parameter], 3);
+        assert!(told.contains(why), "{why}: {told}");
+    }
+    assert_eq!(told(&served, &["runs", "list", "-o", "json"], 0).matches("run_id").count(), 0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
+    class::Classes,
     definition::{Definition, Param, ParamDefault, WorkflowDef},
     expression::Path,
     plan::param_asks,
@@ -67,7 +68,7 @@ pub fn read(
     }
     let (asks, mut read) = (param_asks(definition, workflow), BTreeMap::new());
     for param in &workflow.params {
-        match one(param, by_name.get(&param.name)) {
+        match one(param, by_name.get(&param.name), &definition.classes) {
             Ok(value) => {
                 let asks = asks.get(&param.name).map(Vec::as_slice).unwrap_or_default();
                 let content = match by_name.get(&param.name) {
@@ -82,7 +83,7 @@ pub fn read(
     if errors.is_empty() { Ok(read) } else { Err(errors) }
 }
 
-fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
+fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, ParameterError> {
     let (name, ty) = (&param.name, param.ty.0.parse().unwrap_or(Ty::Any));
     let wrong = |why: String| ParameterError {
         code: "wrong-value",
@@ -95,12 +96,12 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
         checked.map_err(|error| wrong(error.to_string()))
     };
     match (given, &param.default) {
-        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty)).map_err(|error| {
+        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty, classes)).map_err(|error| {
             if content(&ty) { wrong(format!("{ty} is content, which is uploaded: -p {name}=@PATH")) } else { error }
         }),
         (Some(Text::Json(text)), _) => {
             let plain: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
-            read(value::from_plain(&plain, &ty))
+            read(value::from_plain(&plain, &ty, classes))
         }
         (Some(Text::Upload { content, name }), _) => {
             if !matches!(content.kind.as_str(), "file" | "folder") {
