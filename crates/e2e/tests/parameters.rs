@@ -148,6 +148,11 @@ fn enums_and_records_are_read_by_their_classes(runtime: &'static str) {
         let expected = format!("{{'owner': {ada}, 'pairs': [Pair(x=1, y=0.5)]}}");
         assert_eq!(served.result(&file, "records", &["-p", order]), expected, "{python}");
         assert_eq!(served.result(&file, "field_of", &["-p", r#"owner={"name": "ada"}"#]), "ADA");
+        for (given, chosen) in
+            [("unit=HOUR", "HOUR"), ("unit=day", "THEN AN HOUR"), ("other=hour", "THEN AN HOUR"), ("other=day", "DAY")]
+        {
+            assert_eq!(served.result(&file, "chosen", &["-p", given]), chosen, "{given}");
+        }
         assert_eq!(served.result(&file, "opaque", &["-p", r#"own={"first": 1, "second": 2}"#]), 3);
     }
 }

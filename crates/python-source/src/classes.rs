@@ -13,6 +13,7 @@ use qflow_model::{
 };
 use qflow_types::Ty;
 use ruff_python_ast::{Expr, Stmt, StmtClassDef, StmtFunctionDef};
+use serde_json::Value;
 
 use crate::{
     annotation,
@@ -51,6 +52,21 @@ pub(crate) fn read(units: &Units<'_>, definition: &Definition) -> Classes {
     let others = units.others.borrow();
     found.retain(|name, _| !others.contains(name));
     found
+}
+
+/// Whether a literal is a member of an enum whose members are known, each under one name.
+pub(crate) fn is_known_member(units: &Units<'_>, literal: &Value) -> bool {
+    let name = literal.get("t").and_then(Value::as_str).unwrap_or_default();
+    let Some((module, name)) = name.rsplit_once('.') else { return false };
+    let Some(unit) = units.files.iter().position(|file| file.text.module() == module) else { return false };
+    let classes = units.files[unit].suite.iter().filter_map(Stmt::as_class_def_stmt);
+    let class = classes.filter(|class| class.name.id.as_str() == name).find_map(|class| one(units, unit, class, BASES));
+    let Some(class) = class.filter(|class| class.kind == ClassKind::Enum) else { return false };
+    // `True`, `1` and `1.0` are one value.
+    let one = |value: &Value| value.as_bool().map_or_else(|| value.as_f64(), |truth| Some(f64::from(u8::from(truth))));
+    let same = |a: &Value, b: &Value| a == b || one(a).zip(one(b)).is_some_and(|(a, b)| a == b);
+    let values: Vec<&Value> = class.members.iter().map(|member| &member.value).collect();
+    values.iter().enumerate().all(|(at, value)| !values[..at].iter().any(|before| same(before, value)))
 }
 
 /// The types of all that is called.

@@ -82,6 +82,21 @@ def field_of(owner: Owner) -> str:
     return name_of(owner.name)
 
 
+@node
+def next_of(unit: Unit) -> Unit:
+    return Unit.HOUR if unit == Unit.DAY else Unit.DAY
+
+
+@workflow
+def chosen(unit: Unit = Unit.DAY, other: Optional[Unit] = None) -> str:
+    if unit == Unit.HOUR:
+        return name_of("hour")
+    then = next_of(unit)
+    if other != Unit.DAY and then in (Unit.HOUR,):
+        return name_of("then an hour")
+    return name_of("day")
+
+
 @workflow
 def opaque(own: Own) -> int:
     return own_of(own)
