@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     annotation,
-    scope::{Bound, Units},
+    scope::{Bound, Spent, Units},
 };
 
 /// Fields and members of all classes: a definition keeps within one message.
@@ -92,7 +92,9 @@ fn one(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usize) -> Opt
     let file = &units.files[unit];
     let name = class.name.id.as_str();
     let is_it = matches!(units.named(unit, name), Some(Bound::Class(_, bound)) if std::ptr::eq(bound, class));
-    if left == 0 || !is_it || file.again.iter().any(|(again, _)| *again == name) {
+    // Bases of bases, each read for every class below it, count as what is spelt out does.
+    let spent = units.spend(1 + class.body.len());
+    if spent != Spent::Within || left == 0 || !is_it || file.again.iter().any(|(again, _)| *again == name) {
         return None;
     }
     let shape = bases::shape(units, unit, class, left)?;

@@ -27,31 +27,7 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
         Some(arguments) => (&*arguments.args, &*arguments.keywords),
         None => (&[][..], &[][..]),
     };
-    let (mut kind, mut fields, mut mixed, mut is_text) = (None, Vec::new(), false, false);
-    for base in bases {
-        let (of, from) = match units.resolve(unit, base) {
-            Some(Bound::Foreign(name)) => {
-                is_text |= name == "enum.StrEnum";
-                (kind_of(&name)?, Vec::new())
-            }
-            Some(Bound::Class(at, own)) => {
-                let Class { kind, fields, members, .. } = one(units, at, own, left - 1)?;
-                // An enum without members may be a base, and only such a one; a tuple's fields are fixed.
-                let fixed = !members.is_empty() || kind == ClassKind::NamedTuple;
-                (if fixed { return None } else { kind }, fields)
-            }
-            None if is_builtin(base) => {
-                mixed = true;
-                continue;
-            }
-            _ => return None,
-        };
-        if kind.is_some_and(|kind| kind != of) {
-            return None;
-        }
-        kind = Some(of);
-        from.into_iter().for_each(|field| super::put(&mut fields, field));
-    }
+    let Inherited { kind, fields, mixed, is_text } = inherited(units, unit, bases, left)?;
     let kind = match (kind, is_dataclass) {
         (None | Some(ClassKind::Dataclass), true) => ClassKind::Dataclass,
         // Fields that a class without the decorator adds are none.
@@ -66,6 +42,44 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
         }
     }
     sound.then_some(Shape { kind, fields, total, is_text })
+}
+
+/// What a class has from its bases.
+struct Inherited {
+    kind: Option<ClassKind>,
+    fields: Vec<Field>,
+    /// Whether a text or a number is mixed in.
+    mixed: bool,
+    is_text: bool,
+}
+
+fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Option<Inherited> {
+    let mut all = Inherited { kind: None, fields: Vec::new(), mixed: false, is_text: false };
+    for base in bases {
+        let (of, from) = match units.resolve(unit, base) {
+            Some(Bound::Foreign(name)) => {
+                all.is_text |= name == "enum.StrEnum";
+                (kind_of(&name)?, Vec::new())
+            }
+            Some(Bound::Class(at, own)) => {
+                let Class { kind, fields, members, .. } = one(units, at, own, left - 1)?;
+                // An enum without members may be a base, and only such a one; a tuple's fields are fixed.
+                let fixed = !members.is_empty() || kind == ClassKind::NamedTuple;
+                (if fixed { return None } else { kind }, fields)
+            }
+            None if is_builtin(base) => {
+                all.mixed = true;
+                continue;
+            }
+            _ => return None,
+        };
+        if all.kind.is_some_and(|kind| kind != of) {
+            return None;
+        }
+        all.kind = Some(of);
+        from.into_iter().for_each(|field| super::put(&mut all.fields, field));
+    }
+    Some(all)
 }
 
 fn kind_of(base: &str) -> Option<ClassKind> {

@@ -153,3 +153,15 @@ fn classes_are_named_as_values_name_them_and_only_where_they_are_needed() {
         })
     );
 }
+
+#[test]
+fn bases_of_bases_are_followed_within_a_bound() {
+    let mut text = format!("{HEAD}class C0(Enum): ...\n");
+    for at in 0..40 {
+        let bases = vec![format!("C{at}"); 60].join(", ");
+        text.push_str(&format!("class C{}({bases}): ...\n", at + 1));
+    }
+    text.push_str("@node\ndef f(a: C12, b: C40) -> None: ...\n");
+    let read = qflow_python_source::read(&source("w.py", &text));
+    assert!(read.definition.classes.is_empty(), "{:?}", read.definition.classes.keys());
+}
