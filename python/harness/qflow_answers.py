@@ -40,4 +40,8 @@ def scalar_of(value):
         return {"float": repr(value)}
     if type(value) is str and not surrogates(value) and len(value.encode()) <= SCALAR_BYTES:
         return {"text": value}
+    enum = sys.modules.get("enum")
+    if enum is not None and isinstance(value, enum.Enum):
+        member = "%s.%s" % (type(value).__name__, enum_name(value))
+        return {"member": member} if len(member.encode()) <= SCALAR_BYTES else None
     return None

@@ -104,7 +104,7 @@ pub struct RunArgs {
     /// The workflow in it; else the only one that no other calls.
     #[arg(short, long)]
     pub workflow: Option<String>,
-    /// A parameter: NAME=TEXT, NAME:=JSON or NAME=@FILE.
+    /// A parameter: NAME=TEXT, NAME:=JSON or NAME=@FILE; @PATH is uploaded where the workflow declares a `File` or `Folder`.
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub param: Vec<Parameter>,
     /// Parameters as a JSON object; `-p` wins over it.
@@ -256,6 +256,8 @@ pub enum RunsCommand {
         #[command(flatten)]
         run: OneRun,
     },
+    /// Fetch what a run or a node of it returned, however large: to standard output, a file or a folder.
+    Result(crate::result::ResultArgs),
     /// Follow a run to its end; the exit code is as of `qflow run`.
     Watch(OneRun),
     /// Cancel a run.
@@ -302,7 +304,7 @@ pub enum Written {
     Text(String),
     /// Plain JSON.
     Json(String),
-    /// The text of a file.
+    /// The text of a file, or the content of a file or folder.
     File(PathBuf),
 }
 

@@ -2,16 +2,19 @@
 
 pub mod approve;
 pub mod args;
+pub mod content;
 pub mod dev;
 pub mod discover;
 pub mod doctor;
 pub mod exit;
 pub mod new;
+pub mod parameters;
 mod parts;
 pub mod pools;
 pub mod print;
 pub mod render;
 mod resolving;
+pub mod result;
 pub mod run;
 pub mod runs;
 pub mod source;

@@ -13,6 +13,14 @@ pub fn write(text: fmt::Arguments<'_>) {
     }
 }
 
+/// Writes bytes as they are, likewise.
+pub fn bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        std::process::exit(SIGPIPE);
+    }
+}
+
 /// `print!` that bears a closed pipe.
 #[macro_export]
 macro_rules! out {

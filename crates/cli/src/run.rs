@@ -1,19 +1,18 @@
 //! `qflow run`: submits a file, shows the run while it goes, prints its result.
 
-use std::{collections::BTreeMap, future::Future, path::Path};
+use std::{future::Future, path::Path};
 
-use qflow_model::definition::Definition;
-use qflow_type_validator::validate::choose;
+use serde_json::Value;
 use tokio_stream::StreamExt;
 
 use crate::{
     approve::Asking,
-    args::{Output, Parameter, RunArgs, Written},
+    args::{Output, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
-    outln, render, resolving,
+    outln, parameters, render, resolving,
     source::{self, Collected},
-    submit::{Client, Given, Run, Start, Started},
+    submit::{Client, Run, Start, Started},
     tree::View,
 };
 
@@ -21,7 +20,7 @@ use crate::{
 pub async fn run(args: RunArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let Collected { source, warnings } = source::collect(&args.file)?;
     eprint!("{}", render::problems(&warnings));
-    let parameters = parameters(&args)?;
+    let parameters = parameters::written(&args)?;
     let session = dev::session(&args.server, data_dir).await?;
     let exit = submit(&args, &source, parameters, &session).await;
     session.close().await;
@@ -31,7 +30,7 @@ pub async fn run(args: RunArgs, data_dir: &Path) -> Result<Exit, Fail> {
 async fn submit(
     args: &RunArgs,
     source: &qflow_model::definition::Source,
-    parameters: Vec<(String, Given)>,
+    parameters: Vec<(String, Written)>,
     session: &Session,
 ) -> Result<Exit, Fail> {
     if args.detach && session.is_embedded() {
@@ -48,7 +47,8 @@ async fn submit(
             format!("{}: {}", args.file.display(), render::count(&registered.problems)),
         ));
     }
-    check_names(&registered.definition, args.workflow.as_deref(), &parameters)?;
+    let chosen = parameters::check_names(&registered.definition, args.workflow.as_deref(), &parameters)?;
+    let parameters = parameters::given(client, chosen, parameters).await?;
     let start = Start {
         digest: registered.digest,
         workflow: args.workflow.clone().unwrap_or_default(),
@@ -206,6 +206,9 @@ pub fn tell(run: &Run, output: Output, embedded: bool) -> Exit {
     if run.result.is_none() && !run.reason.is_empty() {
         eprintln!("no result is shown: {}", render::printable(&run.reason));
     }
+    if let Some(hint) = run.result.as_ref().and_then(|result| contents(result, &run.run_id)) {
+        eprintln!("{hint}");
+    }
     eprint!("{}", render::failure(run));
     eprintln!("run {} {} · trace {}", run.run_id, run.status, run.trace_id);
     if !embedded || run.error.is_some() {
@@ -214,71 +217,30 @@ pub fn tell(run: &Run, output: Output, embedded: bool) -> Exit {
     Exit::of_run(run.status)
 }
 
-/// Bytes of all parameters: they travel in one message, and leave room in it.
-const PARAMETER_BYTES: usize = qflow_model::limits::MESSAGE_BYTES / 2;
-
-/// The parameters as sent: those of `--params`, and over them those of `-p`.
-fn parameters(args: &RunArgs) -> Result<Vec<(String, Given)>, Fail> {
-    let mut all = BTreeMap::new();
-    if let Some(path) = &args.params {
-        let text = read(path)?;
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)
-            .map_err(|e| Fail::usage(format!("{} is not a JSON object: {e}", path.display())))?;
-        all.extend(object.into_iter().map(|(name, value)| (name, Given::Json(value.to_string()))));
-    }
-    let mut named = std::collections::BTreeSet::new();
-    for Parameter { name, value } in &args.param {
-        if !named.insert(name) {
-            return Err(Fail::usage(format!(
-                "parameter `{name}` is given twice; a list is one value: -p {name}:='[…]'"
-            )));
-        }
-        let given = match value {
-            Written::Text(text) => Given::Text(text.clone()),
-            Written::Json(json) => Given::Json(json.clone()),
-            Written::File(path) => Given::Text(read(path)?),
+/// How what a result holds besides its JSON is fetched; nothing where it holds nothing.
+fn contents(result: &Value, run_id: &str) -> Option<String> {
+    fn find<'v>(value: &'v Value, found: &mut Vec<(&'v str, u64)>) {
+        let of = |fields: &'v serde_json::Map<String, Value>| {
+            let (kind, index) = (fields.get("attachment")?.as_str()?, fields.get("index")?.as_u64()?);
+            (fields.len() == 2).then_some((kind, index))
         };
-        all.insert(name.clone(), given);
-    }
-    let size = |(name, given): (&String, &Given)| match given {
-        Given::Text(text) | Given::Json(text) => name.len() + text.len(),
-    };
-    let bytes: usize = all.iter().map(size).sum();
-    if bytes > PARAMETER_BYTES {
-        let message =
-            format!("parameters of {bytes} bytes; at most {PARAMETER_BYTES} go: pass the path or address of the data");
-        return Err(Fail::new(Exit::Invalid, message));
-    }
-    Ok(all.into_iter().collect())
-}
-
-fn read(path: &Path) -> Result<String, Fail> {
-    std::fs::read_to_string(path).map_err(|e| Fail::usage(format!("read {}: {e}", path.display())))
-}
-
-/// Whether the workflow is there and the parameters are its own: usage, told before anything starts.
-fn check_names(definition: &Definition, workflow: Option<&str>, given: &[(String, Given)]) -> Result<(), Fail> {
-    let chosen = choose(definition, workflow.unwrap_or_default()).map_err(|choice| {
-        let known = definition.workflows.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        Fail::usage(format!("{choice}; there is {known}"))
-    })?;
-    let mut wrong = Vec::new();
-    let params = || chosen.params.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
-    for (name, _) in given {
-        if !chosen.params.iter().any(|p| p.name == *name) {
-            wrong.push(if chosen.params.is_empty() {
-                format!("`{}` takes no parameters, so not `{name}`", chosen.name)
-            } else {
-                format!("`{}` has no parameter `{name}`; it has {}", chosen.name, params())
-            });
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| find(item, found)),
+            Value::Object(fields) => match of(fields) {
+                Some(one) => found.push(one),
+                None => fields.values().for_each(|field| find(field, found)),
+            },
+            _ => {}
         }
     }
-    for param in &chosen.params {
-        if param.default.is_none() && !given.iter().any(|(name, _)| *name == param.name) {
-            wrong.push(format!("parameter `{0}` ({1}) is missing: -p {0}=…", param.name, param.ty.0));
-        }
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(Fail::usage(wrong.join("\n"))) }
+    let mut found = Vec::new();
+    find(result, &mut found);
+    let (kind, index) = *found.first()?;
+    let kind = if kind == "arrow" { "frame" } else { kind };
+    let whole = found.len() == 1 && result.get("attachment").is_some();
+    let which = if whole { String::new() } else { format!(" --content {index}") };
+    let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+    Some(format!("it holds content ({kind}{more}), fetch it: qflow runs result {run_id}{which} --out PATH"))
 }
 
 /// Runs a future against a session, and closes it.
@@ -294,45 +256,17 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::definition::{Param, ParamDefault, Place, TypeText, WorkflowDef};
-
-    fn definition() -> Definition {
-        let param = |name: &str, default| Param {
-            name: name.to_owned(),
-            ty: TypeText("int".to_owned()),
-            default,
-            place: Place::default(),
-        };
-        let workflow = WorkflowDef {
-            name: "w".to_owned(),
-            function: "w".to_owned(),
-            params: vec![param("a", None), param("b", Some(ParamDefault::Value(1.into())))],
-            returns: TypeText::any(),
-            steps: Vec::new(),
-            branches: Vec::new(),
-            result: serde_json::from_str(r#"{"literal":null}"#).unwrap(),
-            max_parallel: None,
-            timeout_ms: None,
-            on_failure: qflow_model::definition::OnFailure::default(),
-            isolation: None,
-            place: Place::default(),
-        };
-        Definition { workflows: [("w".to_owned(), workflow)].into(), ..Definition::default() }
-    }
+    use serde_json::json;
 
     #[test]
-    fn every_unknown_and_missing_parameter_is_told_at_once_as_usage() {
-        let given = [("x".to_owned(), Given::Text("1".to_owned()))];
-        let fail = check_names(&definition(), None, &given).unwrap_err();
-        assert_eq!(fail.exit, Exit::Usage);
-        assert!(fail.message.contains("`x`; it has a, b") && fail.message.contains("`a` (int) is missing"), "{fail}");
-        let given = [("a".to_owned(), Given::Text("1".to_owned()))];
-        assert!(check_names(&definition(), Some("w"), &given).is_ok());
-    }
-
-    #[test]
-    fn an_unknown_workflow_names_those_that_there_are() {
-        let fail = check_names(&definition(), Some("v"), &[]).unwrap_err();
-        assert_eq!((fail.exit, fail.message.as_str()), (Exit::Usage, "no workflow is called `v`; there is w"));
+    fn what_a_result_holds_besides_json_says_how_it_is_fetched() {
+        let file = json!({"attachment": "file", "index": 0});
+        let hint = |result: Value| contents(&result, "R").unwrap_or_default();
+        assert_eq!(hint(file.clone()), "it holds content (file), fetch it: qflow runs result R --out PATH");
+        assert_eq!(
+            hint(json!([1, {"x": {"attachment": "arrow", "index": 2}}, file])),
+            "it holds content (frame and 1 more), fetch it: qflow runs result R --content 2 --out PATH"
+        );
+        assert_eq!(hint(json!({"attachment": "mine", "index": "none"})), "");
     }
 }

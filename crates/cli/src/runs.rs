@@ -9,7 +9,7 @@ use crate::{
     args::{ListArgs, OneRun, Output, RunsCommand},
     dev,
     exit::{Exit, Fail},
-    out, outln, render, run,
+    out, outln, render, result, run,
     submit::{Client, Line, Run},
     tree,
 };
@@ -36,6 +36,7 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
         }
         RunsCommand::Retry(one) => retry(one, data_dir).await,
         RunsCommand::Approve(args) => approve::approve(args, data_dir).await,
+        RunsCommand::Result(args) => result::result(args, data_dir).await,
         RunsCommand::Watch(one) => watch(one, data_dir).await,
         RunsCommand::Logs { node, follow, run } => logs(run, node.unwrap_or_default(), follow, data_dir).await,
     }

@@ -104,8 +104,10 @@ impl Blobs {
         let beside = to.with_extension("tar");
         self.lay_out(run, digest, &beside, true).await?;
         let (archive, folder) = (beside.clone(), to.to_owned());
-        let unpacked =
-            tokio::task::spawn_blocking(move || unpack::folder(std::fs::File::open(archive)?, &folder)).await;
+        let unpacked = tokio::task::spawn_blocking(move || {
+            unpack::folder(std::fs::File::open(archive)?, &folder, unpack::READ_ONLY)
+        })
+        .await;
         // What stays goes with the folder it is in.
         tokio::fs::remove_file(&beside).await.ok();
         let unpacked = unpacked.unwrap_or_else(|_| Err(std::io::Error::other("unpacking ended early")));

@@ -21,7 +21,7 @@ pub mod secrets;
 mod serve;
 pub mod spool;
 pub mod submit;
-mod unpack;
+pub mod unpack;
 
 pub use config::{Config, RuntimeKind};
 pub use serve::serve;

@@ -1,4 +1,4 @@
-//! Archives of folders become folders again: files and folders only, each below the folder, none to be written to.
+//! Archives of folders become folders again: files and folders only, each below the folder.
 
 use std::{
     io::{Error, Read},
@@ -11,8 +11,12 @@ use qflow_model::limits::VALUE_BYTES;
 /// What an archive may hold: as many as the harness packs.
 const ENTRIES: usize = 100_000;
 
-/// Unpacks an archive into a new folder. It comes from user code: whatever is not a file or a folder below it is refused.
-pub(crate) fn folder(archive: impl Read, to: &Path) -> Result<(), Error> {
+/// The mode of files that are none's to write to.
+pub(crate) const READ_ONLY: u32 = 0o444;
+
+/// Unpacks an archive into a new folder, its files with `mode`, what runs to be run too. It comes from user code: whatever is not a
+/// file or a folder below it is refused.
+pub fn folder(archive: impl Read, to: &Path, mode: u32) -> Result<(), Error> {
     std::fs::create_dir(to)?;
     let mut archive = tar::Archive::new(archive);
     let (mut count, mut left) = (0, VALUE_BYTES);
@@ -43,7 +47,7 @@ pub(crate) fn folder(archive: impl Read, to: &Path) -> Result<(), Error> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(above.join(name))?;
         std::io::copy(&mut entry, &mut file)?;
         let runs = entry.header().mode()? & 0o111 != 0;
-        file.set_permissions(std::fs::Permissions::from_mode(if runs { 0o555 } else { 0o444 }))?;
+        file.set_permissions(std::fs::Permissions::from_mode(if runs { mode | 0o111 } else { mode }))?;
     }
     Ok(())
 }
@@ -80,7 +84,7 @@ mod tests {
             file(builder, "a.txt", 0o644);
             file(builder, "deep/er/run.sh", 0o755);
         });
-        folder(archive.as_slice(), &to).unwrap();
+        folder(archive.as_slice(), &to, 0o444).unwrap();
         assert_eq!(std::fs::read(to.join("a.txt")).unwrap(), b"x");
         let mode = std::fs::metadata(to.join("deep/er/run.sh")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o555);
@@ -91,7 +95,7 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         for (number, name) in ["../out.txt", "/etc/out.txt", "a/../../out.txt"].into_iter().enumerate() {
             let archive = packed(|builder| file(builder, name, 0o644));
-            let error = folder(archive.as_slice(), &at.path().join(number.to_string())).unwrap_err();
+            let error = folder(archive.as_slice(), &at.path().join(number.to_string()), 0o444).unwrap_err();
             assert!(error.to_string().contains("is not below the folder"), "{error}");
         }
         let link = packed(|builder| {
@@ -100,12 +104,12 @@ mod tests {
             header.set_size(0);
             builder.append_link(&mut header, "a", "/etc").unwrap();
         });
-        let error = folder(link.as_slice(), &at.path().join("link")).unwrap_err();
+        let error = folder(link.as_slice(), &at.path().join("link"), 0o444).unwrap_err();
         assert_eq!(error.to_string(), "the archive of a folder: `a` is neither a file nor a folder");
         let twice = packed(|builder| {
             file(builder, "a", 0o644);
             file(builder, "a", 0o644);
         });
-        assert!(folder(twice.as_slice(), &at.path().join("twice")).is_err());
+        assert!(folder(twice.as_slice(), &at.path().join("twice"), 0o444).is_err());
     }
 }

@@ -94,6 +94,7 @@ fn compare(
         return Ok(is_none == (operator == Operator::Is));
     }
     let (left, right) = (scalar(&left)?, scalar(&right)?);
+    comparable_members(&left, &right)?;
     let order = order(&left, &right);
     match operator {
         Operator::Eq => Ok(order == Some(Ordering::Equal)),
@@ -143,8 +144,26 @@ fn contains(container: &Value, item: &Scalar) -> Result<bool, Undecided> {
         other => other,
     };
     let items = items.as_array().map_or(&[][..], Vec::as_slice);
-    let same = |literal: &Value| of_literal(literal).scalar.is_some_and(|l| order(&l, item) == Some(Ordering::Equal));
-    Ok(items.iter().any(same))
+    for literal in items.iter().filter_map(|literal| of_literal(literal).scalar) {
+        comparable_members(&literal, item)?;
+        if order(&literal, item) == Some(Ordering::Equal) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A member of an enum that is a text or a number too equals such a one: that is not ours to say.
+fn comparable_members(left: &Scalar, right: &Scalar) -> Result<(), Undecided> {
+    let class = |member: &str| member.rsplit_once('.').map(|(class, _)| class.to_owned());
+    match (left, right) {
+        (Scalar::Member(left), Scalar::Member(right)) if class(left) == class(right) => Ok(()),
+        (Scalar::Member(_), Scalar::None) | (Scalar::None, Scalar::Member(_)) => Ok(()),
+        (Scalar::Member(_), _) | (_, Scalar::Member(_)) => Err(Undecided::type_error(
+            "a member of an enum is compared with members of the same enum here; put the comparison in a node",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Python's order of two scalars: bools are numbers, None equals itself, unlike kinds are unequal, NaN equals nothing.
@@ -152,6 +171,7 @@ fn order(left: &Scalar, right: &Scalar) -> Option<Ordering> {
     match (left, right) {
         (Scalar::None, Scalar::None) => Some(Ordering::Equal),
         (Scalar::Text(left), Scalar::Text(right)) => Some(left.cmp(right)),
+        (Scalar::Member(left), Scalar::Member(right)) => (left == right).then_some(Ordering::Equal),
         (Scalar::Int(left), Scalar::Int(right))
         | (Scalar::Instant(left), Scalar::Instant(right))
         | (Scalar::Duration(left), Scalar::Duration(right)) => Some(left.cmp(right)),
@@ -164,7 +184,7 @@ fn number(scalar: &Scalar) -> Option<f64> {
         Scalar::Bool(value) => Some(f64::from(u8::from(*value))),
         Scalar::Int(value) => Some(*value as f64),
         Scalar::Float(value) => Some(*value),
-        Scalar::None | Scalar::Text(_) | Scalar::Instant(_) | Scalar::Duration(_) => None,
+        Scalar::None | Scalar::Text(_) | Scalar::Instant(_) | Scalar::Duration(_) | Scalar::Member(_) => None,
     }
 }
 
@@ -177,6 +197,7 @@ fn type_name(scalar: &Scalar) -> &'static str {
         Scalar::Text(_) => "str",
         Scalar::Instant(_) => "datetime",
         Scalar::Duration(_) => "timedelta",
+        Scalar::Member(_) => "Enum",
     }
 }
 
@@ -216,6 +237,21 @@ mod tests {
         ] {
             assert_eq!(holds(left.clone(), operator, right.clone()), Ok(expected), "{left} {operator:?} {right}");
         }
+    }
+
+    #[test]
+    fn members_of_an_enum_are_compared_with_each_other() {
+        let member = |of: &str, name: &str| json!({"$": "enum", "t": format!("pkg.w.{of}"), "v": name});
+        let day = member("Unit", "DAY");
+        assert_eq!(holds(day.clone(), Operator::Eq, day.clone()), Ok(true));
+        assert_eq!(holds(day.clone(), Operator::Ne, member("Unit", "HOUR")), Ok(true));
+        assert_eq!(holds(day.clone(), Operator::In, json!([member("Unit", "HOUR"), day])), Ok(true));
+        assert_eq!(holds(json!(null), Operator::Eq, day.clone()), Ok(false));
+        for other in [json!("day"), json!(1), member("Other", "DAY")] {
+            assert!(holds(day.clone(), Operator::Eq, other.clone()).is_err(), "{other}");
+            assert!(holds(day.clone(), Operator::In, json!([other])).is_err());
+        }
+        assert!(holds(day.clone(), Operator::Lt, day.clone()).is_err());
     }
 
     #[test]

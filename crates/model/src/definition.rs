@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    class::Classes,
     expression::{BranchIx, Condition, Expr},
     ids::{Digest, StepIx},
 };
@@ -416,6 +417,9 @@ pub struct Definition {
     pub nodes: BTreeMap<String, NodeDef>,
     /// Workflows by name.
     pub workflows: BTreeMap<String, WorkflowDef>,
+    /// What is known of the user's own classes that signatures name.
+    #[serde(default, skip_serializing_if = "Classes::is_empty")]
+    pub classes: Classes,
     /// `requires-python` of the entry file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_python: Option<String>,

@@ -136,6 +136,8 @@ pub enum Scalar {
     Instant(i64),
     /// A `timedelta` in microseconds.
     Duration(i64),
+    /// A member of an enum: `Unit.DAY`. It is compared with members of the same enum alone.
+    Member(String),
 }
 
 impl Scalar {

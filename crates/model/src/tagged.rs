@@ -147,6 +147,12 @@ pub fn whole(value: &Value) -> Answer {
         (_, Some(("bytes", Value::String(text)))) => Answer { truth: Some(!text.is_empty()), ..Answer::default() },
         (_, Some(("outcome", _))) => Answer { truth: Some(true), ..Answer::default() },
         // Objects of the user's own classes may define their truth: it is not ours to say.
+        (_, Some(("enum", Value::String(name)))) => {
+            let class = kind(value).rsplit('.').next().unwrap_or_default();
+            let member = format!("{class}.{name}");
+            let scalar = (member.len() <= limits::SCALAR_TEXT_BYTES).then_some(Scalar::Member(member));
+            Answer { scalar, ..Answer::default() }
+        }
         (_, Some(("object" | "enum", _))) => Answer::default(),
         (_, Some(_)) => Answer { truth: Some(true), ..Answer::default() },
         (Value::Null, _) => scalar(Scalar::None, false),

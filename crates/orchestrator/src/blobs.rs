@@ -137,6 +137,12 @@ impl Blobs {
         Ok(bytes.into())
     }
 
+    /// A range of a blob.
+    pub async fn piece(&self, run: RunId, digest: Digest, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
+        let path = Self::path(run, digest);
+        self.0.get_range(&path, range).await.map_err(|source| failed("read", &path, source))
+    }
+
     /// Keeps content under its digest.
     pub async fn write(&self, run: RunId, digest: Digest, content: Vec<u8>) -> Result<(), Error> {
         let path = Self::path(run, digest);

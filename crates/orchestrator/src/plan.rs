@@ -56,7 +56,7 @@ mod tests {
         Definition {
             nodes: [("a".to_owned(), node)].into(),
             workflows: [("w".to_owned(), workflow)].into(),
-            requires_python: None,
+            ..Definition::default()
         }
     }
 

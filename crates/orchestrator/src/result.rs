@@ -1,5 +1,7 @@
 //! A run's result as users see it: put together when it is read, from values that lie where their nodes left them.
 
+pub mod download;
+
 use qflow_model::{
     expression::{Path, Segment},
     ids::RunId,
@@ -24,14 +26,22 @@ pub enum Error {
     Unreadable(String),
     /// It is more than an answer holds.
     #[error(
-        "the result has more than {RESULT_BYTES} bytes, which one answer does not hold; return a summary, or write the data to a file or store in a node"
+        "the result has more than {RESULT_BYTES} bytes, which one answer does not hold; fetch it: qflow runs result {0} --out PATH"
     )]
-    TooLarge,
+    TooLarge(RunId),
+    /// It has no content of that number.
+    #[error("it holds {held} contents, counted from 0, so none numbered {number}")]
+    NoContent {
+        /// Which was asked for.
+        number: u32,
+        /// How many there are.
+        held: usize,
+    },
 }
 
 /// A result in the plain form.
 pub async fn plain(blobs: &Blobs, run: RunId, result: &Argument) -> Result<Value, Error> {
-    let mut reader = Reader { blobs, run, left: RESULT_BYTES };
+    let mut reader = Reader { blobs, run, left: RESULT_BYTES, attachments: 0 };
     Ok(value::to_plain(&reader.argument(result).await?))
 }
 
@@ -39,6 +49,8 @@ struct Reader<'a> {
     blobs: &'a Blobs,
     run: RunId,
     left: u64,
+    /// Of the values that were read so far: each is numbered among those of the whole result.
+    attachments: u64,
 }
 
 impl Reader<'_> {
@@ -115,12 +127,30 @@ impl Reader<'_> {
         let mut full = Vec::with_capacity(path.len() + 1);
         full.extend(element.map(|index| Segment::Index(i64::from(index))));
         full.extend(path.iter().cloned());
-        value::at(&whole, &full).cloned().map_err(|e| unreadable(&e))
+        let mut part = value::at(&whole, &full).cloned().map_err(|e| unreadable(&e))?;
+        number(&mut part, self.attachments);
+        self.attachments += of.attachments.len() as u64;
+        Ok(part)
     }
 
     async fn bytes(&mut self, of: &ValueRef) -> Result<Vec<u8>, Error> {
-        self.left = self.left.checked_sub(of.size).ok_or(Error::TooLarge)?;
+        self.left = self.left.checked_sub(of.size).ok_or(Error::TooLarge(self.run))?;
         Ok(self.blobs.bytes(self.run, of).await?)
+    }
+}
+
+/// Numbers attachments of a value on from those before it.
+fn number(value: &mut Value, first: u64) {
+    match value {
+        _ if first == 0 => {}
+        Value::Array(items) => items.iter_mut().for_each(|item| number(item, first)),
+        Value::Object(fields) if fields.get("$").is_some_and(|tag| tag == "attachment") => {
+            if let Some(index) = fields.get("i").and_then(Value::as_u64) {
+                fields.insert("i".to_owned(), json!(index + first));
+            }
+        }
+        Value::Object(fields) => fields.values_mut().for_each(|field| number(field, first)),
+        _ => {}
     }
 }
 
@@ -173,6 +203,6 @@ mod tests {
         let value = ValueRef { size: limits::VALUE_BYTES, inline: None, ..inline("1") };
         let result = Argument::Value { value, element: None, path: vec![] };
         let error = plain(&Blobs::in_memory(), RunId(uuid::Uuid::from_u128(1)), &result).await.unwrap_err();
-        assert!(matches!(error, Error::TooLarge));
+        assert!(matches!(error, Error::TooLarge(_)));
     }
 }

@@ -1,6 +1,7 @@
 //! The edge: calls of clients and runners, parsed once; what comes out is the model's.
 
 mod approve;
+mod download;
 mod follow;
 mod pools;
 mod problem;
@@ -105,6 +106,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[tonic::async_trait]
 impl OrchestratorService for Server {
     type WatchRunStream = Answers<v1::WatchRunResponse>;
+    type DownloadResultStream = Answers<v1::DownloadResultResponse>;
     type StreamLogsStream = Answers<v1::StreamLogsResponse>;
 
     async fn register_workflow(
@@ -196,6 +198,14 @@ impl OrchestratorService for Server {
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
         let run = Some(self.shown(&request.into_inner().run_id).await?);
         Ok(Response::new(v1::GetRunResponse { run }))
+    }
+
+    async fn download_result(
+        &self,
+        request: Request<v1::DownloadResultRequest>,
+    ) -> Result<Response<Self::DownloadResultStream>, Status> {
+        let answers = download::begin(self, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {

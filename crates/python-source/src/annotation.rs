@@ -2,6 +2,8 @@
 
 mod class;
 
+pub(crate) use class::own;
+
 use qflow_model::limits;
 use qflow_types::{Literal, Ty};
 use ruff_python_ast::{Expr, Operator};
@@ -112,12 +114,16 @@ impl Reader<'_, '_> {
         if bound.is_none() {
             self.must_be_there(expr, written)?;
         }
-        Ok(match bound {
+        let spelled = match bound {
+            Some(Bound::Class(at, class)) => {
+                return Ok(class::own(class.name.id.as_str(), &self.units.files[at].text.module()));
+            }
             Some(Bound::Foreign(dotted)) => class::foreign(&dotted),
             Some(Bound::Qflow(name)) => name.to_owned(),
-            Some(Bound::Class(at, class)) => class::own(class.name.id.as_str(), &self.units.files[at].text.module()),
             _ => written.to_owned(),
-        })
+        };
+        self.units.others.borrow_mut().insert(spelled.clone());
+        Ok(spelled)
     }
 
     /// A name that nothing binds is a builtin's, or unknown.
@@ -161,7 +167,9 @@ impl Reader<'_, '_> {
                 name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum"
                 | "make_dataclass") => {
                     let named = call.arguments.args.first().and_then(Expr::as_string_literal_expr);
-                    class::ty(named.map_or(name, |literal| literal.value.to_str()), range)
+                    let name = named.map_or(name, |literal| literal.value.to_str());
+                    self.units.others.borrow_mut().insert(name.to_owned());
+                    class::ty(name, range)
                 }
                 _ => Err(wrong(range, "this is not a type")),
             },

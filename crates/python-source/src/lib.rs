@@ -3,6 +3,7 @@
 mod annotation;
 mod body;
 mod calls;
+mod classes;
 mod code;
 mod constant;
 mod depth;

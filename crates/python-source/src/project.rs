@@ -11,7 +11,7 @@ use ruff_text_size::{Ranged, TextRange};
 use crate::{
     Read, body,
     calls::Calls,
-    code,
+    classes, code,
     function::{self, Kind},
     node, paths,
     problems::Problems,
@@ -81,6 +81,7 @@ pub(crate) fn read(source: &Source) -> Read {
         problems.push(text.problem(range, "no-workflow", "no workflow here", "write @workflow before a function"));
     }
     definition.nodes = project.nodes;
+    definition.classes = classes::read(&project.units, &definition);
     Read { definition, problems: problems.told() }
 }
 

@@ -5,7 +5,7 @@ mod locals;
 mod modules;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
 };
 
@@ -72,6 +72,8 @@ impl<'a> Unit<'a> {
 pub(crate) struct Units<'a> {
     pub(crate) files: Vec<Unit<'a>>,
     pub(crate) modules: Modules<'a>,
+    /// Names that types were spelt with and that stand for no class of these files.
+    pub(crate) others: RefCell<HashSet<String>>,
     left: Cell<Option<usize>>,
 }
 
@@ -87,7 +89,7 @@ pub(crate) enum Spent {
 
 impl<'a> Units<'a> {
     pub(crate) fn new(modules: Modules<'a>, files: Vec<Unit<'a>>) -> Self {
-        Self { files, modules, left: Cell::new(Some(TERMS)) }
+        Self { files, modules, others: RefCell::default(), left: Cell::new(Some(TERMS)) }
     }
 
     /// Takes parts of types and constants from what a submission may spell out.

@@ -85,3 +85,14 @@ async fn a_call_that_is_never_answered_ends_by_the_deadline_and_is_counted() {
     let text = telemetry.render(None).1;
     assert!(text.contains(line), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_streams_in_is_answered_however_late() {
+    use tower::ServiceExt as _;
+    let edge = Edge { auth: Auth::None, loopback_only: false, telemetry: Telemetry::silent() };
+    let slow = Router::new().fallback(|| tokio::time::sleep(10 * DEADLINE));
+    let path = "/qflow.v1.OrchestratorService/UploadBlob";
+    let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+    let answer = protect(slow, edge).oneshot(request).await.unwrap();
+    assert_eq!((answer.status(), answer.headers().get("grpc-status")), (StatusCode::OK, None));
+}

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use axum::{Router, body::Body, middleware::from_fn};
 use http::{Request, StatusCode};
 use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tower::ServiceExt as _;
 
 /// What a method that nobody described is called: the caller's own text is never a label.
@@ -36,14 +36,28 @@ pub(crate) fn label(path: &str) -> &'static str {
     path.strip_prefix('/').and_then(|path| METHODS.get(path)).map_or(OTHER, String::as_str)
 }
 
+/// Whether a method is answered only once all that streams in has come: its answer takes as long as that.
+pub(crate) fn streams_in(method: &str) -> bool {
+    static STREAMS_IN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let streams = |method: &MethodDescriptorProto| method.client_streaming() && !method.server_streaming();
+        methods(qflow_proto::DESCRIPTORS, streams)
+    });
+    STREAMS_IN.contains(method)
+}
+
 /// The methods of a set of descriptors; a set that cannot be read, which reflection reports, has none.
-fn described(set: &[u8]) -> Vec<String> {
+fn described(set: &[u8]) -> BTreeSet<String> {
+    methods(set, |_| true)
+}
+
+fn methods(set: &[u8], which: impl Fn(&MethodDescriptorProto) -> bool + Copy) -> BTreeSet<String> {
     let files = FileDescriptorSet::decode(set).unwrap_or_default().file;
     let of_file = |file: prost_types::FileDescriptorProto| {
         let package = file.package().to_owned();
         file.service.into_iter().flat_map(move |service| {
             let name = format!("{package}.{}", service.name());
-            service.method.into_iter().map(move |method| format!("{name}/{}", method.name()))
+            let kept = service.method.into_iter().filter(move |method| which(method));
+            kept.map(move |method| format!("{name}/{}", method.name()))
         })
     };
     files.into_iter().flat_map(of_file).collect()
@@ -84,6 +98,14 @@ mod tests {
             ["/qflow.v1.OrchestratorService/Nope", "/qflow.v1.OrchestratorService/", "qflow.v1.X/Y", "/", "", "/a/b/c"]
         {
             assert_eq!(label(other), OTHER, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_answered_after_its_stream_streams_in() {
+        assert!(streams_in("qflow.v1.OrchestratorService/UploadBlob"));
+        for other in ["qflow.v1.OrchestratorService/StartRun", "qflow.v1.DispatchService/Work", OTHER] {
+            assert!(!streams_in(other), "{other}");
         }
     }
 

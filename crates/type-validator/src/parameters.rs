@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
+    class::Classes,
     definition::{Definition, Param, ParamDefault, WorkflowDef},
     expression::Path,
     plan::param_asks,
@@ -67,7 +68,7 @@ pub fn read(
     }
     let (asks, mut read) = (param_asks(definition, workflow), BTreeMap::new());
     for param in &workflow.params {
-        match one(param, by_name.get(&param.name)) {
+        match one(param, by_name.get(&param.name), &definition.classes) {
             Ok(value) => {
                 let asks = asks.get(&param.name).map(Vec::as_slice).unwrap_or_default();
                 let content = match by_name.get(&param.name) {
@@ -82,7 +83,7 @@ pub fn read(
     if errors.is_empty() { Ok(read) } else { Err(errors) }
 }
 
-fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
+fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, ParameterError> {
     let (name, ty) = (&param.name, param.ty.0.parse().unwrap_or(Ty::Any));
     let wrong = |why: String| ParameterError {
         code: "wrong-value",
@@ -95,10 +96,12 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
         checked.map_err(|error| wrong(error.to_string()))
     };
     match (given, &param.default) {
-        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty)),
+        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty, classes)).map_err(|error| {
+            if content(&ty) { wrong(format!("{ty} is content, which is uploaded: -p {name}=@PATH")) } else { error }
+        }),
         (Some(Text::Json(text)), _) => {
             let plain: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
-            read(value::from_plain(&plain, &ty))
+            read(value::from_plain(&plain, &ty, classes))
         }
         (Some(Text::Upload { content, name }), _) => {
             if !matches!(content.kind.as_str(), "file" | "folder") {
@@ -117,6 +120,11 @@ fn one(param: &Param, given: Option<&Text>) -> Result<Value, ParameterError> {
             name: name.clone(),
         }),
     }
+}
+
+/// Whether a type takes content and no text.
+fn content(ty: &Ty) -> bool {
+    ty.members().iter().all(|member| matches!(member, Ty::None) || matches!(member.root(), "File" | "Folder"))
 }
 
 fn produced(value: &Value, attachments: Vec<Attachment>, asks: &[Path]) -> Produced {
@@ -178,6 +186,14 @@ mod tests {
         ] {
             assert_eq!(read(&Definition::default(), &file, vec![given("x", sent)]).unwrap_err()[0].message, why);
         }
+    }
+
+    #[test]
+    fn a_text_for_content_says_how_content_is_given() {
+        let file = WorkflowDef { params: vec![param("x", "File | None")], ..workflow("main", vec![]) };
+        let error = read(&Definition::default(), &file, vec![given("x", Text::Plain("a.csv".into()))]).unwrap_err();
+        assert_eq!(error[0].message, "parameter `x`: File | None is content, which is uploaded: -p x=@PATH");
+        assert!(read(&Definition::default(), &file, vec![given("x", Text::Plain("null".into()))]).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod check;
 mod convert;
 mod encoding;
 mod plain;
+pub mod stream;
 
 pub use check::check;
 pub use convert::{from_plain, from_text};

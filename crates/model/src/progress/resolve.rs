@@ -24,6 +24,14 @@ impl RunState {
         step.arguments.iter().map(|(name, expr)| (name.clone(), argument(name, expr))).collect()
     }
 
+    /// Where the value of a node run that completed comes from; of a mapped step the list of its elements'.
+    pub fn value_of(&self, key: NodeKey) -> Argument {
+        match key.index {
+            None => self.result(key.frame, key.step, &[]),
+            Some(_) => self.called(key, self.planned(key), &[]),
+        }
+    }
+
     /// Where the value of an expression of a frame comes from, or a part of it. What it reads must have ended.
     pub(super) fn argument(&self, frame: FrameIx, expr: &Expr, path: &[Segment]) -> Argument {
         match expr {

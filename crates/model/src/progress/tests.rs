@@ -87,7 +87,7 @@ fn run_all(nodes: Vec<NodeDef>, workflows: Vec<WorkflowDef>) -> RunState {
     let definition = Definition {
         nodes: nodes.into_iter().map(|n| (n.name.clone(), n)).collect(),
         workflows: workflows.into_iter().map(|w| (w.name.clone(), w)).collect(),
-        requires_python: None,
+        ..Definition::default()
     };
     let plan = Arc::new(plan(&definition, "w", Digest::of(b""), &["3.11".parse().unwrap()]).unwrap());
     let spec = RunSpec {

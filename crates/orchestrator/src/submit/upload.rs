@@ -1,5 +1,7 @@
 //! Content of files for parameters: taken in before a run, given to the run that refers to it.
 
+use std::time::Duration;
+
 use qflow_model::{
     ids::{Digest, RunId, Timestamp},
     limits,
@@ -7,6 +9,7 @@ use qflow_model::{
 };
 use qflow_proto::v1;
 use qflow_telemetry::traces;
+use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::TENANT;
@@ -14,6 +17,9 @@ use crate::{
     blobs::{self, Blobs},
     validate::Upload,
 };
+
+/// How long the next piece of an upload may take: one that stays away is not waited for.
+const PIECE: Duration = Duration::from_secs(30);
 
 /// Takes in content piece by piece; none of it is held in memory for longer than it takes to write it.
 pub(super) async fn take(
@@ -25,7 +31,7 @@ pub(super) async fn take(
     let (mut writing, mut digest, mut size) =
         (blobs.begin_upload(TENANT, &traces::new_span_id()).await.map_err(|e| unavailable(&e))?, Digest::pieces(), 0);
     let taken = async {
-        while let Some(piece) = pieces.message().await? {
+        while let Some(piece) = next(&mut pieces).await? {
             size += piece.chunk.len() as u64;
             if size > limits::VALUE_BYTES {
                 let bound = limits::VALUE_BYTES;
@@ -45,6 +51,13 @@ pub(super) async fn take(
     let digest = digest.finish();
     writing.keep(digest).await.map_err(|e| unavailable(&e))?;
     Ok(v1::UploadBlobResponse { digest: digest.to_string(), size })
+}
+
+async fn next(pieces: &mut Streaming<v1::UploadBlobRequest>) -> Result<Option<v1::UploadBlobRequest>, Status> {
+    match timeout(PIECE, pieces.message()).await {
+        Ok(piece) => piece,
+        Err(_) => Err(Status::deadline_exceeded(format!("no piece of an upload for {} s", PIECE.as_secs()))),
+    }
 }
 
 /// An upload that a parameter refers to, as the client wrote it.

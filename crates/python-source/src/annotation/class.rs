@@ -61,7 +61,7 @@ pub(super) fn foreign(dotted: &str) -> String {
 }
 
 /// The spelling of a class of the user's own.
-pub(super) fn own(name: &str, module: &str) -> String {
+pub(crate) fn own(name: &str, module: &str) -> String {
     let means_more = name.parse::<Ty>().is_ok_and(|ty| ty != Ty::class(name)) || is_known(name);
     if means_more { format!("{module}.{name}") } else { name.to_owned() }
 }

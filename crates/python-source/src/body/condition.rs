@@ -13,7 +13,7 @@ use ruff_text_size::{Ranged, TextRange};
 use serde_json::Value as Json;
 
 use super::{Body, part};
-use crate::{constant, refuse};
+use crate::{classes, constant, refuse};
 
 /// Parts of an `and` or `or` that later ones know of: bounds what each costs.
 const ASIDE: usize = 32;
@@ -138,10 +138,31 @@ impl<'a> Body<'_, 'a> {
                 if items.is_none() {
                     self.refuse(side.range(), CODE, "a set that is no literal", refuse::IN_A_NODE);
                 }
-                items.map(|items| Value::Literal(constant::set(items)))
+                let value = Value::Literal(constant::set(items?));
+                self.are_known(side.range(), &value).then_some(value)
             }
-            other => self.value(other),
+            other => {
+                let value = self.value(other)?;
+                self.are_known(other.range(), &value).then_some(value)
+            }
         }
+    }
+
+    /// Whether members of enums in a literal are known by their names; tells where they are not.
+    fn are_known(&mut self, range: TextRange, value: &Value) -> bool {
+        let Value::Literal(literal) = value else { return true };
+        let mut members = Vec::new();
+        members_in(literal, &mut members);
+        let known =
+            members.len() <= MEMBERS && members.iter().all(|m| classes::is_known_member(&self.project.units, m));
+        if !known {
+            let message = format!(
+                "`{}`: only members of an enum are compared here whose values are written down",
+                self.text().written(range)
+            );
+            self.refuse(range, CODE, message, refuse::IN_A_NODE);
+        }
+        known
     }
 
     fn pair(&mut self, left: (&Expr, &Value), op: CmpOp, right: (&Expr, &Value)) -> Option<Condition> {
@@ -158,7 +179,8 @@ impl<'a> Body<'_, 'a> {
                 None
             }
             CmpOp::In | CmpOp::NotIn => {
-                let small = self.is_small(left);
+                let of_members = matches!(right.1, Value::Literal(literal) if holds_member(literal));
+                let small = if of_members { self.may_be_member(left) } else { self.is_small(left) };
                 if !is_container(right.1) {
                     let message = "`in` asks a literal list, tuple, set or text of small values";
                     self.refuse(right.0.range(), CODE, message, refuse::IN_A_NODE);
@@ -166,11 +188,36 @@ impl<'a> Body<'_, 'a> {
                 }
                 if small { made(left.1, operator, right.1) } else { None }
             }
+            _ if is_member(left.1) || is_member(right.1) => {
+                let same = self.may_be_member(left) && self.may_be_member(right);
+                let equal = matches!(op, CmpOp::Eq | CmpOp::NotEq);
+                if same && !equal {
+                    let message = "members of an enum have no order here";
+                    self.refuse(right.0.range(), CODE, message, refuse::IN_A_NODE);
+                }
+                if same && equal { made(left.1, operator, right.1) } else { None }
+            }
             _ => {
                 let (one, other) = (self.is_small(left), self.is_small(right));
                 if one && other { made(left.1, operator, right.1) } else { None }
             }
         }
+    }
+
+    /// Whether a value may be compared with a member of an enum; tells where it is of something else.
+    fn may_be_member(&mut self, side: (&Expr, &Value)) -> bool {
+        if is_member(side.1) {
+            return true;
+        }
+        let ty = self.type_of(side.1);
+        let may = |ty: &Ty| ty.members().iter().any(|member| matches!(member.root(), "Any" | "object"));
+        if askable(side.1) && ty.as_ref().is_none_or(may) {
+            return self.is_small(side);
+        }
+        let of = ty.map_or_else(|| "no enum".to_owned(), |ty| ty.to_string());
+        let message = format!("`{}` is {of}, and is compared with a member of an enum", self.written(side.0));
+        self.refuse(side.0.range(), CODE, message, "compare it with a value of its own type");
+        false
     }
 
     /// Whether a value may be small enough to travel in a header; tells where it is not.
@@ -185,6 +232,28 @@ impl<'a> Body<'_, 'a> {
             self.refuse(at.range(), CODE, message, refuse::IN_A_NODE);
         }
         small
+    }
+}
+
+/// Members of enums in one literal: each is looked up.
+const MEMBERS: usize = 64;
+
+fn is_member(value: &Value) -> bool {
+    matches!(value, Value::Literal(literal) if literal["$"] == "enum")
+}
+
+fn holds_member(literal: &Json) -> bool {
+    let mut found = Vec::new();
+    members_in(literal, &mut found);
+    !found.is_empty()
+}
+
+fn members_in<'j>(literal: &'j Json, into: &mut Vec<&'j Json>) {
+    match literal {
+        Json::Array(items) => items.iter().for_each(|item| members_in(item, into)),
+        Json::Object(fields) if fields.get("$").is_some_and(|tag| tag == "enum") => into.push(literal),
+        Json::Object(fields) => fields.values().for_each(|field| members_in(field, into)),
+        _ => {}
     }
 }
 
@@ -217,7 +286,7 @@ fn is_scalar(literal: &Json) -> bool {
     match literal {
         Json::Null | Json::Bool(_) | Json::Number(_) => true,
         Json::String(text) => text.len() <= limits::SCALAR_TEXT_BYTES,
-        Json::Object(fields) => fields.get("$").is_some_and(|tag| tag == "float"),
+        Json::Object(fields) => fields.get("$").is_some_and(|tag| tag == "float" || tag == "enum"),
         Json::Array(_) => false,
     }
 }

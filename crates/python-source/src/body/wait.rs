@@ -1,6 +1,6 @@
 //! `sleep("10m")` and `approval("finance", timeout="2d")`: steps that run no code.
 
-use qflow_model::{definition::StepKind, expression::Expr as Value};
+use qflow_model::{class::Classes, definition::StepKind, expression::Expr as Value};
 use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::Value as Json;
@@ -155,7 +155,8 @@ fn is_duration(literal: &Json) -> bool {
 }
 
 fn is_time(text: &str) -> bool {
-    text.contains('T') && qflow_types::value::from_text(text, &qflow_types::Ty::class("datetime")).is_ok()
+    text.contains('T')
+        && qflow_types::value::from_text(text, &qflow_types::Ty::class("datetime"), &Classes::new()).is_ok()
 }
 
 fn has_offset(text: &str) -> bool {

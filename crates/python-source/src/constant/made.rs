@@ -1,5 +1,6 @@
 //! Values of the standard library that a constructor makes: dates, durations, decimals, UUIDs, paths.
 
+use qflow_model::class::Classes;
 use serde_json::{Value, json};
 
 /// The parameters of a constructor that is as good as a literal, by its dotted name.
@@ -19,7 +20,7 @@ pub(super) fn parameters(name: &str) -> Option<&'static [&'static str]> {
 pub(super) fn value(name: &str, given: &[Option<Value>]) -> Result<Value, &'static str> {
     let text = |class: &str| {
         let text = given[0].as_ref().and_then(Value::as_str)?;
-        qflow_types::value::from_text(text, &qflow_types::Ty::class(class)).ok()
+        qflow_types::value::from_text(text, &qflow_types::Ty::class(class), &Classes::new()).ok()
     };
     match name {
         "datetime.timedelta" => timedelta(given).ok_or("this is no duration"),
@@ -40,7 +41,9 @@ fn instant(name: &str, given: &[Option<Value>]) -> Option<Value> {
         Some(value) => value.as_i64().filter(|n| (0..=999_999).contains(n)),
     };
     let date = format!("{:04}-{:02}-{:02}", part(0)?, part(1)?, part(2)?);
-    let date = qflow_types::value::from_text(&date, &qflow_types::Ty::class("date")).ok()?["v"].as_str()?.to_owned();
+    let date = qflow_types::value::from_text(&date, &qflow_types::Ty::class("date"), &Classes::new()).ok()?["v"]
+        .as_str()?
+        .to_owned();
     if name == "datetime.date" {
         return Some(json!({"$": "date", "v": date}));
     }

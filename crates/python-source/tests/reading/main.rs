@@ -1,6 +1,7 @@
 //! What submissions are read as: definitions of the examples and of one topic each, every refusal, and hostile sources.
 
 mod as_python;
+mod classes;
 mod code;
 mod definitions;
 mod examples;

@@ -14,4 +14,4 @@ macro_rules! refusals {
     )*};
 }
 
-refusals! { body calls nodes options not_yet }
+refusals! { body calls enums nodes options not_yet }

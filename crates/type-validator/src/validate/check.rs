@@ -297,7 +297,8 @@ impl<'a> Checker<'a> {
     ) -> Option<(Ty, Origin)> {
         let spot = Spot::of(expr)?;
         let narrow = &mut self.narrow;
-        match walk(whole, spot.path(), |len, ty| narrow.known(ty, spot.up_to(len), here)) {
+        let classes = &self.definition.classes;
+        match walk(whole, spot.path(), classes, |len, ty| narrow.known(ty, spot.up_to(len), here)) {
             Ok(found) => Some((found, origin)),
             Err(why) => {
                 let remedy = if why.starts_with("None ") { HANDLE_NONE } else { "take a part that it has" };

@@ -164,6 +164,8 @@ fn compared(ty: &Ty, operator: Operator, literal: &Value, holds: bool) -> Option
     };
     match ty {
         Ty::None => comes_out(Value::Null).then_some(Ty::None),
+        // What else equals a member of an enum is that enum's to say.
+        other if has_member(literal) => Some(other.clone()),
         Ty::Literal(values) => literals(values, |value| {
             comes_out(match value {
                 Literal::Bool(value) => Value::from(*value),
@@ -180,6 +182,17 @@ fn compared(ty: &Ty, operator: Operator, literal: &Value, holds: bool) -> Option
             };
             if equal { equal_to(other, operator, literal) } else { Some(other.clone()) }
         }
+    }
+}
+
+/// Whether a literal is a member of an enum, or holds one.
+fn has_member(literal: &Value) -> bool {
+    match literal {
+        Value::Array(items) => items.iter().any(has_member),
+        Value::Object(fields) => {
+            fields.get("$").is_some_and(|tag| tag == "enum") || fields.get("v").is_some_and(has_member)
+        }
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Definitions by hand: what goes, and what is told of what does not.
 
+mod fields;
 mod narrowing;
 
 use super::*;
@@ -75,7 +76,7 @@ fn problems(returns: &str, takes: &str, workflow: WorkflowDef) -> Vec<(String, S
     let definition = Definition {
         nodes: nodes.into_iter().map(|n| (n.name.clone(), n)).collect(),
         workflows: [(workflow.name.clone(), workflow)].into(),
-        requires_python: None,
+        ..Definition::default()
     };
     check(definition).problems.into_iter().map(|p| (p.code, p.message)).collect()
 }

@@ -1,13 +1,21 @@
 //! Types of parts of values, and of values that are written down.
 
-use qflow_model::expression::Segment;
+use qflow_model::{
+    class::{ClassKind, Classes},
+    expression::Segment,
+};
 use qflow_types::{Ty, assignable};
 use serde_json::Value;
 
 use super::narrow::Known;
 
 /// The type of a part; `known` says what a value up to so many steps is, of what its type says.
-pub(super) fn walk(whole: Ty, path: &[Segment], mut known: impl FnMut(usize, Ty) -> Known) -> Result<Ty, String> {
+pub(super) fn walk(
+    whole: Ty,
+    path: &[Segment],
+    classes: &Classes,
+    mut known: impl FnMut(usize, Ty) -> Known,
+) -> Result<Ty, String> {
     let mut at = known(0, whole);
     for (i, segment) in path.iter().enumerate() {
         let attribute = match segment {
@@ -16,14 +24,16 @@ pub(super) fn walk(whole: Ty, path: &[Segment], mut known: impl FnMut(usize, Ty)
         };
         let ty = match attribute {
             Some(ty) => ty,
-            None => Ty::union(at.ty.members().iter().map(|ty| part(ty, segment)).collect::<Result<Vec<_>, _>>()?),
+            None => {
+                Ty::union(at.ty.members().iter().map(|ty| part(ty, segment, classes)).collect::<Result<Vec<_>, _>>()?)
+            }
         };
         at = known(i + 1, ty);
     }
     Ok(at.ty)
 }
 
-pub(super) fn part(ty: &Ty, segment: &Segment) -> Result<Ty, String> {
+fn part(ty: &Ty, segment: &Segment, classes: &Classes) -> Result<Ty, String> {
     let none = || Err(format!("{ty} has no part {}", spelled(std::slice::from_ref(segment))));
     let root = ty.root();
     match (ty, segment) {
@@ -56,9 +66,25 @@ pub(super) fn part(ty: &Ty, segment: &Segment) -> Result<Ty, String> {
             Ok(Ty::Any)
         }
         (Ty::Class(_), Segment::Key(_)) if matches!(root, "dict" | "Mapping") => Ok(Ty::Any),
-        // What the user's own classes have is theirs to say.
+        (Ty::Class(name), Segment::Field(field) | Segment::Key(field))
+            if classes.get(name).is_some_and(|class| has_fields(class.kind, segment)) =>
+        {
+            let class = &classes[name];
+            let found = class.field(field).map(|field| field.ty.0.parse().unwrap_or(Ty::Any));
+            found.ok_or_else(|| format!("{ty} has no field `{field}`; it has {}", class.fields_named()))
+        }
+        // What the user's other classes have is theirs to say.
         (Ty::Class(_) | Ty::Generic(..), _) if root == "object" => Ok(Ty::Any),
         _ => none(),
+    }
+}
+
+/// Whether what is read of a class is one of its fields.
+fn has_fields(kind: ClassKind, segment: &Segment) -> bool {
+    match kind {
+        ClassKind::Dataclass | ClassKind::NamedTuple | ClassKind::Model => matches!(segment, Segment::Field(_)),
+        ClassKind::TypedDict => matches!(segment, Segment::Key(_)),
+        ClassKind::Enum => false,
     }
 }
 

@@ -1,5 +1,8 @@
 //! Reads parameters: a text of the command line, or plain JSON, by the declared type into the tagged form.
 
+mod users;
+
+use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};
 
 use super::{ValueError, stored_key};
@@ -8,15 +11,17 @@ use crate::ty::{Literal, Ty};
 /// The largest integer that every reader of JSON holds exactly.
 const EXACT: i64 = 1 << 53;
 
-/// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON.
-pub fn from_text(text: &str, ty: &Ty) -> Result<Value, ValueError> {
+/// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON. `classes` are the user's own.
+pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let mut first = None;
     // Of a union the narrowest member that reads it: str, which takes everything, comes last.
     let mut members: Vec<&Ty> = ty.members().iter().collect();
     members.sort_by_key(|member| **member == Ty::class("str"));
     for member in members {
-        match scalar(text, member) {
+        match scalar(text, member, classes) {
             Ok(value) => return Ok(value),
+            // That it is not None says the least.
+            Err(_) if *member == Ty::None && ty.members().len() > 1 => {}
             Err(error) => drop(first.get_or_insert(error)),
         }
     }
@@ -30,7 +35,7 @@ fn timedelta(text: &str) -> Option<Value> {
     Some(json!({"$": "timedelta", "v": [days as i64, (rest / 1_000_000) as i64, (rest % 1_000_000) as i64]}))
 }
 
-fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
+fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got `{text}`"));
     match ty {
         Ty::Class(name) => match name.as_str() {
@@ -44,9 +49,10 @@ fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
             },
             "Decimal" | "date" | "datetime" | "time" | "UUID" | "Path" => tagged_text(text, name).ok_or_else(wrong),
             "timedelta" => timedelta(text).ok_or_else(wrong),
-            // A class of the user's: an enum's member by its name, anything else as JSON.
+            _ if classes.contains_key(name) => users::text(text, name, &classes[name], classes),
+            // A class of the user's that is not known: an enum's member by its name, anything else as JSON.
             _ if crate::parse::known(name).is_none() && serde_json::from_str::<Value>(text).is_err() => Ok(json!(text)),
-            _ => json_text(text, ty),
+            _ => json_text(text, ty, classes),
         },
         Ty::Literal(values) => {
             let found = values.iter().find_map(|value| match value {
@@ -67,15 +73,15 @@ fn scalar(text: &str, ty: &Ty) -> Result<Value, ValueError> {
         }
         Ty::Any => Ok(serde_json::from_str(text)
             .ok()
-            .and_then(|plain| from_plain(&plain, ty).ok())
+            .and_then(|plain| from_plain(&plain, ty, classes).ok())
             .unwrap_or_else(|| json!(text))),
-        _ => json_text(text, ty),
+        _ => json_text(text, ty, classes),
     }
 }
 
-fn json_text(text: &str, ty: &Ty) -> Result<Value, ValueError> {
+fn json_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let plain = serde_json::from_str(text).map_err(|e| ValueError::new(format!("expected {ty} as JSON: {e}")))?;
-    from_plain(&plain, ty)
+    from_plain(&plain, ty, classes)
 }
 
 fn integer(text: &str) -> Option<Value> {
@@ -150,23 +156,28 @@ fn days(year: u32, month: u32) -> u32 {
 }
 
 /// Reads plain JSON by the declared type.
-pub fn from_plain(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
+pub fn from_plain(plain: &Value, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got {plain}"));
     match (ty, plain) {
         (Ty::Any, Value::Array(items)) => {
-            items.iter().map(|i| from_plain(i, &Ty::Any)).collect::<Result<_, _>>().map(Value::Array)
+            items.iter().map(|i| from_plain(i, &Ty::Any, classes)).collect::<Result<_, _>>().map(Value::Array)
         }
-        (Ty::Any, Value::Object(fields)) => object(fields, &Ty::Any),
+        (Ty::Any, Value::Object(fields)) => object(fields, &Ty::Any, classes),
         (Ty::Any, Value::Number(_)) => Ok(number(plain)),
         (Ty::Any, _) | (Ty::None, Value::Null) => Ok(plain.clone()),
         (Ty::Union(members), _) => {
             // A member that takes the value as it is comes before one that converts it.
             let exact = members.iter().filter(|m| super::check(plain, m).is_ok());
-            let found = exact.chain(members).find_map(|member| from_plain(plain, member).ok());
-            found.ok_or_else(wrong)
+            let found = exact.chain(members).find_map(|member| from_plain(plain, member, classes).ok());
+            found.ok_or_else(|| match members.iter().filter(|m| **m != Ty::None).collect::<Vec<_>>()[..] {
+                // Where one may be meant, its own words say more.
+                [one] => from_plain(plain, one, classes).err().unwrap_or_else(wrong),
+                _ => wrong(),
+            })
         }
+        (Ty::Class(name), _) if classes.contains_key(name) => users::plain(plain, name, &classes[name], classes),
         (Ty::Class(name), Value::String(text)) if !matches!(name.as_str(), "int" | "float" | "bool") => {
-            scalar(text, ty).map_err(|_| wrong())
+            scalar(text, ty, classes).map_err(|_| wrong())
         }
         (Ty::Class(name), Value::Number(value)) if name == "float" => value.as_f64().map(float).ok_or_else(wrong),
         (Ty::Class(name), Value::Number(value)) if name == "int" => {
@@ -179,22 +190,22 @@ pub fn from_plain(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
         (Ty::Class(name), Value::Array(_))
             if matches!(name.as_str(), "list" | "Sequence" | "Iterable" | "Collection") =>
         {
-            from_plain(plain, &Ty::Any)
+            from_plain(plain, &Ty::Any, classes)
         }
         (_, Value::Object(fields)) if ty.outcome().is_some() => {
             let given = fields.get("value").unwrap_or(&Value::Null);
             let of =
                 if fields.get("ok") == Some(&Value::Bool(true)) { ty.outcome().unwrap_or(&Ty::Any) } else { &Ty::Any };
-            let value = from_plain(given, of).map_err(|e| e.below(".value"))?;
+            let value = from_plain(given, of, classes).map_err(|e| e.below(".value"))?;
             let error = fields.get("error").filter(|error| !error.is_null());
             let error = error.map(|error| json!({"$": "object", "t": "qflow.OutcomeError", "v": error}));
             let outcome = json!({"$": "outcome", "v": {"ok": fields.get("ok"), "value": value, "error": error}});
             super::check(&outcome, ty).map(|()| outcome)
         }
-        (Ty::Class(_), Value::Object(fields)) => object(fields, &Ty::Any),
+        (Ty::Class(_), Value::Object(fields)) => object(fields, &Ty::Any, classes),
         (Ty::Generic(name, parameters), Value::Array(items)) => {
             let item = parameters.first().unwrap_or(&Ty::Any);
-            let items = elements(items, |_| item)?;
+            let items = elements(items, |_| item, classes)?;
             match name.as_str() {
                 "set" | "frozenset" | "Set" => {
                     let tag = if name == "frozenset" { "frozenset" } else { "set" };
@@ -203,11 +214,16 @@ pub fn from_plain(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
                 _ => Ok(Value::Array(items)),
             }
         }
-        (Ty::Generic(_, parameters), Value::Object(fields)) => object(fields, parameters.get(1).unwrap_or(&Ty::Any)),
+        (Ty::Generic(_, parameters), Value::Object(fields)) => match parameters.as_slice() {
+            [Ty::Class(key), item] if classes.get(key).is_some_and(|of| of.kind == ClassKind::Enum) => {
+                users::by_member(fields, (key, &classes[key]), item, classes)
+            }
+            _ => object(fields, parameters.get(1).unwrap_or(&Ty::Any), classes),
+        },
         (Ty::Tuple(types), Value::Array(items)) if types.len() == items.len() => {
-            Ok(json!({"$": "tuple", "v": elements(items, |i| &types[i])?}))
+            Ok(json!({"$": "tuple", "v": elements(items, |i| &types[i], classes)?}))
         }
-        (Ty::Tuples(item), Value::Array(items)) => Ok(json!({"$": "tuple", "v": elements(items, |_| item)?})),
+        (Ty::Tuples(item), Value::Array(items)) => Ok(json!({"$": "tuple", "v": elements(items, |_| item, classes)?})),
         _ => super::check(plain, ty).map(|()| plain.clone()).map_err(|_| wrong()),
     }
 }
@@ -220,14 +236,14 @@ fn number(plain: &Value) -> Value {
     }
 }
 
-fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty) -> Result<Vec<Value>, ValueError> {
-    let read = |(i, item)| from_plain(item, ty(i)).map_err(|e: ValueError| e.below(&format!("[{i}]")));
+fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty, classes: &Classes) -> Result<Vec<Value>, ValueError> {
+    let read = |(i, item)| from_plain(item, ty(i), classes).map_err(|e: ValueError| e.below(&format!("[{i}]")));
     items.iter().enumerate().map(read).collect()
 }
 
-fn object(fields: &Map<String, Value>, ty: &Ty) -> Result<Value, ValueError> {
+fn object(fields: &Map<String, Value>, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let read = |(key, value): (&String, &Value)| {
-        let value = from_plain(value, ty).map_err(|e| e.below(&format!("[{key:?}]")))?;
+        let value = from_plain(value, ty, classes).map_err(|e| e.below(&format!("[{key:?}]")))?;
         Ok((stored_key(key), value))
     };
     fields.iter().map(read).collect::<Result<Map<_, _>, _>>().map(Value::Object)
@@ -238,7 +254,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str, ty: &str) -> Result<Value, String> {
-        from_text(text, &ty.parse().unwrap()).map_err(|e| e.to_string())
+        from_text(text, &ty.parse().unwrap(), &Classes::new()).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! Classes of a submission's own files that signatures name, as far as reading alone tells what they hold.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::definition::TypeText;
+
+/// Classes by the name that types spell them with. A class that is not here is opaque: only Python knows what it takes.
+pub type Classes = BTreeMap<String, Class>;
+
+/// What a class holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Class {
+    /// Its qualified name, as the tagged form has it: `shapes.parts.Row`.
+    pub name: String,
+    /// What it is.
+    pub kind: ClassKind,
+    /// Fields in order, those of its bases first; none of an enum.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Field>,
+    /// Members of an enum, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+}
+
+/// What a class is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassKind {
+    /// `Enum`, `IntEnum`, `StrEnum`.
+    Enum,
+    /// `@dataclass`.
+    Dataclass,
+    /// `NamedTuple`.
+    NamedTuple,
+    /// `TypedDict`.
+    TypedDict,
+    /// A model of pydantic's, which converts what it is given by rules of its own.
+    Model,
+}
+
+/// A field of a class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its declared type.
+    #[serde(rename = "type")]
+    pub ty: TypeText,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is where it is not given, in the tagged form; nothing where only Python knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// A member of an enum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its value, in the tagged form.
+    pub value: Value,
+}
+
+impl Class {
+    /// The field of a name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The member of a name, or of an equal value before it: a second name for a value is another for the first member.
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        let named = self.members.iter().find(|member| member.name == name)?;
+        self.members.iter().find(|member| member.value == named.value)
+    }
+
+    /// The names of its fields, for people.
+    pub fn fields_named(&self) -> String {
+        let names: Vec<_> = self.fields.iter().map(|field| field.name.as_str()).collect();
+        if names.is_empty() { "no fields".to_owned() } else { names.join(", ") }
+    }
+}

@@ -1,0 +1,152 @@
+//! Fields of a record: their types, and whether they must be given.
+
+use qflow_model::{
+    class::{ClassKind, Field},
+    definition::TypeText,
+};
+use qflow_types::Ty;
+use ruff_python_ast::{Expr, ExprCall, StmtAnnAssign};
+use ruff_text_size::Ranged;
+use serde_json::{Value, json};
+
+use super::{bases::Shape, foreign};
+use crate::{annotation, constant, scope::Units};
+
+/// The words that make more of an annotation than a type where they stand in it.
+const WRAPPERS: &[&str] = &["ClassVar", "InitVar", "KW_ONLY", "Required", "Annotated", "Final"];
+
+/// A field, or nothing where a declaration makes none; nothing at all where it is not sure what it makes.
+#[expect(clippy::option_option, reason = "not sure, none, one")]
+pub(super) fn read(units: &Units<'_>, unit: usize, assign: &StmtAnnAssign, shape: &Shape) -> Option<Option<Field>> {
+    let name = assign.target.as_name_expr()?.id.as_str();
+    let (wrapper, annotation) = unwrapped(units, unit, &assign.annotation);
+    let mut required = shape.total;
+    match wrapper.as_deref() {
+        None => {}
+        Some("ClassVar") => return Some(None),
+        Some("Required") if shape.kind == ClassKind::TypedDict => required = true,
+        Some("NotRequired") if shape.kind == ClassKind::TypedDict => required = false,
+        Some(_) => return None,
+    }
+    // Inside of a text, or deeper: what it would make is not followed.
+    let written = units.files[unit].text.written(annotation.range());
+    if WRAPPERS.iter().any(|word| written.contains(word)) {
+        return None;
+    }
+    if shape.kind == ClassKind::Model && name.starts_with('_') {
+        return Some(None);
+    }
+    let ty = annotation::read(units, unit, annotation, &[]).ok()?;
+    let given = match &assign.value {
+        None => None,
+        Some(value) => Some(default(units, unit, value, shape.kind)?),
+    };
+    let default = match given {
+        None | Some(Default::Required) => None,
+        Some(Default::Known(value)) => {
+            required = false;
+            Some(value)
+        }
+        Some(Default::Python) => {
+            required = false;
+            None
+        }
+    };
+    // The first pydantic takes None for what may be None and is not given.
+    if shape.kind == ClassKind::Model && ty.members().contains(&Ty::None) {
+        required = false;
+    }
+    Some(Some(Field { name: name.to_owned(), ty: TypeText(ty.to_string()), required, default }))
+}
+
+/// An annotation without the word around it that says more than a type.
+fn unwrapped<'e>(units: &Units<'_>, unit: usize, annotation: &'e Expr) -> (Option<String>, &'e Expr) {
+    let (named, inner) = match annotation {
+        Expr::Subscript(subscript) => (&*subscript.value, &*subscript.slice),
+        other => (other, other),
+    };
+    let word = foreign(units, unit, named).and_then(|dotted| {
+        let (package, name) = dotted.rsplit_once('.')?;
+        let is_one = matches!(package, "typing" | "typing_extensions" | "dataclasses");
+        let word = matches!(name, "ClassVar" | "InitVar" | "KW_ONLY" | "Required" | "NotRequired" | "Final");
+        (is_one && word).then(|| name.to_owned())
+    });
+    if word.is_some() { (word, inner) } else { (None, annotation) }
+}
+
+/// What is known of a default.
+enum Default {
+    /// `= field(compare=False)`, `= ...`: there is none.
+    Required,
+    Known(Value),
+    Python,
+}
+
+fn default(units: &Units<'_>, unit: usize, value: &Expr, kind: ClassKind) -> Option<Default> {
+    if let Expr::Call(call) = value {
+        match (foreign(units, unit, &call.func).as_deref(), kind) {
+            (Some("dataclasses.field"), ClassKind::Dataclass) => {
+                return described(units, unit, call, &["repr", "hash", "compare", "metadata", "kw_only"]);
+            }
+            (Some("pydantic.Field" | "pydantic.fields.Field"), ClassKind::Model) => {
+                return described(units, unit, call, BOUNDS);
+            }
+            (_, ClassKind::Model) => return None,
+            _ => {}
+        }
+    }
+    Some(match constant::value(units, unit, value) {
+        _ if value.is_ellipsis_literal_expr() && kind == ClassKind::Model => Default::Required,
+        Ok(value) => Default::Known(value),
+        Err(_) => Default::Python,
+    })
+}
+
+/// What `pydantic.Field` may be told without changing how a field is given.
+const BOUNDS: &[&str] = &[
+    "title",
+    "description",
+    "examples",
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "multiple_of",
+    "min_length",
+    "max_length",
+    "pattern",
+    "regex",
+    "max_digits",
+    "decimal_places",
+    "repr",
+    "frozen",
+    "strict",
+    "allow_inf_nan",
+];
+
+/// The default of `field(…)`; nothing where it says something that changes how the field is given.
+fn described(units: &Units<'_>, unit: usize, call: &ExprCall, fine: &[&str]) -> Option<Default> {
+    let mut found = Default::Required;
+    let arguments = &call.arguments;
+    let positional = arguments.args.iter().map(|value| (Some("default"), value));
+    let keywords = arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|name| name.id.as_str()), &k.value));
+    for (name, value) in positional.chain(keywords) {
+        match name? {
+            "default" if value.is_ellipsis_literal_expr() => {}
+            "default" => found = constant::value(units, unit, value).map_or(Default::Python, Default::Known),
+            "default_factory" => found = factory(value),
+            name if fine.contains(&name) => {}
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+fn factory(value: &Expr) -> Default {
+    match value.as_name_expr().map(|name| name.id.as_str()) {
+        Some("list") => Default::Known(json!([])),
+        Some("dict") => Default::Known(json!({})),
+        Some("set") => Default::Known(json!({"$": "set", "v": []})),
+        _ => Default::Python,
+    }
+}

@@ -1,0 +1,167 @@
+//! What is known of the user's own classes, and which are left to Python.
+
+use std::collections::BTreeMap;
+
+use qflow_model::{class::Class, definition::Source};
+use serde_json::json;
+
+use crate::source;
+
+const HEAD: &str = "import enum
+from dataclasses import KW_ONLY, InitVar, dataclass, field
+from datetime import date
+from enum import Enum, IntEnum, StrEnum, auto, unique
+from typing import Annotated, ClassVar, Generic, NamedTuple, NotRequired, Optional, Required, TypedDict, TypeVar
+from pydantic import BaseModel, Field, field_validator
+from other import Base, mark
+from qflow import node
+
+T = TypeVar(\"T\")
+";
+
+/// What is known of the class `C` that a node takes.
+fn class(text: &str) -> Option<Class> {
+    let text = format!("{HEAD}\n{text}\n\n@node\ndef f(x: C) -> None: ...\n");
+    let read = qflow_python_source::read(&source("w.py", &text));
+    let wrong = read.problems.iter().find(|problem| !problem.warning && problem.code != "no-workflow");
+    assert_eq!(wrong, None, "{text}");
+    read.definition.classes.get("C").cloned()
+}
+
+/// Fields as `name: type`, with `?` where one need not be given, and its default where that is known.
+fn fields(text: &str) -> Option<String> {
+    let class = class(text)?;
+    let field = |field: &qflow_model::class::Field| {
+        let mark = if field.required { "" } else { "?" };
+        let default = field.default.as_ref().map_or_else(String::new, |default| format!(" = {default}"));
+        format!("{}{mark}: {}{default}", field.name, field.ty.0)
+    };
+    Some(class.fields.iter().map(field).collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn members_of_an_enum_are_known_where_their_values_are_written_down() {
+    let members = |text: &str| {
+        let members = class(text).map(|class| class.members)?;
+        Some(members.into_iter().map(|m| format!("{}={}", m.name, m.value)).collect::<Vec<_>>().join(" "))
+    };
+    for (text, known) in [
+        (
+            "class C(Enum):\n    \"\"\"Units.\"\"\"\n    DAY = \"day\"\n    HOUR = 1.5\n    def label(self): ...",
+            "DAY=\"day\" HOUR=1.5",
+        ),
+        ("@unique\nclass C(str, Enum):\n    DAY = \"day\"\n    @property\n    def label(self): ...", "DAY=\"day\""),
+        ("class C(enum.IntEnum):\n    LOW = auto()\n    HIGH = auto()", "LOW=1 HIGH=2"),
+        ("class C(StrEnum):\n    LOW = auto()", "LOW=\"low\""),
+        ("class B(Enum):\n    def label(self): ...\nclass C(B):\n    LOW = -1", "LOW=-1"),
+    ] {
+        assert_eq!(members(text).as_deref(), Some(known), "{text}");
+    }
+    for text in [
+        "class C(Enum):\n    DAY = len(\"day\")",
+        "class C(Enum):\n    DAY = 1\n    _missing_ = None",
+        "class C(Enum):\n    DAY = 1\n    @classmethod\n    def _missing_(cls, value): ...",
+        "class C(Enum):\n    DAY = \"x\"\n    NEXT = auto()",
+        "class C(enum.Flag):\n    A = 1",
+        "class C(Base, Enum):\n    A = 1",
+        "class C(Enum, metaclass=Base):\n    A = 1",
+        "@mark\nclass C(Enum):\n    A = 1",
+        "class C(Enum):\n    if True:\n        A = 1",
+    ] {
+        assert_eq!(members(text), None, "{text}");
+    }
+}
+
+#[test]
+fn fields_of_a_record_are_known_with_what_need_not_be_given() {
+    for (text, known) in [
+        (
+            "@dataclass(frozen=True)\nclass C:\n    a: int\n    b: \"list[str]\" = field(default_factory=list)\n    c: date = date(2026, 1, 1)\n    d: Optional[int] = compute()\n    e: ClassVar[int] = 1\n    f: int = field(compare=False)\n    g = 3\n    def total(self) -> int: ...",
+            "a: int, b?: list[str] = [], c?: date = {\"$\":\"date\",\"v\":\"2026-01-01\"}, d?: int | None, f: int",
+        ),
+        (
+            "@dataclass\nclass B:\n    a: int\n    b: int\n@dataclass\nclass C(B):\n    a: str\n    c: int = 1",
+            "a: str, b: int, c?: int = 1",
+        ),
+        ("class C(NamedTuple):\n    x: int\n    y: int = 0", "x: int, y?: int = 0"),
+        ("class C(TypedDict):\n    a: int\n    b: NotRequired[list[int]]", "a: int, b?: list[int]"),
+        (
+            "class B(TypedDict):\n    a: int\nclass C(B, total=False):\n    b: str\n    c: Required[int]",
+            "a: int, b?: str, c: int",
+        ),
+        (
+            "class C(BaseModel):\n    a: int = Field(gt=0)\n    b: int | None\n    c: list[int] = Field(default_factory=list)\n    d: str = ...\n    _p: int = 1",
+            "a: int, b?: int | None, c?: list[int] = [], d: str",
+        ),
+        ("@dataclass\nclass C:\n    inner: \"C | None\" = None", "inner?: C | None = null"),
+    ] {
+        assert_eq!(fields(text).as_deref(), Some(known), "{text}");
+    }
+}
+
+#[test]
+fn what_reading_does_not_tell_is_left_to_python() {
+    for text in [
+        "class C:\n    a: int",
+        "@dataclass(init=False)\nclass C:\n    a: int",
+        "@dataclass\nclass C:\n    a: int\n    def __post_init__(self): ...",
+        "@dataclass\nclass C:\n    a: int\n    def __init__(self, b): ...",
+        "@dataclass\nclass C:\n    a: InitVar[int]",
+        "@dataclass\nclass C:\n    a: int = field(init=False)",
+        "@dataclass\nclass C:\n    a: int\n    _: KW_ONLY\n    b: int",
+        "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int",
+        "@dataclass\nclass C(Base):\n    a: int",
+        "@dataclass\nclass C(Generic[T]):\n    a: T",
+        "class C(BaseModel):\n    a: int = Field(alias=\"A\")",
+        "class C(BaseModel):\n    model_config = {}\n    a: int",
+        "class C(BaseModel):\n    a: int\n    @field_validator(\"a\")\n    def check(cls, v): ...",
+        "class C(BaseModel):\n    a: Annotated[int, Field(alias=\"A\")]",
+        "class C(BaseModel, extra=\"forbid\"):\n    a: int",
+        "class B(NamedTuple):\n    x: int\nclass C(B):\n    y: int",
+        "@dataclass\nclass C:\n    a: int\nC = mark(C)",
+    ] {
+        assert_eq!(class(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_name_that_is_not_one_class_alone_says_nothing() {
+    let files = |other: &str| {
+        let entry = "from dataclasses import dataclass\nfrom qflow import node\nimport b\n@dataclass\nclass C:\n    x: int\n@node\ndef f(x: C) -> None: ...\n";
+        let files = [("a.py", entry), ("b.py", other)].map(|(path, text)| (path.to_owned(), text.to_owned()));
+        let read = qflow_python_source::read(&Source { entry: "a.py".into(), files: BTreeMap::from(files) });
+        read.definition.classes.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(files("from qflow import node\nclass D: ...\n@node\ndef g(x: D) -> None: ...\n"), ["C"]);
+    let same = "from qflow import node\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n    y: int\n";
+    assert_eq!(files(same), Vec::<String>::new());
+    let foreign = "from qflow import node\nfrom lib import C\n@node\ndef g(x: C) -> None: ...\n";
+    assert_eq!(files(foreign), Vec::<String>::new());
+}
+
+#[test]
+fn classes_are_named_as_values_name_them_and_only_where_they_are_needed() {
+    let inner = "from dataclasses import dataclass\n@dataclass\nclass Part:\n    name: str\n@dataclass\nclass Unused:\n    name: str\n";
+    let entry = "from typing import NamedTuple\nfrom shapes.parts import Part\nfrom qflow import node\nclass Order(NamedTuple):\n    parts: list[Part]\n@node\ndef f() -> Order: ...\n";
+    let files = [("w.py", entry), ("shapes/parts.py", inner)].map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let read = qflow_python_source::read(&Source { entry: "w.py".into(), files: BTreeMap::from(files) });
+    assert_eq!(
+        serde_json::to_value(&read.definition.classes).unwrap(),
+        json!({
+            "Order": {"name": "w.Order", "kind": "named_tuple", "fields": [{"name": "parts", "type": "list[Part]", "required": true}]},
+            "Part": {"name": "shapes.parts.Part", "kind": "dataclass", "fields": [{"name": "name", "type": "str", "required": true}]},
+        })
+    );
+}
+
+#[test]
+fn bases_of_bases_are_followed_within_a_bound() {
+    let mut text = format!("{HEAD}class C0(Enum): ...\n");
+    for at in 0..40 {
+        let bases = vec![format!("C{at}"); 60].join(", ");
+        text.push_str(&format!("class C{}({bases}): ...\n", at + 1));
+    }
+    text.push_str("@node\ndef f(a: C12, b: C40) -> None: ...\n");
+    let read = qflow_python_source::read(&source("w.py", &text));
+    assert!(read.definition.classes.is_empty(), "{:?}", read.definition.classes.keys());
+}
