@@ -41,7 +41,7 @@ class Attempt:
     def __init__(self, order):
         self.order, self.id = order, order["attempt"]
         self.inbox, self.parts, self.open = Inbox(), {}, set()
-        self.outcome, self.error, self.took, self.warnings = False, None, 0.0, []
+        self.outcome, self.error, self.took, self.converted, self.warnings = False, None, 0.0, {}, []
         self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
         self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True
@@ -492,6 +492,7 @@ class Template:
             attempt.warn(str(said["text"])[:MESSAGE_CHARS])
         elif kind == "took":
             attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
+            attempt.converted = {str(name): float(ms) for name, ms in said["converted_ms"].items()}
         elif kind == "failed":
             attempt.error = {k: said["error"][k] for k in plain_failure("", "")}
         elif kind == "content":
@@ -600,6 +601,7 @@ class Template:
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             throttled_seconds=(self.throttled.read() - self.throttled_before) / (1e6 if self.throttled.v2 else 1e9),
             user_code_ms=attempt.took,
+            converted_ms=attempt.converted,
             log_lines=attempt.sequence,
             log_lines_dropped=attempt.dropped,
             warnings=attempt.warnings,
