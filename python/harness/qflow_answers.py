@@ -1,5 +1,8 @@
 """What an attempt answers about its result: for branches and maps, which never open a value."""
 
+import sys
+
+from qflow_classes import enum_name
 from qflow_encoder import surrogates
 
 SCALAR_BYTES = 256  # a text that an answer may carry

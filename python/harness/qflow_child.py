@@ -13,6 +13,7 @@ import threading
 import time
 
 import qflow_content
+import qflow_convert
 from qflow_answers import answer
 from qflow_declared import pickled
 from qflow_decoder import Decoder
@@ -213,12 +214,12 @@ def child(sock, order, data, streams, home, fresh):
         watch_network(channel)
     ending = Ending(channel, sdk.Cancelled)
     signal.signal(signal.SIGTERM, ending)
-    took, frames = 0.0, []
+    took, frames, converted = 0.0, [], {}
     try:
         if fresh:
             import_entry()
         function = coroutine_of(getattr(Entry.module, order["function"]))
-        arguments = decode(order, data, home, function)
+        arguments = decode(order, data, home, function, converted)
         begun = time.perf_counter()
         try:
             value = function(**arguments)
@@ -232,7 +233,7 @@ def child(sock, order, data, streams, home, fresh):
     except qflow_content.TooLarge as error:
         frames = [message(type="failed", error=plain_failure("output_size", str(error)))]
     except Unfit as error:
-        frames = [message(type="failed", error=dict(plain_failure("argument", str(error)), mro=["ValueError", "Exception"]))]
+        frames = [message(type="failed", error=plain_failure("argument", str(error)))]  # another attempt gets the same
     except BaseException as error:  # the user's error is the node's outcome
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         frames = [message(type="failed", error=failure(error))]
@@ -240,7 +241,7 @@ def child(sock, order, data, streams, home, fresh):
     channel.cancelled = False
     for stream in streams:
         stream.rest()
-    channel.send(message(type="took", ms=took, dropped=channel.dropped), *frames)
+    channel.send(message(type="took", ms=took, dropped=channel.dropped, converted_ms=converted), *frames)
 
 
 def watch_network(channel):
@@ -316,7 +317,7 @@ KNOWN = frozenset(
 )
 
 
-def decode(order, data, home, function=None):
+def decode(order, data, home, function=None, converted=None):
     at, parts = order["size"], []
     for head in order.get("attachments") or ():
         if head.get("path") is not None:
@@ -327,10 +328,18 @@ def decode(order, data, home, function=None):
     decoder = Decoder(parts, home)
     form = json.loads(data[: order["size"]].decode() or "{}")
     arguments = {k: decoder.value(v) for k, v in form.items()}
+    converts = order.get("converts") or {}
     for name, declared_type in (order.get("types") or {}).items():
         # What came from outside is plain where only Python knows the class: what nodes gave is rebuilt already, and fits.
-        if name in arguments and not KNOWN.issuperset(WORDS.findall(declared_type)):
-            namespace, annotations = of_function(function)
-            shape = shape_of(annotations.get(name, declared_type), namespace)
+        plain = not KNOWN.issuperset(WORDS.findall(declared_type)) and not converts.get(name)
+        if name not in arguments or not (plain or name in converts):
+            continue
+        namespace, annotations = of_function(function)
+        shape = shape_of(annotations.get(name, declared_type), namespace)
+        if plain:
             arguments[name] = fit(arguments[name], shape, "argument `%s`" % name)
+        if name in converts:
+            begun = time.perf_counter()
+            arguments[name] = qflow_convert.argument(name, arguments[name], shape, declared_type, converts[name])
+            converted[name] = (time.perf_counter() - begun) * 1e3
     return arguments

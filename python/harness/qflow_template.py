@@ -346,6 +346,7 @@ class Template(Forks, Hearing):
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             throttled_seconds=(self.throttled.read() - self.throttled_before) / (1e6 if self.throttled.v2 else 1e9),
             user_code_ms=attempt.took,
+            converted_ms=attempt.converted,
             log_lines=attempt.sequence,
             log_lines_dropped=attempt.dropped,
             warnings=attempt.warnings,

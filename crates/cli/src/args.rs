@@ -149,7 +149,7 @@ pub enum Output {
 pub struct ValidateArgs {
     /// The workflow's file.
     pub file: PathBuf,
-    /// Allow no conversion of values between nodes. None is made so far: what is not assignable is refused without it too.
+    /// Allow no conversion of values between nodes: what is not assignable is refused.
     #[arg(long)]
     pub strict: bool,
     /// The form of the answer.

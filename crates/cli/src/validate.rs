@@ -1,7 +1,7 @@
 //! `qflow validate`: everything wrong with a file, told locally and without running it.
 
 use qflow_model::{
-    definition::{Definition, Problem, Source},
+    definition::{Conversion, Definition, Problem, Source, Step, WorkflowDef},
     plan::plan,
 };
 use qflow_type_validator::validate::{Inspected, inspect};
@@ -18,6 +18,12 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     let Collected { source, warnings } = source::collect(&args.file)?;
     let Inspected { definition, mut problems, .. } = inspect(&source);
     problems.extend(warnings);
+    if args.strict {
+        let all = definition.workflows.values().flat_map(conversions);
+        let mut refused: Vec<Problem> = all.map(|(step, conversion)| refused(step, conversion)).collect();
+        quote(&mut refused, &source);
+        problems.extend(refused);
+    }
     problems.sort();
     if problems.iter().all(|p| p.warning) {
         problems.extend(unplannable(&definition, &source));
@@ -34,9 +40,42 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     if args.output == Output::Table {
         for workflow in definition.workflows.values() {
             outln!("{}: {} steps, {} parameters", workflow.name, workflow.steps.len(), workflow.params.len());
+            for (step, conversion) in conversions(workflow) {
+                let may_fail = if conversion.may_fail { "; may fail" } else { "" };
+                outln!("  converts {}{may_fail}", conversion.ends(step.kind.callee()));
+            }
         }
     }
     Ok(Exit::Completed)
+}
+
+/// What a workflow's nodes get as another type than it has.
+fn conversions(workflow: &WorkflowDef) -> impl Iterator<Item = (&Step, &Conversion)> {
+    workflow.steps.iter().flat_map(|step| step.conversions.iter().map(move |conversion| (step, conversion)))
+}
+
+/// A conversion as an error: `--strict` allows none.
+fn refused(step: &Step, conversion: &Conversion) -> Problem {
+    let Conversion { from, to, .. } = conversion;
+    Problem {
+        place: step.place.clone(),
+        end_column: step.place.column,
+        code: "conversion".to_owned(),
+        message: format!("{} is a conversion, which --strict refuses", conversion.ends(step.kind.callee())),
+        remedy: Some(format!("declare {} there, or make {} of it in a node", from.0, to.0)),
+        other: Some(conversion.source_place.clone()),
+        excerpt: String::new(),
+        warning: false,
+    }
+}
+
+/// Fills in the lines of source that problems stand on.
+fn quote(problems: &mut [Problem], source: &Source) {
+    for problem in problems {
+        let text = source.files.get(&problem.place.file).map_or("", String::as_str);
+        problem.excerpt =
+            text.lines().nth((problem.place.line as usize).saturating_sub(1)).unwrap_or_default().to_owned();
+    }
 }
 
 /// What stands against a plan for the versions of Python that are configured here.
@@ -44,11 +83,7 @@ fn unplannable(definition: &Definition, source: &Source) -> Vec<Problem> {
     let configured = crate::parts::pythons();
     let plans = definition.workflows.keys().map(|name| plan(definition, name, source.digest(), &configured));
     let mut problems: Vec<Problem> = plans.filter_map(Result::err).flatten().collect();
-    for problem in &mut problems {
-        let text = source.files.get(&problem.place.file).map_or("", String::as_str);
-        problem.excerpt =
-            text.lines().nth((problem.place.line as usize).saturating_sub(1)).unwrap_or_default().to_owned();
-    }
+    quote(&mut problems, source);
     problems.sort();
     problems.dedup();
     problems

@@ -97,6 +97,7 @@ async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str
         types: vec![],
         returns: TypeText("int".into()),
         asks: vec![],
+        conversions: vec![],
         lock: Arc::new(lock.clone()),
         resources: Resources::default(),
         env: BTreeMap::new(),

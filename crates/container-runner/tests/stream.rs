@@ -47,6 +47,7 @@ fn order(lock: EnvLock, source: &str) -> Order {
         types: vec![("x".into(), TypeText("int".into()))],
         returns: TypeText("int".into()),
         asks: vec![],
+        conversions: vec![],
         lock: Arc::new(lock),
         resources: Resources::default(),
         env: BTreeMap::new(),

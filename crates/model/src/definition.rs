@@ -1,5 +1,7 @@
 //! A workflow's definition: what was written, after reading and before planning. Its JSON form is public (`qflow validate -o json`).
 
+mod conversion;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::{
     expression::{BranchIx, Condition, Expr},
     ids::{Digest, StepIx},
 };
+
+pub use conversion::Conversion;
 
 /// A place in a source file, for errors and traces; lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -368,6 +372,9 @@ pub struct Step {
     pub settled: bool,
     /// Its arguments by the parameter's name; a parameter with a default may lack.
     pub arguments: Vec<(String, Expr)>,
+    /// What of them is converted; the type-validator says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversions: Vec<Conversion>,
     /// Where it stands: all must hold, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<Guard>,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    definition::{Branch, Guard, Isolation, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText},
+    definition::{Branch, Conversion, Guard, Isolation, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText},
     environment::EnvSpec,
     expression::{Expr, Path},
     ids::{Digest, StepIx},
@@ -90,6 +90,9 @@ pub struct PlannedStep {
     pub settled: bool,
     /// Its arguments by the parameter's name.
     pub arguments: Vec<(String, Expr)>,
+    /// What of them is converted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversions: Vec<Conversion>,
     /// Where it stands.
     pub guards: Vec<Guard>,
     /// Every step that must have completed, or been skipped, before it: read by arguments or guards, or earlier in the order of

@@ -46,6 +46,7 @@ mod tests {
             arguments: vec![],
             guards: vec![],
             after: vec![],
+            conversions: vec![],
             place: Place::default(),
         };
         let workflow: WorkflowDef = serde_json::from_value(json!({

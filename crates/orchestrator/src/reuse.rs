@@ -32,7 +32,7 @@ pub fn key(state: &RunState, node: NodeKey, read: &mut Read) -> Option<Digest> {
     let arguments: Vec<(String, Value)> =
         state.arguments(node).iter().map(|(name, argument)| (name.clone(), read.argument(argument))).collect();
     let types: Vec<&str> = definition.params.iter().map(|param| param.ty.0.as_str()).collect();
-    let whole = json!({
+    let mut whole = json!({
         "function": definition.name,
         "file": definition.file,
         "code": code,
@@ -47,6 +47,13 @@ pub fn key(state: &RunState, node: NodeKey, read: &mut Read) -> Option<Digest> {
         // An output carries answers to what its workflow asks of it.
         "asks": state.planned(node).asks,
     });
+    // The same value may be given by one edge as it is, and by another converted.
+    let conversions = &state.planned(node).conversions;
+    if !conversions.is_empty() {
+        let told =
+            conversions.iter().map(|conversion| json!([conversion.argument, conversion.from, conversion.may_fail]));
+        whole["conversions"] = told.collect();
+    }
     Some(Digest::of(whole.to_string().as_bytes()))
 }
 

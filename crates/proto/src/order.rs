@@ -11,6 +11,17 @@ use qflow_model::{
 };
 use serde::{Deserialize, Serialize};
 
+/// An argument that is converted to its declared type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Converted {
+    /// Its name.
+    pub argument: String,
+    /// The type that it has.
+    pub from: TypeText,
+    /// Whether some values of that type do not convert, and then fail the attempt.
+    pub may_fail: bool,
+}
+
 /// One attempt of a node run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
@@ -37,6 +48,9 @@ pub struct Order {
     pub arguments: Vec<(String, Argument)>,
     /// Declared types of the parameters by name.
     pub types: Vec<(String, TypeText)>,
+    /// Which arguments are converted to their declared type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversions: Vec<Converted>,
     /// The declared result.
     pub returns: TypeText,
     /// What the outcome's header must answer.

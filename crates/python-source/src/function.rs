@@ -113,7 +113,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         max_parallel: options.max_parallel,
         cache_ms: options.cache_ms,
         code: None,
-        convert: false,
+        convert: options.convert,
         idempotent: options.idempotent,
         isolation: options.isolation,
         needs: None,

@@ -51,6 +51,7 @@ pub(crate) struct NodeOptions {
     pub(crate) pool: Option<String>,
     pub(crate) max_parallel: Option<u32>,
     pub(crate) cache_ms: Option<u64>,
+    pub(crate) convert: bool,
     pub(crate) idempotent: bool,
     pub(crate) isolation: Option<Isolation>,
 }
@@ -69,6 +70,7 @@ impl Default for NodeOptions {
             pool: None,
             max_parallel: None,
             cache_ms: None,
+            convert: false,
             idempotent: true,
             isolation: None,
         }
@@ -134,11 +136,7 @@ impl NodeOptions {
             "pool" => self.pool = Some(pool(name, value)?),
             "max_parallel" => self.max_parallel = Some(whole(name, value, 1, MAX_PARALLEL)? as u32),
             "cache" => self.cache_ms = cache(name, value)?,
-            "convert" => {
-                if flag(name, value)? {
-                    return Err(not_yet("`convert`", "convert the value inside the node"));
-                }
-            }
+            "convert" => self.convert = flag(name, value)?,
             "idempotent" => self.idempotent = flag(name, value)?,
             "isolation" => self.isolation = Some(isolation(name, value)?),
             other => return Err(unknown("@node", other, NODE)),
@@ -276,7 +274,7 @@ mod tests {
             ("pool", json!("gpu-box")),
             ("max_parallel", json!(8)),
             ("cache", json!("7d")),
-            ("convert", json!(false)),
+            ("convert", json!(true)),
             ("idempotent", json!(false)),
             ("isolation", json!("node")),
         ] {

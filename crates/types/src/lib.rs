@@ -1,10 +1,12 @@
 //! The type lattice and the form of a value. Pure: nothing here executes, imports or opens user code.
 
 mod assignable;
+mod convertible;
 mod parse;
 mod ty;
 pub mod value;
 
 pub use assignable::{Reason, assignable};
+pub use convertible::{Row, TABLE, Way, convertible};
 pub use parse::NotAType;
 pub use ty::{Literal, Ty};

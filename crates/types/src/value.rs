@@ -3,6 +3,7 @@
 mod check;
 mod convert;
 mod encoding;
+mod iso;
 mod plain;
 pub mod stream;
 

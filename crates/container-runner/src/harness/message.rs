@@ -65,6 +65,9 @@ pub struct AttemptSay {
     pub returns: String,
     /// Declared types of the parameters.
     pub types: BTreeMap<String, String>,
+    /// Parameters whose values are converted to their declared types, and whether what does not convert fails.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub converts: BTreeMap<String, bool>,
     /// What to answer about the result.
     pub asks: Vec<ValuePath>,
     /// What `qflow.current()` gives.
@@ -164,6 +167,8 @@ pub struct EndedSaid {
     pub throttled_seconds: f64,
     /// Milliseconds in the function.
     pub user_code_ms: f64,
+    /// Milliseconds that each converted argument took.
+    pub converted_ms: BTreeMap<String, f64>,
     /// Lines kept.
     pub log_lines: u64,
     /// Lines dropped.

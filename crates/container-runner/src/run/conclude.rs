@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use qflow_model::{
+    definition::TypeText,
     ids::Digest,
     outcome::{Ending, Outcome},
     progress::KillReason,
@@ -10,8 +11,9 @@ use qflow_model::{
 use qflow_proto::order::Order;
 use qflow_telemetry::{
     ErrorInfo, Event, TraceContext,
-    labels::{Open, Python},
+    labels::{Open, Python, TypeName},
 };
+use qflow_types::Ty;
 
 use super::{Over, Progress, Runner, Word, prepare::laid_out};
 use crate::{
@@ -120,13 +122,18 @@ impl Runner {
     }
 
     fn measure(&self, order: &Order, said: &EndedSaid) {
-        let metrics = self.telemetry.metrics();
+        let (metrics, trace) = (self.telemetry.metrics(), TraceContext::parse(&order.traceparent));
         if said.user_code_ms > 0.0 {
             let python = Python::of(&order.lock.python.to_string());
-            let trace = TraceContext::parse(&order.traceparent);
             metrics
                 .python_execution(python, Open::of(&order.function))
                 .record_in(said.user_code_ms / 1e3, trace.as_ref());
+        }
+        for converted in &order.conversions {
+            let declared = order.types.iter().find(|(name, _)| *name == converted.argument);
+            if let Some((took, (_, to))) = said.converted_ms.get(&converted.argument).zip(declared) {
+                metrics.type_conversion(root(&converted.from), root(to)).record_in(took / 1e3, trace.as_ref());
+            }
         }
         if said.oom {
             metrics.container_oom_kills().increment(1);
@@ -144,4 +151,9 @@ impl Runner {
         self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, packed).await?;
         Ok(Some(digest))
     }
+}
+
+/// A type's root constructor, which is what metrics tell types apart by.
+fn root(ty: &TypeText) -> TypeName {
+    TypeName::of(ty.0.parse().unwrap_or(Ty::Any).root())
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use qflow_model::{ids::Timestamp, outcome::Ending, progress::KillReason, status::FailureClass};
-use qflow_proto::order::Order;
+use qflow_proto::order::{Converted, Order};
 use qflow_telemetry::{SpanRecord, TraceContext, traces};
 use tokio::{sync::watch, time::Instant};
 
@@ -114,6 +114,7 @@ impl Runner {
             file: order.file.clone(),
             returns: order.returns.0.clone(),
             types: order.types.iter().map(|(name, ty)| (name.clone(), ty.0.clone())).collect(),
+            converts: converts(order),
             asks: order.asks.clone(),
             current: serde_json::json!({
                 "run_id": order.key.run.to_string(),
@@ -156,6 +157,15 @@ impl Runner {
             .event("container_started", end);
         self.telemetry.record_span(span);
     }
+}
+
+/// Arguments that are converted, and whether a value that does not convert fails the attempt: where one of its sources says so.
+fn converts(order: &Order) -> BTreeMap<String, bool> {
+    let mut converts = BTreeMap::new();
+    for Converted { argument, may_fail, .. } in &order.conversions {
+        *converts.entry(argument.clone()).or_default() |= may_fail;
+    }
+    converts
 }
 
 /// Where the arguments of the attempt in a container are laid out: a folder for each, since they follow one another.

@@ -82,6 +82,7 @@ impl Bench {
             types: vec![],
             returns: TypeText(returns.into()),
             asks: vec![],
+            conversions: vec![],
             lock: Arc::new(lock),
             resources: Resources::default(),
             env: BTreeMap::new(),

@@ -250,6 +250,7 @@ impl Played {
             types: vec![],
             returns: TypeText(returns.into()),
             asks: vec![],
+            conversions: vec![],
             lock: Arc::new(self.locks[&spec].clone()),
             resources: Resources::default(),
             env: BTreeMap::new(),

@@ -296,6 +296,7 @@ fn steps(
         over: step.over.clone(),
         settled: step.settled,
         arguments: step.arguments.clone(),
+        conversions: step.conversions.clone(),
         guards: step.guards.clone(),
         needs: needs(workflow, step),
         enables: Vec::new(),

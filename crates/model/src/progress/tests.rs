@@ -45,6 +45,7 @@ fn step(id: &str, arguments: Vec<(&str, Expr)>) -> Step {
         arguments: arguments.into_iter().map(|(n, e)| (n.into(), e)).collect(),
         guards: vec![],
         after: vec![],
+        conversions: vec![],
         place: Place::default(),
     }
 }

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{
+    definition::Conversion,
     ids::{AttemptKey, Digest, RunId},
     limits,
     progress::RunState,
     value::{Argument, ValueRef},
 };
-use qflow_proto::order::Order;
+use qflow_proto::order::{Converted, Order};
 
 use super::tell::attempt_span;
 use crate::blobs::{Blobs, Error};
@@ -39,6 +40,7 @@ pub(super) fn order(
         user: spec.user.clone(),
         arguments: state.arguments(key.node),
         types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
+        conversions: conversions(state, key),
         returns: node.returns.clone(),
         asks: state.planned(key.node).asks.clone(),
         lock: Arc::clone(state.lock(key.node)?),
@@ -51,6 +53,16 @@ pub(super) fn order(
         traceparent: format!("00-{}-{}-{:02x}", trace.trace_id, attempt_span(key), trace.flags),
         idempotency_key: Digest::of(AttemptKey { attempt: 0, ..key }.to_string().as_bytes()).short(),
     })
+}
+
+fn conversions(state: &RunState, key: AttemptKey) -> Vec<Converted> {
+    let planned = state.planned(key.node).conversions.iter();
+    let told = planned.map(|Conversion { argument, from, may_fail, .. }| Converted {
+        argument: argument.clone(),
+        from: from.clone(),
+        may_fail: *may_fail,
+    });
+    told.collect()
 }
 
 /// Moves inline values of an order into blobs where together they are more than an attempt may carry.

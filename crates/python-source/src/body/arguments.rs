@@ -81,7 +81,17 @@ impl<'a> Body<'_, 'a> {
         let id = self.ids.next(kind.callee());
         let (guards, after) = (self.guards.clone(), self.order.barrier.clone());
         let place = self.text().place(call.range());
-        self.workflow.steps.push(Step { id, kind, over, settled, arguments, guards, after, place });
+        self.workflow.steps.push(Step {
+            id,
+            kind,
+            over,
+            settled,
+            arguments,
+            conversions: Vec::new(),
+            guards,
+            after,
+            place,
+        });
         self.order.since.push(ix);
         Some(Value::Result { step: ix, path: Vec::new() })
     }

@@ -19,7 +19,6 @@ const UNQUERIED: &[(&str, &str)] = &[
     ("qflow_data_flow_duration_seconds", "nothing feeds it yet"),
     ("qflow_data_serialization_duration_seconds", "nothing feeds it yet"),
     ("qflow_data_transfer_size_bytes", "nothing feeds it yet"),
-    ("qflow_type_conversion_duration_seconds", "nothing feeds it yet"),
 ];
 
 /// Panels that Grafana draws itself; others are plug-ins, or Angular and gone.

@@ -3,40 +3,57 @@
 use std::collections::BTreeMap;
 
 use qflow_model::{
-    definition::{Definition, Param, ParamDefault, Place, Problem, Step, StepKind, TypeText, WorkflowDef},
+    definition::{Conversion, Definition, Param, ParamDefault, Place, Problem, Step, StepKind, TypeText, WorkflowDef},
     expression::Expr,
     limits,
 };
-use qflow_types::{Ty, assignable, value};
+use qflow_types::{Ty, Way, assignable, convertible, value};
 
 use super::{
     Inspected,
     narrow::{Here, Narrow, Spot},
-    tell::{self, HANDLE_NONE, Origin, Target, problem},
+    tell::{self, HANDLE_NONE, Origin, Taker, Target, problem},
     walk::{of_value, spelled, walk, widened},
 };
 
 /// What `sleep` takes.
 const DURATION: &str = "str | int | float | timedelta | datetime";
 
-/// Checks a definition's edges.
-pub fn check(definition: Definition) -> Inspected {
-    let (mut problems, mut all) = (Vec::new(), BTreeMap::new());
+/// Checks a definition's edges, and notes in its steps which values are converted.
+pub fn check(mut definition: Definition) -> Inspected {
+    let (mut problems, mut all, mut converted) = (Vec::new(), BTreeMap::new(), Vec::new());
     for workflow in definition.workflows.values() {
         if let Some(problem) = too_large(workflow) {
             problems.push(problem);
             continue;
         }
         let narrow = Narrow::new(workflow);
-        let mut checker =
-            Checker { definition: &definition, workflow, narrow, problems: Vec::new(), edges: Vec::new() };
+        let mut checker = Checker {
+            definition: &definition,
+            workflow,
+            narrow,
+            problems: Vec::new(),
+            edges: Vec::new(),
+            conversions: Vec::new(),
+        };
         checker.defaults();
         workflow.branches.iter().for_each(|branch| checker.branch(branch));
-        workflow.steps.iter().for_each(|step| checker.step(step));
+        workflow.steps.iter().enumerate().for_each(|(ix, step)| checker.step(ix, step));
         checker.result();
         checker.bounds();
         problems.extend(checker.problems);
+        converted.push((workflow.name.clone(), checker.conversions));
         all.insert(workflow.name.clone(), checker.edges);
+    }
+    for (workflow, conversions) in converted {
+        let Some(workflow) = definition.workflows.get_mut(&workflow) else { continue };
+        for (ix, conversion) in conversions {
+            // Both sides of a choice may be the same call.
+            let known = &mut workflow.steps[ix].conversions;
+            if !known.contains(&conversion) {
+                known.push(conversion);
+            }
+        }
     }
     problems.sort();
     problems.dedup();
@@ -76,6 +93,8 @@ pub(super) struct Checker<'a> {
     pub(super) narrow: Narrow<'a>,
     pub(super) problems: Vec<Problem>,
     edges: Vec<(String, String, bool)>,
+    /// What is converted, by the step that takes it.
+    conversions: Vec<(usize, Conversion)>,
 }
 
 impl<'a> Checker<'a> {
@@ -107,7 +126,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn step(&mut self, step: &'a Step) {
+    fn step(&mut self, ix: usize, step: &'a Step) {
         let function = step.kind.callee();
         let Some(callee) = self.callee(step) else {
             let message = format!("nothing is called `{function}`");
@@ -117,6 +136,7 @@ impl<'a> Checker<'a> {
         if step.kind == StepKind::Sleep {
             return self.sleep(step);
         }
+        let node = step.kind.node().and_then(|function| self.definition.nodes.get(function));
         for (name, expr) in &step.arguments {
             let Some(param) = callee.params.iter().find(|param| param.name == *name) else {
                 let known: Vec<_> = callee.params.iter().map(|param| param.name.as_str()).collect();
@@ -127,7 +147,8 @@ impl<'a> Checker<'a> {
                 continue;
             };
             let label = format!("{function}.{name}");
-            self.argument(step, name, expr, &label, (&ty(&param.ty), &param.place));
+            let taker = node.map(|node| Taker { node, step: ix, argument: name });
+            self.argument(step, name, expr, (&label, taker), (&ty(&param.ty), &param.place));
         }
         for param in callee.params.iter().filter(|param| param.default.is_none()) {
             if step.arguments.iter().all(|(name, _)| *name != param.name) {
@@ -141,13 +162,20 @@ impl<'a> Checker<'a> {
     fn sleep(&mut self, step: &'a Step) {
         let declared = DURATION.parse().unwrap_or(Ty::Any);
         for (name, expr) in &step.arguments {
-            self.argument(step, name, expr, &format!("sleep.{name}"), (&declared, &step.place));
+            self.argument(step, name, expr, (&format!("sleep.{name}"), None), (&declared, &step.place));
         }
     }
 
-    fn argument(&mut self, step: &'a Step, name: &String, expr: &Expr, label: &str, to: (&Ty, &Place)) {
+    fn argument(
+        &mut self,
+        step: &'a Step,
+        name: &String,
+        expr: &Expr,
+        (label, taker): (&str, Option<Taker<'_>>),
+        (ty, declared): (&Ty, &Place),
+    ) {
         let label = label.to_owned();
-        let target = Target { label, ty: to.0, declared: to.1, place: &step.place, code: "incompatible-types" };
+        let target = Target { label, ty, declared, place: &step.place, code: "incompatible-types", taker };
         let here = self.narrow.behind(&step.guards);
         if step.over.contains(name) {
             self.mapped(expr, &here, &target);
@@ -165,6 +193,7 @@ impl<'a> Checker<'a> {
             declared: &workflow.place,
             place: &workflow.place,
             code: "incompatible-result",
+            taker: None,
         };
         self.goes(&workflow.result, &Here::default(), &target);
     }
@@ -194,13 +223,16 @@ impl<'a> Checker<'a> {
         }
         // A literal is checked as the value that it is.
         if let Expr::Literal(literal) = expr {
-            let wrong = value::check(literal, target.ty).err();
+            let goes = value::check(literal, target.ty).is_ok();
             let found = widened(of_value(literal));
-            self.edge(&found, target, wrong.is_none());
-            if wrong.is_some() {
+            self.edge(&found, target, goes);
+            if !goes {
                 let shown = if literal.is_null() { "None".to_owned() } else { value::to_plain(literal).to_string() };
                 let origin = Origin { name: format!("literal {shown}"), place: None };
-                self.problems.push(tell::edge(&found, &origin, "", target));
+                // A value that is written down is none of a `Literal`'s, or it would have gone.
+                let named = target.ty.members().iter().any(|member| matches!(member, Ty::Literal(_)));
+                let way = if named { Way::Not } else { convertible(&found, target.ty) };
+                self.convert(&found, way, &origin, "", target);
             }
             return;
         }
@@ -232,8 +264,27 @@ impl<'a> Checker<'a> {
         let outcome = assignable(found, target.ty);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
-            self.problems.push(tell::edge(found, origin, &reason.0, target));
+            self.convert(found, convertible(found, target.ty), origin, &reason.0, target);
         }
+    }
+
+    /// What is not assignable is converted where a node takes it, and where that may fail if the node has asked for it.
+    fn convert(&mut self, found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) {
+        let may_fail = way == Way::MayFail;
+        let taker = target.taker.filter(|taker| way == Way::Converted || (may_fail && taker.node.convert));
+        let Some(Taker { step, argument, .. }) = taker else {
+            return self.problems.push(tell::edge(found, way, origin, reason, target));
+        };
+        let conversion = Conversion {
+            argument: argument.to_owned(),
+            from: TypeText(found.to_string()),
+            to: TypeText(target.ty.to_string()),
+            may_fail,
+            source: origin.name.clone(),
+            source_place: origin.place.as_ref().unwrap_or(target.place).clone(),
+            place: target.declared.clone(),
+        };
+        self.conversions.push((step, conversion));
     }
 
     fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {

@@ -1,7 +1,7 @@
 //! Problems of edges as people read them: both ends, and what to write instead.
 
-use qflow_model::definition::{Place, Problem};
-use qflow_types::Ty;
+use qflow_model::definition::{NodeDef, Place, Problem};
+use qflow_types::{Ty, Way, assignable};
 
 /// Where a value comes from: what it is called, and where that is declared.
 pub(super) struct Origin {
@@ -17,6 +17,16 @@ pub(super) struct Target<'a> {
     /// Where the value is handed over.
     pub(super) place: &'a Place,
     pub(super) code: &'static str,
+    /// The node that takes it, where one does: nothing else converts.
+    pub(super) taker: Option<Taker<'a>>,
+}
+
+/// A node's argument, by the step that calls it.
+#[derive(Clone, Copy)]
+pub(super) struct Taker<'a> {
+    pub(super) node: &'a NodeDef,
+    pub(super) step: usize,
+    pub(super) argument: &'a str,
 }
 
 /// What to write where None may come and is not taken.
@@ -37,7 +47,7 @@ pub(crate) fn problem(place: &Place, code: &str, message: String, remedy: &str) 
 }
 
 /// `total.rows: list[X] ← fetch → dict[X] (sales.py:9 → sales.py:15)`
-pub(super) fn edge(found: &Ty, origin: &Origin, reason: &str, target: &Target<'_>) -> Problem {
+pub(super) fn edge(found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) -> Problem {
     let at = |place: &Place| format!("{}:{}", place.file, place.line);
     let from = origin.place.as_ref().unwrap_or(target.place);
     let ends = format!("({} → {})", at(from), at(target.declared));
@@ -49,13 +59,13 @@ pub(super) fn edge(found: &Ty, origin: &Origin, reason: &str, target: &Target<'_
         message.push_str(": ");
         message.push_str(more);
     }
-    let told = problem(target.place, target.code, message, &remedy(found, origin, target));
+    let told = problem(target.place, target.code, message, &remedy(found, way, origin, target));
     let other = origin.place.clone().unwrap_or_else(|| target.declared.clone());
     Problem { other: Some(other), ..told }
 }
 
-fn remedy(found: &Ty, origin: &Origin, target: &Target<'_>) -> String {
-    let takes = |ty: &Ty| qflow_types::assignable(ty, target.ty).is_ok();
+fn remedy(found: &Ty, way: Way, origin: &Origin, target: &Target<'_>) -> String {
+    let takes = |ty: &Ty| assignable(ty, target.ty).is_ok();
     let (none, others): (Vec<_>, Vec<_>) = found.members().iter().partition(|ty| **ty == Ty::None);
     if !none.is_empty() && others.iter().all(|ty| takes(ty)) {
         // What takes a value is somebody's to declare, or Qflow's own.
@@ -71,5 +81,17 @@ fn remedy(found: &Ty, origin: &Origin, target: &Target<'_>) -> String {
     if let Some(value) = found.outcome().filter(|value| takes(value)) {
         return format!("hand on its .value where .ok holds, which is {value}");
     }
-    "correct one of the two declarations, or make what is asked for in a node between them".to_owned()
+    let converts = matches!(way, Way::Converted | Way::MayFail);
+    match target.taker {
+        Some(Taker { node, .. }) if converts => {
+            format!("write convert=True on node `{}`: a value that does not convert then fails it", node.name)
+        }
+        None if converts => {
+            // What `sleep` takes is Qflow's own to declare.
+            let declared = target.declared != target.place || target.code == "incompatible-result";
+            let or = if declared { format!(", or declare {found} here") } else { String::new() };
+            format!("values are converted only where a node takes them: convert it in a node{or}")
+        }
+        _ => "correct one of the two declarations, or make what is asked for in a node between them".to_owned(),
+    }
 }

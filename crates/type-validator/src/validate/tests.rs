@@ -1,5 +1,6 @@
 //! Definitions by hand: what goes, and what is told of what does not.
 
+mod converting;
 mod fields;
 mod narrowing;
 
@@ -49,6 +50,7 @@ fn step(function: &str, arguments: Vec<(&str, Expr)>) -> Step {
         arguments,
         guards: vec![],
         after: vec![],
+        conversions: vec![],
         place: place(31),
     }
 }

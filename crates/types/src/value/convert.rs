@@ -5,7 +5,7 @@ mod users;
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};
 
-use super::{ValueError, stored_key};
+use super::{ValueError, iso, stored_key};
 use crate::ty::{Literal, Ty};
 
 /// The largest integer that every reader of JSON holds exactly.
@@ -41,7 +41,7 @@ fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
         Ty::Class(name) => match name.as_str() {
             "str" => Ok(Value::from(text)),
             "int" => integer(text.trim()).ok_or_else(wrong),
-            "float" => text.trim().parse().ok().map(float).ok_or_else(wrong),
+            "float" => read_float(text.trim()).map(float).ok_or_else(wrong),
             "bool" => match text.trim().to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" | "on" => Ok(json!(true)),
                 "false" | "0" | "no" | "off" => Ok(json!(false)),
@@ -111,25 +111,12 @@ fn float(value: f64) -> Value {
 
 /// Texts that stand for themselves once their shape is right.
 fn tagged_text(text: &str, name: &str) -> Option<Value> {
-    let text = text.trim();
-    let shaped = |pattern: &str| {
-        text.len() == pattern.len()
-            && text.chars().zip(pattern.chars()).all(|(c, p)| if p == '0' { c.is_ascii_digit() } else { c == p })
-    };
-    let date = |text: &str| {
-        let numbers: Vec<u32> = text.splitn(3, '-').filter_map(|part| part.parse().ok()).collect();
-        matches!(numbers[..], [year, month, day] if year > 0 && (1..=12).contains(&month) && day >= 1 && day <= days(year, month))
-    };
+    // What a path begins and ends with is its own.
+    let text = if name == "Path" { text } else { text.trim() };
     let good = match name {
-        "date" => shaped("0000-00-00") && date(text),
-        "datetime" => {
-            text.len() >= 10 && text.is_char_boundary(10) && date(&text[..10]) && text[10..].starts_with(['T', ' '])
-        }
-        "time" => {
-            text.len() >= 5
-                && text.as_bytes()[2] == b':'
-                && text.bytes().all(|b| b.is_ascii_digit() || b":.+-Z".contains(&b))
-        }
+        "date" => iso::is_date(text),
+        "datetime" => iso::is_datetime(text),
+        "time" => iso::is_time(text),
         "UUID" => {
             text.len() == 36
                 && text
@@ -137,22 +124,24 @@ fn tagged_text(text: &str, name: &str) -> Option<Value> {
                     .enumerate()
                     .all(|(i, b)| if [8, 13, 18, 23].contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() })
         }
-        "Decimal" => {
-            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-            digits.bytes().any(|b| b.is_ascii_digit()) && digits.parse::<f64>().is_ok()
-        }
+        "Decimal" => is_number(text),
         _ => !text.is_empty(),
     };
     good.then(|| json!({"$": name.to_ascii_lowercase(), "v": text}))
 }
 
-fn days(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+/// Digits, with a point and an exponent where they are written.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && digits.parse::<f64>().is_ok()
+}
+
+/// The float that a text names; nothing where it is too large for one, or so small that nothing would be left.
+fn read_float(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let vanished = value == 0.0 && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9'));
+    (!vanished && (value.is_finite() || !is_number(text))).then_some(value)
 }
 
 /// Reads plain JSON by the declared type.
@@ -265,6 +254,7 @@ mod tests {
             ("007", "int", json!(7)),
             ("1e3", "float", json!(1000.0)),
             ("inf", "float", json!({"$": "float", "v": "inf"})),
+            (" a/b ", "Path", json!({"$": "path", "v": " a/b "})),
             ("yes", "bool", json!(true)),
             ("12345678901234567890", "int", json!({"$": "int", "v": "12345678901234567890"})),
             ("2026-02-28", "date", json!({"$": "date", "v": "2026-02-28"})),
@@ -298,6 +288,10 @@ mod tests {
             ("2026-02-30", "date", "expected date, got `2026-02-30`"),
             ("[1, \"x\"]", "list[int]", "at [1]: expected int, got \"x\""),
             ("1.5", "int", "expected int, got `1.5`"),
+            ("1e999", "float", "expected float, got `1e999`"),
+            ("1e-999", "float", "expected float, got `1e-999`"),
+            ("+-5", "Decimal", "expected Decimal, got `+-5`"),
+            ("2026-02-28T25:00", "datetime", "expected datetime, got `2026-02-28T25:00`"),
         ] {
             assert_eq!(read(text, ty), Err(why.to_owned()));
         }

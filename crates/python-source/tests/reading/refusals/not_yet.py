@@ -1,7 +1,7 @@
 from qflow import cron, map, node, workflow
 
 
-@node(convert=True)
+@node
 def parse(file: str) -> int:
     return 1
 

@@ -1,0 +1,137 @@
+//! The table, and what holds for all of it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn way(source: &str, target: &str) -> Way {
+    convertible(&source.parse().unwrap(), &target.parse().unwrap())
+}
+
+#[test]
+fn every_pair_goes_as_it_should() {
+    for (source, target, expected) in [
+        ("int", "float", Way::AsItIs),
+        ("list[bool]", "list[int]", Way::AsItIs),
+        ("Any", "int", Way::AsItIs),
+        ("datetime", "date", Way::AsItIs),
+        ("list[int]", "tuple[float, ...]", Way::Converted),
+        ("tuple[int, int]", "list[int]", Way::Converted),
+        ("tuple[int, ...]", "list[int | None]", Way::Converted),
+        ("list", "tuple[int, ...]", Way::Converted),
+        ("list[date]", "tuple[str, ...]", Way::Converted),
+        ("dict[str, date]", "dict[str, str]", Way::Converted),
+        ("Mapping[str, int]", "dict[str, int]", Way::Converted),
+        ("set[int]", "frozenset[int]", Way::Converted),
+        ("date | None", "str | None", Way::Converted),
+        ("date | str", "str", Way::Converted),
+        ("Literal[1, 2]", "Decimal", Way::Converted),
+        ("list[int]", "tuple[int, int]", Way::MayFail),
+        ("str", "int", Way::MayFail),
+        ("str", "int | None", Way::MayFail),
+        ("str | int", "int", Way::MayFail),
+        ("float", "int", Way::MayFail),
+        ("Decimal", "float", Way::MayFail),
+        ("list[str]", "list[int]", Way::MayFail),
+        ("dict[str, list[str]]", "dict[str, tuple[date, ...]]", Way::MayFail),
+        ("dict[date, int]", "dict[str, int]", Way::MayFail),
+        ("set[date]", "set[str]", Way::MayFail),
+        ("list[int]", "set[int]", Way::MayFail),
+        ("Sequence[int]", "list[int]", Way::MayFail),
+        ("str", "Literal[\"a\", \"b\"]", Way::MayFail),
+        ("Literal[\"a\", \"c\"]", "Literal[\"a\", \"b\"]", Way::MayFail),
+        ("Literal[\"1\"]", "int", Way::MayFail),
+        ("list[Sale]", "DataFrame", Way::MayFail),
+        ("list[dict[str, float]]", "DataFrame", Way::MayFail),
+        ("dict[str, list[int]]", "DataFrame", Way::MayFail),
+        ("dict[str, Any]", "Order", Way::MayFail),
+        ("str", "Colour", Way::MayFail),
+        ("int", "str", Way::Not),
+        ("float", "str", Way::Not),
+        ("timedelta", "str", Way::Not),
+        ("int", "datetime", Way::Not),
+        ("int", "timedelta", Way::Not),
+        ("str", "bytes", Way::Not),
+        ("bytes", "str", Way::Not),
+        ("str", "File", Way::Not),
+        ("str | None", "int", Way::Not),
+        ("str", "int | float", Way::Not),
+        ("str", "date | datetime", Way::Not),
+        ("str", "list[str]", Way::Not),
+        ("set[int]", "list[int]", Way::Not),
+        ("tuple[int, int]", "tuple[int, int, int]", Way::Not),
+        ("tuple[str, int]", "tuple[int, str]", Way::Not),
+        ("int", "Literal[\"a\"]", Way::Not),
+        ("Literal[\"c\"]", "Literal[\"a\", \"b\"]", Way::Not),
+        ("Order", "dict[str, Any]", Way::Not),
+        ("Order", "Invoice", Way::Not),
+        ("DataFrame", "list[dict[str, float]]", Way::Not),
+        ("list[int]", "DataFrame", Way::Not),
+        ("dict[str, int]", "Pickle[Order]", Way::Not),
+        ("dict[str, int]", "list[int]", Way::Not),
+        ("Outcome[int]", "int", Way::Not),
+        ("Outcome[str]", "Outcome[int]", Way::Not),
+    ] {
+        assert_eq!(way(source, target), expected, "{source} → {target}");
+    }
+}
+
+#[test]
+fn the_published_table_is_this_one() {
+    let page = include_str!("../../../../docs/TYPES.md");
+    let table = TABLE.iter().map(|Row { from, to, may_fail, rule }| {
+        let from: Vec<_> = from.iter().map(|from| format!("`{from}`")).collect();
+        let asked = if *may_fail { "`convert=True`" } else { "" };
+        format!("| {} | `{to}` | {asked} | {rule} |\n", from.join(", "))
+    });
+    let table: String = table.collect();
+    assert!(page.contains(&table), "docs/TYPES.md has another table than:\n{table}");
+}
+
+/// Any type that conversions know something of.
+fn types() -> impl Strategy<Value = Ty> {
+    let names = ["bool", "int", "float", "str", "Decimal", "date", "datetime", "UUID", "Path", "list", "Order", "File"];
+    let leaf = prop_oneof![
+        Just(Ty::Any),
+        Just(Ty::None),
+        prop::sample::select(names.map(Ty::class).to_vec()),
+        prop::sample::subsequence(vec![Literal::Bool(true), Literal::Int(1), Literal::Text("a".into())], 1..3)
+            .prop_map(Ty::Literal),
+    ];
+    leaf.prop_recursive(3, 24, 3, |inner| {
+        let one = ["list", "set", "frozenset", "Sequence", "Outcome"];
+        prop_oneof![
+            (prop::sample::select(one.to_vec()), inner.clone())
+                .prop_map(|(name, item)| Ty::Generic(name.to_owned(), vec![item])),
+            (inner.clone(), inner.clone()).prop_map(|(key, item)| Ty::Generic("dict".to_owned(), vec![key, item])),
+            inner.clone().prop_map(|item| Ty::Tuples(Box::new(item))),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Ty::Tuple),
+            prop::collection::vec(inner, 2..4).prop_map(Ty::union),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_assignable_is_never_a_conversion(source in types(), target in types()) {
+        prop_assert_eq!(assignable(&source, &target).is_ok(), convertible(&source, &target) == Way::AsItIs);
+        prop_assert_eq!(convertible(&source, &source), Way::AsItIs);
+    }
+
+    #[test]
+    fn what_each_of_some_allows_all_of_them_allow(one in types(), other in types(), target in types()) {
+        let ways = [&one, &other].map(|source| convertible(source, &target));
+        let both = convertible(&Ty::union([one, other]), &target);
+        // `X | Any` is Any, which goes everywhere; `X | Never` is X.
+        prop_assert!(both == Way::AsItIs || both == ways.into_iter().max().unwrap());
+    }
+
+    #[test]
+    fn a_list_is_converted_as_its_elements_are(item in types(), to in types()) {
+        let list = |item: &Ty| Ty::Generic("list".to_owned(), vec![item.clone()]);
+        let way = convertible(&item, &to);
+        let expected = if way == Way::AsItIs { way } else { way.max(Way::Converted) };
+        prop_assert_eq!(convertible(&list(&item), &list(&to)), expected);
+        prop_assert_eq!(convertible(&list(&item), &Ty::Tuples(Box::new(to))), way.max(Way::Converted));
+    }
+}

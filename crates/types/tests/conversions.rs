@@ -1,0 +1,88 @@
+//! The table of conversions as Rust judges types by it; `python/tests/test_conversions.py` makes the values of the same cases.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use qflow_types::{TABLE, Ty, Way, convertible, value};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A case that both sides read: types, how the one gets to the other, and where given a value with what comes of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    from: String,
+    to: String,
+    way: String,
+    #[serde(default, deserialize_with = "given")]
+    value: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    expected: Option<Value>,
+    error: Option<String>,
+}
+
+/// A value that is there, `null` too.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Case {
+    fn types(&self) -> (Ty, Ty) {
+        (self.from.parse().expect("a type"), self.to.parse().expect("a type"))
+    }
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("conversions.json")).expect("a list of cases")
+}
+
+#[test]
+fn every_case_goes_as_it_says() {
+    for case in cases() {
+        let (from, to) = case.types();
+        let way = match convertible(&from, &to) {
+            Way::AsItIs => "as it is",
+            Way::Converted => "converted",
+            Way::MayFail => "may fail",
+            Way::Not => "not",
+        };
+        assert_eq!(way, case.way, "{case:?}");
+    }
+}
+
+#[test]
+fn values_are_of_the_types_that_the_cases_name() {
+    for case in cases() {
+        let (from, to) = case.types();
+        if let Some(value) = &case.value {
+            assert_eq!(value::check(value, &from), Ok(()), "{case:?}");
+        }
+        // What stands under `Any` is nobody's promise.
+        if let Some(expected) = case.expected.as_ref().filter(|_| !case.from.contains("Any") && case.from != "list") {
+            assert_eq!(value::check(expected, &to), Ok(()), "{case:?}");
+        }
+        let never_fails = matches!(case.way.as_str(), "as it is" | "converted");
+        assert!(!never_fails || case.error.is_none(), "{case:?}");
+    }
+}
+
+#[test]
+fn a_text_is_read_as_the_command_line_reads_it() {
+    for case in cases().iter().filter(|case| case.from == "str" && TABLE.iter().any(|row| row.to == case.to)) {
+        let Some(Value::String(text)) = &case.value else { continue };
+        let read = value::from_text(text, &case.types().1, &BTreeMap::new());
+        assert_eq!(read.ok(), case.expected, "{case:?}");
+    }
+}
+
+#[test]
+fn every_row_of_the_table_has_a_value_that_converts_and_where_it_may_fail_one_that_does_not() {
+    let cases = cases();
+    let with = |found: fn(&Case) -> bool| -> BTreeSet<(&str, &str)> {
+        cases.iter().filter(|case| found(case)).map(|case| (case.from.as_str(), case.to.as_str())).collect()
+    };
+    let (converts, fails) = (with(|case| case.expected.is_some()), with(|case| case.error.is_some()));
+    for (row, from) in TABLE.iter().flat_map(|row| row.from.iter().map(move |from| (row, *from))) {
+        assert!(converts.contains(&(from, row.to)), "{from} → {}", row.to);
+        assert_eq!(fails.contains(&(from, row.to)), row.may_fail, "{from} → {}", row.to);
+    }
+}
