@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run test lint contract bench fuzz images
+.PHONY: help build run up down test lint contract bench fuzz images
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -18,6 +18,13 @@ build: ## the `qflow` program
 run: export QFLOW_PYTHON_VERSIONS ?= 3.9,3.10,3.11,3.12,3.13,3.14
 run: build ## build, and run an example on the embedded default (EXAMPLE=…, ARGS=…)
 	"$$CARGO_TARGET_DIR/debug/qflow" run $(EXAMPLE) $(ARGS)
+
+up: ## the shape of a cluster on this machine: two orchestrators on Postgres and Redis, two runners
+	cargo build --locked --workspace --bins
+	deploy/local/cluster up
+
+down: ## ends what `make up` started; its state stays
+	deploy/local/cluster down
 
 test: ## everything that Docker and processes can prove; installs what is missing
 	deploy/local/test
