@@ -24,6 +24,8 @@ pub(super) struct Runner {
     credits: u32,
     /// When a credit came or went: those that lie idle for long are given back.
     moved: Instant,
+    /// Whether it was given some back, and has not sent any since: it sends them once they are wanted.
+    spare: bool,
     running: u32,
     containers: u32,
     warm: BTreeSet<Digest>,
@@ -68,6 +70,7 @@ impl Runners {
             to,
             credits: 0,
             moved: Instant::now(),
+            spare: false,
             containers: 0,
             warm: BTreeSet::new(),
             heard: Instant::now(),
@@ -88,7 +91,7 @@ impl Runners {
     pub(super) fn credit(&mut self, stream: StreamId, count: u32) {
         if let Some(runner) = self.streams.get_mut(&stream) {
             runner.credits = (runner.credits + count).min(runner.hello.slots);
-            (runner.heard, runner.moved) = (Instant::now(), Instant::now());
+            (runner.heard, runner.moved, runner.spare) = (Instant::now(), Instant::now(), false);
             self.begged = None;
         }
     }
@@ -151,8 +154,14 @@ impl Runners {
     pub(super) fn give_back(&mut self) {
         for runner in self.streams.values_mut().filter(|r| r.credits > 0 && r.moved.elapsed() >= IDLE) {
             let count = std::mem::take(&mut runner.credits);
+            runner.spare = true;
             runner.to.send(Say::CreditsBack(count)).ok();
         }
+    }
+
+    /// Whether some runner keeps credits until they are wanted.
+    pub(super) fn has_spare(&self) -> bool {
+        self.streams.values().any(|runner| runner.spare)
     }
 
     /// Says that credits are wanted; again after a while, where none came.

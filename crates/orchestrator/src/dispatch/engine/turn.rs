@@ -63,7 +63,9 @@ impl Engine {
         while !waiting.is_empty() && self.runners.has_credit() {
             waiting.retain(|run| self.runners.has_credit() && self.lease_one(*run));
         }
-        if self.shards.are_shared() && !self.runners.has_credit() && !self.runs.with_ready().is_empty() {
+        // Also where the others have left since: what was given back comes only when it is wanted.
+        let may_come = self.shards.are_shared() || self.runners.has_spare();
+        if may_come && !self.runners.has_credit() && !self.runs.with_ready().is_empty() {
             self.runners.beg();
         }
     }

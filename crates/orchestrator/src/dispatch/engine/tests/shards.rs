@@ -151,6 +151,23 @@ async fn idle_credits_are_given_back_where_another_may_need_them() {
     runner.order().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn credits_that_were_given_back_are_wanted_again_by_who_is_alone_since() {
+    let (first, second, clock) = two().await;
+    let mut runner = Player::connect(&first, 1, vec![]).await;
+    while !matches!(runner.hears().await, Say::CreditsBack(_)) {}
+    second.dies();
+    until(&clock, || first.engine.sight().shards.len() == 64).await;
+    first.submit(OF_THE_SECOND, 1).await;
+    loop {
+        match runner.hears().await {
+            Say::Backlog => break,
+            Say::Lock(spec, _) => runner.say(Said::Locked(spec.digest(), Ok(lock(&spec)))).await,
+            _ => {}
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_run_goes_to_its_end_on_postgres() {
     let Some(server) = Server::get() else { return };
