@@ -55,7 +55,7 @@ macro_rules! on_both {
     };
 }
 
-on_both! { returns lists parts conditions values children failures handed narrowing }
+on_both! { returns lists parts conditions values children failures handed narrowing classes }
 
 /// A package in `src`, its files named through their folders, and a data file beside them.
 fn a_project_in_the_src_layout(home: &Home) {

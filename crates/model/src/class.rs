@@ -17,6 +17,9 @@ pub struct Class {
     pub name: String,
     /// What it is.
     pub kind: ClassKind,
+    /// What it may stand for besides, as types spell it: its bases and theirs, `int` of an `IntEnum`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
     /// Fields in order, those of its bases first; none of an enum.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Field>,

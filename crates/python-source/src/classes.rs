@@ -125,11 +125,11 @@ fn one(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usize) -> Opt
             _ => return None,
         }
     }
-    let kind = shape.kind;
+    let (kind, bases) = (shape.kind, shape.bases);
     if kind == ClassKind::Enum && members.is_empty() && left == BASES {
         return None;
     }
-    Some(Class { name: format!("{}.{name}", file.text.module()), kind, fields, members })
+    Some(Class { name: format!("{}.{name}", file.text.module()), kind, bases, fields, members })
 }
 
 /// Adds a field, or changes that of a base.

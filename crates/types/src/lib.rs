@@ -6,7 +6,7 @@ mod parse;
 mod ty;
 pub mod value;
 
-pub use assignable::{Reason, assignable};
+pub use assignable::{Reason, assignable, assignable_among};
 pub use convertible::{Row, TABLE, Way, convertible};
 pub use parse::NotAType;
 pub use ty::{Literal, Ty};

@@ -4,11 +4,16 @@ use qflow_model::class::{Class, ClassKind, Field};
 use ruff_python_ast::{Decorator, Expr, ExprCall, StmtClassDef};
 
 use super::{foreign, one};
-use crate::scope::{Bound, Units};
+use crate::{
+    annotation,
+    scope::{Bound, Units},
+};
 
 /// What a class is before its own body is read.
 pub(super) struct Shape {
     pub(super) kind: ClassKind,
+    /// Its bases and theirs, as types spell them.
+    pub(super) bases: Vec<String>,
     /// Those of its bases.
     pub(super) fields: Vec<Field>,
     /// Of a `TypedDict`: whether fields must be given that do not say otherwise.
@@ -27,7 +32,7 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
         Some(arguments) => (&*arguments.args, &*arguments.keywords),
         None => (&[][..], &[][..]),
     };
-    let Inherited { kind, fields, mixed, is_text } = inherited(units, unit, bases, left)?;
+    let Inherited { kind, mut above, fields, mixed, is_text } = inherited(units, unit, bases, left)?;
     let kind = match (kind, is_dataclass) {
         (None | Some(ClassKind::Dataclass), true) => ClassKind::Dataclass,
         // Fields that a class without the decorator adds are none.
@@ -41,12 +46,15 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
             _ => return None,
         }
     }
-    sound.then_some(Shape { kind, fields, total, is_text })
+    above.sort();
+    above.dedup();
+    sound.then_some(Shape { kind, bases: above, fields, total, is_text })
 }
 
 /// What a class has from its bases.
 struct Inherited {
     kind: Option<ClassKind>,
+    above: Vec<String>,
     fields: Vec<Field>,
     /// Whether a text or a number is mixed in.
     mixed: bool,
@@ -54,21 +62,25 @@ struct Inherited {
 }
 
 fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Option<Inherited> {
-    let mut all = Inherited { kind: None, fields: Vec::new(), mixed: false, is_text: false };
+    let mut all = Inherited { kind: None, above: Vec::new(), fields: Vec::new(), mixed: false, is_text: false };
     for base in bases {
         let (of, from) = match units.resolve(unit, base) {
             Some(Bound::Foreign(name)) => {
                 all.is_text |= name == "enum.StrEnum";
+                all.above.extend(mixed_in(&name).map(str::to_owned));
                 (kind_of(&name)?, Vec::new())
             }
             Some(Bound::Class(at, own)) => {
-                let Class { kind, fields, members, .. } = one(units, at, own, left - 1)?;
+                let Class { kind, bases, fields, members, .. } = one(units, at, own, left - 1)?;
+                all.above.push(annotation::own(own.name.id.as_str(), &units.files[at].text.module()));
+                all.above.extend(bases);
                 // An enum without members may be a base, and only such a one; a tuple's fields are fixed.
                 let fixed = !members.is_empty() || kind == ClassKind::NamedTuple;
                 (if fixed { return None } else { kind }, fields)
             }
             None if is_builtin(base) => {
                 all.mixed = true;
+                all.above.extend(base.as_name_expr().map(|name| name.id.to_string()));
                 continue;
             }
             _ => return None,
@@ -80,6 +92,15 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Opt
         from.into_iter().for_each(|field| super::put(&mut all.fields, field));
     }
     Some(all)
+}
+
+/// What members of an enum of the standard library's are besides.
+fn mixed_in(base: &str) -> Option<&'static str> {
+    match base {
+        "enum.IntEnum" => Some("int"),
+        "enum.StrEnum" => Some("str"),
+        _ => None,
+    }
 }
 
 fn kind_of(base: &str) -> Option<ClassKind> {

@@ -7,7 +7,7 @@ use qflow_model::{
     expression::Expr,
     limits,
 };
-use qflow_types::{Ty, Way, assignable, convertible, value};
+use qflow_types::{Ty, Way, assignable_among, convertible, value};
 
 use super::{
     Inspected,
@@ -261,7 +261,7 @@ impl<'a> Checker<'a> {
     }
 
     fn compare(&mut self, found: &Ty, origin: &Origin, target: &Target<'_>) {
-        let outcome = assignable(found, target.ty);
+        let outcome = assignable_among(found, target.ty, &self.definition.classes);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
             self.convert(found, convertible(found, target.ty), origin, &reason.0, target);
