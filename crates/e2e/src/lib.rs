@@ -1,5 +1,6 @@
 //! Tests of the whole: the `qflow` program as users run it, on real backends. Here: what those tests share.
 
+mod cluster;
 mod postgres;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
     sync::LazyLock,
 };
 
+pub use cluster::Cluster;
 pub use postgres::Postgres;
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
@@ -20,6 +22,10 @@ fn pythons() -> &'static str {
         String::from_utf8_lossy(&found.stdout).split_whitespace().collect::<Vec<_>>().join(",")
     });
     &PYTHONS
+}
+
+fn ca_bundle() -> String {
+    std::env::var("QFLOW_CA_BUNDLE").unwrap_or_else(|_| CA_BUNDLE.to_owned())
 }
 
 /// The repository's root.
@@ -107,7 +113,7 @@ impl Home {
             .env("QFLOW_RUNTIME", self.runtime)
             .env("QFLOW_PYTHON_VERSIONS", "3.9,3.10,3.11,3.12,3.13")
             .env("QFLOW_PYTHONS", pythons())
-            .env("QFLOW_CA_BUNDLE", std::env::var("QFLOW_CA_BUNDLE").unwrap_or_else(|_| CA_BUNDLE.to_owned()))
+            .env("QFLOW_CA_BUNDLE", ca_bundle())
             .envs(self.settings.iter().map(|(name, value)| (*name, value)))
             .env_remove("QFLOW_SERVER")
             .env_remove("QFLOW_TOKEN")

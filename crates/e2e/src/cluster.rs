@@ -1,0 +1,96 @@
+//! The cluster of `make up`, of a test's own: two orchestrators on Postgres and Redis, two runners, each a program.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use crate::{root, said};
+
+/// A cluster that ends with the test.
+pub struct Cluster {
+    folder: PathBuf,
+    runtime: &'static str,
+}
+
+impl Cluster {
+    /// Starts one, its nodes on processes or in Docker.
+    pub fn start(runtime: &'static str) -> Self {
+        // Short, since the paths of sockets in it end at 107 bytes.
+        let folder = tempfile::Builder::new().prefix("qc").tempdir_in("/tmp").expect("/tmp takes folders").keep();
+        // Postgres may be another user's process: it must be able to pass through to its own folder.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&folder, open).expect("the folder is ours");
+        let cluster = Self { folder, runtime };
+        cluster.again();
+        cluster
+    }
+
+    /// Starts whatever does not run.
+    pub fn again(&self) {
+        let output = self.script("up");
+        assert!(output.status.success(), "the cluster comes up: {}", said(&output));
+    }
+
+    fn script(&self, verb: &str) -> Output {
+        let programs = crate::program();
+        let bin = programs.parent().expect("a program lies in a folder");
+        let mut command = Command::new(root().join("deploy/local/cluster"));
+        command.arg(verb).env("QFLOW_CLUSTER_DIR", &self.folder).env("QFLOW_CLUSTER_BIN", bin);
+        command.env("QFLOW_RUNTIME", self.runtime).env("QFLOW_PYTHONS", crate::pythons());
+        command.env("QFLOW_CA_BUNDLE", crate::ca_bundle()).env_remove("QFLOW_SERVER").env_remove("QFLOW_TOKEN");
+        command.output().expect("the script starts")
+    }
+
+    /// `qflow ARGS…` against one of the two orchestrators, 1 or 2; not yet started.
+    pub fn qflow(&self, orchestrator: u8, args: &[&str]) -> Command {
+        let mut command = Command::new(crate::program());
+        let port = self.port(&format!("h{orchestrator}"));
+        command.args(args).current_dir(root()).env("QFLOW_SERVER", format!("http://127.0.0.1:{port}"));
+        command.env("QFLOW_TOKEN_FILE", self.folder.join("token")).env_remove("QFLOW_TOKEN");
+        command
+    }
+
+    /// The same, to its end.
+    pub fn run(&self, orchestrator: u8, args: &[&str]) -> Output {
+        self.qflow(orchestrator, args).output().expect("qflow starts")
+    }
+
+    /// A port by the script's name for it.
+    pub fn port(&self, name: &str) -> u16 {
+        let ports = std::fs::read_to_string(self.folder.join("ports")).expect("the cluster has ports");
+        let port = ports.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+        port.expect("the port has a name")
+    }
+
+    /// `kill -9` of a part: `orchestrator-1`, `runner-2`, `redis`.
+    pub fn kill(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.folder.join(format!("{name}.pid"))).expect("it was started");
+        let done = Command::new("kill").args(["-9", pid.trim()]).status().expect("kill starts");
+        assert!(done.success(), "{name} ran");
+    }
+
+    /// Ends Postgres as a power cut would, and starts it again.
+    pub fn restart_postgres(&self) {
+        let script = root().join("deploy/local/postgres");
+        let done = Command::new(script).arg("restart").arg(self.folder.join("postgres")).status();
+        assert!(done.expect("the script starts").success(), "Postgres starts again");
+    }
+
+    /// What a part wrote.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// Where its state is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.script("down");
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}

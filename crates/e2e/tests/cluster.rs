@@ -1,0 +1,133 @@
+//! The cluster's shape: the same results as embedded, whichever orchestrator is asked; whatever is killed, runs go on.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use qflow_e2e::{Cluster, object, said};
+use serde_json::{Value, json};
+
+/// One cluster at a time: each is eight programs.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// What `examples/primes.py` counts with these parameters.
+const FAN_OUT: (&[&str], i64) = (&["run", "examples/primes.py", "-p", "upto=600000", "-p", "slices=12"], 49_098);
+
+fn started(cluster: &Cluster, orchestrator: u8) -> String {
+    let output = cluster.run(orchestrator, &[FAN_OUT.0, &["--detach", "-o", "json"]].concat());
+    object(&output, 0)["run_id"].as_str().expect("a run has an id").to_owned()
+}
+
+/// The run as one of the orchestrators shows it, once `reached` holds.
+fn wait(cluster: &Cluster, orchestrator: u8, run: &str, reached: impl Fn(&Value) -> bool) -> Value {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = Instant::now();
+    let mut last = String::new();
+    while begun.elapsed() < Duration::from_secs(120) {
+        let output = cluster.run(orchestrator, &["runs", "get", run, "-o", "json"]);
+        if let Ok(run) = serde_json::from_slice::<Value>(&output.stdout)
+            && reached(&run)
+        {
+            return run;
+        }
+        last = said(&output);
+    }
+    let logs = ["orchestrator-1", "orchestrator-2", "runner-1", "runner-2"].map(|name| cluster.log(name)).join("\n");
+    panic!("not reached within 120 s: {last}\n{logs}");
+}
+
+fn completed(run: &Value) -> usize {
+    let nodes = run["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    nodes.iter().filter(|n| n["status"] == "completed").count()
+}
+
+/// Breaks something once a few elements are through, and sees the run to its end at an orchestrator that lives.
+fn goes_on_after(breaks: impl Fn(&Cluster), asked: u8) -> (Cluster, Value) {
+    let cluster = Cluster::start("process");
+    let run = started(&cluster, 1);
+    let before = wait(&cluster, 1, &run, |run| completed(run) >= 3);
+    breaks(&cluster);
+    let after = wait(&cluster, asked, &run, |run| run["status"] == "completed");
+    assert_eq!(after["result"], json!(FAN_OUT.1), "{after:#}");
+    // What had completed is as it was: no node completes twice.
+    for node in before["nodes"].as_array().into_iter().flatten().filter(|node| node["status"] == "completed") {
+        let same = after["nodes"].as_array().into_iter().flatten().find(|other| other["node_id"] == node["node_id"]);
+        let (was, is) = (node, same.expect("it is there"));
+        assert_eq!((&is["attempts"], &is["phases"]), (&was["attempts"], &was["phases"]), "{}", was["node_id"]);
+    }
+    (cluster, after)
+}
+
+#[test]
+fn the_examples_give_what_they_give_embedded() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start("process");
+    for (orchestrator, line, result) in [
+        (1, &["run", "examples/hello.py", "-p", "name=Ada"][..], json!("HELLO, ADA!")),
+        (2, &["run", "examples/hello.py", "-p", "name=Eve"], json!("HELLO, EVE!")),
+        (2, FAN_OUT.0, json!(FAN_OUT.1)),
+    ] {
+        let run = object(&cluster.run(orchestrator, &[line, &["-o", "json"]].concat()), 0);
+        assert_eq!((&run["status"], &run["result"]), (&json!("completed"), &result), "{run:#}");
+        // The other one shows the same run.
+        let id = run["run_id"].as_str().expect("a run has an id");
+        let other = object(&cluster.run(3 - orchestrator, &["runs", "get", id, "-o", "json"]), 0);
+        assert_eq!(other["result"], run["result"]);
+    }
+    let branch = object(&cluster.run(1, &["run", "examples/branch.py", "-o", "json"]), 0);
+    assert_eq!(branch["status"], "completed", "{branch:#}");
+    let flaky = cluster.run(2, &["run", "examples/flaky.py"]);
+    assert_eq!(flaky.status.code(), Some(1), "it fails after its retries: {}", said(&flaky));
+    // Both runners have worked, and each has found both orchestrators from the address of one.
+    for runner in ["runner-1", "runner-2"] {
+        let log = cluster.log(runner);
+        assert!(log.contains("attempt"), "{runner} has worked: {log}");
+    }
+}
+
+#[test]
+fn a_killed_orchestrators_runs_go_on_at_the_other() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (cluster, _) = goes_on_after(|cluster| cluster.kill("orchestrator-1"), 2);
+    // Whoever comes back takes calls again.
+    cluster.again();
+    let run = object(&cluster.run(1, &["run", "examples/hello.py", "-p", "name=Ada", "-o", "json"]), 0);
+    assert_eq!(run["result"], json!("HELLO, ADA!"));
+}
+
+#[test]
+fn the_other_orchestrator_may_be_killed_as_well() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    goes_on_after(|cluster| cluster.kill("orchestrator-2"), 1);
+}
+
+#[test]
+fn a_killed_runners_work_is_taken_up() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    goes_on_after(
+        |cluster| {
+            cluster.kill("runner-1");
+            cluster.again();
+        },
+        1,
+    );
+}
+
+#[test]
+fn a_runner_that_stays_away_costs_no_run() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    goes_on_after(|cluster| cluster.kill("runner-2"), 2);
+}
+
+#[test]
+fn postgres_and_redis_may_go_in_the_middle() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    goes_on_after(
+        |cluster| {
+            cluster.kill("redis");
+            cluster.restart_postgres();
+        },
+        2,
+    );
+}
