@@ -85,7 +85,7 @@ def main() -> tuple[int, int, str, int, int]:
     return mapping(r), same(r), pair(point()), number(level()), base(child())
 
 
-CASES = [{}]
+CASES: "list[dict[str, object]]" = [{}]
 
 if __name__ == "__main__":
     print(main())
