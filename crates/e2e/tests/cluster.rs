@@ -64,8 +64,8 @@ fn the_examples_give_what_they_give_embedded() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = Cluster::start("process");
     for (orchestrator, line, result) in [
-        (1, &["run", "examples/hello.py", "-p", "name=Ada"][..], json!("HELLO, ADA!")),
-        (2, &["run", "examples/hello.py", "-p", "name=Eve"], json!("HELLO, EVE!")),
+        (1, &["run", "examples/hello.py", "-p", "name=Ada"][..], json!("HELLO, ADA!!!")),
+        (2, &["run", "examples/hello.py", "-p", "name=Eve"], json!("HELLO, EVE!!!")),
         (2, FAN_OUT.0, json!(FAN_OUT.1)),
     ] {
         let run = object(&cluster.run(orchestrator, &[line, &["-o", "json"]].concat()), 0);
@@ -93,7 +93,7 @@ fn a_killed_orchestrators_runs_go_on_at_the_other() {
     // Whoever comes back takes calls again.
     cluster.again();
     let run = object(&cluster.run(1, &["run", "examples/hello.py", "-p", "name=Ada", "-o", "json"]), 0);
-    assert_eq!(run["result"], json!("HELLO, ADA!"));
+    assert_eq!(run["result"], json!("HELLO, ADA!!!"));
 }
 
 #[test]
