@@ -17,20 +17,25 @@ __all__ = [
 ]  # fmt: skip
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
+_MAX_S = 3650 * 86400  # longer than anything waits
 
 
 def _duration_ms(value):
     """Milliseconds of `30`, `1.5` (seconds) or `"90s"`, `"2m"`, `"1h30m"`; None stays None."""
     if value is None:
         return None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value * 1000)
     if hasattr(value, "total_seconds"):
-        return int(value.total_seconds() * 1000)
+        value = value.total_seconds()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not -_MAX_S <= value <= _MAX_S:  # so is what is no number, `nan`
+            raise ValueError("a duration is at most ten years, not %r" % (value,))
+        return int(value * 1000)
     parts = _re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", str(value))
     if not parts or "".join(n + u for n, u in parts) != _re.sub(r"\s", "", str(value)):
         raise ValueError("a duration reads like '90s', '2m' or '1h30m', not %r" % (value,))
-    return int(sum(float(number) * _UNITS_MS[unit] for number, unit in parts))
+    total = sum(float(number) * _UNITS_MS[unit] for number, unit in parts)
+    _duration_ms(total / 1000)
+    return int(total)
 
 
 def _is_time(value):
@@ -43,11 +48,11 @@ class Abort(Exception):
 
 
 class Retry(Exception):
-    """Raised in a node: try it again, after a while where one is given."""
+    """Raised in a node: try it again, after a while where one is given; at once where that is over already."""
 
     def __init__(self, message="", after=None):
         super().__init__(message or "the node asked to be tried again")
-        self.after_ms = _duration_ms(after)
+        self.after_ms = None if after is None else max(0, _duration_ms(after))
 
 
 class Cancelled(BaseException):

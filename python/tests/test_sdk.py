@@ -72,6 +72,13 @@ class PlainPython(unittest.TestCase):
         with self.assertRaises(TypeError):
             map(double, [1], [2])
 
+    def test_a_retry_waits_for_a_time_that_is_to_come(self):
+        for after, ms in [(None, None), ("1.5s", 1500), ("57ms", 57), (0.2, 200), (-5, 0), (datetime.timedelta(seconds=-1), 0)]:
+            self.assertEqual(qflow.Retry("busy", after=after).after_ms, ms, after)
+        for after in (float("nan"), float("inf"), 10**30, datetime.timedelta.max, "99999999d", "soon", True, []):
+            with self.assertRaisesRegex(ValueError, "^a duration "):
+                qflow.Retry("busy", after=after)
+
     def test_settled_gives_a_failure_as_a_value(self):
         fine, failed = map(settled(picky), [1, -1])
         self.assertEqual((fine.ok, fine.value, fine.error), (True, 1, None))

@@ -81,6 +81,37 @@ mod src_layout {
     }
 }
 
+/// Functions of one name in several files: each call is of the file that it names, and counted by the name.
+fn names_that_several_files_have(home: &Home) {
+    let file = "crates/e2e/cases/modules/report.py";
+    let run = object(&home.run(&["run", file, "-o", "json"]), 0);
+    let each = serde_json::json!(["customers sales 1", "customers customers 1"]);
+    let expected = serde_json::json!([["sales 1", "customers 1"], each, "sales 1", "customers 1"]);
+    assert_eq!(run["result"], expected, "{run:#}");
+    let nodes = run["nodes"].as_array().expect("a run has nodes").iter();
+    let ids: std::collections::BTreeSet<_> = nodes.filter_map(|node| node["node_id"].as_str()).collect();
+    for id in ["load", "load-2", "load-3", "summary", "summary-2"] {
+        assert!(ids.contains(id), "{id}: {ids:?}");
+    }
+    let other = home.run(&["run", file, "-w", "customers.summary", "-p", "x=7", "-o", "json"]);
+    assert_eq!(object(&other, 0)["result"], "customers 7");
+    let plain = home.shell(&format!("python {file}")).output().expect("the shell starts");
+    let printed = String::from_utf8_lossy(&plain.stdout).into_owned();
+    assert!(printed.starts_with("[['sales 1', 'customers 1'], ['customers sales 1'"), "{}", said(&plain));
+}
+
+mod one_name {
+    #[test]
+    fn runs_on_processes() {
+        super::names_that_several_files_have(&qflow_e2e::Home::new("process"));
+    }
+
+    #[test]
+    fn runs_in_docker() {
+        super::names_that_several_files_have(&qflow_e2e::Home::new("docker"));
+    }
+}
+
 #[test]
 fn calls_by_themselves_run_in_order() {
     let home = Home::new("process");

@@ -144,6 +144,8 @@ fn abort_and_retry_are_obeyed(runtime: &'static str) {
     let (error, run) = served.failure(&file, "abort", &[]);
     assert_eq!((&error["error_type"], &run["nodes"][0]["attempts"]), (&json!("Abort"), &json!(1)), "{run:#}");
     assert_eq!(served.result(&file, "retry", &[]), 2, "its own time counts, not the back-off of an hour");
+    assert_eq!(served.result(&file, "hurry", &[]), 2, "a time-out counts as a TimeoutError");
+    assert_eq!(served.result(&file, "at_once", &[]), 2, "a time that is over is now");
     let (error, run) = served.failure(&file, "spent", &[]);
     assert_eq!((&error["error_type"], &run["nodes"][0]["attempts"]), (&json!("Retry"), &json!(1)), "{run:#}");
     assert_eq!(error["message"], "asked for what is not left");

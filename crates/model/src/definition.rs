@@ -188,7 +188,7 @@ pub struct Retry {
     pub backoff_ms: u64,
     /// Doubles with each retry, else stays.
     pub exponential: bool,
-    /// Names that the exception's MRO must hold one of; empty: any `Exception` and time-out.
+    /// Names that the exception's MRO must hold one of, a time-out's being `TimeoutError`'s; empty: any `Exception` and time-out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
 }
@@ -420,7 +420,7 @@ pub struct WorkflowDef {
 /// All that one submission defines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
-    /// Nodes by name.
+    /// Nodes by the name that steps call them by: the function's, with the file's before it (`parts.load`) where several have it.
     pub nodes: BTreeMap<String, NodeDef>,
     /// Workflows by name.
     pub workflows: BTreeMap<String, WorkflowDef>,

@@ -40,7 +40,7 @@ fn too_deep(range: TextRange) -> NotAType {
 
 /// The type that an annotation names; `variables` are the function's own type parameters.
 pub(crate) fn read(units: &Units<'_>, unit: usize, expr: &Expr, variables: &[&str]) -> Result<Ty, NotAType> {
-    Reader { units, unit, parts: 0, inside: None, variables }.ty(expr, 0)
+    Reader { units, unit, parts: 0, inside: None, open: Vec::new(), variables }.ty(expr, 0)
 }
 
 struct Reader<'u, 'a> {
@@ -49,10 +49,12 @@ struct Reader<'u, 'a> {
     parts: usize,
     /// The place to name for what stands in a text or behind an alias.
     inside: Option<TextRange>,
+    /// Aliases that are being spelt out.
+    open: Vec<&'a Expr>,
     variables: &'u [&'u str],
 }
 
-impl Reader<'_, '_> {
+impl<'a> Reader<'_, 'a> {
     fn range(&self, expr: &Expr) -> TextRange {
         self.inside.unwrap_or_else(|| expr.range())
     }
@@ -130,7 +132,9 @@ impl Reader<'_, '_> {
     fn must_be_there(&self, expr: &Expr, written: &str) -> Result<(), NotAType> {
         let root = scope::root(expr).unwrap_or(written);
         let known = match expr {
-            Expr::Name(_) => class::is_builtin(root) || self.variables.contains(&root),
+            Expr::Name(_) => {
+                class::is_builtin(root) || self.variables.contains(&root) || self.units.files[self.unit].stars
+            }
             _ => self.units.named(self.unit, root).is_some(),
         };
         if known {
@@ -153,7 +157,12 @@ impl Reader<'_, '_> {
     }
 
     /// `Rows = list[…]`, `UserId = NewType("UserId", int)`, `T = TypeVar("T")`.
-    fn alias(&mut self, at: usize, value: &Expr, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
+    fn alias(&mut self, at: usize, value: &'a Expr, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
+        // `type Tree = dict[str, Tree] | int`: what stands for itself within itself is not spelt out a second time.
+        if self.open.iter().any(|open| std::ptr::eq(*open, value)) {
+            return Ok(Ty::Any);
+        }
+        self.open.push(value);
         let before = (self.unit, self.inside.replace(range));
         self.unit = at;
         let ty = match value {
@@ -176,6 +185,7 @@ impl Reader<'_, '_> {
             other => self.ty(other, depth + 1),
         };
         (self.unit, self.inside) = before;
+        self.open.pop();
         ty
     }
 

@@ -28,16 +28,16 @@ use statement::Statement;
 /// Changes with what is counted, so that no digest means two things.
 const VERSION: &str = "qflow code 1";
 
-/// The digest of each node whose outputs are reused, by the node's name.
+/// The digest of each node whose outputs are reused, by the name that the node is known by.
 pub(crate) fn digests(project: &Project<'_>, source: &Source) -> BTreeMap<String, Digest> {
-    let mut cached = project.nodes.values().filter(|node| node.cache_ms.is_some()).peekable();
+    let mut cached = project.nodes.iter().filter(|(_, node)| node.cache_ms.is_some()).peekable();
     if cached.peek().is_none() {
         return BTreeMap::new();
     }
     let files = Files::new(&project.units);
     let data = data(source);
     let mut steps = reach::STEPS;
-    cached.map(|node| (node.name.clone(), digest(&files, node, data, source, &mut steps))).collect()
+    cached.map(|(name, node)| (name.clone(), digest(&files, node, data, source, &mut steps))).collect()
 }
 
 /// Statements of every file, and which of them bind a name.

@@ -151,7 +151,8 @@ impl Reader<'_, '_> {
 
     /// The arguments of a constructor in the order of its parameters.
     fn arguments(self, call: &ExprCall, parameters: &[&str], level: usize) -> Result<Vec<Option<Value>>, NotConstant> {
-        let mut given: Vec<Option<Value>> = vec![None; parameters.len()];
+        let room = if parameters == made::AS_MANY { call.arguments.args.len() } else { parameters.len() };
+        let mut given: Vec<Option<Value>> = vec![None; room];
         let positional = call.arguments.args.iter().enumerate().map(|(at, argument)| (Some(at), argument));
         let keywords = call.arguments.keywords.iter().map(|keyword| {
             let name = keyword.arg.as_ref().map(|name| name.id.as_str());

@@ -139,11 +139,11 @@ fn terms(node: &NodeDef) -> usize {
     lists.chain(node.env.iter().flat_map(|(key, value)| [key, value])).map(one).sum()
 }
 
-/// A workflow as its decorator and signature say; its body is still to be read.
+/// A workflow as its decorator and signature say, and what it is known by where they say nothing; its body is still to be read.
 pub(crate) fn workflow<'a>(
     project: &Project<'a>,
     unit: usize,
-    function: &'a StmtFunctionDef,
+    (function, known): (&'a StmtFunctionDef, &str),
     problems: &mut Problems,
 ) -> Workflow<'a> {
     let mut head = Head { project, unit, kind: Kind::Workflow, problems };
@@ -170,7 +170,7 @@ pub(crate) fn workflow<'a>(
         head.wrong(range, "bad-option", message, &remedy);
     }
     let def = WorkflowDef {
-        name: options.name.unwrap_or_else(|| function.name.id.as_str().to_owned()),
+        name: options.name.unwrap_or_else(|| known.to_owned()),
         function: function.name.id.as_str().to_owned(),
         params: params.into_iter().map(|(param, _)| param).collect(),
         returns: TypeText(returns.to_string()),

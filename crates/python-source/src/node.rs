@@ -136,7 +136,9 @@ impl Body<'_, '_> {
                         "call it in the workflow, before or after the node",
                     );
                 }
-                Some(Kind::Node) if def.name.id.as_str() != self.own => self.node_called(callee, def),
+                Some(Kind::Node) if (at, def.name.id.as_str()) != (self.unit, self.own) => {
+                    self.node_called(callee, (at, def));
+                }
                 _ => {}
             },
             _ => {}
@@ -144,9 +146,9 @@ impl Body<'_, '_> {
     }
 
     /// A node inside a node is a plain call, which its environment must allow.
-    fn node_called(&mut self, callee: &Expr, def: &StmtFunctionDef) {
-        let (nodes, name, own) = (&self.project.nodes, def.name.id.as_str(), self.own);
-        let (Some(inner), Some(outer)) = (nodes.get(name), nodes.get(own)) else { return };
+    fn node_called(&mut self, callee: &Expr, (at, def): (usize, &StmtFunctionDef)) {
+        let (inner, outer) = (self.project.node(at, def.name.id.as_str()), self.project.node(self.unit, self.own));
+        let (Some((name, inner)), Some((own, outer))) = (inner, outer) else { return };
         let text = &self.project.units.files[self.unit].text;
         let problem = if inner.python == outer.python && inner.requirements == outer.requirements {
             let message =

@@ -2,6 +2,7 @@
 
 mod read;
 mod schedule;
+mod variables;
 
 use std::collections::BTreeMap;
 
@@ -119,6 +120,10 @@ impl NodeOptions {
                 // Failures name classes without their modules.
                 let last = |name: String| name.rsplit('.').next().unwrap_or_default().to_owned();
                 let names = names(name, value, "write retry_on=[\"ConnectionError\"]")?;
+                // Nothing named is what stands where the option is left out: every `Exception`.
+                if names.is_empty() {
+                    return Err(bad(name, value, "write retries=0, or name what is tried again"));
+                }
                 self.retry.on = names.into_iter().map(last).collect();
             }
             "timeout" => self.timeout_ms = Some(positive(name, value)?),
@@ -153,6 +158,9 @@ impl NodeOptions {
                 && !variable.starts_with(|c: char| c.is_ascii_digit());
             if !named {
                 return Err(bad("env", &Value::from(variable.as_str()), "a variable has letters, digits and _"));
+            }
+            if let Some((message, remedy)) = variables::reserved(variable) {
+                return Err(Bad { code: "reserved-variable", message, remedy: remedy.to_owned() });
             }
             match (value.as_str(), value.get(SECRET).and_then(Value::as_str)) {
                 (Some(text), _) if !text.contains('\0') => drop(self.env.insert(variable.clone(), text.to_owned())),
@@ -305,6 +313,7 @@ mod tests {
             ("requirements", json!(["--index-url=x"]), "write requirements=[\"httpx>=0.27\"]"),
             ("isolation", json!("vm"), "write isolation=\"run\", \"node\" or \"shared\""),
             ("retires", json!(1), "did you mean `retries`?"),
+            ("retry_on", json!([]), "write retries=0, or name what is tried again"),
             ("gpu", json!(1), "leave it out"),
             ("cache", json!("0s"), "write cache=\"7d\", or cache=True for ever"),
             ("cache", json!("for ever"), "write cache=\"7d\", or cache=True for ever"),

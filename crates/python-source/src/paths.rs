@@ -26,10 +26,9 @@ pub(crate) fn check(project: &Project<'_>, definition: &Definition, problems: &m
         }
     }
     for (from, to) in handed {
-        let Some(at) = project.nodes.get(from).and_then(|node| project.units.modules.position(&node.file)) else {
-            continue;
-        };
-        let Some(Bound::Function(unit, def)) = project.units.named(at, from) else { continue };
+        let Some(node) = project.nodes.get(from) else { continue };
+        let Some(at) = project.units.modules.position(&node.file) else { continue };
+        let Some(Bound::Function(unit, def)) = project.units.named(at, &node.name) else { continue };
         let range = def.returns.as_deref().map_or(def.name.range(), Ranged::range);
         let message = format!("`{from}` hands a Path on to `{to}`: the name of a file, whose content stays behind");
         let remedy = "return qflow.File or qflow.Folder, which move the content";

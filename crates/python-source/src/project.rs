@@ -2,9 +2,9 @@
 
 mod parse;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use qflow_model::definition::{Definition, NodeDef, Param, Place, Problem, Source, TypeText, WorkflowDef};
+use qflow_model::definition::{Definition, NodeDef, Param, Place, Problem, Source, StepKind, TypeText, WorkflowDef};
 use ruff_python_ast::{Stmt, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 
@@ -29,14 +29,35 @@ pub(crate) struct Project<'a> {
     pub(crate) units: Units<'a>,
     pub(crate) script: Script,
     pub(crate) nodes: BTreeMap<String, NodeDef>,
+    /// Nodes by file and function, with the names they are known by.
+    pub(crate) known: HashMap<(usize, &'a str), String>,
     /// Workflows by file and function, with the names they are known by.
     pub(crate) workflows: HashMap<(usize, &'a str), String>,
     /// What each of them takes and gives, by that name.
     pub(crate) signatures: BTreeMap<String, Signature>,
 }
 
+impl Project<'_> {
+    /// The node of a function in a file, and the name it is known by.
+    pub(crate) fn node<'s>(&'s self, unit: usize, function: &'s str) -> Option<(&'s str, &'s NodeDef)> {
+        let name = self.known.get(&(unit, function))?;
+        Some((name, self.nodes.get(name)?))
+    }
+
+    /// What the ids of a step's runs begin with: the name of the function that is called, or a workflow's own.
+    pub(crate) fn id<'k>(&'k self, kind: &'k StepKind) -> &'k str {
+        match kind {
+            StepKind::Node { function } => self.nodes.get(function).map_or(function, |node| &node.name),
+            StepKind::Workflow { workflow } => self.signatures.get(workflow).map_or(workflow, |known| &known.id),
+            StepKind::Sleep | StepKind::Approval { .. } => kind.callee(),
+        }
+    }
+}
+
 /// What a workflow takes and gives.
 pub(crate) struct Signature {
+    /// What ids of its calls begin with.
+    pub(crate) id: String,
     pub(crate) params: Vec<Param>,
     pub(crate) returns: TypeText,
 }
@@ -55,9 +76,9 @@ pub(crate) fn read(source: &Source) -> Read {
     let entry = units.modules.position(&source.entry).map(|at| &units.files[at]).filter(|unit| unit.read);
     let script = entry.map_or_else(Script::default, |unit| script::read(&unit.text, &mut problems));
     let requires_python = script.requires_python.clone();
-    let (workflows, signatures) = (HashMap::new(), BTreeMap::new());
-    let mut project = Project { units, script, nodes: BTreeMap::new(), workflows, signatures };
-    let workflows = define(&mut project, &mut problems);
+    let (known, workflows) = (HashMap::new(), HashMap::new());
+    let mut project = Project { units, script, nodes: BTreeMap::new(), known, workflows, signatures: BTreeMap::new() };
+    let workflows = define(&mut project, &source.entry, &mut problems);
     versions::check(&mut project, &mut problems);
     for unit in 0..project.units.files.len() {
         node::check_file(&project, unit, &mut problems);
@@ -86,7 +107,10 @@ pub(crate) fn read(source: &Source) -> Read {
 }
 
 /// Nodes and workflows with their signatures; bodies come later.
-fn define<'a>(project: &mut Project<'a>, problems: &mut Problems) -> Vec<function::Workflow<'a>> {
+///
+/// A name that several files have is told apart by the file's before it, but for the entry's: it is what `-w` means.
+fn define<'a>(project: &mut Project<'a>, entry: &str, problems: &mut Problems) -> Vec<function::Workflow<'a>> {
+    let shared = shared(&project.units);
     let mut workflows: Vec<function::Workflow<'a>> = Vec::new();
     // Nodes and workflows together: ids and `-w` name either.
     let mut places: HashMap<String, Place> = HashMap::new();
@@ -98,34 +122,34 @@ fn define<'a>(project: &mut Project<'a>, problems: &mut Problems) -> Vec<functio
             count += 1;
             if count > FUNCTIONS {
                 if count == FUNCTIONS + 1 {
-                    let text = &project.units.files[unit].text;
-                    let message = format!("more than {FUNCTIONS} nodes and workflows");
-                    problems.push(text.problem(
-                        def.name.range(),
-                        "too-many-nodes",
-                        message,
-                        "use map for calls that differ only in their arguments",
-                    ));
+                    too_many(project, unit, def, problems);
                 }
                 break;
             }
+            let function = def.name.id.as_str();
+            let known = match &project.units.files[unit].text {
+                text if shared.contains(function) && text.path != entry => qualified(text, function),
+                _ => function.to_owned(),
+            };
             let (name, place) = match kind {
                 Kind::Node => {
                     let node = function::node(project, unit, def, problems);
-                    let (name, place) = (node.name.clone(), node.place.clone());
+                    let place = node.place.clone();
                     // Of two, the first is kept.
-                    if !places.contains_key(&name) {
-                        project.nodes.insert(name.clone(), node);
+                    if !places.contains_key(&known) {
+                        project.known.insert((unit, function), known.clone());
+                        project.nodes.insert(known.clone(), node);
                     }
-                    (name, place)
+                    (known, place)
                 }
                 Kind::Workflow => {
-                    let workflow = function::workflow(project, unit, def, problems);
+                    let workflow = function::workflow(project, unit, (def, &known), problems);
                     let (name, place) = (workflow.def.name.clone(), workflow.def.place.clone());
                     if !places.contains_key(&name) {
-                        project.workflows.insert((unit, def.name.id.as_str()), name.clone());
+                        project.workflows.insert((unit, function), name.clone());
                         let WorkflowDef { params, returns, .. } = &workflow.def;
-                        let signature = Signature { params: params.clone(), returns: returns.clone() };
+                        let id = if name == known { function.to_owned() } else { name.clone() };
+                        let signature = Signature { id, params: params.clone(), returns: returns.clone() };
                         project.signatures.insert(name.clone(), signature);
                         workflows.push(workflow);
                     }
@@ -141,6 +165,33 @@ fn define<'a>(project: &mut Project<'a>, problems: &mut Problems) -> Vec<functio
         rebound(project, unit, problems);
     }
     workflows
+}
+
+/// Names of nodes and workflows that several files have.
+fn shared<'a>(units: &Units<'a>) -> HashSet<&'a str> {
+    let (mut first, mut shared) = (HashMap::new(), HashSet::new());
+    for (unit, file) in units.files.iter().enumerate() {
+        let suite: &'a [Stmt] = file.suite;
+        let decorated = suite.iter().filter_map(Stmt::as_function_def_stmt);
+        for def in decorated.filter(|def| function::kind(units, unit, def).is_some()) {
+            let name = def.name.id.as_str();
+            if *first.entry(name).or_insert(unit) != unit {
+                shared.insert(name);
+            }
+        }
+    }
+    shared
+}
+
+/// A function's name with its file's before it, as Python imports that.
+fn qualified(text: &Text<'_>, function: &str) -> String {
+    format!("{}.{function}", text.module().trim_end_matches(".__init__"))
+}
+
+fn too_many(project: &Project<'_>, unit: usize, def: &StmtFunctionDef, problems: &mut Problems) {
+    let message = format!("more than {FUNCTIONS} nodes and workflows");
+    let remedy = "use map for calls that differ only in their arguments";
+    problems.push(project.units.files[unit].text.problem(def.name.range(), "too-many-nodes", message, remedy));
 }
 
 fn duplicate(

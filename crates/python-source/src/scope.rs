@@ -3,6 +3,7 @@
 mod bind;
 mod locals;
 mod modules;
+mod star;
 
 use std::{
     cell::{Cell, RefCell},
@@ -57,6 +58,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) names: HashMap<&'a str, Bound<'a>>,
     /// Names that are bound more than once, and where again.
     pub(crate) again: Vec<(&'a str, TextRange)>,
+    /// Whether a star brings names of a module that is not looked into.
+    pub(crate) stars: bool,
     /// Whether it could be parsed.
     pub(crate) read: bool,
 }
@@ -64,7 +67,7 @@ pub(crate) struct Unit<'a> {
 impl<'a> Unit<'a> {
     /// A file that could not be parsed.
     pub(crate) fn unread(text: Text<'a>) -> Self {
-        Self { text, suite: &[], names: HashMap::new(), again: Vec::new(), read: false }
+        Self { text, suite: &[], names: HashMap::new(), again: Vec::new(), stars: false, read: false }
     }
 }
 

@@ -27,9 +27,9 @@ pub(crate) fn check(project: &mut Project<'_>, problems: &mut Problems) {
     // By file: nodes that import it in any case, and those that may.
     let mut importers: BTreeMap<usize, Vec<(&NodeDef, bool)>> = BTreeMap::new();
     let mut needs = Vec::new();
-    let mut by_file: BTreeMap<&str, Vec<&NodeDef>> = BTreeMap::new();
-    for node in project.nodes.values() {
-        by_file.entry(&node.file).or_default().push(node);
+    let mut by_file: BTreeMap<&str, Vec<(&String, &NodeDef)>> = BTreeMap::new();
+    for (name, node) in &project.nodes {
+        by_file.entry(&node.file).or_default().push((name, node));
     }
     for (file, nodes) in by_file {
         let Some(unit) = units.modules.position(file) else { continue };
@@ -38,10 +38,10 @@ pub(crate) fn check(project: &mut Project<'_>, problems: &mut Problems) {
             if found.is_empty() {
                 continue;
             }
-            importers.entry(imported).or_default().extend(nodes.iter().map(|node| (*node, always)));
+            importers.entry(imported).or_default().extend(nodes.iter().map(|(_, node)| (*node, always)));
             let text = &units.files[imported].text;
-            let open = nodes.iter().filter(|node| always && node.python.is_none());
-            needs.extend(open.filter_map(|node| Some((node.name.clone(), need(text, found, node)?))));
+            let open = nodes.iter().filter(|(_, node)| always && node.python.is_none());
+            needs.extend(open.filter_map(|(name, node)| Some(((*name).clone(), need(text, found, node)?))));
         }
     }
     for (unit, nodes) in importers {

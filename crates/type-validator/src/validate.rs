@@ -84,13 +84,18 @@ impl Choice {
     }
 }
 
-/// The workflow of a name; without a name the only one that no other calls.
+/// The workflow of a name, its own or its function's where that is one's alone; without a name the only one that no other calls.
 pub fn choose<'a>(definition: &'a Definition, name: &str) -> Result<&'a WorkflowDef, Choice> {
     let names = || definition.workflows.keys().cloned().collect::<Vec<_>>();
     if !name.is_empty() {
         let named = definition.workflows.values().find(|w| w.name == name);
-        let found = named.or_else(|| definition.workflows.values().find(|w| w.function == name));
-        return found.ok_or_else(|| Choice::Unknown { name: name.to_owned(), known: names() });
+        let by_function: Vec<_> = definition.workflows.values().filter(|w| w.function == name).collect();
+        return match (named, &by_function[..]) {
+            (Some(one), _) => Ok(one),
+            (None, [one]) => Ok(*one),
+            (None, []) => Err(Choice::Unknown { name: name.to_owned(), known: names() }),
+            (None, several) => Err(Choice::Several(several.iter().map(|w| w.name.clone()).collect())),
+        };
     }
     let called = |workflow: &WorkflowDef| {
         let others = definition.workflows.values().filter(|other| other.name != workflow.name);

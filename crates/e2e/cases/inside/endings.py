@@ -34,6 +34,30 @@ def retry() -> int:
     return waits()
 
 
+@node(retries=1, backoff="10ms", retry_on=["TimeoutError"], timeout="2s")
+def hurries() -> int:
+    if qflow.current().attempt == 1:
+        time.sleep(60)
+    return qflow.current().attempt
+
+
+@workflow
+def hurry() -> int:
+    return hurries()
+
+
+@node(retries=1)
+def is_late() -> int:
+    if qflow.current().attempt == 1:
+        raise qflow.Retry("the time it named is over", after=-5)
+    return qflow.current().attempt
+
+
+@workflow
+def at_once() -> int:
+    return is_late()
+
+
 @node
 def asks() -> int:
     raise qflow.Retry("asked for what is not left", after="1s")

@@ -277,13 +277,19 @@ impl RunState {
     }
 }
 
+/// The classes of a time-out, which no exception of the user's stands for: those of Python's own `TimeoutError`.
+const TIME_OUT: [&str; 4] = ["TimeoutError", "OSError", "Exception", "BaseException"];
+
 /// Whether the policy covers this failure: by default any `Exception` and time-outs, not what a second attempt cannot change.
 fn may_retry(retry: &Retry, failure: &Failure, status: NodeStatus) -> bool {
     if failure.abort {
         return false;
     }
-    let named = |name: &String| failure.mro.contains(name) || failure.error_type == *name;
-    let by_default = status == NodeStatus::TimedOut || failure.mro.iter().any(|name| name == "Exception");
+    let timed_out = status == NodeStatus::TimedOut;
+    let named = |name: &String| {
+        failure.mro.contains(name) || failure.error_type == *name || timed_out && TIME_OUT.contains(&name.as_str())
+    };
+    let by_default = timed_out || failure.mro.iter().any(|name| name == "Exception");
     failure.retry_after_ms.is_some() || if retry.on.is_empty() { by_default } else { retry.on.iter().any(named) }
 }
 

@@ -43,7 +43,7 @@ fn node_ref(state: &RunState, node: NodeKey, attempt: u32) -> NodeRef {
     let trace = run.trace.as_ref().map(|trace| trace.with_span(span));
     NodeRef {
         node_id: state.node_id(node),
-        name: step.kind.callee().to_owned(),
+        name: state.plan.node(step).map_or(step.kind.callee(), |node| &node.name).to_owned(),
         node_type: Plan::node_type(step).to_owned(),
         python_version: environment.map_or_else(|| run.python_version.clone(), |spec| spec.python.to_string()),
         attempt,

@@ -78,7 +78,7 @@ impl<'a> Body<'_, 'a> {
         }
         let Made { kind, over, settled, arguments } = made;
         let ix = StepIx(self.workflow.steps.len() as u32);
-        let id = self.ids.next(kind.callee());
+        let id = self.ids.next(self.project.id(&kind));
         let (guards, after) = (self.guards.clone(), self.order.barrier.clone());
         let place = self.text().place(call.range());
         self.workflow.steps.push(Step {

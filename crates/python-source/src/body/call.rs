@@ -66,7 +66,7 @@ impl<'r, 'a> Body<'r, 'a> {
         let (project, name) = (self.project, function.name.id.as_str());
         let kind = function::kind(&project.units, at, function)?;
         let (name, params) = match kind {
-            Kind::Node => project.nodes.get(name).map(|node| (node.name.as_str(), node.params.as_slice()))?,
+            Kind::Node => project.node(at, name).map(|(name, node)| (name, node.params.as_slice()))?,
             Kind::Workflow => {
                 let name = project.workflows.get(&(at, name))?;
                 (name.as_str(), project.signatures.get(name)?.params.as_slice())

@@ -3,6 +3,9 @@
 use qflow_model::class::Classes;
 use serde_json::{Value, json};
 
+/// The parameters of a constructor that takes as many values as are written, none by name.
+pub(super) const AS_MANY: &[&str] = &[];
+
 /// The parameters of a constructor that is as good as a literal, by its dotted name.
 pub(super) fn parameters(name: &str) -> Option<&'static [&'static str]> {
     Some(match name {
@@ -11,7 +14,7 @@ pub(super) fn parameters(name: &str) -> Option<&'static [&'static str]> {
         "datetime.timedelta" => &["days", "seconds", "microseconds", "milliseconds", "minutes", "hours", "weeks"],
         "decimal.Decimal" => &["value"],
         "uuid.UUID" => &["hex"],
-        "pathlib.Path" => &["path"],
+        "pathlib.Path" => AS_MANY,
         _ => return None,
     })
 }
@@ -31,8 +34,25 @@ pub(super) fn value(name: &str, given: &[Option<Value>]) -> Result<Value, &'stat
             Some(_) => text("Decimal").ok_or("a decimal is written as a text: Decimal(\"1.50\")"),
         },
         "uuid.UUID" => text("UUID").ok_or("this is no UUID"),
-        _ => text("Path").ok_or("this is no path"),
+        _ => path(given).ok_or("this is no path"),
     }
+}
+
+/// A path of these parts, as `pathlib` joins them: one that begins at the root begins anew.
+fn path(given: &[Option<Value>]) -> Option<Value> {
+    let mut joined = String::new();
+    for part in given {
+        let part = part.as_ref()?;
+        let part = part.as_str().or_else(|| part["v"].as_str().filter(|_| part["$"] == "path"))?;
+        if part.starts_with('/') {
+            joined.clear();
+        } else if !joined.is_empty() && !joined.ends_with('/') && !part.is_empty() {
+            joined.push('/');
+        }
+        joined.push_str(part);
+    }
+    let joined = if joined.is_empty() { "." } else { &joined };
+    qflow_types::value::from_text(joined, &qflow_types::Ty::class("Path"), &Classes::new()).ok()
 }
 
 fn instant(name: &str, given: &[Option<Value>]) -> Option<Value> {
@@ -75,7 +95,7 @@ mod tests {
 
     fn made(name: &str, given: &[Value]) -> Result<Value, &'static str> {
         let mut all: Vec<_> = given.iter().cloned().map(Some).collect();
-        all.resize(parameters(name).unwrap().len(), None);
+        all.resize(parameters(name).unwrap().len().max(given.len()), None);
         value(name, &all)
     }
 
@@ -91,6 +111,9 @@ mod tests {
             ("datetime.timedelta", vec![json!(-1), json!(0.5)], json!({"$": "timedelta", "v": [-1, 0, 500_000]})),
             ("decimal.Decimal", vec![json!("1.50")], json!({"$": "decimal", "v": "1.50"})),
             ("pathlib.Path", vec![json!("a/b")], json!({"$": "path", "v": "a/b"})),
+            ("pathlib.Path", vec![json!("a"), json!("b/"), json!("c")], json!({"$": "path", "v": "a/b/c"})),
+            ("pathlib.Path", vec![json!("a"), json!("/b")], json!({"$": "path", "v": "/b"})),
+            ("pathlib.Path", vec![], json!({"$": "path", "v": "."})),
         ] {
             assert_eq!(made(name, &given), Ok(expected), "{name}");
         }
@@ -105,7 +128,7 @@ mod tests {
             ("datetime.timedelta", vec![json!(1e300)]),
             ("decimal.Decimal", vec![json!(1.5)]),
             ("uuid.UUID", vec![json!("x")]),
-            ("pathlib.Path", vec![]),
+            ("pathlib.Path", vec![json!("a"), json!(1)]),
         ] {
             assert!(made(name, &given).is_err(), "{name} {given:?}");
         }

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtImportFrom};
 use ruff_text_size::{Ranged, TextRange};
 
-use super::{Bound, Modules, Unit, is_main};
+use super::{Bound, Modules, Unit, is_main, star};
 use crate::{options, problems::Problems, text::Text};
 
 /// Binds a file's names.
 pub(crate) fn names<'a>(modules: &Modules<'a>, text: Text<'a>, suite: &'a [Stmt], problems: &mut Problems) -> Unit<'a> {
     let at = modules.position(text.path).unwrap_or_default();
-    let unit = Unit { text, suite, names: HashMap::new(), again: Vec::new(), read: true };
+    let unit = Unit { text, suite, names: HashMap::new(), again: Vec::new(), stars: false, read: true };
     let mut binder = Binder { modules, at, unit, conditional: HashSet::new(), problems };
     binder.block(suite, false);
     binder.unit
@@ -165,6 +165,15 @@ impl<'a> Binder<'a, '_> {
             Bound::Module(_) => {
                 let message = "a star does not say which names come from the other file";
                 self.problems.push(self.unit.text.problem(range, "star-import", message, "write each name"));
+            }
+            Bound::Foreign(module) => {
+                let Some(names) = star::names(module) else {
+                    self.unit.stars = true;
+                    return;
+                };
+                for name in names {
+                    self.bind(name, Bound::Foreign(format!("{module}.{name}")), range, true);
+                }
             }
             _ => {}
         }

@@ -77,6 +77,62 @@ fn what_another_file_lacks_is_told_where_it_is_called() {
 }
 
 #[test]
+fn functions_of_one_name_are_told_apart_by_their_files() {
+    let load = |options: &str| {
+        format!(
+            "from qflow import node, workflow\n\n@node({options})\ndef load(x: int) -> int: ...\n\n@workflow\ndef w(x: int) -> int:\n    return load(x)\n"
+        )
+    };
+    let entry = "import sales\nimport shop.orders\nfrom qflow import map, node, workflow\nfrom shop import load as third\n\n\
+                 @node\ndef only(x: int) -> int: ...\n\n@workflow\ndef w(x: int = 1) -> object:\n    \
+                 a = sales.load(only(x))\n    b = shop.orders.load(a)\n    c = map(third, [b])\n    \
+                 return [c, sales.w(x), shop.orders.w(x)]\n";
+    let (sales, orders, shop) = (load("cache=True"), load("python=\"3.12\""), load("cache=True, retries=1"));
+    let files =
+        [("w.py", entry), ("sales.py", &sales), ("src/shop/orders.py", &orders), ("src/shop/__init__.py", &shop)];
+    let (definition, problems) = read("w.py", &files);
+    assert_eq!(problems, vec![]);
+    let names: Vec<_> = definition.nodes.keys().collect();
+    assert_eq!(names, ["only", "sales.load", "shop.load", "shop.orders.load"]);
+    let workflows: Vec<_> = definition.workflows.keys().collect();
+    assert_eq!(workflows, ["sales.w", "shop.orders.w", "shop.w", "w"]);
+    let steps = definition.workflows["w"].steps.iter().map(|step| (step.id.as_str(), step.kind.callee()));
+    assert_eq!(
+        steps.collect::<Vec<_>>(),
+        [
+            ("only", "only"),
+            ("load", "sales.load"),
+            ("load-2", "shop.orders.load"),
+            ("load-3", "shop.load"),
+            ("w", "sales.w"),
+            ("w-2", "shop.orders.w"),
+        ]
+    );
+    assert_eq!(definition.workflows["shop.w"].steps[0].kind.callee(), "shop.load", "each file's own");
+    let (sales, shop) = (&definition.nodes["sales.load"], &definition.nodes["shop.load"]);
+    assert_eq!((sales.name.as_str(), sales.file.as_str(), shop.retry.retries), ("load", "sales.py", 1));
+    assert!(sales.code.is_some() && shop.code.is_some() && sales.code != shop.code);
+}
+
+#[test]
+fn a_node_that_calls_its_namesake_of_another_file_is_told() {
+    let other = "import parts\nfrom qflow import node\n\n@node\ndef clean(x: int) -> int:\n    return parts.clean(x)\n";
+    let (_, problems) =
+        read("w.py", &[("w.py", &using("import other", "other.clean(x)")), ("other.py", other), ("parts.py", PARTS)]);
+    let told: Vec<_> = problems.iter().map(|p| (p.code.as_str(), p.message.as_str())).collect();
+    let message = "`parts.clean` inside `other.clean` is a plain call, and its environment differs";
+    assert_eq!(told, [("node-in-node", message)]);
+}
+
+#[test]
+fn two_functions_of_one_name_in_a_file_are_one_too_many() {
+    let twice = format!("{PARTS}\n\n@node\ndef clean(y: int) -> int: ...\n");
+    let (_, problems) =
+        read("w.py", &[("w.py", &using("import parts", "parts.clean(x)")), ("parts.py", &twice), ("other.py", PARTS)]);
+    assert_eq!(problems.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["duplicate-name"]);
+}
+
+#[test]
 fn names_are_imported_through_other_files() {
     let through = "from parts import clean\nclean_up = clean\n";
     let entry = using("from middle import clean_up", "clean_up(x)");

@@ -126,6 +126,16 @@ fn secrets_and_variables_are_read_in_each_form() {
 }
 
 #[test]
+fn a_default_may_be_a_path_of_parts() {
+    let text = "from pathlib import Path\n\nfrom qflow import node, workflow\n\n@node\ndef f(x: Path) -> int: ...\n\n\
+                @workflow\ndef w(x: Path = Path(\"data\", \"in\") ) -> int:\n    return f(x)\n";
+    let definition = definition(text);
+    let default = definition.workflows["w"].params[0].default.clone();
+    let path = serde_json::json!({"$": "path", "v": "data/in"});
+    assert_eq!(default, Some(qflow_model::definition::ParamDefault::Value(path)));
+}
+
+#[test]
 fn nodes_may_be_async() {
     let text = "from qflow import node, workflow\n\n@node\nasync def f(x: int) -> int:\n    async with a as b:\n        return [await c async for c in b]\n";
     assert_eq!(definition(&format!("{text}{WORKFLOW}")).nodes.len(), 1);

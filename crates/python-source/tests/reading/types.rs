@@ -22,6 +22,10 @@ Cell = Union[int, float, None]
 UserId = NewType("UserId", int)
 T = TypeVar("T")
 type Modern = tuple[int, ...]
+type Tree = dict[str, Tree] | int
+Json = Union[None, int, List["Json"], Dict[str, "Json"]]
+type Even = list[Odd]
+type Odd = list[Even]
 Point = t.NamedTuple("Point", [("x", int)])
 class Color(Enum):
     RED = 1
@@ -53,6 +57,10 @@ fn annotations_are_read_through_imports_aliases_and_texts() {
         ("T", "Any"),
         ("list[V]", "list[Any]"),
         ("Modern", "tuple[int, ...]"),
+        ("Tree", "int | dict[str, Any]"),
+        ("list[Tree | Tree]", "list[int | dict[str, Any]]"),
+        ("Json", "int | dict[str, Any] | list[Any] | None"),
+        ("Even", "list[list[Any]]"),
         ("Point", "Point"),
         ("Annotated[int, \"metres\"]", "int"),
         ("Literal[\"a\", -1, True, None]", "Literal[True, -1, \"a\"] | None"),
@@ -77,6 +85,32 @@ fn annotations_are_read_through_imports_aliases_and_texts() {
     ] {
         assert_eq!(read(annotation), Ok((spelled.to_owned(), false)), "{annotation}");
     }
+}
+
+#[test]
+fn a_star_brings_the_names_that_types_are_written_with() {
+    for (star, annotation, spelled) in [
+        ("typing", "Optional[List[int]]", Ok("list[int] | None")),
+        ("typing", "Literal[\"a\"]", Ok("Literal[\"a\"]")),
+        ("datetime", "datetime | date", Ok("date | datetime")),
+        ("pathlib", "Path", Ok("Path")),
+        ("collections.abc", "Sequence[int]", Ok("Sequence[int]")),
+        ("typing", "Missing", Err("unknown-type")),
+        // What comes from where Qflow does not look may be there.
+        ("shapes", "Circle", Ok("Circle")),
+    ] {
+        let text =
+            format!("from {star} import *\nfrom qflow import node\n@node\ndef f(x: {annotation}) -> None: ...\n");
+        let read = qflow_python_source::read(&source("w.py", &text));
+        let wrong = read.problems.iter().find(|problem| problem.code != "no-workflow");
+        let found = match wrong {
+            Some(problem) => Err(problem.code.as_str()),
+            None => Ok(read.definition.nodes["f"].params[0].ty.0.as_str()),
+        };
+        assert_eq!(found, spelled, "{star}: {annotation}");
+    }
+    let own = "from typing import *\nfrom qflow import node\n\nclass Text: ...\n\n@node\ndef f(x: Text) -> None: ...\n";
+    assert_eq!(crate::codes(own), ["no-workflow"], "a name that is bound anew is the new one");
 }
 
 #[test]

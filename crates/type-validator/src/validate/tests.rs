@@ -164,6 +164,13 @@ fn the_workflow_that_no_other_calls_is_chosen() {
     assert_eq!(choose(&definition, "inner").unwrap().name, "inner");
     let known = vec!["inner".to_owned(), "outer".to_owned()];
     assert_eq!(choose(&definition, "x"), Err(Choice::Unknown { name: "x".into(), known: known.clone() }));
+    let of_file = |name: &str| WorkflowDef { function: "report".into(), ..workflow(name, vec![]) };
+    let one = of(vec![of_file("report"), of_file("sales.report")]);
+    assert_eq!(choose(&one, "report").unwrap().name, "report", "the entry's own");
+    let two = of(vec![of_file("costs.report"), of_file("sales.report")]);
+    assert_eq!(choose(&two, "sales.report").unwrap().name, "sales.report");
+    let both = vec!["costs.report".to_owned(), "sales.report".to_owned()];
+    assert_eq!(choose(&two, "report"), Err(Choice::Several(both)));
     let definition = of(vec![workflow("inner", vec![]), workflow("outer", vec![])]);
     assert_eq!(choose(&definition, ""), Err(Choice::Several(known)));
     assert_eq!(choose(&Definition::default(), ""), Err(Choice::None));

@@ -14,9 +14,10 @@ const EXACT: i64 = 1 << 53;
 /// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON. `classes` are the user's own.
 pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let mut first = None;
-    // Of a union the narrowest member that reads it: str, which takes everything, comes last.
+    // Of a union the narrowest member that reads it: str, which takes everything, comes after what is no text, and before
+    // bytes, whose base64 many a word is too.
     let mut members: Vec<&Ty> = ty.members().iter().collect();
-    members.sort_by_key(|member| **member == Ty::class("str"));
+    members.sort_by_key(|member| (**member == Ty::class("bytes"), **member == Ty::class("str")));
     for member in members {
         match scalar(text, member, classes) {
             Ok(value) => return Ok(value),
@@ -49,6 +50,10 @@ fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
             },
             "Decimal" | "date" | "datetime" | "time" | "UUID" | "Path" => tagged_text(text, name).ok_or_else(wrong),
             "timedelta" => timedelta(text).ok_or_else(wrong),
+            "bytes" => {
+                let wrong = || ValueError::new(format!("expected bytes in base64, got `{text}`"));
+                tagged_text(text, name).ok_or_else(wrong)
+            }
             _ if classes.contains_key(name) => users::text(text, name, &classes[name], classes),
             // A class of the user's that is not known: an enum's member by its name, anything else as JSON.
             _ if crate::parse::known(name).is_none() && serde_json::from_str::<Value>(text).is_err() => Ok(json!(text)),
@@ -125,9 +130,16 @@ fn tagged_text(text: &str, name: &str) -> Option<Value> {
                     .all(|(i, b)| if [8, 13, 18, 23].contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() })
         }
         "Decimal" => is_number(text),
+        "bytes" => is_base64(text),
         _ => !text.is_empty(),
     };
     good.then(|| json!({"$": name.to_ascii_lowercase(), "v": text}))
+}
+
+/// Groups of four characters, the last filled up by `=`.
+fn is_base64(text: &str) -> bool {
+    let filled = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    text.len().is_multiple_of(4) && filled.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
 /// Digits, with a point and an exponent where they are written.
@@ -261,6 +273,10 @@ mod tests {
             ("[1, 2]", "list[float]", json!([1.0, 2.0])),
             ("[1, 2]", "tuple[int, int]", json!({"$": "tuple", "v": [1, 2]})),
             ("{\"$x\": 1}", "dict[str, int]", json!({"$$x": 1})),
+            ("aGk=", "bytes", json!({"$": "bytes", "v": "aGk="})),
+            ("aGk=", "bytes | None", json!({"$": "bytes", "v": "aGk="})),
+            ("[\"aGk=\"]", "list[bytes]", json!([{"$": "bytes", "v": "aGk="}])),
+            ("word", "str | bytes", json!("word")),
             ("7", "int | str", json!(7)),
             ("x", "int | str", json!("x")),
             ("b", "Literal[\"a\", \"b\"]", json!("b")),
@@ -290,6 +306,7 @@ mod tests {
             ("1.5", "int", "expected int, got `1.5`"),
             ("1e999", "float", "expected float, got `1e999`"),
             ("1e-999", "float", "expected float, got `1e-999`"),
+            ("aGk", "bytes", "expected bytes in base64, got `aGk`"),
             ("+-5", "Decimal", "expected Decimal, got `+-5`"),
             ("2026-02-28T25:00", "datetime", "expected datetime, got `2026-02-28T25:00`"),
         ] {

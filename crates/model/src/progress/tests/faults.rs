@@ -84,6 +84,21 @@ fn a_node_that_outlives_its_time_and_its_runners_word_is_timed_out_by_us() {
 }
 
 #[test]
+fn a_time_out_is_tried_again_where_a_class_of_it_is_named() {
+    for (named, again) in [("TimeoutError", true), ("OSError", true), ("Exception", true), ("ConnectionError", false)] {
+        let slow = node("a", |n| {
+            n.timeout_ms = Some(1000);
+            n.retry = Retry { retries: 1, on: vec![named.into()], ..Retry::default() };
+        });
+        let (state, key) = lease(run(vec![slow], vec![step("a", vec![])], vec![], |_| ()));
+        let failure = Failure { error_type: "timeout".into(), ..Failure::default() };
+        let (state, _) = end(state, key, Ending::TimedOut(Box::new(failure)));
+        let retried = state.node(key.node).unwrap().status == NodeStatus::Retrying;
+        assert_eq!(retried, again, "{named}");
+    }
+}
+
+#[test]
 fn an_environment_that_cannot_be_locked_fails_its_nodes() {
     let failure = Failure { class: Some(FailureClass::User), error_type: "environment".into(), ..Failure::default() };
     let answer = Input::Locked { environment: 0, result: Err(Box::new(failure)) };

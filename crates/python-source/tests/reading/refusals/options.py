@@ -80,3 +80,18 @@ def hourly(x: int) -> int:
 @workflow(schedule=slots("0 2 * * *", at="noon"))
 def at_noon(x: int) -> int:
     return every(x)
+
+
+@node(retries=2, retry_on=[])
+def nothing(x: int) -> int:
+    return x
+
+
+@node(env={"HOME": "/home/me"})
+def elsewhere(x: int) -> int:
+    return x
+
+
+@node(env={"LD_PRELOAD": secret("library")})
+def loaded(x: int) -> int:
+    return x
