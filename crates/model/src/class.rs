@@ -55,8 +55,13 @@ pub struct Field {
     /// Whether it must be given.
     pub required: bool,
     /// What it is where it is not given, in the tagged form; nothing where only Python knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "told")]
     pub default: Option<Value>,
+}
+
+/// A default that is told: `None` is one too.
+fn told<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// A member of an enum.
@@ -84,5 +89,18 @@ impl Class {
     pub fn fields_named(&self) -> String {
         let names: Vec<_> = self.fields.iter().map(|field| field.name.as_str()).collect();
         if names.is_empty() { "no fields".to_owned() } else { names.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_of_none_is_not_the_lack_of_one() {
+        for default in [None, Some(Value::Null), Some(Value::from(1))] {
+            let field = Field { name: "x".to_owned(), ty: TypeText("int".to_owned()), required: false, default };
+            assert_eq!(serde_json::from_value::<Field>(serde_json::to_value(&field).unwrap()).unwrap(), field);
+        }
     }
 }
