@@ -73,6 +73,23 @@ pub struct Member {
     pub value: Value,
 }
 
+/// The classes that types name, and those that fields of these name in turn: what a check of such values needs.
+pub fn reached<'t>(types: impl IntoIterator<Item = &'t TypeText>, classes: &'t Classes) -> Classes {
+    let mut found = Classes::new();
+    let mut texts: Vec<&str> = types.into_iter().map(|ty| ty.0.as_str()).collect();
+    while let Some(text) = texts.pop() {
+        // A literal's text may read like a class: one too many does no harm.
+        for name in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')) {
+            if let Some(class) = classes.get(name)
+                && found.insert(name.to_owned(), class.clone()).is_none()
+            {
+                texts.extend(class.fields.iter().map(|field| field.ty.0.as_str()));
+            }
+        }
+    }
+    found
+}
+
 impl Class {
     /// The field of a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
@@ -95,6 +112,7 @@ impl Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_default_of_none_is_not_the_lack_of_one() {
@@ -102,5 +120,22 @@ mod tests {
             let field = Field { name: "x".to_owned(), ty: TypeText("int".to_owned()), required: false, default };
             assert_eq!(serde_json::from_value::<Field>(serde_json::to_value(&field).unwrap()).unwrap(), field);
         }
+    }
+
+    #[test]
+    fn a_type_reaches_the_classes_of_its_fields_and_no_others() {
+        let of = |ty: &str| -> Class {
+            let fields = json!([{"name": "x", "type": ty, "required": true}]);
+            serde_json::from_value(json!({"name": "m.C", "kind": "dataclass", "fields": fields})).unwrap()
+        };
+        let classes = Classes::from([
+            ("Tree".to_owned(), of("None | list[parts.Leaf] | Tree")),
+            ("parts.Leaf".to_owned(), of("int")),
+            ("Leaf".to_owned(), of("int")),
+            ("Other".to_owned(), of("int")),
+        ]);
+        let found = |ty: &str| reached([&TypeText(ty.to_owned())], &classes).into_keys().collect::<Vec<_>>();
+        assert_eq!(found("dict[str, Tree]"), ["Tree", "parts.Leaf"]);
+        assert_eq!(found("list[int]"), Vec::<String>::new());
     }
 }
