@@ -46,7 +46,8 @@ pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -
     let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {
         failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
     })?;
-    tagged::check(&value, &ty).map_err(|e| failed(FailureClass::User, "output_type", e.to_string()))?;
+    tagged::check_fields(&value, &ty, &order.classes)
+        .map_err(|e| failed(FailureClass::User, "output_type", e.to_string()))?;
     let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
     let unkept = |e: crate::blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
     let mut attachments = Vec::new();

@@ -26,6 +26,43 @@ def neighbour() -> int:
     return 7
 "#;
 
+const RECORDS: &str = r#"
+from dataclasses import dataclass
+from typing import Dict, List, NamedTuple, Optional, TypedDict
+
+@dataclass
+class User:
+    name: str
+    age: int
+
+class Row(TypedDict):
+    amount: float
+
+class Point(NamedTuple):
+    x: int
+
+def user() -> User:
+    return User("Ann", "forty")
+
+def users() -> Dict[str, List[User]]:
+    return {"x": [User("Ann", 40), User(None, 40)]}
+
+def rows() -> List[Row]:
+    return [{"amount": 1}, {}]
+
+def point() -> Optional[Point]:
+    return Point("a")
+"#;
+
+/// What the control plane tells of the classes above.
+const CLASSES: &str = r#"{
+    "User": {"name": "flow.User", "kind": "dataclass", "fields": [
+        {"name": "name", "type": "str", "required": true}, {"name": "age", "type": "int", "required": true}
+    ]},
+    "Row": {"name": "flow.Row", "kind": "typed_dict", "fields": [{"name": "amount", "type": "float", "required": true}]},
+    "Point": {"name": "flow.Point", "kind": "named_tuple", "fields": [{"name": "x", "type": "int", "required": true}]}
+}"#;
+
 const BAD: &str = r#"
 import ctypes, os, signal, subprocess, sys, time
 
@@ -181,6 +218,29 @@ async fn a_value_without_a_form_is_told_by_its_path_and_type() {
         let failure = user(&outcome);
         assert_eq!(failure.error_type, "output_type");
         assert!(failure.message.contains("[2]") && failure.message.contains("int"), "{failure:?}");
+        played.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_not_as_its_class_declares_is_told_by_the_path_of_its_field() {
+    for runtime in RUNTIMES {
+        let Some(mut played) = Played::start(runtime, &[]).await else { continue };
+        for (function, returns, message) in [
+            ("user", "User", "at .age: expected int, got str"),
+            ("users", "dict[str, list[User]]", "at [\"x\"][1].name: expected str, got None"),
+            ("rows", "list[Row]", "at [1]: expected Row, got dict without `amount`"),
+            ("point", "None | Point", "at .x: expected int, got str"),
+        ] {
+            let mut order = played.order(RECORDS, function, returns, &[]).await;
+            order.classes = serde_json::from_str(CLASSES).unwrap();
+            let (outcome, _) = played.through(&order).await;
+            let failure = user(&outcome);
+            assert_eq!((failure.error_type.as_str(), failure.message.as_str()), ("output_type", message));
+            // What is not known of classes is not asked for.
+            order = played.order(RECORDS, function, returns, &[]).await;
+            assert!(matches!(played.through(&order).await.0.ending, Ending::Completed(_)), "{function}");
+        }
         played.close().await;
     }
 }

@@ -96,6 +96,7 @@ async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str
         arguments: vec![],
         types: vec![],
         returns: TypeText("int".into()),
+        classes: BTreeMap::new(),
         asks: vec![],
         conversions: vec![],
         lock: Arc::new(lock.clone()),

@@ -178,6 +178,86 @@ fn a_value_of_another_type_fails_the_node_with_the_path_of_the_mismatch() {
     says(error["message"].as_str().unwrap_or_default(), &["a", "1", "int"]);
 }
 
+/// Nodes whose results are not as their classes declare, and one that is.
+const RECORDS: &str = r#"
+from dataclasses import dataclass
+from enum import Enum
+from typing import List, NamedTuple, Optional, TypedDict
+
+from qflow import node, workflow
+
+
+class Unit(Enum):
+    DAY = "day"
+
+
+class Row(TypedDict, total=False):
+    day: str
+    amount: float
+
+
+@dataclass
+class User:
+    name: str
+    age: int
+    unit: Unit = Unit.DAY
+    mail: str = None
+
+
+class Point(NamedTuple):
+    x: int
+    y: Optional["User"] = None
+
+
+@node(retries=3)
+def row() -> Row:
+    return {"amount": "not a number"}
+
+
+@node(retries=3)
+def rows() -> List[Row]:
+    return [{"day": ""}, {"day": "", "extra": 1}]
+
+
+@node(retries=3)
+def user() -> User:
+    return User("Ann", "forty")
+
+
+@node(retries=3)
+def point() -> Point:
+    return Point(1, User("Ann", 40, "day"))
+
+
+@node
+def fine() -> List[Point]:
+    return [Point(1), Point(2, User("Ann", 40))]
+
+
+@workflow
+def everything() -> List[object]:
+    return [row(), rows(), user(), point(), fine()]
+"#;
+
+#[test]
+fn an_object_that_is_not_as_its_class_declares_fails_its_node_with_the_path_of_the_field() {
+    for runtime in ["process", "docker"] {
+        let home = Home::new(runtime);
+        let run = object(&home.run(&["run", &file(&home, "records.py", RECORDS), "-o", "json"]), 1);
+        for (id, message) in [
+            ("row", "at [\"amount\"]: expected float, got str"),
+            ("rows", "at [1]: Row has no field `extra`; it has day, amount"),
+            ("user", "at .age: expected int, got str"),
+            ("point", "at .y.unit: expected Unit, got str"),
+        ] {
+            let (error, attempts) = (&node(&run, id)["error"], &node(&run, id)["attempts"]);
+            assert_eq!((&error["class"], &error["error_type"]), (&"user".into(), &"output_type".into()), "{run}");
+            assert_eq!((&error["message"], attempts), (&message.into(), &1.into()), "{runtime}: {run}");
+        }
+        assert_eq!(node(&run, "fine")["status"], "completed", "{run}");
+    }
+}
+
 #[test]
 fn a_node_that_exhausts_memory_is_out_of_memory_and_its_neighbour_is_not() {
     let home = Home::new("docker");

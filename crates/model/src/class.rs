@@ -55,8 +55,13 @@ pub struct Field {
     /// Whether it must be given.
     pub required: bool,
     /// What it is where it is not given, in the tagged form; nothing where only Python knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "told")]
     pub default: Option<Value>,
+}
+
+/// A default that is told: `None` is one too.
+fn told<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// A member of an enum.
@@ -66,6 +71,23 @@ pub struct Member {
     pub name: String,
     /// Its value, in the tagged form.
     pub value: Value,
+}
+
+/// The classes that types name, and those that fields of these name in turn: what a check of such values needs.
+pub fn reached<'t>(types: impl IntoIterator<Item = &'t TypeText>, classes: &'t Classes) -> Classes {
+    let mut found = Classes::new();
+    let mut texts: Vec<&str> = types.into_iter().map(|ty| ty.0.as_str()).collect();
+    while let Some(text) = texts.pop() {
+        // A literal's text may read like a class: one too many does no harm.
+        for name in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')) {
+            if let Some(class) = classes.get(name)
+                && found.insert(name.to_owned(), class.clone()).is_none()
+            {
+                texts.extend(class.fields.iter().map(|field| field.ty.0.as_str()));
+            }
+        }
+    }
+    found
 }
 
 impl Class {
@@ -84,5 +106,36 @@ impl Class {
     pub fn fields_named(&self) -> String {
         let names: Vec<_> = self.fields.iter().map(|field| field.name.as_str()).collect();
         if names.is_empty() { "no fields".to_owned() } else { names.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_default_of_none_is_not_the_lack_of_one() {
+        for default in [None, Some(Value::Null), Some(Value::from(1))] {
+            let field = Field { name: "x".to_owned(), ty: TypeText("int".to_owned()), required: false, default };
+            assert_eq!(serde_json::from_value::<Field>(serde_json::to_value(&field).unwrap()).unwrap(), field);
+        }
+    }
+
+    #[test]
+    fn a_type_reaches_the_classes_of_its_fields_and_no_others() {
+        let of = |ty: &str| -> Class {
+            let fields = json!([{"name": "x", "type": ty, "required": true}]);
+            serde_json::from_value(json!({"name": "m.C", "kind": "dataclass", "fields": fields})).unwrap()
+        };
+        let classes = Classes::from([
+            ("Tree".to_owned(), of("None | list[parts.Leaf] | Tree")),
+            ("parts.Leaf".to_owned(), of("int")),
+            ("Leaf".to_owned(), of("int")),
+            ("Other".to_owned(), of("int")),
+        ]);
+        let found = |ty: &str| reached([&TypeText(ty.to_owned())], &classes).into_keys().collect::<Vec<_>>();
+        assert_eq!(found("dict[str, Tree]"), ["Tree", "parts.Leaf"]);
+        assert_eq!(found("list[int]"), Vec::<String>::new());
     }
 }

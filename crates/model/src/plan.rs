@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    class::Classes,
     definition::{Branch, Conversion, Guard, Isolation, NodeDef, OnFailure, Param, PythonVersion, StepKind, TypeText},
     environment::EnvSpec,
     expression::{Expr, Path},
@@ -28,6 +29,9 @@ pub struct Plan {
     pub environments: Vec<EnvSpec>,
     /// The nodes that steps call.
     pub nodes: BTreeMap<String, NodeDef>,
+    /// What is known of the user's own classes that results of nodes may hold.
+    #[serde(default, skip_serializing_if = "Classes::is_empty")]
+    pub classes: Classes,
     /// Its one Python version, or `None` for several: the label `python_version`.
     pub python: Option<PythonVersion>,
 }

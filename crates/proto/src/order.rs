@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{
+    class::Classes,
     definition::{Isolation, Resources, TypeText},
     environment::EnvLock,
     expression::Path,
@@ -53,6 +54,9 @@ pub struct Order {
     pub conversions: Vec<Converted>,
     /// The declared result.
     pub returns: TypeText,
+    /// What is known of the user's own classes that the result may hold.
+    #[serde(default, skip_serializing_if = "Classes::is_empty")]
+    pub classes: Classes,
     /// What the outcome's header must answer.
     pub asks: Vec<Path>,
     /// The environment.

@@ -7,7 +7,7 @@ mod iso;
 mod plain;
 pub mod stream;
 
-pub use check::check;
+pub use check::{check, check_fields};
 pub use convert::{from_plain, from_text};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
 pub use plain::{to_plain, to_text};

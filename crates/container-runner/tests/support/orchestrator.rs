@@ -249,6 +249,7 @@ impl Played {
             arguments: vec![],
             types: vec![],
             returns: TypeText(returns.into()),
+            classes: BTreeMap::new(),
             asks: vec![],
             conversions: vec![],
             lock: Arc::new(self.locks[&spec].clone()),

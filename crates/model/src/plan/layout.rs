@@ -7,6 +7,7 @@ use super::{
     asks::{Asks, asks, reachable},
 };
 use crate::{
+    class,
     definition::{Definition, Needs, NodeDef, Place, Problem, PythonVersion, Step, StepKind, WorkflowDef},
     environment::EnvSpec,
     expression::{Expr, Path},
@@ -69,6 +70,7 @@ pub fn plan(
         source,
         workflows: laid_out.collect(),
         environments,
+        classes: class::reached(nodes.values().map(|node| &node.returns), &definition.classes),
         nodes,
         python: (pythons.len() == 1).then(|| pythons.into_iter().next()).flatten(),
     })

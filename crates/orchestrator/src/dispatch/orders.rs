@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{
+    class,
     definition::Conversion,
     ids::{AttemptKey, Digest, RunId},
     limits,
@@ -42,6 +43,7 @@ pub(super) fn order(
         types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
         conversions: conversions(state, key),
         returns: node.returns.clone(),
+        classes: class::reached([&node.returns], &plan.classes),
         asks: state.planned(key.node).asks.clone(),
         lock: Arc::clone(state.lock(key.node)?),
         resources: node.resources.clone(),

@@ -1,59 +1,144 @@
 //! Whether a value is of a declared type; the first mismatch with its path.
 
+mod records;
+
+use qflow_model::class::Classes;
 use serde_json::Value;
 
 use super::{ValueError, kind, python_key, tag};
 use crate::ty::{Literal, Ty};
+use records::Records;
 
-/// Checks a value in the tagged form; an `int` is a `float` too, as in Python.
+/// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
-    let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
-    match ty {
-        Ty::Any => Ok(()),
-        Ty::Never => Err(ValueError::new("expected no value: the function is declared not to return")),
-        Ty::None => {
-            if value.is_null() {
-                Ok(())
-            } else {
-                Err(expected())
+    Records::default().check(value, ty)
+}
+
+/// As [`check`], and holds objects of the user's own classes to their fields and members, as far as `classes` tells them.
+pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), ValueError> {
+    Records::read(classes).check(value, ty)
+}
+
+impl Records<'_> {
+    fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
+        let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
+        match ty {
+            Ty::Any => Ok(()),
+            Ty::Never => Err(ValueError::new("expected no value: the function is declared not to return")),
+            Ty::None if value.is_null() => Ok(()),
+            Ty::None => Err(expected()),
+            Ty::Union(members) => self.union(value, members, ty),
+            Ty::Literal(values) => {
+                if values.iter().any(|literal| is_literal(value, literal)) {
+                    Ok(())
+                } else {
+                    Err(ValueError::new(format!("expected {ty}")))
+                }
             }
-        }
-        Ty::Union(members) => {
-            if members.iter().any(|member| check(value, member).is_ok()) {
-                Ok(())
-            } else {
-                Err(expected())
+            Ty::Class(_) | Ty::Generic(..) if ty.outcome().is_some() => {
+                self.outcome(value, ty, ty.outcome().unwrap_or(&Ty::Any))
             }
-        }
-        Ty::Literal(values) => {
-            let found = values.iter().any(|literal| match (literal, value) {
-                (Literal::Bool(literal), Value::Bool(value)) => literal == value,
-                (Literal::Int(literal), Value::Number(value)) => value.as_i64() == Some(*literal),
-                (Literal::Text(literal), Value::String(value)) => literal == value,
-                _ => false,
-            });
-            if found { Ok(()) } else { Err(ValueError::new(format!("expected {ty}"))) }
-        }
-        Ty::Class(_) | Ty::Generic(..) if ty.outcome().is_some() => {
-            outcome(value, ty, ty.outcome().unwrap_or(&Ty::Any))
-        }
-        Ty::Class(name) => {
-            if class(value, name) {
-                Ok(())
-            } else {
-                Err(expected())
+            Ty::Class(name) => match self.get(name) {
+                Some(record) => self.record(value, name, record),
+                None if class(value, name) => Ok(()),
+                None => Err(expected()),
+            },
+            Ty::Tuple(types) => {
+                let items = tuple(value).ok_or_else(expected)?;
+                if items.len() != types.len() {
+                    return Err(ValueError::new(format!("expected {ty}, got a tuple of {}", items.len())));
+                }
+                let mut pairs = items.iter().zip(types).enumerate();
+                pairs.try_for_each(|(i, (item, ty))| self.check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
             }
+            Ty::Tuples(item) => self.each(tuple(value).ok_or_else(expected)?, item),
+            Ty::Generic(name, parameters) => self.generic(value, name, parameters, ty),
         }
-        Ty::Tuple(types) => {
-            let items = tuple(value).ok_or_else(expected)?;
-            if items.len() != types.len() {
-                return Err(ValueError::new(format!("expected {ty}, got a tuple of {}", items.len())));
+    }
+
+    fn each(&self, items: &[Value], ty: &Ty) -> Result<(), ValueError> {
+        let mut items = items.iter().enumerate();
+        items.try_for_each(|(i, item)| self.check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+    }
+
+    /// Whether a value is of a member; where only one may be meant, its own words say more than that none takes it.
+    fn union(&self, value: &Value, members: &[Ty], ty: &Ty) -> Result<(), ValueError> {
+        let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
+        let mut meant = members.iter().filter(|member| may_be(value, member));
+        match (meant.next(), meant.next()) {
+            (None, _) => Err(expected()),
+            (Some(one), None) => self.check(value, one),
+            (Some(one), Some(other)) => self.trying(|| {
+                let mut all = [one, other].into_iter().chain(meant);
+                if all.any(|member| self.check(value, member).is_ok()) { Ok(()) } else { Err(expected()) }
+            }),
+        }
+    }
+
+    /// Whether a value is a settled call's: one of the two, never both.
+    fn outcome(&self, value: &Value, ty: &Ty, of: &Ty) -> Result<(), ValueError> {
+        let Some(("outcome", fields)) = tag(value) else {
+            return Err(ValueError::new(format!("expected {ty}, got {}", kind(value))));
+        };
+        let part = |name: &str| fields.get(name).unwrap_or(&Value::Null);
+        match (part("ok").as_bool(), part("value"), part("error")) {
+            (Some(true), value, Value::Null) => self.check(value, of).map_err(|e| e.below(".value")),
+            (Some(false), Value::Null, error) => {
+                let told = tag(error).filter(|(tag, _)| *tag == "object" && kind(error) == "qflow.OutcomeError");
+                let part = |name: &str| told.and_then(|(_, fields)| fields.get(name));
+                let text = |name: &str| part(name).is_some_and(Value::is_string);
+                let attempts = part("attempts").is_some_and(Value::is_u64);
+                if ["type", "message", "status"].into_iter().all(text) && attempts {
+                    return Ok(());
+                }
+                Err(ValueError::new("expected OutcomeError with type, message, status and attempts").below(".error"))
             }
-            let pairs = items.iter().zip(types).enumerate();
-            pairs.into_iter().try_for_each(|(i, (item, ty))| check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+            _ => Err(ValueError::new(format!("expected {ty}, got an outcome with neither a value nor an error"))),
         }
-        Ty::Tuples(item) => each(tuple(value).ok_or_else(expected)?, item),
-        Ty::Generic(name, parameters) => generic(value, name, parameters, ty),
+    }
+
+    fn generic(&self, value: &Value, name: &str, parameters: &[Ty], ty: &Ty) -> Result<(), ValueError> {
+        if !class(value, name) {
+            return Err(ValueError::new(format!("expected {ty}, got {}", kind(value))));
+        }
+        match (value, tag(value), parameters) {
+            (Value::Array(items), _, [item]) => self.each(items, item),
+            (_, Some(("tuple" | "set" | "frozenset", Value::Array(items))), [item]) => self.each(items, item),
+            (_, Some(("map", Value::Array(pairs))), [key, item]) => {
+                pairs.iter().enumerate().try_for_each(|(i, pair)| {
+                    self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))?;
+                    self.check(&pair[1], item).map_err(|e| e.below(&format!("[{}]", pair[0])))
+                })
+            }
+            (Value::Object(fields), None, [key, item]) => fields.iter().try_for_each(|(name, value)| {
+                let name = python_key(name);
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
+                self.check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
+            }),
+            // What the parameters of other classes mean is theirs to say.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a value may be of a member of a union, going by what it is and not by what it holds.
+fn may_be(value: &Value, member: &Ty) -> bool {
+    match member {
+        Ty::Any | Ty::Union(_) => true,
+        Ty::Never => false,
+        Ty::None => value.is_null(),
+        Ty::Literal(values) => values.iter().any(|literal| is_literal(value, literal)),
+        Ty::Class(name) | Ty::Generic(name, _) => class(value, name),
+        Ty::Tuple(_) | Ty::Tuples(_) => tuple(value).is_some(),
+    }
+}
+
+fn is_literal(value: &Value, literal: &Literal) -> bool {
+    match (literal, value) {
+        (Literal::Bool(literal), Value::Bool(value)) => literal == value,
+        (Literal::Int(literal), Value::Number(value)) => value.as_i64() == Some(*literal),
+        (Literal::Text(literal), Value::String(value)) => literal == value,
+        _ => false,
     }
 }
 
@@ -61,58 +146,9 @@ fn tuple(value: &Value) -> Option<&[Value]> {
     tag(value).filter(|(name, _)| *name == "tuple").and_then(|(_, v)| v.as_array()).map(Vec::as_slice)
 }
 
-fn each(items: &[Value], ty: &Ty) -> Result<(), ValueError> {
-    items.iter().enumerate().try_for_each(|(i, item)| check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
-}
-
-/// Whether a value is a settled call's: one of the two, never both.
-fn outcome(value: &Value, ty: &Ty, of: &Ty) -> Result<(), ValueError> {
-    let Some(("outcome", fields)) = tag(value) else {
-        return Err(ValueError::new(format!("expected {ty}, got {}", kind(value))));
-    };
-    let part = |name: &str| fields.get(name).unwrap_or(&Value::Null);
-    match (part("ok").as_bool(), part("value"), part("error")) {
-        (Some(true), value, Value::Null) => check(value, of).map_err(|e| e.below(".value")),
-        (Some(false), Value::Null, error) => {
-            let told = tag(error).filter(|(tag, _)| *tag == "object" && kind(error) == "qflow.OutcomeError");
-            let part = |name: &str| told.and_then(|(_, fields)| fields.get(name));
-            let text = |name: &str| part(name).is_some_and(Value::is_string);
-            let attempts = part("attempts").is_some_and(Value::is_u64);
-            if ["type", "message", "status"].into_iter().all(text) && attempts {
-                return Ok(());
-            }
-            Err(ValueError::new("expected OutcomeError with type, message, status and attempts").below(".error"))
-        }
-        _ => Err(ValueError::new(format!("expected {ty}, got an outcome with neither a value nor an error"))),
-    }
-}
-
-fn generic(value: &Value, name: &str, parameters: &[Ty], ty: &Ty) -> Result<(), ValueError> {
-    let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
-    if !class(value, name) {
-        return Err(expected());
-    }
-    match (value, tag(value), parameters) {
-        (Value::Array(items), _, [item]) => each(items, item),
-        (_, Some(("tuple" | "set" | "frozenset", Value::Array(items))), [item]) => each(items, item),
-        (_, Some(("map", Value::Array(pairs))), [key, item]) => pairs.iter().enumerate().try_for_each(|(i, pair)| {
-            check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))?;
-            check(&pair[1], item).map_err(|e| e.below(&format!("[{}]", pair[0])))
-        }),
-        (Value::Object(fields), None, [key, item]) => fields.iter().try_for_each(|(name, value)| {
-            let name = python_key(name);
-            check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
-            check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
-        }),
-        // What the parameters of other classes mean is theirs to say.
-        _ => Ok(()),
-    }
-}
-
 /// Whether a value's class is `name` or one that goes for it.
 fn class(value: &Value, name: &str) -> bool {
     let kind = kind(value);
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     match name {
         "float" => matches!(kind, "float" | "int" | "bool"),
         "int" => matches!(kind, "int" | "bool"),
@@ -125,10 +161,14 @@ fn class(value: &Value, name: &str) -> bool {
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
-        name => {
-            kind == name || last(kind) == last(name) || (tag(value).is_none() && value.is_object() && is_users(name))
-        }
+        name => is_named(kind, name) || (tag(value).is_none() && value.is_object() && is_users(name)),
     }
+}
+
+/// Whether a class's qualified name is one that types spell shorter.
+fn is_named(kind: &str, name: &str) -> bool {
+    let last = |name: &str| name.rfind('.').map_or(0, |dot| dot + 1);
+    kind[last(kind)..] == name[last(name)..]
 }
 
 /// Whether a class is not one of ours: a `TypedDict` of the user's is stored as a mapping.

@@ -2,6 +2,8 @@
 
 mod users;
 
+pub(super) use users::ty as field_type;
+
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};
 

@@ -121,7 +121,7 @@ fn needs(given: &Map<String, Value>, name: &str, class: &Class) -> Result<(), Va
 }
 
 /// What a field is held to: a class that is not known here may be anything.
-fn ty(field: &Field, classes: &Classes) -> Ty {
+pub(in crate::value) fn ty(field: &Field, classes: &Classes) -> Ty {
     fn known(ty: Ty, classes: &Classes) -> Ty {
         let all = |types: Vec<Ty>| types.into_iter().map(|ty| known(ty, classes)).collect::<Vec<_>>();
         match ty {

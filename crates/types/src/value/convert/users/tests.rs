@@ -3,7 +3,11 @@
 use super::*;
 
 fn classes() -> Classes {
-    let field = |name: &str, ty: &str, default: Option<Value>| json!({"name": name, "type": ty, "required": default.is_none(), "default": default});
+    let field = |name: &str, ty: &str, default: Option<Value>| {
+        let mut field = json!({"name": name, "type": ty, "required": default.is_none()});
+        default.into_iter().for_each(|default| field["default"] = default);
+        field
+    };
     serde_json::from_value(json!({
         "Unit": {"name": "w.Unit", "kind": "enum", "members": [
             {"name": "DAY", "value": "day"}, {"name": "HOUR", "value": "hour"}, {"name": "D", "value": "day"},

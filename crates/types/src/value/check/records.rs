@@ -1,0 +1,148 @@
+//! Objects of the user's own classes, held to the fields and members that reading told.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap},
+};
+
+use qflow_model::class::{Class, ClassKind, Classes, Field};
+use serde_json::{Map, Value};
+
+use super::is_named;
+use crate::{
+    ty::Ty,
+    value::{ValueError, convert::field_type, kind, python_key, tag},
+};
+
+/// Members that an error lists; of more the number is told.
+const LISTED: usize = 20;
+
+/// The user's classes as a check needs them.
+#[derive(Default)]
+pub(super) struct Records<'c> {
+    records: BTreeMap<&'c str, Record<'c>>,
+    /// Within how many unions of which several members may be meant.
+    tried: Cell<u32>,
+    /// What is found of objects while several members are tried: else a class that holds itself costs twice as much with each level.
+    found: RefCell<HashMap<(*const Value, *const Class), Option<ValueError>>>,
+}
+
+/// A class, and the types of its fields.
+pub(super) struct Record<'c> {
+    class: &'c Class,
+    fields: Vec<(&'c Field, Ty)>,
+}
+
+impl<'c> Records<'c> {
+    /// Reads the types of fields, once for all values.
+    pub(super) fn read(classes: &'c Classes) -> Self {
+        let fields = |class: &'c Class| class.fields.iter().map(|field| (field, field_type(field, classes))).collect();
+        let record = |class| Record { class, fields: fields(class) };
+        let known = classes.iter().filter(|(_, class)| is_told(class));
+        Self { records: known.map(|(name, class)| (name.as_str(), record(class))).collect(), ..Self::default() }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Record<'c>> {
+        self.records.get(name)
+    }
+
+    /// Tries members of a union, several of which may be meant.
+    pub(super) fn trying<T>(&self, members: impl FnOnce() -> T) -> T {
+        self.tried.set(self.tried.get() + 1);
+        let tried = members();
+        self.tried.set(self.tried.get() - 1);
+        if self.tried.get() == 0 {
+            self.found.borrow_mut().clear();
+        }
+        tried
+    }
+
+    /// Checks a value of a class that is known.
+    pub(super) fn record(&self, value: &Value, name: &str, record: &Record<'_>) -> Result<(), ValueError> {
+        let is_it = is_named(kind(value), name);
+        match (record.class.kind, tag(value), value) {
+            (ClassKind::Enum, Some(("enum", Value::String(member))), _) if is_it => {
+                member_of(member, name, record.class)
+            }
+            (ClassKind::Dataclass | ClassKind::NamedTuple, Some(("object", Value::Object(given))), _) if is_it => {
+                self.once(value, record, || self.fields(value, given, name, record))
+            }
+            (ClassKind::TypedDict, None, Value::Object(given)) => {
+                self.once(value, record, || self.fields(value, given, name, record))
+            }
+            // What it holds pydantic checked when it was made.
+            (ClassKind::Model, ..) if super::class(value, name) => Ok(()),
+            _ => Err(ValueError::new(format!("expected {name}, got {}", kind(value)))),
+        }
+    }
+
+    fn once(
+        &self,
+        value: &Value,
+        record: &Record<'_>,
+        check: impl FnOnce() -> Result<(), ValueError>,
+    ) -> Result<(), ValueError> {
+        if self.tried.get() == 0 {
+            return check();
+        }
+        let key = (std::ptr::from_ref(value), std::ptr::from_ref(record.class));
+        if let Some(found) = self.found.borrow().get(&key) {
+            return found.clone().map_or(Ok(()), Err);
+        }
+        let found = check();
+        self.found.borrow_mut().insert(key, found.clone().err());
+        found
+    }
+
+    /// The fields of an object by their types: first that they are those of the class, then what they hold.
+    fn fields(
+        &self,
+        value: &Value,
+        given: &Map<String, Value>,
+        name: &str,
+        record: &Record<'_>,
+    ) -> Result<(), ValueError> {
+        let class = record.class;
+        let known = record.fields.iter().filter(|(field, _)| given.contains_key(&field.name)).count();
+        if known < given.len() {
+            let unknown = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none());
+            let (unknown, has) = (unknown.unwrap_or_default(), class.fields_named());
+            return Err(ValueError::new(format!("{name} has no field `{unknown}`; it has {has}")));
+        }
+        let mut missing = class.fields.iter().filter(|field| field.required && !given.contains_key(&field.name));
+        if let Some(field) = missing.next() {
+            let missing = &field.name;
+            return Err(ValueError::new(format!("expected {name}, got {} without `{missing}`", kind(value))));
+        }
+        for (field, ty) in &record.fields {
+            let Some(value) = given.get(&field.name) else { continue };
+            // `name: str = None`: what a class itself gives is not held against whoever leaves it so.
+            if field.default.as_ref() != Some(value) {
+                self.check(value, ty).map_err(|e| e.below(&at(field, class.kind)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at(field: &Field, kind: ClassKind) -> String {
+    if kind == ClassKind::TypedDict { format!("[{:?}]", field.name) } else { format!(".{}", field.name) }
+}
+
+/// Whether the fields go by the names that are written: Python renames private ones.
+fn is_told(class: &Class) -> bool {
+    !class.fields.iter().any(|field| field.name.starts_with("__") && !field.name.ends_with("__"))
+}
+
+fn member_of(member: &str, name: &str, class: &Class) -> Result<(), ValueError> {
+    if class.members.iter().any(|known| known.name == member) {
+        return Ok(());
+    }
+    let listed = class.members.iter().take(LISTED).map(|member| member.name.clone());
+    let more = class.members.len().checked_sub(LISTED + 1).map(|more| format!("{} more", more + 1));
+    let names: Vec<String> = listed.chain(more).collect();
+    Err(ValueError::new(format!("expected {name}, which has {}; got {member}", names.join(", "))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What is said of objects whose fields are not what their classes declare.
+
+use serde_json::json;
+
+use super::*;
+use crate::value::check_fields;
+
+fn classes() -> Classes {
+    let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
+    let optional = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": false});
+    serde_json::from_value(json!({
+        "Unit": {"name": "w.Unit", "kind": "enum", "members": [{"name": "DAY", "value": "day"}, {"name": "HOUR", "value": 1}]},
+        "Row": {"name": "w.Row", "kind": "typed_dict", "fields": [
+            field("day", "str"), field("amount", "float"), optional("note", "str"),
+        ]},
+        "Cell": {"name": "w.Cell", "kind": "typed_dict", "fields": [field("value", "int")]},
+        "User": {"name": "w.User", "kind": "dataclass", "fields": [
+            field("name", "str"), field("age", "int"),
+            {"name": "mail", "type": "str", "required": false, "default": null},
+        ]},
+        "Point": {"name": "w.Point", "kind": "named_tuple", "fields": [field("x", "int"), field("of", "Foreign")]},
+        "Team": {"name": "w.Team", "kind": "dataclass", "fields": [
+            field("users", "dict[str, list[User]]"), field("unit", "Unit"), field("lead", "None | User"), field("above", "None | Team"),
+        ]},
+        "Basket": {"name": "w.Basket", "kind": "model", "fields": [field("count", "int")]},
+        "Private": {"name": "w.Private", "kind": "dataclass", "fields": [field("__x", "int")]},
+        "Left": {"name": "w.Left", "kind": "typed_dict", "fields": [field("next", "Left | None | Right"), field("end", "int")]},
+        "Right": {"name": "w.Right", "kind": "typed_dict", "fields": [field("next", "Left | None | Right"), field("end", "str")]},
+    }))
+    .unwrap()
+}
+
+fn object(name: &str, fields: Value) -> Value {
+    json!({"$": "object", "t": format!("w.{name}"), "v": fields})
+}
+
+fn user(age: Value) -> Value {
+    object("User", json!({"name": "Ann", "age": age, "mail": "a@b"}))
+}
+
+fn unit(member: &str) -> Value {
+    json!({"$": "enum", "t": "w.Unit", "v": member})
+}
+
+fn team(ages: Value, lead: Value) -> Value {
+    object("Team", json!({"users": {"x": [user(ages)]}, "unit": unit("DAY"), "lead": lead, "above": null}))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "cases are written as json!(…)")]
+fn mismatch(value: Value, ty: &str) -> Option<String> {
+    check_fields(&value, &ty.parse().unwrap(), &classes()).err().map(|error| error.to_string())
+}
+
+#[test]
+fn objects_of_their_class_pass() {
+    for (value, ty) in [
+        (json!({"day": "2026-11-26", "amount": 1}), "Row"),
+        (json!([{"day": "", "amount": 1.5, "note": "x"}]), "list[Row]"),
+        (user(json!(40)), "None | User"),
+        (json!({"$": "object", "t": "__main__.User", "v": {"name": "", "age": true, "mail": ""}}), "User"),
+        (object("Point", json!({"x": 1, "of": {"anything": [null]}})), "Point"),
+        (json!({"$": "map", "v": [[unit("HOUR"), user(json!(1))]]}), "dict[Unit, User]"),
+        (team(json!(1), json!(null)), "Team"),
+        (json!({"value": 1}), "Cell | Row"),
+        (json!({"day": "", "amount": 1}), "Cell | Row"),
+        // What pydantic made it checked itself.
+        (object("Basket", json!({"count": "many", "more": 1})), "Basket"),
+        // Python renames a private field.
+        (object("Private", json!({"_Private__x": "y"})), "Private"),
+        (object("Unknown", json!({"x": 1})), "Unknown"),
+    ] {
+        assert_eq!(mismatch(value.clone(), ty), None, "{value} as {ty}");
+    }
+}
+
+#[test]
+fn what_a_class_itself_gives_a_field_is_not_held_against_its_type() {
+    let value = object("User", json!({"name": "Ann", "age": 1, "mail": null}));
+    assert_eq!(mismatch(value, "User"), None);
+    let value = object("User", json!({"name": "Ann", "age": 1, "mail": 1}));
+    assert_eq!(mismatch(value, "User").as_deref(), Some("at .mail: expected str, got int"));
+}
+
+#[test]
+fn the_first_field_that_is_not_as_declared_is_told_with_its_path() {
+    for (value, ty, why) in [
+        (user(json!("forty")), "User", "at .age: expected int, got str"),
+        (user(json!(null)), "None | User", "at .age: expected int, got None"),
+        (object("Point", json!({"x": "a", "of": null})), "Point", "at .x: expected int, got str"),
+        (json!({"day": "", "amount": "x"}), "Row", "at [\"amount\"]: expected float, got str"),
+        (json!([{}]), "list[Row]", "at [0]: expected Row, got dict without `day`"),
+        (json!({"day": "", "amount": 1, "$$x": 1}), "Row", "Row has no field `$x`; it has day, amount, note"),
+        (json!({"name": "Ann", "age": 1, "mail": ""}), "User", "expected User, got dict"),
+        (json!({"$": "tuple", "v": [1, 2]}), "Point", "expected Point, got tuple"),
+        (object("User", json!({"name": "Ann"})), "User", "expected User, got w.User without `age`"),
+        (team(json!(1.5), json!(null)), "Team", "at .users[\"x\"][0].age: expected int, got float"),
+        (team(json!(1), user(json!([]))), "list[int] | Team", "at .lead.age: expected int, got list"),
+        (unit("WEEK"), "Unit", "expected Unit, which has DAY, HOUR; got WEEK"),
+        (json!("day"), "Unit", "expected Unit, got str"),
+        (json!({"value": "x"}), "Cell | Row", "expected Cell | Row, got dict"),
+        (json!({"$": "tuple", "v": [user(json!("x"))]}), "tuple[User, ...]", "at [0].age: expected int, got str"),
+    ] {
+        assert_eq!(mismatch(value.clone(), ty).as_deref(), Some(why), "{value} as {ty}");
+    }
+}
+
+#[test]
+fn classes_that_hold_one_another_are_tried_once_for_each_object() {
+    // Tried anew in each member, a hundred levels would never end.
+    let deep = |innermost: Value| (0..100).fold(innermost, |next, _| json!({"next": next, "end": "x"}));
+    assert_eq!(mismatch(deep(json!(null)), "Left | Right"), None);
+    assert_eq!(mismatch(deep(json!(1)), "Left | Right").as_deref(), Some("expected Left | Right, got dict"));
+}
