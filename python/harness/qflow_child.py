@@ -18,9 +18,10 @@ from qflow_answers import answer
 from qflow_declared import pickled
 from qflow_decoder import Decoder
 from qflow_encoder import Unserialisable, encoding
-from qflow_entry import MESSAGE_CHARS, Entry, clean, failure, import_entry, plain_failure
+from qflow_entry import MESSAGE_CHARS, NAME_CHARS, Entry, clean, failure, import_entry, plain_failure, set_environment
 from qflow_fit import Unfit, fit
 from qflow_frames import VALUE_BYTES, Inbox, blob, message
+from qflow_said import FIELDS, FIELDS_CHARS, cut, fields_of
 from qflow_shapes import of_function, shape_of
 
 LOG_BYTES = 8 << 20  # stdio an attempt, as the design promises
@@ -80,7 +81,7 @@ class Channel:
     def __init__(self, sock, order, secrets):
         self.sock, self.lock, self.owner = sock, threading.RLock(), os.getpid()
         self.sending, self.cancelled, self.kept = False, False, 0
-        self.dropped = 0
+        self.dropped, self.told_cut = 0, set()
         self.secrets, self.current = secrets, order["current"]
         limit = order.get("deadline_ms")
         self.deadline = None if limit is None else time.time() + limit / 1e3
@@ -116,17 +117,28 @@ class Channel:
             self.send(message(type="lines", stream=stream, at_us=now, lines=kept, **said))
 
     def log(self, text, fields):
-        if fields and len(text) <= LINE_BYTES:
-            return self.lines("log", [text.replace("\n", " ")], fields)
+        if fields:
+            fields, lost = fields_of(fields)
+            self.tell_cut("qflow.log", lost)
+            text = text.replace("\n", " ")
         for line in text.split("\n"):
             for at in range(0, len(line) or 1, LINE_BYTES):
-                self.lines("log", [line[at : at + LINE_BYTES]])
+                self.lines("log", [line[at : at + LINE_BYTES]], fields if at == 0 else None)
 
     def progress(self, fraction):
         self.send(message(type="progress", fraction=float(fraction)))
 
-    def span(self, **fields):
-        self.send(message(type="span", **fields))
+    def span(self, name, attributes, error, **fields):
+        (name, shorter), (attributes, lost) = cut(name, NAME_CHARS), fields_of(attributes)
+        self.tell_cut("qflow.span", shorter or lost)
+        error = error and cut(error, MESSAGE_CHARS)[0]
+        self.send(message(type="span", name=name, attributes=attributes, error=error, **fields))
+
+    def tell_cut(self, what, lost):
+        if lost and what not in self.told_cut:
+            self.told_cut.add(what)
+            said = "%s: what it was given is cut: at most %d names, and %d characters of them and their values"
+            self.warn(said % (what, FIELDS, FIELDS_CHARS))
 
     def warn(self, text):
         self.send(message(type="warning", text=clean(str(text))[:MESSAGE_CHARS]))
@@ -197,7 +209,7 @@ def child(sock, order, data, streams, home, fresh):
     """Runs the function in the forked process, and says what came of it."""
     channel = Channel(sock, order, order.get("secrets") or {})
     sdk = sys.modules["qflow"]
-    os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
+    set_environment(order.get("env") or {})
     os.environ.update({"QFLOW_SECRET_" + k.upper().replace("-", "_"): v for k, v in channel.secrets.items()})
     Entry.current = {"function": order["function"], "network": order.get("network", True), "isolated": order.get("isolated", False)}
     for stream in streams:
@@ -209,10 +221,11 @@ def child(sock, order, data, streams, home, fresh):
             stream.channel, stream.part = None, ""
         sdk._runtime.attach(None)
 
+    ending = Ending(channel, sdk.Cancelled)
     os.register_at_fork(after_in_child=detach)
+    leave_workers_to_sigterm(ending)
     if not order.get("network", True) and not order.get("isolated", True):
         watch_network(channel)
-    ending = Ending(channel, sdk.Cancelled)
     signal.signal(signal.SIGTERM, ending)
     took, frames, converted = 0.0, [], {}
     try:
@@ -242,6 +255,24 @@ def child(sock, order, data, streams, home, fresh):
     for stream in streams:
         stream.rest()
     channel.send(message(type="took", ms=took, dropped=channel.dropped, converted_ms=converted), *frames)
+
+
+def leave_workers_to_sigterm(ending):
+    """Ends a process that the node forks where it is sent SIGTERM, as pools do with their workers: also in the moment of its fork."""
+    masks = {}
+
+    def before():
+        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def after():
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
+
+    def after_in_child():
+        if signal.getsignal(signal.SIGTERM) is ending:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        after()
+
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=after_in_child)
 
 
 def watch_network(channel):

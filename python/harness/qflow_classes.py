@@ -136,7 +136,8 @@ def build_model(cls, fields):
     missing = [name for name, field in known.items() if name not in fields and field.is_required()]
     if missing:
         raise TypeError("%s misses its field %r" % (cls.__qualname__, missing[0]))
-    made = cls.model_construct(_fields_set={name for name in fields if name in known})
+    root = {"root": fields["root"]} if getattr(cls, "__pydantic_root_model__", False) else {}
+    made = cls.model_construct(_fields_set={name for name in fields if name in known}, **root)
     # In the order of its fields, which its JSON has too.
     values = {name: fields[name] if name in fields else made.__dict__[name] for name in known}
     made.__dict__.clear()

@@ -4,6 +4,7 @@ import collections
 
 from qflow_classes import data_fields, enum_member, find_class, named
 from qflow_encoder import Unserialisable
+from qflow_exact import key_text
 from qflow_shapes import ANY, DEPTH, MAPPINGS, SEQUENCES, fields_of
 
 
@@ -153,7 +154,7 @@ def _parts(value, shape, path):
             yield inner, declared, "%s[%d]" % (path, index)
     elif isinstance(value, dict) and shape[0] == "class" and len(shape[2]) == 2:
         for key, inner in value.items():
-            yield inner, shape[2][1], "%s[%r]" % (path, key)
+            yield inner, shape[2][1], "%s[%s]" % (path, key_text(key))
     elif isinstance(value, (list, tuple, collections.deque)) and (shape[0] == "tuples" or len(shape[2]) == 1):
         item = shape[1] if shape[0] == "tuples" else shape[2][0]
         for index, inner in enumerate(value):

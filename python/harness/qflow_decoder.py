@@ -8,6 +8,7 @@ import re
 import qflow_content
 from qflow_arrow import pandas_of_arrow
 from qflow_classes import build, enum_member, find_class
+from qflow_exact import placed, unlimited
 
 
 class Decoder:
@@ -26,7 +27,7 @@ class Decoder:
         return {(k[1:] if k[:1] == "$" else k): self.value(v) for k, v in form.items()}
 
     def _int(self, form):
-        return int(form["v"])
+        return unlimited(lambda: int(form["v"]))
 
     def _float(self, form):
         return float(form["v"])
@@ -47,12 +48,12 @@ class Decoder:
     def _datetime(self, form):
         import datetime
 
-        return datetime.datetime.fromisoformat(iso(form["v"]))
+        return placed(datetime.datetime.fromisoformat(iso(form["v"])), form)
 
     def _time(self, form):
         import datetime
 
-        return datetime.time.fromisoformat(iso(form["v"]))
+        return placed(datetime.time.fromisoformat(iso(form["v"])), form)
 
     def _timedelta(self, form):
         import datetime

@@ -1,38 +1,23 @@
-"""The user's code: laid out, compiled with placeholders for what is missing, imported, and its errors told."""
+"""The user's code: laid out, imported, and its errors told."""
 
-import __future__
-
-import ast
 import errno
 import importlib.machinery
 import importlib.util
+import linecache
 import os
 import sys
 import tempfile
+import time
 import traceback
+import types
+import warnings
 
-MESSAGE_CHARS, TRACEBACK_CHARS = 16 << 10, 64 << 10
+from qflow_missing import Entry, Missing, compile_user, is_submitted, used
+
+MESSAGE_CHARS, TRACEBACK_CHARS, NAME_CHARS = 16 << 10, 64 << 10, 1 << 10
 UNREACHED = ("Name or service not known", "name resolution", "Network is unreachable")
 FOLDER = os.path.dirname(os.path.abspath(__file__))  # the harness's
 SDK = os.environ.get("QFLOW_SDK") or os.path.dirname(FOLDER)
-
-
-class Entry:
-    """What the template loaded."""
-
-    name, names, root, file, module, current, importing = "", [], "", "", None, {}, False
-
-
-def compile_user(data, path, optimize=-1):
-    tree = compile(data, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-    body = []
-    for statement in tree.body:
-        guarded = isinstance(statement, (ast.Import, ast.ImportFrom))
-        if guarded and getattr(statement, "module", "") != "__future__" and statement.names[0].name != "*":
-            statement = placeholder(statement)
-        body.append(statement)
-    tree.body = body
-    return compile(tree, path, "exec", flags=__future__.annotations.compiler_flag, dont_inherit=True, optimize=optimize)
 
 
 class Loader(importlib.machinery.SourceFileLoader):
@@ -56,56 +41,12 @@ class Loader(importlib.machinery.SourceFileLoader):
             module.__spec__ = spec  # its first name's, which its relative imports go by
             return
         self.loaded[self.path] = module, module.__spec__
-        module.__dict__["__qflow_missing__"] = Missing
+        module.__dict__.update(__qflow_missing__=Missing, __qflow_used__=used)
         try:
             super().exec_module(module)
         except BaseException:
             self.loaded.pop(self.path, None)
             raise
-
-
-def placeholder(statement):
-    names = [a.asname or (a.name.partition(".")[0] if isinstance(statement, ast.Import) else a.name) for a in statement.names]
-    text = "try:\n pass\nexcept ModuleNotFoundError as _qflow_error:\n"
-    text += "".join(" %s = __qflow_missing__(_qflow_error)\n" % name for name in names)
-    guard = ast.parse(text).body[0]
-    for part in ast.walk(guard):
-        if hasattr(part, "lineno"):
-            ast.copy_location(part, statement)
-    guard.body = [statement]
-    return guard
-
-
-def is_submitted(parts):
-    """Whether a module of that name would be a file of the submission."""
-    roots = [folder for folder in sys.path if Entry.root and (folder + os.sep).startswith(Entry.root + os.sep)]
-    places = [os.path.join(root, *parts) for root in roots]
-    return any(os.path.exists(place + ".py") or os.path.isdir(place) for place in places)
-
-
-class Missing:
-    """Stands for a package that this environment lacks: using it says so."""
-
-    def __init__(self, error):
-        name = error.name or "?"
-        if is_submitted(name.split(".")):
-            raise error
-        object.__setattr__(self, "_qflow_name", name)
-
-    def _fail(self, *args, **kwargs):
-        name, node = object.__getattribute__(self, "_qflow_name"), Entry.current.get("function")
-        where = "requirements of node '%s'" % node if node else "the requirements"
-        if Entry.importing:
-            where += ", or use it inside the nodes that have it: it is used while the file is imported, for every node of it"
-        raise ModuleNotFoundError("%s: add it to %s" % (name, where), name=name)
-
-    def __getattr__(self, attribute):
-        # Python asks for such names by itself, of whatever it looks at; only users ask for a version.
-        if attribute.startswith("__") and attribute.endswith("__") and attribute != "__version__":
-            raise AttributeError(attribute)
-        self._fail()
-
-    __call__ = __getitem__ = __iter__ = __enter__ = __len__ = __mro_entries__ = _fail
 
 
 def lay_out(workdir, files):
@@ -128,24 +69,80 @@ def prepare(order):
     Entry.root = lay_out(order["workdir"], order["files"])
     Entry.file, Entry.current = order["file"], {"function": order.get("function")}
     os.environ.update({k: str(v) for k, v in (order.get("env") or {}).items()})
-    site = order.get("site")
-    if site:
+    Entry.site = order.get("site")
+    if Entry.site:
         import site as sites
 
-        sites.addsitedir(site)
+        sites.addsitedir(Entry.site)
     root, folder = Entry.root, os.path.dirname(os.path.join(Entry.root, order.get("entry") or Entry.file))
-    hook = importlib.machinery.FileFinder.path_hook((Loader, [".py"]))
-
-    def ours(path):
-        if not (path + os.sep).startswith(root + os.sep):
-            raise ImportError("not of the submission", path=path)
-        return hook(path)
-
-    sys.path_hooks.insert(0, ours)
+    find_files()
     paths = [folder, root, os.path.join(root, "src")]
     sys.path[:] = [p for i, p in enumerate(paths) if p not in paths[:i]] + [p for p in sys.path if p != FOLDER]
     Entry.names = module_names(os.path.join(root, Entry.file), paths)
     Entry.name = Entry.names[0]
+    os.environ["QFLOW_SOURCE"] = "\n".join((root, Entry.file, Entry.name))
+    be_main()
+    warnings.formatwarning = told_warning
+    set_environment({})
+
+
+def told_warning(message, category, filename, lineno, line=None):
+    """A warning as Python prints it, with the file's path as it was submitted."""
+    line = linecache.getline(filename, lineno) if line is None else line
+    return _format(message, category, filename.replace(Entry.root + os.sep, ""), lineno, line)
+
+
+_format = warnings.formatwarning
+
+
+def find_files():
+    """Has the submission's files found and loaded as what they are; the node's own one also under a name that no path leads to."""
+    hook = importlib.machinery.FileFinder.path_hook((Loader, [".py"]))
+
+    def ours(path):
+        if not (path + os.sep).startswith(Entry.root + os.sep):
+            raise ImportError("not of the submission", path=path)
+        return hook(path)
+
+    sys.path_hooks.insert(0, ours)
+    sys.path_importer_cache.clear()  # what was looked for before was found by others
+    sys.meta_path.append(OwnFile)
+
+
+class OwnFile:
+    """Finds the node's file by its name."""
+
+    @staticmethod
+    def find_spec(name, _path=None, _target=None):
+        if name != Entry.name:
+            return None
+        path = os.path.join(Entry.root, Entry.file)
+        return importlib.util.spec_from_file_location(name, path, loader=Loader(name, path))
+
+
+_harness = []  # keeps its main module
+
+
+def be_main():
+    """Another main module than the harness: processes that `multiprocessing` spawns run it first."""
+    main = types.ModuleType("__main__")
+    main.__file__, main.__spec__ = os.path.join(FOLDER, "qflow_spawned.py"), None
+    _harness.append(sys.modules["__main__"])
+    sys.modules["__main__"] = main
+
+
+def set_environment(variables):
+    """Sets variables, and lets programs that the node starts see the packages that it sees itself."""
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    site = Entry.site
+    prepend("PATH", [os.path.join(site, "bin")] if site else [])
+    prepend("PYTHONPATH", [site, SDK] if site else [SDK])
+    time.tzset()
+
+
+def prepend(variable, folders):
+    known = [folder for folder in os.environ.get(variable, "").split(os.pathsep) if folder and folder not in folders]
+    os.environ[variable] = os.pathsep.join(folders + known)
 
 
 def module_names(path, folders):
@@ -153,11 +150,11 @@ def module_names(path, folders):
     names = []
     for folder in folders:
         inner = os.path.relpath(path, folder)[:-3]
-        if not inner.startswith(os.pardir):
+        if not inner.startswith(os.pardir) and "." not in inner:  # `foo.bar.py` is no module `bar` of a package
             names.append(inner.replace(os.sep, "."))
     names.sort(key=lambda name: name.count("."))  # `shop.types` before `src.shop.types`
     free = [name for name in names if name not in sys.modules and name not in sys.builtin_module_names]
-    return free or ["qflow_user_" + os.path.basename(path)[:-3]]
+    return free or ["qflow_user_" + os.path.basename(path)[:-3].replace(".", "_")]
 
 
 def import_entry():
@@ -189,32 +186,37 @@ def failure(error, error_type=None, text=None):
     """An exception as the record keeps it: the user's frames only, paths as submitted."""
     message_, trace, hint = text, "", ""
     if message_ is None:
-        try:
-            message_ = str(error)
-        except Exception:  # the user's own `__str__` may fail
-            message_ = "<no message: its __str__ failed>"
         hint = network_hint(error)
-        message_ += hint
+        message_ = text_of(error, "no message") + hint
     try:
         told = traceback.TracebackException(type(error), error, error.__traceback__)
         seen = set()
         hide(told, seen)
         trace = "".join(told.format()).replace(Entry.root + os.sep, "") if Entry.root else "".join(told.format())
         trace = trace.rstrip("\n") + hint + "\n" if hint else trace
-    except Exception:  # a traceback is a courtesy
+    except BaseException:  # a traceback is a courtesy, and may call what is the user's own
         pass
     sdk = sys.modules.get("qflow")
     after = None
     if sdk is not None and isinstance(error, sdk.Retry):
-        after = error.after_ms
+        after = getattr(error, "after_ms", None)  # a class of the user's may leave out its initialiser
     return {
-        "error_type": error_type or type(error).__name__,
+        "error_type": clean(error_type or type(error).__name__)[:NAME_CHARS],
         "message": clean(message_)[:MESSAGE_CHARS],
         "traceback": clean(trace)[-TRACEBACK_CHARS:],
-        "mro": [c.__name__ for c in type(error).__mro__ if c is not object],
+        "mro": [clean(c.__name__)[:NAME_CHARS] for c in type(error).__mro__ if c is not object],
         "abort": bool(sdk is not None and isinstance(error, sdk.Abort)),
         "retry_after_ms": after,
     }
+
+
+def text_of(value, what):
+    """What a value's own `__str__` says; that may fail, and then it says that."""
+    try:
+        text = str(value)
+        return text if type(text) is str else str.__str__(text)
+    except BaseException as failed:  # the user's own code
+        return "<%s: the __str__ of %s raised %s>" % (what, type(value).__name__, type(failed).__name__) if what else ""
 
 
 def network_hint(error):
@@ -223,7 +225,7 @@ def network_hint(error):
     kept = networked and Entry.current.get("isolated", False)
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        text = str(error) if isinstance(error, Exception) else ""
+        text = text_of(error, "") if isinstance(error, Exception) else ""
         if not networked and (type(error).__name__ == "gaierror" or any(sign in text for sign in UNREACHED)):
             return ": a node reaches a network only with network=True"
         # Of a file it would have a name.

@@ -13,6 +13,7 @@ from qflow_link import Link
 from qflow_processes import Fork, freeze, libc
 
 PR_SET_DUMPABLE = 4
+ERRORS = sys.__stderr__  # the harness's own: the attempt's goes to its channel
 
 
 class Forks:
@@ -85,7 +86,7 @@ class Forks:
             child(fork.far, order, data, self.streams, fork.home, self.fresh)
             code = 0
         except BaseException:  # nothing may run past here in the child
-            traceback.print_exc(file=sys.__stderr__)
+            traceback.print_exc(file=ERRORS)
         finally:
             os._exit(code)
 

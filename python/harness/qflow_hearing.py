@@ -13,6 +13,16 @@ PROGRESS_S = 0.1  # between two words of progress: more nobody reads
 SPANS = 1000  # of an attempt's own: more makes a trace unreadable
 
 
+LINES = 500  # of a message
+ESCAPED = 12  # bytes of a character past the BMP as JSON escapes it: the longest
+
+
+def weight_of(line):
+    """The most bytes that a line has in a message."""
+    fields = line.get("fields") or {}
+    return ESCAPED * (len(line["text"]) + sum(len(name) + (len(value) if isinstance(value, str) else 64) for name, value in fields.items()))
+
+
 class Hearing:
     """The template's part that listens to the attempt. It has `attempt`, `near`, `link`, `close_` and `signal`."""
 
@@ -57,13 +67,16 @@ class Hearing:
     def flush_lines(self):
         self.attempt.flush_at = None
         lines, self.attempt.lines = self.attempt.lines, []
-        for start in range(0, len(lines), 500):
-            chunk = lines[start : start + 500]
-            if sum(len(line["text"]) for line in chunk) * 6 < FRAME_BYTES // 2:
+        chunk, size = [], 0
+        for line in lines:
+            weight = weight_of(line)
+            if chunk and (size + weight > FRAME_BYTES // 2 or len(chunk) == LINES):
                 self.link.say("logs", attempt=self.attempt.id, lines=chunk)
-                continue
-            for line in chunk:
-                self.link.say("logs", attempt=self.attempt.id, lines=[line])
+                chunk, size = [], 0
+            chunk.append(line)
+            size += weight
+        if chunk:
+            self.link.say("logs", attempt=self.attempt.id, lines=chunk)
 
     def on_child(self, _mask=None):
         if self.link.is_full() and self.attempt.status is None:

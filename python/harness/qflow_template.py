@@ -46,6 +46,7 @@ class Template(Forks, Hearing):
         os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.streams = sys.stdout, sys.stderr = Stream("stdout", 1), Stream("stderr", 2)
+        sys.__stdout__, sys.__stderr__ = self.streams
         printed = Printed()
         for stream in self.streams:
             stream.channel = printed

@@ -43,16 +43,21 @@ def _iso(seconds):
 
 def progress(done, total=None):
     """`progress(3, 10)` or `progress(0.3)`."""
-    fraction = float(done) if total is None else (float(done) / float(total) if total else 1.0)
-    fraction = min(1.0, max(0.0, fraction)) if fraction == fraction else 0.0
     channel = _runtime.channel()
+    try:
+        fraction = float(done) if total is None else (float(done) / float(total) if total else 1.0)
+    except Exception as failed:  # what a node tells of itself never fails it
+        if channel is not None:
+            channel.warn("qflow.progress(%s): %s" % (_text(done), _text(failed)))
+        return
+    fraction = min(1.0, max(0.0, fraction)) if fraction == fraction else 0.0
     if channel is not None:
         channel.progress(fraction)
 
 
 def log(message, **fields):
     """A line with fields: `log("parsed", rows=3)`."""
-    text = " ".join([str(message)] + ["%s=%s" % (k, v) for k, v in fields.items()])
+    text = " ".join([_text(message)] + ["%s=%s" % (k, _text(v)) for k, v in fields.items()])
     channel = _runtime.channel()
     if channel is None:
         print(text, file=sys.stderr)
@@ -62,13 +67,22 @@ def log(message, **fields):
 
 def _plain(value):
     """A value as JSON has it: what JSON has no number for, `nan` say, is its text."""
-    if isinstance(value, (bool, str)):
+    if isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, int) and -(2**63) <= value < 2**64:
+        return int.__int__(value)
     if isinstance(value, float) and value - value == 0:
-        return float(value)
-    return str(value)
+        return float.__float__(value)
+    return _text(value)
+
+
+def _text(value):
+    """Its `str()`; what has none, an odd class or a number of too many digits, says so. What a node tells of itself never fails it."""
+    try:
+        text = str(value)
+        return text if type(text) is str else str.__str__(text)
+    except Exception as failed:
+        return "<%s: its str() raised %s>" % (type(value).__name__, type(failed).__name__)
 
 
 @contextlib.contextmanager
@@ -83,13 +97,13 @@ def span(name, **attributes):
     try:
         yield
     except BaseException as failed:
-        error = "%s: %s" % (type(failed).__name__, failed)
+        error = "%s: %s" % (type(failed).__name__, _text(failed))
         raise
     finally:
         _span_id.reset(token)
         plain = {str(k): _plain(v) for k, v in attributes.items()}
         channel.span(
-            name=str(name), span_id=span_id, parent_id=parent, start_us=int(start * 1e6), end_us=int(time.time() * 1e6),
+            name=_text(name), span_id=span_id, parent_id=parent, start_us=int(start * 1e6), end_us=int(time.time() * 1e6),
             attributes=plain, error=error,
         )  # fmt: skip
 

@@ -77,19 +77,19 @@ class Driver:
             self.say(type="ack", seq=self.seen)
         return heard
 
-    def load(self, text, file="flow.py", entry=None, function="f", **files):
+    def load(self, text, file="flow.py", entry=None, function="f", site=None, **files):
         named = {"file": file, "entry": entry or file, "function": function}
-        self.say(type="load", files=dict({file: text}, **files), site=None, env={}, workdir=self.home + "/w", **named)
+        self.say(type="load", files=dict({file: text}, **files), site=site, env={}, workdir=self.home + "/w", **named)
         self.file = file
         return self.next()
 
-    def begin(self, function, data=b"{}", deadline_ms=None, asks=(), attachments=(), types=None, secrets=None, **more):
+    def begin(self, function, data=b"{}", deadline_ms=None, asks=(), attachments=(), types=None, secrets=None, env=None, **more):
         self.count += 1
         size = len(data) - sum(a.get("size", 0) for a in attachments)
         current = {"run_id": "r", "workflow": "w", "node_id": function, "index": None, "attempt": 1, "key": "k", "trace_id": "1" * 32}
         self.say(
             data, type="attempt", attempt=str(self.count), function=function, file=self.file, types=types or {}, asks=list(asks),
-            current=current, traceparent="00-%s-%s-01" % ("1" * 32, "2" * 16), deadline_ms=deadline_ms, secrets=secrets or {}, env={},
+            current=current, traceparent="00-%s-%s-01" % ("1" * 32, "2" * 16), deadline_ms=deadline_ms, secrets=secrets or {}, env=env or {},
             size=size, attachments=list(attachments), **dict(dict(returns="Any", network=False, isolated=True, lock="l", user="u"), **more),
         )  # fmt: skip
         return str(self.count)

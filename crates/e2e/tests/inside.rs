@@ -23,6 +23,7 @@ on_both! {
     errors_name_the_users_lines_in_every_file
     too_much_memory_and_no_network_are_told
     a_file_that_starts_threads_is_imported_afresh
+    processes_of_a_node_and_what_it_says_are_its_own
     containers_are_shared_as_asked
     a_network_is_reached_where_the_node_says_so
 }
@@ -226,6 +227,19 @@ fn a_file_that_starts_threads_is_imported_afresh(runtime: &'static str) {
         assert_eq!(run["result"], json!([2, 3]), "its thread lives in each attempt: {run:#}");
         let warned = run["said"].to_string().contains("the file starts threads when imported, so attempts start fresh");
         assert!(warned, "{run:#}");
+    }
+}
+
+fn processes_of_a_node_and_what_it_says_are_its_own(runtime: &'static str) {
+    let served = served(runtime);
+    for python in ["3.9", "3.13"] {
+        let file = served.home.case("inside/children.py", python);
+        let made = served.result(&file, "main", &[]);
+        assert_eq!(made, json!([[[1, 2], [1, 2], [1, 2]], "3.10\n", "x", 102]), "{python}");
+        let (error, _) = served.failure(&file, "deep", &[]);
+        assert_eq!(error["error_type"], "serialization");
+        let told = error["message"].as_str().is_some_and(|m| m.contains("a value has at most 100 levels"));
+        assert!(told, "{error}");
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Encoded {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAValue {
     /// The skeleton does not read as JSON.
-    #[error("the value's skeleton is not JSON")]
+    #[error("the value's skeleton is not JSON, or nested deeper than 127 levels")]
     Json(#[from] serde_json::Error),
     /// The offset table does not fit the bytes.
     #[error("the value's offset table does not fit it")]
@@ -117,6 +117,15 @@ mod tests {
             assert_eq!(value.as_f64(), text.parse::<f64>().ok(), "{text}");
             assert_eq!(decode(&encode(&value).bytes).unwrap(), value, "{text}");
         }
+    }
+
+    /// The harness gives at most 100 levels; what bodies put around a value has the rest.
+    #[test]
+    fn a_value_nested_too_deeply_is_told_so() {
+        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(decode(nested(127).as_bytes()).is_ok());
+        let error = decode(nested(128).as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "the value's skeleton is not JSON, or nested deeper than 127 levels");
     }
 
     #[test]
