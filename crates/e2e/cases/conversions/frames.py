@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from qflow import node, workflow
 
 
-class Row(TypedDict):
+class Row(TypedDict, total=False):
     name: str
     price: float
 
@@ -22,7 +22,7 @@ class Basket(BaseModel):  # type: ignore[misc]
 
 @node
 def rows(short: bool) -> List[Row]:
-    return [{"name": "a", "price": 1.5}, {"name": "b"} if short else {"name": "b", "price": 2}]  # type: ignore[typeddict-item]
+    return [{"name": "a", "price": 1.5}, {"name": "b"} if short else {"name": "b", "price": 2}]
 
 
 @node
