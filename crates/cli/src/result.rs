@@ -88,7 +88,7 @@ async fn fetch(args: ResultArgs, client: Client) -> Result<Exit, Fail> {
         .map_err(failed)?;
     let bytes = to_file(coming, &mut file, &out).await?;
     if kind == "folder" {
-        keep_folder(file, &folder, &out)?;
+        keep_folder(&file, &folder, &out)?;
     } else {
         keep(file, &out, force)?;
     }
@@ -174,7 +174,7 @@ fn keep(file: NamedTempFile, out: &Path, force: bool) -> Result<(), Fail> {
 }
 
 /// Unpacks an archive beside, and gives the folder its name once it is whole.
-fn keep_folder(archive: NamedTempFile, beside: &Path, out: &Path) -> Result<(), Fail> {
+fn keep_folder(archive: &NamedTempFile, beside: &Path, out: &Path) -> Result<(), Fail> {
     let failed = |e: io::Error| Fail::new(Exit::Failed, format!("write {}: {e}", out.display()));
     let unpacked = || {
         let room = TempDir::with_prefix_in(".qflow-", beside)?;

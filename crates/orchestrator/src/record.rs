@@ -287,7 +287,7 @@ pub trait Store: Send + Sync + 'static {
     async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()>;
     /// Returns once the inbox is worth a look though nobody here has posted to it.
     async fn woken(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     /// Accepts a run: the run, its plan and source, its first command and its key, or nothing.
     async fn submit(&self, submission: Submission) -> Result<Submitted>;

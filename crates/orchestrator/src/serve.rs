@@ -48,7 +48,7 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_DATABASE_PASSWORD_FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// Certificates by which Postgres is known; default: QFLOW_CA_BUNDLE, else the system's.
+    /// Certificates by which Postgres is known; default: `QFLOW_CA_BUNDLE`, else the system's.
     #[arg(long, env = "QFLOW_DATABASE_CA")]
     pub database_ca: Option<PathBuf>,
     /// Certificates to trust.

@@ -64,7 +64,8 @@ pub(crate) fn is_known_member(units: &Units<'_>, literal: &Value) -> bool {
     let Some(class) = class.filter(|class| class.kind == ClassKind::Enum) else { return false };
     // `True`, `1` and `1.0` are one value.
     let one = |value: &Value| value.as_bool().map_or_else(|| value.as_f64(), |truth| Some(f64::from(u8::from(truth))));
-    let same = |a: &Value, b: &Value| a == b || one(a).zip(one(b)).is_some_and(|(a, b)| a == b);
+    let equal = |a: f64, b: f64| a.partial_cmp(&b).is_some_and(std::cmp::Ordering::is_eq);
+    let same = |a: &Value, b: &Value| a == b || one(a).zip(one(b)).is_some_and(|(a, b)| equal(a, b));
     let values: Vec<&Value> = class.members.iter().map(|member| &member.value).collect();
     values.iter().enumerate().all(|(at, value)| !values[..at].iter().any(|before| same(before, value)))
 }

@@ -6,7 +6,7 @@ from qflow import map, workflow
 
 
 @workflow
-def summary(x: int = 1) -> list:
+def summary(x: int = 1) -> list[object]:
     both = [sales.load(x), customers.load(x)]
     return [both, map(customers.load, both), sales.summary(x), customers.summary(x)]
 

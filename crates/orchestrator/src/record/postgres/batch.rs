@@ -62,7 +62,7 @@ struct Heads {
     runs: Vec<Uuid>,
     status: Vec<&'static str>,
     ended: Vec<Option<At>>,
-    heads: Vec<String>,
+    texts: Vec<String>,
 }
 
 #[derive(Default)]
@@ -73,7 +73,7 @@ struct Nodes {
     elements: Vec<i32>,
     status: Vec<&'static str>,
     attempts: Vec<i32>,
-    nodes: Vec<String>,
+    texts: Vec<String>,
 }
 
 #[derive(Default)]
@@ -107,7 +107,7 @@ impl Columns {
                 heads.runs.push(change.run.0);
                 heads.status.push(head.status.as_str());
                 heads.ended.push(head.ended_at.map(At));
-                heads.heads.push(text(head)?);
+                heads.texts.push(text(head)?);
             }
             last.extend(change.nodes.iter().map(|(key, node)| ((change.run, *key), node)));
             for event in &change.history {
@@ -137,7 +137,7 @@ impl Nodes {
         self.elements.push(element(key));
         self.status.push(node.status.as_str());
         self.attempts.push(node.attempt as i32);
-        self.nodes.push(text(node)?);
+        self.texts.push(text(node)?);
         Ok(())
     }
 }
@@ -151,11 +151,11 @@ pub(super) async fn write(tx: &Tx, batch: &Batch) -> Done<Timestamp> {
         if fences.ids.is_empty() { (NOW, vec![]) } else { (FENCE, vec![&fences.ids, &fences.epochs, &lease]) };
     let mut writes: Vec<(&str, Vec<Param<'_>>)> = vec![fence];
     if !heads.runs.is_empty() {
-        writes.push((PUT_HEADS, vec![&heads.runs, &heads.status, &heads.ended, &heads.heads]));
+        writes.push((PUT_HEADS, vec![&heads.runs, &heads.status, &heads.ended, &heads.texts]));
     }
     if !nodes.runs.is_empty() {
-        let Nodes { runs, frames, steps, elements, status, attempts, nodes } = &nodes;
-        writes.push((PUT_NODES, vec![runs, frames, steps, elements, status, attempts, nodes]));
+        let Nodes { runs, frames, steps, elements, status, attempts, texts } = &nodes;
+        writes.push((PUT_NODES, vec![runs, frames, steps, elements, status, attempts, texts]));
     }
     if !history.runs.is_empty() {
         writes.push((PUT_HISTORY, vec![&history.runs, &history.events]));

@@ -29,9 +29,9 @@ pub(super) async fn append(tx: &Tx, run: RunId, lines: &[StoredLine]) -> Done<()
     let times: Vec<At> = lines.iter().map(|line| At(line.at)).collect();
     let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();
     let texts: Vec<&[u8]> = lines.iter().map(|line| line.text.as_bytes()).collect();
-    let fields = lines.iter().map(|line| match line.fields.is_empty() {
-        true => Ok(None),
-        false => serde_json::to_vec(&line.fields).map(Some),
+    let fields = lines.iter().map(|line| {
+        let said = (!line.fields.is_empty()).then_some(&line.fields);
+        said.map(serde_json::to_vec).transpose()
     });
     let fields: Vec<Option<Vec<u8>>> = fields.collect::<Result<_, _>>()?;
     let (turn, put) = (tx.prepare_cached(TURN).await?, tx.prepare_cached(PUT_LINES).await?);

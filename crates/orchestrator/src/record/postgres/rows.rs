@@ -108,7 +108,7 @@ fn sorted(names: &[String]) -> Vec<String> {
 pub(super) async fn accept(tx: &Tx, submission: &Submission) -> Done<Submitted> {
     let Submission { spec, idempotency_key, .. } = submission;
     let (bound, kept) = (i64::from(limits::QUEUED_RUNS), limits::IDEMPOTENCY_MS as i64);
-    let key = idempotency_key.as_ref().map(|key| key.as_bytes());
+    let key = idempotency_key.as_ref().map(String::as_bytes);
     let queued = tx.prepare_cached(QUEUED).await?;
     let (put_key, forget_keys) = (tx.prepare_cached(PUT_KEY).await?, tx.prepare_cached(FORGET_KEYS).await?);
     let mut sent = tx.begin();

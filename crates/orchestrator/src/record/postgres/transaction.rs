@@ -157,8 +157,10 @@ impl<'a> Sent<'a> {
     pub(super) async fn answers(mut self) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
         // Polled in their order: the first look at a statement is what sends it.
         poll_fn(|cx| {
-            let waiting = self.0.iter_mut().fold(false, |waiting, sent| sent.as_mut().poll(cx).is_pending() || waiting);
-            if waiting { Poll::Pending } else { Poll::Ready(()) }
+            // Each is looked at, also where an earlier one waits.
+            let waiting =
+                self.0.iter_mut().filter_map(|sent| sent.as_mut().poll(cx).is_pending().then_some(())).count();
+            if waiting > 0 { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
         self.0.iter_mut().filter_map(|sent| sent.as_mut().take_output()).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use qflow_model::definition::Source;
 
-const FILE: &str = r#"
+const FILE: &str = r"
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, TypedDict
 
@@ -31,7 +31,7 @@ def pair() -> Pair: ...
 def text(x: str) -> str: ...
 @node
 def number(x: int) -> int: ...
-"#;
+";
 
 /// What is told of a workflow's body, without warnings.
 fn told(body: &str) -> Vec<String> {

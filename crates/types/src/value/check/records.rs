@@ -20,7 +20,7 @@ const LISTED: usize = 20;
 /// The user's classes as a check needs them.
 #[derive(Default)]
 pub(super) struct Records<'c> {
-    records: BTreeMap<&'c str, Record<'c>>,
+    by_name: BTreeMap<&'c str, Record<'c>>,
     /// Within how many unions of which several members may be meant.
     tried: Cell<u32>,
     /// What is found of objects while several members are tried: else a class that holds itself costs twice as much with each level.
@@ -39,11 +39,11 @@ impl<'c> Records<'c> {
         let fields = |class: &'c Class| class.fields.iter().map(|field| (field, field_type(field, classes))).collect();
         let record = |class| Record { class, fields: fields(class) };
         let known = classes.iter().filter(|(_, class)| is_told(class));
-        Self { records: known.map(|(name, class)| (name.as_str(), record(class))).collect(), ..Self::default() }
+        Self { by_name: known.map(|(name, class)| (name.as_str(), record(class))).collect(), ..Self::default() }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Record<'c>> {
-        self.records.get(name)
+        self.by_name.get(name)
     }
 
     /// Tries members of a union, several of which may be meant.

@@ -30,10 +30,12 @@ fn classes() -> Classes {
     .unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed on")]
 fn object(name: &str, fields: Value) -> Value {
     json!({"$": "object", "t": format!("w.{name}"), "v": fields})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed on")]
 fn user(age: Value) -> Value {
     object("User", json!({"name": "Ann", "age": age, "mail": "a@b"}))
 }
@@ -42,6 +44,7 @@ fn unit(member: &str) -> Value {
     json!({"$": "enum", "t": "w.Unit", "v": member})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed on")]
 fn team(ages: Value, lead: Value) -> Value {
     object("Team", json!({"users": {"x": [user(ages)]}, "unit": unit("DAY"), "lead": lead, "above": null}))
 }
