@@ -357,7 +357,7 @@ def decode(order, data, home, function=None, converted=None):
         parts.append(data[at : at + head["size"]])
         at += head["size"]
     decoder = Decoder(parts, home)
-    form = json.loads(data[: order["size"]].decode() or "{}")
+    form = json.loads(data[: order["size"]] or b"{}")
     arguments = {k: decoder.value(v) for k, v in form.items()}
     converts = order.get("converts") or {}
     for name, declared_type in (order.get("types") or {}).items():

@@ -23,12 +23,12 @@ def unlimited(make):
     except ValueError:
         if not hasattr(sys, "set_int_max_str_digits"):
             raise
-    before = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
+    before = sys.get_int_max_str_digits()  # novm: asked for above
+    sys.set_int_max_str_digits(0)  # novm
     try:
         return make()
     finally:
-        sys.set_int_max_str_digits(before)
+        sys.set_int_max_str_digits(before)  # novm
 
 
 def key_text(key):
@@ -71,7 +71,7 @@ def placed(value, form):
     """A datetime or a time with its zone and its fold again."""
     if "zone" in form:
         try:
-            import zoneinfo
+            import zoneinfo  # novm: told where it is not
         except ImportError:
             raise TypeError("the time zone %s needs Python 3.9, where zoneinfo is" % form["zone"])
         value = value.replace(tzinfo=zoneinfo.ZoneInfo(form["zone"]))
