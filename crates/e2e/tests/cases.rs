@@ -57,6 +57,28 @@ macro_rules! on_both {
 
 on_both! { returns lists parts conditions values children failures handed narrowing classes }
 
+/// What the cases give is the same in a version's image as in plain Python.
+fn holds_in_the_image_of(version: &str) {
+    let home = Home::new("docker").with("QFLOW_PYTHON_VERSIONS", version);
+    for name in ["returns", "lists", "parts", "conditions", "values", "children", "handed", "narrowing", "classes"] {
+        let (case, expected) = plain(&python(), name, None).remove(0);
+        let given = case.as_object().expect("a case is an object").iter();
+        let given = given.flat_map(|(parameter, value)| ["-p".to_owned(), format!("{parameter}:={value}")]);
+        let line = ["run".to_owned(), format!("crates/e2e/cases/{name}.py"), "-o".to_owned(), "json".to_owned()];
+        let line: Vec<String> = line.into_iter().chain(given).collect();
+        let run = object(&home.run(&line.iter().map(String::as_str).collect::<Vec<_>>()), 0);
+        assert_eq!(run["result"], expected, "{name} in {version}");
+    }
+}
+
+macro_rules! in_images_of {
+    ($($name:ident $version:literal)*) => {
+        mod image_of { $( #[test] fn $name() { super::holds_in_the_image_of($version); } )* }
+    };
+}
+
+in_images_of! { python_3_9 "3.9" python_3_10 "3.10" python_3_11 "3.11" python_3_12 "3.12" python_3_13 "3.13" }
+
 /// A package in `src`, its files named through their folders, and a data file beside them.
 fn a_project_in_the_src_layout(home: &Home) {
     let file = "crates/e2e/cases/layout/flows/daily.py";
