@@ -43,11 +43,19 @@ def declare(form, shape, path="result"):
     return {k: declare(v, declared.get(k, value), "%s[%r]" % (path, k)) for k, v in form.items()}
 
 
+def derives(actual, declared):
+    """Whether a class is another or one below it; a `TypedDict`, which nothing is an instance of, is not asked."""
+    try:
+        return issubclass(actual, declared)
+    except TypeError:
+        return False
+
+
 def _declare_object(form, shape, path):
     actual = find_class(form["t"])
     if shape[0] in ("tuple", "tuples") and issubclass(actual, tuple):
         return declare({"$": "tuple", "v": list(form["v"].values())}, shape, path)
-    if shape[0] != "class" or not issubclass(actual, shape[1]):
+    if shape[0] != "class" or not derives(actual, shape[1]):
         return form  # the runner tells what is wrong
     declared, shapes = shape[1], shape[2]
     if actual is not declared and data_fields(declared) is not None:
@@ -69,10 +77,10 @@ def _member(form, members):
         actual = find_class(form["t"])
         classes = [m for m in members if m[0] == "class"]
         exact = [m for m in classes if m[1] is actual]
-        return (exact or [m for m in classes if issubclass(actual, m[1])] or [m for m in members if m[0] in ("tuple", "tuples")] or [ANY])[0]
+        return (exact or [m for m in classes if derives(actual, m[1])] or [m for m in members if m[0] in ("tuple", "tuples")] or [ANY])[0]
     if tag == "enum":
         cls = find_class(form["t"])
-        return ([m for m in members if m[0] == "class" and m[1] is cls] or [m for m in members if m[0] == "class" and issubclass(cls, m[1])] or [ANY])[0]
+        return ([m for m in members if m[0] == "class" and m[1] is cls] or [m for m in members if m[0] == "class" and derives(cls, m[1])] or [ANY])[0]
     wanted = {"tuple": (tuple,), "set": (set,), "frozenset": (frozenset,), "map": MAPPINGS}.get(tag, MAPPINGS if isinstance(form, dict) else SEQUENCES)
     for member in members:
         if member[0] in ("tuple", "tuples") and tag == "tuple":

@@ -74,6 +74,10 @@ FLOW = textwrap.dedent(
         }[which]
 
     @node
+    def either(which: str) -> List[Union[Movie, Base]]:
+        return [Same(1) if which == "same" else made(which)]
+
+    @node
     def give(which: str) -> Any:
         return made(which)
 
@@ -257,6 +261,10 @@ class Values(unittest.TestCase):
             with self.subTest(which):
                 form = self.form("give", {"which": which})
                 self.form("check", {"which": which, "value": form})
+
+    def test_a_mapping_and_a_record_stand_in_one_union(self):
+        self.assertEqual(self.form("either", {"which": "same"}, returns="list[Movie | Base]")[0]["t"], "shapes.Base")
+        self.assertEqual(self.form("either", {"which": "movie"}, returns="list[Movie | Base]")[0]["name"], "a")
 
     def test_a_failure_as_a_value_comes_and_goes(self):
         told = {"type": "KeyError", "message": "'k'", "status": "failed", "attempts": 2}
