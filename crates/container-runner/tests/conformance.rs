@@ -183,6 +183,10 @@ async fn what_a_container_uses_is_told(bench: &mut Bench) {
     bench.runner.runtime.remove(&id).await.unwrap();
     bench.runner.runtime.wait(&id).await;
     assert!(bench.runner.runtime.usage(&id).await.is_err(), "what is gone uses nothing");
+    // It was removed behind the pool's back: no attempt is to be given to it before the pool has noticed.
+    while bench.runner.pool.list().iter().any(|container| container.id == id) {
+        tokio::time::sleep(support::orchestrator::LOOK).await;
+    }
 }
 
 /// The runner is dropped while user code runs; the next one takes the container and the attempt over.
