@@ -19,7 +19,7 @@ use qflow_proto::{
 };
 use support::{
     docker, folder,
-    orchestrator::{Desk, Line},
+    orchestrator::{Desk, Line, hello_of_the_only_one},
     processes, text,
 };
 use tokio::process::{Child, Command};
@@ -61,15 +61,7 @@ async fn until<T>(line: &mut Line, wanted: impl Fn(Said) -> Option<T>) -> T {
 async fn meet(desk: &mut Desk) -> (Line, RunnerHello) {
     let mut line = desk.opened.recv().await.unwrap();
     let hello = until(&mut line, |said| if let Said::Hello(hello) = said { Some(hello) } else { None }).await;
-    say(
-        &line,
-        Say::Hello(v1::OrchestratorHello {
-            orchestrator_id: "o".into(),
-            shards: (0..64).collect(),
-            ..Default::default()
-        }),
-    )
-    .await;
+    say(&line, hello_of_the_only_one()).await;
     (line, hello)
 }
 

@@ -17,7 +17,7 @@ use qflow_proto::{
     order::Order,
     v1::{self, work_request::Message as Said, work_response::Message as Say},
 };
-use support::orchestrator::{Desk, Line, Serving};
+use support::orchestrator::{Desk, Line, Serving, hello_of_the_only_one};
 
 async fn say(line: &Line, message: Say) {
     line.1.send(Ok(v1::WorkResponse { message: Some(message) })).await.unwrap();
@@ -73,15 +73,7 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
         _ => None,
     })
     .await;
-    say(
-        &line,
-        Say::Hello(v1::OrchestratorHello {
-            orchestrator_id: "o".into(),
-            shards: (0..64).collect(),
-            ..Default::default()
-        }),
-    )
-    .await;
+    say(&line, hello_of_the_only_one()).await;
     let credits = until(&mut line, |said| if let Said::Credits(c) = said { Some(c.count) } else { None }).await;
     assert_eq!(credits, 2);
 
@@ -108,15 +100,7 @@ async fn an_outcome_is_told_again_until_it_is_acknowledged() {
     let mut line = desk.opened.recv().await.unwrap();
     let held = until(&mut line, |said| if let Said::Hello(h) = said { Some(h.attempts) } else { None }).await;
     assert_eq!(held, std::slice::from_ref(&attempt));
-    say(
-        &line,
-        Say::Hello(v1::OrchestratorHello {
-            orchestrator_id: "o".into(),
-            shards: (0..64).collect(),
-            ..Default::default()
-        }),
-    )
-    .await;
+    say(&line, hello_of_the_only_one()).await;
     assert_eq!(until(&mut line, ended).await, first);
     say(&line, Say::Ack(v1::EndedAck { attempt, accepted: true })).await;
     until(&mut line, |said| match said {

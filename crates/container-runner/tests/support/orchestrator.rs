@@ -35,6 +35,12 @@ pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(20
 /// One stream of a runner: what it says, and the way to answer.
 pub(crate) type Line = (Streaming<v1::WorkRequest>, mpsc::Sender<Result<v1::WorkResponse, Status>>);
 
+/// The hello of an orchestrator that writes every run.
+pub(crate) fn hello_of_the_only_one() -> Say {
+    let shards = (0..u32::from(qflow_model::ids::SHARDS)).collect();
+    Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), shards, ..Default::default() })
+}
+
 /// Hands every stream to the test.
 struct Orchestrator(mpsc::Sender<Line>);
 
@@ -184,9 +190,7 @@ impl Played {
         let serving = Serving::start(&desk, runtime, &folder, &[&versions, more].concat()).await;
         let (mut said, say) = desk.opened.recv().await.unwrap();
         let Some(Said::Hello(hello)) = said.message().await.unwrap().unwrap().message else { panic!("no hello") };
-        let welcome =
-            v1::OrchestratorHello { orchestrator_id: "o".into(), shards: (0..64).collect(), ..Default::default() };
-        say.send(Ok(v1::WorkResponse { message: Some(Say::Hello(welcome)) })).await.unwrap();
+        say.send(Ok(v1::WorkResponse { message: Some(hello_of_the_only_one()) })).await.unwrap();
         let heard = Arc::new(Mutex::new(HashMap::new()));
         tokio::spawn(pass_on(said, say.clone(), Arc::clone(&heard)));
         Some(Self {
