@@ -8,7 +8,6 @@ pub mod record;
 pub mod submit;
 pub mod validate;
 
-pub mod blobs;
 pub mod bus;
 pub mod logs;
 pub mod result;

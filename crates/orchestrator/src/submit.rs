@@ -3,6 +3,7 @@
 mod approve;
 mod download;
 mod follow;
+mod lines;
 mod pools;
 mod problem;
 mod resolve;
@@ -15,6 +16,7 @@ mod work;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::{Problem, PythonVersion, Source},
     ids::{Digest, RunId, Timestamp},
@@ -36,7 +38,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, service::Routes};
 
 use crate::{
-    blobs::Blobs,
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
@@ -311,7 +312,7 @@ impl OrchestratorService for Server {
         }
         let (to, from) = mpsc::channel(follow::BEHIND);
         let (server, run) = (self.clone(), state.spec.id);
-        tokio::spawn(async move { follow::lines(&server, run, &node_id, follow, to).await });
+        tokio::spawn(async move { lines::lines(&server, run, &node_id, follow, to).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 

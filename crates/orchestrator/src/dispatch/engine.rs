@@ -9,6 +9,7 @@ mod turn;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     ids::{AttemptKey, RunId, Timestamp},
     limits,
@@ -26,8 +27,8 @@ use tokio::{
 use self::{pools::Pools, reuse::Reuse, runs::Runs, shards::Shards, turn::Turn};
 use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
 use crate::{
-    blobs::Blobs,
     bus::Bus,
+    logs::Logs,
     record::{self, Store, member::Replica},
 };
 
@@ -49,6 +50,8 @@ pub struct Parts {
     pub blobs: Arc<Blobs>,
     /// Who watches.
     pub bus: Arc<dyn Bus>,
+    /// Where lines are kept.
+    pub logs: Logs,
     /// Where it is told.
     pub telemetry: Telemetry,
     /// This replica.
@@ -59,6 +62,10 @@ pub struct Parts {
 pub struct Engine {
     parts: Parts,
     words: mpsc::Receiver<Word>,
+    /// By which what is done beside the engine comes back to it.
+    own: mpsc::WeakSender<Word>,
+    /// The blob store, for what the engine itself waits for.
+    hasty: Blobs,
     sight: watch::Sender<Sight>,
     shards: Shards,
     clock: StoreClock,
@@ -92,6 +99,8 @@ impl Engine {
         let (sight, seen) = watch::channel(Sight::default());
         let mut engine = Self {
             words,
+            own: to.downgrade(),
+            hasty: parts.blobs.hasty(),
             sight,
             shards: Shards::new(parts.replica.clone()),
             clock,

@@ -252,6 +252,12 @@ impl Store for Postgres {
         logs::lines(&client, run, after).await.map_err(|stop| stop.while_doing(doing))
     }
 
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        let doing = "remove lines";
+        let client = self.client(doing).await?;
+        logs::remove(&client, run, &attempts).await.map_err(|stop| stop.while_doing(doing))
+    }
+
     async fn set_pool(&self, pool: Pool) -> Result<()> {
         let doing = "set a pool";
         let client = self.client(doing).await?;

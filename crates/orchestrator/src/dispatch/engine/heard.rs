@@ -28,6 +28,7 @@ impl Engine {
             Word::Posted(done) => self.work_inbox(done).await,
             Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
+            Word::Fitted(key, fitted) => self.fitted(key, fitted),
         }
     }
 
