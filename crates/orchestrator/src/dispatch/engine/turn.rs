@@ -237,7 +237,7 @@ impl Engine {
     async fn act_on(&mut self, run: RunId) {
         let Some(entry) = self.runs.get_mut(run) else { return };
         let progress = std::mem::take(&mut entry.progress);
-        let (files, main) = (Arc::clone(&entry.files), entry.main.clone());
+        let sent = Arc::clone(&entry.sent);
         let Some(state) = entry.state() else { return };
         let now = self.clock.now();
         for happening in &progress.history {
@@ -251,7 +251,9 @@ impl Engine {
         for after in &progress.after {
             match after {
                 After::Dispatch(key) => {
-                    let Some(mut order) = orders::order(state, *key, Arc::clone(&files), &main) else { continue };
+                    let Some(mut order) = orders::order(state, *key, Arc::clone(&sent.files), &sent.main) else {
+                        continue;
+                    };
                     let holder = state.holder(key.node).map(str::to_owned);
                     match orders::fit(&mut order, &self.parts.blobs).await {
                         Ok(()) => self.runners.tell(&holder.unwrap_or_default(), Say::Attempt(Box::new(order))),
