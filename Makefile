@@ -7,9 +7,9 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down test lint contract bench fuzz images
+.PHONY: help build run up down test lint contract bench bench-compare fuzz images
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the `qflow` program
 	cargo build --locked --package qflow-cli
@@ -38,9 +38,13 @@ lint: ## formatting, clippy, rustdoc, licences
 contract: build ## what is generated from the code is fresh
 	cargo test --locked --package qflow-e2e --test contract
 
-bench: ## Qflow against floors of the same minute, as a table with the gates
-	cargo build --locked --release --quiet --package qflow-cli --package qflow-bench
+bench: ## Qflow against floors of the same minute, as a table with the gates (BENCH="--only 4,8 --strict")
+	cargo build --locked --release --quiet --workspace --bins
 	"$$CARGO_TARGET_DIR/release/qflow-bench" --results bench/results $(BENCH)
+
+bench-compare: ## the newest result of `make bench` against bench/baseline.json: what got worse beyond noise (BENCH=--strict)
+	cargo build --locked --release --quiet --workspace --bins
+	"$$CARGO_TARGET_DIR/release/qflow-bench" compare $(BENCH)
 
 fuzz: ## reads a million hostile inputs, and notes the result in fuzz/RESULTS.md (INPUTS=…, SEED=…)
 	QFLOW_FUZZ_INPUTS=$(or $(INPUTS),1000000) QFLOW_FUZZ_SEED=$(or $(SEED),0) CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --package qflow-python-source --test fuzzing -- --nocapture 2>&1 | tee /dev/stderr | sed -n "s/^fuzz: /- $$(date -u +%F): /p" >> fuzz/RESULTS.md

@@ -14,5 +14,6 @@ pub mod result;
 mod retention;
 pub mod reuse;
 mod serve;
+mod shared;
 
 pub use serve::{Config, serve};

@@ -11,6 +11,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use qflow_blobs::Blobs;
 use qflow_model::{
+    environment::EnvLock,
     ids::{AttemptKey, RunId, Timestamp},
     limits,
     progress::Input,
@@ -24,12 +25,19 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use self::{pools::Pools, reuse::Reuse, runs::Runs, shards::Shards, turn::Turn};
+use self::{
+    pools::Pools,
+    reuse::Reuse,
+    runs::{Runs, Sent},
+    shards::Shards,
+    turn::Turn,
+};
 use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
 use crate::{
     bus::Bus,
     logs::Logs,
     record::{self, Store, member::Replica},
+    shared::Shared,
 };
 
 /// Words that are taken in before a commit: bounds how long the first of them waits.
@@ -58,6 +66,13 @@ pub struct Parts {
     pub replica: Replica,
 }
 
+/// What runs share.
+#[derive(Default)]
+struct Known {
+    sent: Shared<Sent>,
+    locks: Shared<EnvLock>,
+}
+
 /// The one writer of the runs of its shards.
 pub struct Engine {
     parts: Parts,
@@ -74,6 +89,7 @@ pub struct Engine {
     locks: Locks,
     pools: Pools,
     reuse: Reuse,
+    known: Known,
     turn: Turn,
     /// Words that a failed commit took with it.
     again: Vec<Word>,
@@ -109,6 +125,7 @@ impl Engine {
             locks: Locks::default(),
             pools: Pools::default(),
             reuse: Reuse::default(),
+            known: Known::default(),
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
             unread: Vec::new(),

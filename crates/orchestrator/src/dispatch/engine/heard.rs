@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Engine, StreamId, Word,
-    runs::{NotStepped, held},
+    runs::{NotStepped, Sent, held},
 };
 use crate::{
     dispatch::{Said, Say, locks::suits},
@@ -227,7 +227,8 @@ impl Engine {
         let since = qflow_model::ids::Timestamp(now.saturating_sub(limits::LOCK_REUSE_MS as i64 * 1000));
         for (spec, slot) in state.plan.environments.iter().zip(&mut locks) {
             let known = self.parts.store.lock(spec.digest(), since).await?;
-            *slot = known.filter(|lock| suits(lock, self.runners.runtime()));
+            let suiting = known.filter(|lock| suits(lock, self.runners.runtime()));
+            *slot = suiting.map(|lock| self.known.locks.put(name_of(&lock), lock));
         }
         Ok(locks)
     }
@@ -236,9 +237,12 @@ impl Engine {
     pub(super) async fn read(&mut self, run: RunId) -> record::Result<()> {
         self.runs.remove(run);
         let Some(loaded) = self.parts.store.load(run).await? else { return Ok(()) };
-        let source = self.parts.store.source(loaded.plan.source).await?;
-        let (files, main) = source.map_or_else(Default::default, |source| (source.files.clone(), source.entry.clone()));
-        let state = RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
+        let sent = self.sent(loaded.plan.source).await?;
+        let mut head = loaded.head;
+        for lock in head.locks.iter_mut().flatten() {
+            *lock = self.known.locks.put(name_of(lock), Arc::clone(lock));
+        }
+        let state = RunState::restore(loaded.spec, loaded.plan, head, loaded.nodes);
         held(&state).for_each(|(key, ..)| self.runners.confirm(key));
         let open = (0..).zip(state.head.locks.iter().zip(&state.plan.environments));
         for (environment, (lock, spec)) in open {
@@ -247,8 +251,19 @@ impl Engine {
                 self.locks.want(spec, run, environment);
             }
         }
-        self.runs.insert(state, Arc::new(files), main);
+        self.runs.insert(state, sent);
         Ok(())
+    }
+
+    /// What was submitted, which other runs may have too.
+    async fn sent(&self, source: Digest) -> record::Result<Arc<Sent>> {
+        if let Some(sent) = self.known.sent.get(source) {
+            return Ok(sent);
+        }
+        let read = self.parts.store.source(source).await?;
+        let sent = read
+            .map_or_else(Sent::default, |read| Sent { files: Arc::new(read.files.clone()), main: read.entry.clone() });
+        Ok(self.known.sent.put(source, Arc::new(sent)))
     }
 
     /// A run whose step broke is read again and stands still, so that it cannot stop the others.
@@ -267,4 +282,10 @@ impl Engine {
             Err(_) => {}
         }
     }
+}
+
+/// Names a lock by all that it says.
+fn name_of(lock: &EnvLock) -> Digest {
+    // A lock of texts and numbers can be written.
+    Digest::of(&serde_json::to_vec(lock).unwrap_or_default())
 }

@@ -242,7 +242,7 @@ impl Engine {
     async fn act_on(&mut self, run: RunId) {
         let Some(entry) = self.runs.get_mut(run) else { return };
         let progress = std::mem::take(&mut entry.progress);
-        let (files, main) = (Arc::clone(&entry.files), entry.main.clone());
+        let sent = Arc::clone(&entry.sent);
         let Some(state) = entry.state() else { return };
         let now = self.clock.now();
         for happening in &progress.history {
@@ -256,7 +256,9 @@ impl Engine {
         for after in &progress.after {
             match after {
                 After::Dispatch(key) => {
-                    let Some(order) = orders::order(state, *key, Arc::clone(&files), &main) else { continue };
+                    let Some(order) = orders::order(state, *key, Arc::clone(&sent.files), &sent.main) else {
+                        continue;
+                    };
                     if orders::fits(&order) {
                         let holder = state.holder(key.node).unwrap_or_default();
                         self.runners.tell(holder, Say::Attempt(Box::new(order)));

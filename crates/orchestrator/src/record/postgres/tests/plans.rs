@@ -57,6 +57,7 @@ async fn no_statement_of_the_hot_path_reads_a_whole_table() {
         rows::PUT_RUN,
         rows::PUT_COMMAND,
         rows::RUN,
+        rows::PLAN,
         rows::OPEN,
         rows::ENDED,
         logs::PUT_LINES,
