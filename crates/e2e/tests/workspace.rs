@@ -37,7 +37,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("e2e", &["model", "proto", "telemetry"]),
-    ("bench", &["proto", "service", "telemetry"]),
+    ("bench", &["model", "proto", "service", "telemetry"]),
 ];
 
 #[test]
