@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down test lint contract bench bench-compare fuzz images
+.PHONY: help build run up down test lint contract bench bench-compare soak fuzz images
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -45,6 +45,10 @@ bench: ## Qflow against floors of the same minute, as a table with the gates (BE
 bench-compare: ## the newest result of `make bench` against bench/baseline.json: what got worse beyond noise (BENCH=--strict)
 	cargo build --locked --release --quiet --workspace --bins
 	"$$CARGO_TARGET_DIR/release/qflow-bench" compare $(BENCH)
+
+soak: ## what takes an hour: 10,000 runs at once, kills, ten million rows of history; writes docs/SOAK.md (SOAK="--runs 1000 --rows 0")
+	cargo build --locked --release --quiet --workspace --bins
+	"$$CARGO_TARGET_DIR/release/qflow-soak" --result docs/SOAK.md $(SOAK)
 
 fuzz: ## reads a million hostile inputs, and notes the result in fuzz/RESULTS.md (INPUTS=…, SEED=…)
 	QFLOW_FUZZ_INPUTS=$(or $(INPUTS),1000000) QFLOW_FUZZ_SEED=$(or $(SEED),0) CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --package qflow-python-source --test fuzzing -- --nocapture 2>&1 | tee /dev/stderr | sed -n "s/^fuzz: /- $$(date -u +%F): /p" >> fuzz/RESULTS.md

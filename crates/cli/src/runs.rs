@@ -6,7 +6,7 @@ use tokio_stream::StreamExt;
 
 use crate::{
     approve,
-    args::{ListArgs, OneRun, Output, RunsCommand},
+    args::{ListArgs, OneRun, Output, ResumeArgs, RunsCommand},
     dev,
     exit::{Exit, Fail},
     out, outln, render, result, run,
@@ -34,7 +34,13 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
         RunsCommand::Cancel(one) => {
             show(one, data_dir, async |client: Client, id: String| client.cancel(&id).await).await
         }
-        RunsCommand::Retry(one) => retry(one, data_dir).await,
+        RunsCommand::Pause(one) => {
+            show(one, data_dir, async |client: Client, id: String| client.pause(&id).await).await
+        }
+        RunsCommand::Resume(ResumeArgs { retry, fail, run }) => {
+            go_on(run, data_dir, async |client: &Client, id: &str| client.resume(id, &retry, &fail).await).await
+        }
+        RunsCommand::Retry(one) => go_on(one, data_dir, async |client: &Client, id: &str| client.retry(id).await).await,
         RunsCommand::Approve(args) => approve::approve(args, data_dir).await,
         RunsCommand::Result(args) => result::result(args, data_dir).await,
         RunsCommand::Watch(one) => watch(one, data_dir).await,
@@ -96,12 +102,16 @@ async fn watch(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
     .await
 }
 
-/// A retried run needs a server that stays: an embedded one follows it to its end.
-async fn retry(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
+/// A run that goes on needs a server that stays: an embedded one follows it to its end.
+async fn go_on(
+    one: OneRun,
+    data_dir: &Path,
+    call: impl AsyncFnOnce(&Client, &str) -> Result<Run, Fail>,
+) -> Result<Exit, Fail> {
     let session = dev::session(&one.list.server, data_dir).await?;
     let id = one.run.to_string();
     run::with(session, |client, embedded| async move {
-        let run = client.retry(&id).await?;
+        let run = call(&client, &id).await?;
         if !embedded {
             if one.list.output == Output::Json {
                 outln!("{:#}", render::run_json(&run));

@@ -12,6 +12,7 @@ use crate::{
     adopt,
     config::{Config, RuntimeKind},
     environment::Environments,
+    fence,
     held::Held,
     pool::{Pool, random},
     run::Runner,
@@ -81,6 +82,7 @@ pub async fn serve(
         shutdown.clone(),
     );
     tokio::spawn(Arc::clone(&edge).speak(to_tell));
+    tokio::spawn(fence::watch(Arc::clone(&edge), shutdown.clone()));
     if let Some(python) = runner.runtime.pythons().last() {
         // Most workflows say nothing of their Python: its container is there before the first of them.
         let spec = EnvSpec { python: *python, requirements: Vec::new() };

@@ -83,8 +83,13 @@ impl Cluster {
 
     /// `kill -9` of a part: `orchestrator-1`, `runner-2`, `redis`.
     pub fn kill(&self, name: &str) {
+        self.signal(name, "-KILL");
+    }
+
+    /// Sends a part a signal: `-STOP`, `-CONT`.
+    pub fn signal(&self, name: &str, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.join(format!("{name}.pid"))).expect("it was started");
-        let done = Command::new("kill").args(["-9", pid.trim()]).status().expect("kill starts");
+        let done = Command::new("kill").args([signal, pid.trim()]).status().expect("kill starts");
         assert!(done.success(), "{name} ran");
     }
 

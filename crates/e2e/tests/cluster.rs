@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use qflow_e2e::{Cluster, object, said, wait_for};
+use qflow_e2e::{Cluster, Home, object, said, told, wait_for};
 use serde_json::{Value, json};
 
 /// One cluster at a time: each is eight programs.
@@ -78,6 +78,12 @@ fn the_examples_give_what_they_give_embedded() {
         let other = object(&cluster.run(3 - orchestrator, &["runs", "get", id, "-o", "json"]), 0);
         assert_eq!(other["result"], run["result"]);
     }
+    // Two Pythons, and packages from an index: the same as embedded, to the last name.
+    let airports = &["run", "examples/airports.py", "-o", "json"];
+    let embedded = object(&Home::new("process").run(airports), 0);
+    let run = object(&cluster.run(2, airports), 0);
+    assert_eq!(run["result"]["airports"], 3364, "{run:#}");
+    assert_eq!(told(run), told(embedded));
     let branch = object(&cluster.run(1, &["run", "examples/branch.py", "-o", "json"]), 0);
     assert_eq!(branch["status"], "completed", "{branch:#}");
     let flaky = cluster.run(2, &["run", "examples/flaky.py"]);

@@ -164,6 +164,24 @@ pub enum Command {
         /// Who asked.
         by: String,
     },
+    /// Start nothing more.
+    Pause {
+        /// Who asked.
+        by: String,
+    },
+    /// Go on; node runs that need attention are tried again, or fail.
+    Resume {
+        /// Those to try again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        retry: Vec<NodeKey>,
+        /// Those that fail.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fail: Vec<NodeKey>,
+        /// Who asked.
+        by: String,
+    },
+    /// An orchestrator crashed in the run's processing, as it found when it started again.
+    Crashed,
     /// Run again from its failed nodes.
     RetryFailed {
         /// Who asked.

@@ -130,6 +130,13 @@ impl Config {
         Ok(Arc::new(Redis::open(url, password, owner, shutdown)?))
     }
 
+    /// Where it is marked which run is in hand: by port, since replicas on one machine may share a folder.
+    fn in_hand(&self) -> anyhow::Result<PathBuf> {
+        let folder = &self.data_dir;
+        std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
+        Ok(folder.join(format!("in-hand-{}", self.listen.port())))
+    }
+
     fn pythons(&self) -> anyhow::Result<Vec<PythonVersion>> {
         let version =
             |text: &String| text.trim().parse().with_context(|| format!("QFLOW_PYTHON_VERSIONS names `{text}`"));
@@ -166,6 +173,7 @@ pub async fn serve(
         bus: Arc::clone(&bus),
         logs: logs.clone(),
         telemetry: telemetry.clone(),
+        in_hand: Some(config.in_hand()?),
         replica: Replica { owner: owner.clone(), url: config.advertise_url.clone().unwrap_or_default() },
     };
     let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;

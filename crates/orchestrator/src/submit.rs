@@ -4,6 +4,7 @@ mod approve;
 mod download;
 mod follow;
 mod lines;
+mod pause;
 mod pools;
 mod problem;
 mod resolve;
@@ -251,6 +252,27 @@ impl OrchestratorService for Server {
         }
         let run = Some(self.shown(&id).await?);
         Ok(Response::new(v1::CancelRunResponse { run }))
+    }
+
+    async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let state = self.run_named(&id).await?;
+        pause::may_pause(&state)?;
+        self.command(state.spec.id, Command::Pause { by: USER.to_owned() }).await?;
+        let run = Some(self.shown(&id).await?);
+        Ok(Response::new(v1::PauseRunResponse { run }))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<v1::ResumeRunRequest>,
+    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let v1::ResumeRunRequest { run_id, retry, fail } = request.into_inner();
+        let state = self.run_named(&run_id).await?;
+        let (retry, fail) = pause::decisions(&state, &retry, &fail)?;
+        self.command(state.spec.id, Command::Resume { retry, fail, by: USER.to_owned() }).await?;
+        let run = Some(self.shown(&run_id).await?);
+        Ok(Response::new(v1::ResumeRunResponse { run }))
     }
 
     async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {

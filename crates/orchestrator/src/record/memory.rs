@@ -128,14 +128,15 @@ impl Store for Memory {
     async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
         let (mut tables, now) = (self.tables(), self.clock.now());
         let until = now.plus_ms(limits::SHARD_LEASE_MS);
-        tables.members.retain(|_, (_, until)| *until > now);
+        let missed = tables.members.extract_if(.., |_, (_, until)| *until <= now).map(|(owner, _)| owner).collect();
         tables.members.insert(replica.owner.clone(), (replica.clone(), until));
         let renewed = tables.held_under(held).map(|(shard, owned)| {
             owned.until = until;
             shard
         });
         let held = renewed.collect();
-        Ok(Standing { members: tables.members.values().map(|(replica, _)| replica.clone()).collect(), held })
+        let members = tables.members.values().map(|(replica, _)| replica.clone()).collect();
+        Ok(Standing { members, held, missed })
     }
 
     async fn leave(&self, owner: &str) -> Result<()> {

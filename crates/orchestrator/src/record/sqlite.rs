@@ -196,10 +196,10 @@ impl Store for Sqlite {
 
     async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
         let now = self.clock.now();
-        let members = shards::attend(&self.members, replica, now);
+        let (members, missed) = shards::attend(&self.members, replica, now);
         let held = held.clone();
         let held = self.within("look at shards", move |db| shards::ours(db, &held)).await?;
-        Ok(Standing { members, held })
+        Ok(Standing { members, held, missed })
     }
 
     async fn leave(&self, owner: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
 mod limits;
+mod pauses;
 mod shards;
 
 use std::{
@@ -250,6 +251,11 @@ impl House {
     }
 
     async fn replica(store: Arc<Flaky>, owner: &str) -> Self {
+        Self::marking(store, owner, None).await
+    }
+
+    /// A replica that marks which run is in hand.
+    async fn marking(store: Arc<Flaky>, owner: &str, in_hand: Option<std::path::PathBuf>) -> Self {
         let shutdown = Shutdown::new();
         let (blobs, bus) = (Arc::new(Blobs::in_memory()), Arc::new(crate::bus::Local::default()));
         let parts = Parts {
@@ -259,6 +265,7 @@ impl House {
             bus,
             telemetry: Telemetry::silent(),
             replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
+            in_hand,
         };
         let (engine, ended) = Engine::start(parts, shutdown.clone()).await.unwrap();
         Self { store, engine, shutdown, ended }
@@ -348,6 +355,7 @@ impl Player {
                 Say::Attempt(order) => return *order,
                 Say::Lock(spec, _) => self.say(Said::Locked(spec.digest(), Ok(lock(&spec)))).await,
                 Say::Ack(..) | Say::RunEnded(_) | Say::CreditsBack(_) | Say::Backlog => {}
+                Say::Begin(_) | Say::Heard(_) => {}
                 Say::Kill(..) => panic!("nothing is to be killed"),
             }
         }

@@ -6,7 +6,7 @@ use qflow_blobs::Blobs;
 use qflow_model::{
     environment::EnvLock,
     ids::{AttemptKey, NodeKey, RunId, Timestamp},
-    progress::Input,
+    progress::{Input, RunState},
     status::NodeStatus,
 };
 use qflow_proto::order::Order;
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{BACKOFF, Engine, LAZY, StreamId, Word, pools, runs::NotStepped};
 use crate::{
-    bus::{Changed, Shown},
+    bus::{Bus, Changed, Shown},
     dispatch::{LockResult, Say, orders, runners::Secrets, tell},
     progress::{After, Progress},
     record::{self, Batch, cache::Cached},
@@ -271,18 +271,16 @@ impl Engine {
                     self.runners.tell(runner, Say::Kill(*key, *reason));
                 }
                 After::Lock { environment } => wanted.push(*environment),
+                After::Begin(key) => {
+                    if let Some(runner) = state.holder(key.node) {
+                        self.runners.tell(runner, Say::Begin(*key));
+                    }
+                }
             }
         }
         for environment in wanted {
-            let spec = &state.plan.environments[environment as usize];
-            self.locks.want(spec, run, environment);
-            if !spec.requirements.is_empty() {
-                let waits = |key: &NodeKey| state.planned(*key).environment == Some(environment);
-                for (key, _) in state.nodes().filter(|(key, node)| node.status == NodeStatus::Ready && waits(key)) {
-                    let doing = format!("environment: resolving {}", spec.requirements.join(", "));
-                    self.parts.bus.doing(run, key, (doing, -1.0));
-                }
-            }
+            self.locks.want(&state.plan.environments[environment as usize], run, environment);
+            resolves(&*self.parts.bus, state, environment);
         }
         self.locks.give(&self.runners);
         if terminal {
@@ -322,6 +320,19 @@ async fn fit(mut order: Order, blobs: Arc<Blobs>, engine: mpsc::WeakSender<Word>
     }
 }
 
+/// Says of what is ready and waits for an environment that this is resolved now.
+pub(super) fn resolves(bus: &dyn Bus, state: &RunState, environment: u32) {
+    let spec = &state.plan.environments[environment as usize];
+    if spec.requirements.is_empty() {
+        return;
+    }
+    let waits = |key: &NodeKey| state.planned(*key).environment == Some(environment);
+    for (key, _) in state.nodes().filter(|(key, node)| node.status == NodeStatus::Ready && waits(key)) {
+        let doing = format!("environment: resolving {}", spec.requirements.join(", "));
+        bus.doing(state.spec.id, key, (doing, -1.0));
+    }
+}
+
 /// Node runs that have ended, or wait to be tried again: they do nothing now.
 fn ended(progress: &Progress) -> Vec<NodeKey> {
     use qflow_model::progress::Happening::{NodeEnded, NodeRetry};
@@ -332,7 +343,7 @@ fn ended(progress: &Progress) -> Vec<NodeKey> {
     ended.collect()
 }
 
-fn changed(state: &qflow_model::progress::RunState, progress: &Progress) -> Changed {
+fn changed(state: &RunState, progress: &Progress) -> Changed {
     Changed {
         spec: Arc::clone(&state.spec),
         plan: Arc::clone(&state.plan),
