@@ -129,6 +129,11 @@ impl Home {
         self.qflow(args).output().expect("qflow starts")
     }
 
+    /// The run as `qflow runs get` shows it, once a server answers and `reached` holds; fails after two minutes.
+    pub fn wait(&self, run: &str, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        until(|| self.run(&["runs", "get", run, "-o", "json"]), reached)
+    }
+
     /// `qflow dev` on ports 0, left running; it serves once this returns.
     pub fn dev(&self) -> Dev {
         self.dev_with(|_| {})
@@ -245,6 +250,20 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < FACT, "{what}: not so yet");
+        pause();
+    }
+}
+
+/// What a command shows with `-o json`, once `reached` holds of it.
+pub fn until(show: impl Fn() -> Output, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = std::time::Instant::now();
+    loop {
+        let output = show();
+        match serde_json::from_slice(&output.stdout) {
+            Ok(shown) if reached(&shown) => return shown,
+            _ => assert!(begun.elapsed() < FACT, "not reached in time: {}", said(&output)),
+        }
         pause();
     }
 }
