@@ -1,7 +1,7 @@
 //! What mutations put in.
 
 /// Pieces that readers stumble over.
-pub const PIECES: &[&str] = &[
+pub(crate) const PIECES: &[&str] = &[
     "(",
     ")",
     "[",
