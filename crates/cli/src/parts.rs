@@ -82,9 +82,13 @@ pub(crate) fn settings() -> String {
 
 /// Settings that are no flags of a service.
 const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "AWS_ENDPOINT_URL",
+        "The S3 server of QFLOW_BLOBS_URL where it is not Amazon's; its key as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY[_FILE]",
+    ),
     ("DOCKER_HOST", "Where Docker's daemon listens"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans go, e.g. http://127.0.0.1:4317; nowhere without it"),
-    ("QFLOW_CA_BUNDLE", "Certificates to trust when packages are fetched, e.g. of an inspecting proxy"),
+    ("QFLOW_CA_BUNDLE", "Certificates to trust: of an inspecting proxy when packages are fetched, of Postgres, of S3"),
     ("QFLOW_INDEX_URL", "The package index; PyPI without it"),
     ("QFLOW_LOG", "The least grave lines that are written: debug, info, warning, error"),
     ("QFLOW_LOG_FORMAT", "json or pretty; pretty on a terminal"),
