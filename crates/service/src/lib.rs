@@ -7,6 +7,7 @@ mod clock;
 mod edge;
 mod methods;
 mod process;
+mod ready;
 mod red;
 mod server;
 mod shutdown;
@@ -17,5 +18,6 @@ pub use client::{AuthedChannel, ChannelError, authed_channel, channel, tls_chann
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edge::{Edge, protect};
 pub use process::{Listening, init, run};
+pub use ready::Ask;
 pub use server::{ServeError, ServeOptions, bind, serve_grpc, serve_http};
 pub use shutdown::Shutdown;
