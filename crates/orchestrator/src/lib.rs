@@ -15,5 +15,6 @@ pub mod result;
 mod retention;
 pub mod reuse;
 mod serve;
+mod trust;
 
 pub use serve::{Config, serve};

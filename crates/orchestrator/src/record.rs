@@ -32,7 +32,7 @@ use pool::{Pool, PoolState, Removed, Slot};
 pub(crate) use conformance::ended;
 pub use memory::Memory;
 #[cfg(test)]
-pub(crate) use postgres::Server;
+pub(crate) use postgres::{Server, certify};
 pub use postgres::{Postgres, Settings};
 pub use sqlite::Sqlite;
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     blobs::Blobs,
-    bus::{Bus, Local, Redis},
+    bus::{self, Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
     record::{Postgres, Settings, Sqlite, Store, member::Replica},
@@ -33,7 +33,7 @@ pub struct Config {
     /// Where runs are kept: `sqlite://PATH` or `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=verify-full|disable]`; default: `qflow.db` in the data directory.
     #[arg(long, env = "QFLOW_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where replicas hear of one another's runs: `redis://HOST`; default: they look into the database every second.
+    /// Where replicas hear of one another's runs: `redis://HOST`, or `rediss://HOST` with TLS; default: they look into the database every second.
     #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// Its password, where the address has none.
@@ -42,6 +42,9 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,
+    /// Certificates by which Redis is known; default: `QFLOW_CA_BUNDLE`, else the system's.
+    #[arg(long, env = "QFLOW_REDIS_CA")]
+    pub redis_ca: Option<PathBuf>,
     /// The password for Postgres.
     #[arg(long, env = "QFLOW_DATABASE_PASSWORD", hide_env_values = true)]
     pub database_password: Option<String>,
@@ -121,12 +124,14 @@ impl Config {
         }
     }
 
-    fn bus(&self, owner: &str, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
-        let Some(url) = self.redis_url.as_deref().filter(|url| !url.is_empty()) else {
+    fn bus(&self, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
+        let Some(url) = self.redis_url.clone().filter(|url| !url.is_empty()) else {
             return Ok(Arc::new(Local::default()));
         };
-        let password = qflow_service::read_secret(self.redis_password.clone(), self.redis_password_file.clone())?;
-        Ok(Arc::new(Redis::open(url, password, owner, shutdown)?))
+        let (plain, file) = (self.redis_password.clone(), self.redis_password_file.clone());
+        let password = qflow_service::read_secret(plain, file).context("read QFLOW_REDIS_PASSWORD[_FILE]")?;
+        let ca = self.redis_ca.clone().or_else(|| self.ca_bundle.clone());
+        Ok(Arc::new(Redis::open(bus::Settings { url, password, ca }, owner, telemetry, shutdown)?))
     }
 
     fn pythons(&self) -> anyhow::Result<Vec<PythonVersion>> {
@@ -157,7 +162,7 @@ pub async fn serve(
     let store = config.store(Arc::clone(&clock)).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
-    let bus = config.bus(&owner, &shutdown)?;
+    let bus = config.bus(&owner, &telemetry, &shutdown)?;
     let logs = Logs::start(Arc::clone(&store), Arc::clone(&bus), telemetry.clone());
     let parts = Parts {
         store: Arc::clone(&store),

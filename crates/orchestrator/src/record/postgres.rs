@@ -44,7 +44,7 @@ use super::{
 };
 
 #[cfg(test)]
-pub(crate) use tests::server::Server;
+pub(crate) use tests::{server::Server, tls::certify};
 pub use url::Settings;
 
 const INBOX: &str = "SELECT id, run, input FROM inbox WHERE shard = ANY($1::smallint[]) ORDER BY id";
