@@ -7,6 +7,7 @@ mod event;
 mod follow;
 mod ready;
 mod resolve;
+mod restored;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use event::{Effect, Happening, Input, KillReason, Refused};
+pub use restored::ATTEMPTS_LEFT;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -101,6 +103,14 @@ pub struct RunHead {
     /// How often it was restarted from its failed nodes.
     #[serde(default)]
     pub restarts: u32,
+    /// Numbers of attempts up to this one are left to the system that the run was restored from.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts_before: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Why a run did not complete.

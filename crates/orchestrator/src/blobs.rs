@@ -45,7 +45,7 @@ impl Uploading<'_> {
     }
 }
 
-fn failed(doing: &'static str, path: &Path, source: object_store::Error) -> Error {
+pub(crate) fn failed(doing: &'static str, path: &Path, source: object_store::Error) -> Error {
     Error { doing, path: path.to_string(), source }
 }
 
@@ -81,6 +81,11 @@ impl Blobs {
     /// None outlives the process: for tests and throw-away servers.
     pub fn in_memory() -> Self {
         Self(Box::new(object_store::memory::InMemory::new()))
+    }
+
+    /// The store itself.
+    pub(crate) fn objects(&self) -> &dyn ObjectStore {
+        &*self.0
     }
 
     fn path(run: RunId, digest: Digest) -> Path {

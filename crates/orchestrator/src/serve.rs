@@ -9,11 +9,12 @@ use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
 use crate::{
+    backup::System,
     blobs::Blobs,
     bus::{self, Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
-    record::{Postgres, Settings, Sqlite, Store, member::Replica},
+    record::{Settings, backup::Database, member::Replica},
     retention::{self, Keep},
     submit::{self, Remote, Server},
 };
@@ -93,28 +94,32 @@ pub struct Config {
 }
 
 impl Config {
-    /// Opens the database, whichever it is.
-    async fn store(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    /// The database, whichever it is; a file's folder is made.
+    fn database(&self) -> anyhow::Result<Database> {
         let url = self.database_url.as_deref().unwrap_or_default();
         let path = match url.split_once("://") {
             None if url.is_empty() => self.data_dir.join("qflow.db"),
             Some(("sqlite", path)) if !path.is_empty() => PathBuf::from(path),
-            Some(("postgres" | "postgresql", _)) => return self.postgres(url).await,
+            Some(("postgres" | "postgresql", _)) => return self.postgres(url),
             // What was set may hold a password.
             _ => anyhow::bail!("QFLOW_DATABASE_URL is neither sqlite://PATH nor postgres://USER@HOST/DATABASE"),
         };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
         }
-        Ok(Arc::new(Sqlite::open(&path, clock)?))
+        Ok(Database::Sqlite(path))
     }
 
-    async fn postgres(&self, url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    fn postgres(&self, url: &str) -> anyhow::Result<Database> {
         let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
         let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
         let ca = self.database_ca.clone().or_else(|| self.ca_bundle.clone());
-        let settings = Settings { url: url.to_owned(), password, ca };
-        Ok(Arc::new(Postgres::open(&settings).await?))
+        Ok(Database::Postgres(Settings { url: url.to_owned(), password, ca }))
+    }
+
+    /// What is to be backed up or restored into: the database and the blobs that a service would open.
+    pub fn system(&self) -> anyhow::Result<System> {
+        Ok(System { database: self.database()?, blobs: Blobs::open(&self.blobs()?)? })
     }
 
     fn blobs(&self) -> anyhow::Result<String> {
@@ -159,7 +164,7 @@ pub async fn serve(
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = config.store(Arc::clone(&clock)).await?;
+    let store = config.database()?.open(Arc::clone(&clock)).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
     let bus = config.bus(&owner, &telemetry, &shutdown)?;

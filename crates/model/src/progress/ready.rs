@@ -65,6 +65,7 @@ impl RunState {
             error: None,
             asked: None,
             restarts: 0,
+            attempts_before: 0,
         };
         Self::restore(spec, plan, head, Vec::new())
     }

@@ -3,6 +3,7 @@
 mod calls;
 mod faults;
 mod flow;
+mod restored;
 mod reuse;
 mod waits;
 
