@@ -87,7 +87,7 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
     let tell = |progress| bar.tell(progress);
     match command {
         BackupCommand::Create { to, allow_missing, of } => {
-            let system = system(&of, data_dir)?;
+            let system = system(&of, data_dir).await?;
             let made = backup::create(&system, &to, allow_missing, &SystemClock, &tell).await;
             bar.end();
             show(&made.map_err(|error| fail(&error))?, &to, "backed up", of.output);
@@ -98,7 +98,7 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
             show(&whole.map_err(|error| fail(&error))?, &from, "whole", output);
         }
         BackupCommand::Restore { from, replace, to } => {
-            let system = system(&to, data_dir)?;
+            let system = system(&to, data_dir).await?;
             let restored = backup::restore(&system, &from, replace, &tell).await;
             bar.end();
             show(&restored.map_err(|error| fail(&error))?, &from, "restored", to.output);
@@ -107,8 +107,9 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
     Ok(Exit::Completed)
 }
 
-fn system(args: &SystemArgs, data_dir: &Path) -> Result<System, Fail> {
-    parts::system(data_dir, args.database_url.clone(), args.blobs_url.clone()).map_err(|e| Fail::usage(format!("{e:#}")))
+async fn system(args: &SystemArgs, data_dir: &Path) -> Result<System, Fail> {
+    let system = parts::system(data_dir, args.database_url.clone(), args.blobs_url.clone()).await;
+    system.map_err(|error| Fail::usage(format!("{error:#}")))
 }
 
 fn fail(error: &Error) -> Fail {

@@ -65,7 +65,8 @@ pub(crate) fn settings() -> String {
             let default =
                 argument.get_default_values().iter().filter_map(|value| value.to_str()).collect::<Vec<_>>().join(",");
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-            all.insert(name.to_owned(), (help, default));
+            // The first that has a setting says what it is.
+            all.entry(name.to_owned()).or_insert((help, default));
         }
     }
     for (name, help) in ELSEWHERE {
@@ -120,12 +121,16 @@ pub(crate) fn telemetry(single_call: bool) -> Telemetry {
 }
 
 /// The database and the blobs that a server of this machine would open.
-pub(crate) fn system(data_dir: &Path, database: Option<String>, blobs: Option<String>) -> anyhow::Result<System> {
+pub(crate) async fn system(
+    data_dir: &Path,
+    database: Option<String>,
+    blobs: Option<String>,
+) -> anyhow::Result<System> {
     let mut config: qflow_orchestrator::Config = defaults()?;
     data_dir.clone_into(&mut config.data_dir);
     config.database_url = database.or(config.database_url);
     config.blobs_url = blobs.or(config.blobs_url);
-    config.system()
+    config.system().await
 }
 
 /// Starts all four, and gives the address for clients.
@@ -146,6 +151,8 @@ async fn validator(starting: &mut Starting, token: &str) -> anyhow::Result<Strin
     config.service_token = Some(token.to_owned());
     config.service_token_file = None;
     config.loopback_only = true;
+    // One process: what it has read is at hand.
+    config.redis_url = None;
     let listening = starting
         .launch("type-validator", move |telemetry, shutdown, listening| {
             qflow_type_validator::serve(config, telemetry, shutdown, listening)

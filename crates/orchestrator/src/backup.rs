@@ -7,16 +7,14 @@ mod restore;
 
 use std::path::{Path, PathBuf};
 
+use qflow_blobs::Blobs;
 use qflow_model::ids::{Digest, RunId};
 
 pub use create::create;
 pub use manifest::{File, Manifest};
 pub use restore::{restore, verify};
 
-use crate::{
-    blobs::{self, Blobs},
-    record::{self, backup::Database},
-};
+use crate::record::{self, backup::Database};
 
 /// The form of what [`create`] writes and [`restore`] reads.
 pub const FORMAT: u32 = 1;
@@ -120,7 +118,7 @@ pub enum Error {
     Record(#[from] record::Error),
     /// A blob.
     #[error(transparent)]
-    Blob(#[from] blobs::Error),
+    Blob(#[from] qflow_blobs::Error),
     /// A file.
     #[error("{doing} `{}`: {source}", path.display())]
     File {

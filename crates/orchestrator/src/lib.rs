@@ -9,13 +9,12 @@ pub mod submit;
 pub mod validate;
 
 pub mod backup;
-pub mod blobs;
 pub mod bus;
 pub mod logs;
 pub mod result;
 mod retention;
 pub mod reuse;
 mod serve;
-mod trust;
+mod shared;
 
 pub use serve::{Config, serve};

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
+use qflow_blobs::Blobs;
 use qflow_model::definition::PythonVersion;
 use qflow_service::{Auth, Clock, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
@@ -10,7 +11,6 @@ use tokio::sync::oneshot;
 
 use crate::{
     backup::System,
-    blobs::Blobs,
     bus::{self, Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
@@ -61,7 +61,8 @@ pub struct Config {
     /// For how long runs are kept once they have ended, e.g. `90d`: then their rows and values are removed; `off` keeps them.
     #[arg(long, env = "QFLOW_RETENTION", default_value = "off")]
     pub retention: Keep,
-    /// Where large values are: `file://FOLDER`; default: `blobs` in the data directory.
+    /// Where large values and logs are: `file://FOLDER` or `s3://BUCKET[/PREFIX]`, which the `AWS_…` of the environment describe
+    /// (docs/BLOBS.md); default: `blobs` in the data directory.
     #[arg(long, env = "QFLOW_BLOBS_URL")]
     pub blobs_url: Option<String>,
     /// Where state is kept.
@@ -118,8 +119,9 @@ impl Config {
     }
 
     /// What is to be backed up or restored into: the database and the blobs that a service would open.
-    pub fn system(&self) -> anyhow::Result<System> {
-        Ok(System { database: self.database()?, blobs: Blobs::open(&self.blobs()?)? })
+    pub async fn system(&self) -> anyhow::Result<System> {
+        let blobs = Blobs::open(&self.blobs()?, self.ca_bundle.as_deref()).await?;
+        Ok(System { database: self.database()?, blobs })
     }
 
     fn blobs(&self) -> anyhow::Result<String> {
@@ -137,6 +139,13 @@ impl Config {
         let password = qflow_service::read_secret(plain, file).context("read QFLOW_REDIS_PASSWORD[_FILE]")?;
         let ca = self.redis_ca.clone().or_else(|| self.ca_bundle.clone());
         Ok(Arc::new(Redis::open(bus::Settings { url, password, ca }, owner, telemetry, shutdown)?))
+    }
+
+    /// Where it is marked which run is in hand: by port, since replicas on one machine may share a folder.
+    fn in_hand(&self) -> anyhow::Result<PathBuf> {
+        let folder = &self.data_dir;
+        std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
+        Ok(folder.join(format!("in-hand-{}", self.listen.port())))
     }
 
     fn pythons(&self) -> anyhow::Result<Vec<PythonVersion>> {
@@ -165,15 +174,17 @@ pub async fn serve(
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = config.database()?.open(Arc::clone(&clock)).await?;
-    let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
+    let blobs = Arc::new(Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
     let bus = config.bus(&owner, &telemetry, &shutdown)?;
-    let logs = Logs::start(Arc::clone(&store), Arc::clone(&bus), telemetry.clone());
+    let logs = Logs::start(Arc::clone(&store), Arc::clone(&blobs), Arc::clone(&bus), telemetry.clone());
     let parts = Parts {
         store: Arc::clone(&store),
         blobs: Arc::clone(&blobs),
         bus: Arc::clone(&bus),
+        logs: logs.clone(),
         telemetry: telemetry.clone(),
+        in_hand: Some(config.in_hand()?),
         replica: Replica { owner: owner.clone(), url: config.advertise_url.clone().unwrap_or_default() },
     };
     let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;

@@ -11,6 +11,7 @@ mod ready;
 mod red;
 mod server;
 mod shutdown;
+pub mod trust;
 
 pub use admin::{Readiness, admin};
 pub use auth::{Auth, SecretError, need_secret, read_secret};

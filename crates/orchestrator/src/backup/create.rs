@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use qflow_blobs::Blobs;
 use qflow_model::ids::{Digest, RunId};
 use qflow_service::Clock;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
@@ -16,7 +17,7 @@ use super::{
     manifest::{RowsFile, measure},
     named,
 };
-use crate::{blobs::Blobs, record::backup::Snapshot};
+use crate::record::backup::Snapshot;
 
 /// Runs, or kept blobs, that are asked for at once.
 const PAGE: u32 = 256;
@@ -165,7 +166,7 @@ impl<'a> Copying<'a> {
         let named: BTreeSet<String> =
             rows.named(run).await?.into_iter().map(|digest| named(run, digest)).collect();
         let mut wanted = named.clone();
-        wanted.extend(copy::list(self.from, &format!("runs/{run}")).await?);
+        wanted.extend(self.from.names(&format!("runs/{run}")).await?);
         let there = self.fetch(wanted).await?;
         let missing: Vec<String> = named.difference(&there).cloned().collect();
         if !missing.is_empty() && !rows.is_there(run).await? {

@@ -17,13 +17,12 @@ use fred::{
     },
 };
 use qflow_model::ids::{NodeKey, RunId};
-use qflow_service::Shutdown;
+use qflow_service::{Shutdown, trust};
 use qflow_telemetry::{Event, Telemetry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::{Bus, Changed, Doing, Local, Note};
-use crate::trust;
 
 /// Words that may wait for Redis; past it they are lost, as when it is away.
 const QUEUE: usize = 4096;

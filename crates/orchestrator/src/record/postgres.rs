@@ -28,6 +28,7 @@ use qflow_model::{
     environment::EnvLock,
     ids::{Digest, Epoch, RunId, Shard, Timestamp},
     limits,
+    plan::Plan,
     progress::Happening,
 };
 use tokio_postgres::Row;
@@ -44,6 +45,7 @@ use super::{
     member::{Replica, Standing},
     pool::{Pool, PoolState, Removed},
 };
+use crate::shared::Shared;
 
 pub(super) use backup::Snapshot;
 pub(super) use restore::{load_backup, vacant};
@@ -64,6 +66,7 @@ const LOCK: &str = "SELECT lock FROM env_lock WHERE spec = $1 AND at >= $2 ORDER
 pub struct Postgres {
     pool: deadpool_postgres::Pool,
     wake: Wake,
+    plans: Shared<Plan>,
 }
 
 impl Postgres {
@@ -72,7 +75,7 @@ impl Postgres {
         let target = target(settings)?;
         connection::migrate(&target, None).await?;
         let pool = connection::pool(&target)?;
-        Ok(Self { pool, wake: Wake::listen(target) })
+        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default() })
     }
 
     async fn client(&self, doing: &'static str) -> Result<Object> {
@@ -211,7 +214,7 @@ impl Store for Postgres {
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         let doing = "read a run";
         let tx = self.transaction(doing).await?;
-        let done = rows::load(&tx, run).await;
+        let done = rows::load(&tx, &self.plans, run).await;
         end(tx, doing, done).await
     }
 
@@ -259,6 +262,12 @@ impl Store for Postgres {
         let doing = "read lines";
         let client = self.client(doing).await?;
         logs::lines(&client, run, after).await.map_err(|stop| stop.while_doing(doing))
+    }
+
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        let doing = "remove lines";
+        let client = self.client(doing).await?;
+        logs::remove(&client, run, &attempts).await.map_err(|stop| stop.while_doing(doing))
     }
 
     async fn set_pool(&self, pool: Pool) -> Result<()> {

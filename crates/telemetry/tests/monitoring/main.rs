@@ -15,7 +15,6 @@ use serde_json::Value;
 
 /// Rows of the catalogue that no rule and no panel queries, and why.
 const UNQUERIED: &[(&str, &str)] = &[
-    ("qflow_lease_renew_failed_total", "nothing feeds it yet"),
     ("qflow_data_flow_duration_seconds", "nothing feeds it yet"),
     ("qflow_data_serialization_duration_seconds", "nothing feeds it yet"),
     ("qflow_data_transfer_size_bytes", "nothing feeds it yet"),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Arc};
 
-use object_store::{ObjectStoreExt as _, PutPayload, path::Path as BlobPath};
+use qflow_blobs::Blobs;
 use qflow_model::{
     environment::EnvLock,
     ids::{Epoch, NodeKey, Shard, StepIx},
@@ -23,10 +23,7 @@ use super::{
     },
     *,
 };
-use crate::{
-    backup::{Error, Manifest, Progress, System, create, restore, verify},
-    blobs::Blobs,
-};
+use crate::backup::{Error, Manifest, Progress, System, create, restore, verify};
 
 const PARAM: &[u8] = b"a parameter";
 const VALUE: &[u8] = b"a node's value";
@@ -54,7 +51,7 @@ async fn system(folder: &Path, server: Option<&Server>) -> System {
         Some(server) => Database::Postgres(server.database().await),
         None => Database::Sqlite(folder.join("qflow.db")),
     };
-    System { database, blobs: Blobs::open(&format!("file://{}", folder.join("blobs").display())).unwrap() }
+    System { database, blobs: Blobs::in_folder(&folder.join("blobs")).unwrap() }
 }
 
 async fn open(system: &System) -> Arc<dyn Store> {
@@ -62,11 +59,14 @@ async fn open(system: &System) -> Arc<dyn Store> {
 }
 
 async fn put(system: &System, name: &str, content: &[u8]) {
-    system.blobs.objects().put(&BlobPath::from(name), PutPayload::from(content.to_vec())).await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    system.blobs.copy_in(name, file.path()).await.unwrap();
 }
 
 async fn has(system: &System, name: &str) -> bool {
-    system.blobs.objects().head(&BlobPath::from(name)).await.is_ok()
+    let file = tempfile::NamedTempFile::new().unwrap();
+    system.blobs.copy_out(name, file.path()).await.unwrap()
 }
 
 /// A run under way, one that has ended, one that waits, a pool, a lock, lines, an output that is kept. The epochs that it has.

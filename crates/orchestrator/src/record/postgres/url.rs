@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use qflow_service::trust::{self, Untrusted};
 use rustls::RootCertStore;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::trust::{self, Untrusted};
 
 /// How long a host may take to answer at all: past it callers are better told that it is away.
 const CONNECT: Duration = Duration::from_secs(2);

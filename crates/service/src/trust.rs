@@ -14,13 +14,13 @@ const BUNDLES: [&str; 3] =
 /// No certificates to trust.
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}`: {why}")]
-pub(crate) struct Untrusted {
+pub struct Untrusted {
     path: String,
     why: String,
 }
 
 /// The certificates of a file; of none, those of this system.
-pub(crate) fn roots(path: Option<&Path>) -> Result<RootCertStore, Untrusted> {
+pub fn roots(path: Option<&Path>) -> Result<RootCertStore, Untrusted> {
     let system = || BUNDLES.iter().map(Path::new).find(|path| path.exists());
     let path = path.or_else(system).ok_or_else(|| Untrusted {
         path: String::new(),
@@ -37,7 +37,7 @@ pub(crate) fn roots(path: Option<&Path>) -> Result<RootCertStore, Untrusted> {
 }
 
 /// How a client encrypts that knows servers by these certificates.
-pub(crate) fn tls(roots: RootCertStore) -> ClientConfig {
+pub fn tls(roots: RootCertStore) -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring offers TLS 1.2 and 1.3")
