@@ -41,7 +41,8 @@ impl Blobs {
     /// Copies a file of this machine to an object, in parts where it is large.
     pub async fn copy_in(&self, name: &str, from: &FilePath) -> Result<(), Error> {
         let path = Path::from(name);
-        let size = tokio::fs::metadata(from).await.map_err(crate::files::on_disk).map_err(failed("write", &path))?.len();
+        let size =
+            tokio::fs::metadata(from).await.map_err(crate::files::on_disk).map_err(failed("write", &path))?.len();
         if size > PART_BYTES as u64 {
             return self.send(from, &path).await.map_err(failed("write", &path));
         }

@@ -145,7 +145,10 @@ fn show(manifest: &Manifest, folder: &Path, done: &str, output: Output) {
     }
     let Manifest { runs, blobs, database, .. } = manifest;
     let bytes = HumanBytes(manifest.bytes());
-    outln!("{done}: {runs} runs and {blobs} blobs ({bytes}) of {database} as they stood at {at}, in {}", folder.display());
+    outln!(
+        "{done}: {runs} runs and {blobs} blobs ({bytes}) of {database} as they stood at {at}, in {}",
+        folder.display()
+    );
     if !manifest.removed_runs.is_empty() {
         outln!("left out: {} runs that retention removed meanwhile", manifest.removed_runs.len());
     }
@@ -168,8 +171,12 @@ impl Bar {
         let (message, done, all) = match progress {
             Progress::Rows => ("rows of the database".to_owned(), 0, 0),
             Progress::Runs { done, all, bytes } => (format!("{done} of {all} runs, {}", HumanBytes(bytes)), done, all),
-            Progress::Checked { done, all } => (format!("checked {} of {}", HumanBytes(done), HumanBytes(all)), done, all),
-            Progress::Restored { done, all } => (format!("restored {} of {}", HumanBytes(done), HumanBytes(all)), done, all),
+            Progress::Checked { done, all } => {
+                (format!("checked {} of {}", HumanBytes(done), HumanBytes(all)), done, all)
+            }
+            Progress::Restored { done, all } => {
+                (format!("restored {} of {}", HumanBytes(done), HumanBytes(all)), done, all)
+            }
         };
         self.0.set_length(all.max(1));
         self.0.set_position(done);
@@ -191,7 +198,8 @@ mod tests {
         assert_eq!(exit(Error::Exists("x".into())), Exit::Usage);
         assert_eq!(exit(Error::NotWhole("x".into())), Exit::Invalid);
         assert_eq!(exit(Error::Record(record::Error::NotEmpty("x".into()))), Exit::Usage);
-        let away = record::Error::Database { doing: "connect to the database", source: "db:5432 does not answer".into() };
+        let away =
+            record::Error::Database { doing: "connect to the database", source: "db:5432 does not answer".into() };
         let fail = fail(&Error::Record(away));
         assert_eq!(fail.exit, Exit::Unreachable);
         assert_eq!(fail.message, "connect to the database: db:5432 does not answer");

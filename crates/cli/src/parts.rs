@@ -121,11 +121,7 @@ pub(crate) fn telemetry(single_call: bool) -> Telemetry {
 }
 
 /// The database and the blobs that a server of this machine would open.
-pub(crate) async fn system(
-    data_dir: &Path,
-    database: Option<String>,
-    blobs: Option<String>,
-) -> anyhow::Result<System> {
+pub(crate) async fn system(data_dir: &Path, database: Option<String>, blobs: Option<String>) -> anyhow::Result<System> {
     let mut config: qflow_orchestrator::Config = defaults()?;
     data_dir.clone_into(&mut config.data_dir);
     config.database_url = database.or(config.database_url);

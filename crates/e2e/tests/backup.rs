@@ -9,8 +9,7 @@ use serde_json::Value;
 const LARGE: &str = "from qflow import node, workflow\n\n\n\
                      @node\ndef large() -> str:\n    print(\"made it\")\n    return \"x\" * 100_000\n\n\n\
                      @workflow\ndef main() -> str:\n    return large()\n";
-const FAN_OUT: [&str; 7] =
-    ["run", "examples/primes.py", "-p", "upto=600000", "-p", "slices=12", "--detach"];
+const FAN_OUT: [&str; 7] = ["run", "examples/primes.py", "-p", "upto=600000", "-p", "slices=12", "--detach"];
 const PRIMES: i64 = 49_098;
 
 /// Attempts and phases of every node that completed, by its id.
@@ -83,7 +82,10 @@ fn a_cluster_that_is_thrown_away_in_the_middle_of_a_run_goes_on_elsewhere() {
         create.env("QFLOW_DATABASE_URL", database.trim());
         create.env("QFLOW_BLOBS_URL", format!("file://{}/blobs", cluster.path().display()));
         let made = object(&create.output().expect("qflow starts"), 0);
-        assert_eq!((&made["runs"], &made["database"], &made["missing"]), (&2.into(), &"postgres".into(), &Value::Array(vec![])));
+        assert_eq!(
+            (&made["runs"], &made["database"], &made["missing"]),
+            (&2.into(), &"postgres".into(), &Value::Array(vec![]))
+        );
     });
     drop(cluster);
     let home = Home::new("process").with("QFLOW_DATABASE_URL", postgres.url());

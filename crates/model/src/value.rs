@@ -110,9 +110,13 @@ impl Argument {
     pub fn blobs(&self, to: &mut BTreeSet<Digest>) {
         match self {
             Self::Literal(_) => {}
-            Self::Value { value, .. } | Self::Manifest { list: value, .. } | Self::Kept(value) => to.extend(value.blobs()),
+            Self::Value { value, .. } | Self::Manifest { list: value, .. } | Self::Kept(value) => {
+                to.extend(value.blobs())
+            }
             Self::Gathered { values, .. } => values.iter().for_each(|value| to.extend(value.blobs())),
-            Self::List(parts) | Self::Tuple(parts) | Self::Format(parts) => parts.iter().for_each(|part| part.blobs(to)),
+            Self::List(parts) | Self::Tuple(parts) | Self::Format(parts) => {
+                parts.iter().for_each(|part| part.blobs(to))
+            }
             Self::Dict(parts) => parts.iter().for_each(|(_, part)| part.blobs(to)),
             Self::Outcome { value, .. } => value.iter().for_each(|value| value.blobs(to)),
         }

@@ -77,7 +77,9 @@ pub enum Error {
     )]
     NotWhole(PathBuf),
     /// Made by a newer version.
-    #[error("the back-up has format {found}, this program knows {FORMAT}: restore it with the version that made it ({by}), or a newer one")]
+    #[error(
+        "the back-up has format {found}, this program knows {FORMAT}: restore it with the version that made it ({by}), or a newer one"
+    )]
     Format {
         /// Its format.
         found: u32,
@@ -111,7 +113,9 @@ pub enum Error {
         first: String,
     },
     /// The blob store has runs.
-    #[error("the blob store has runs already: restore into an empty one, or say --replace, which removes what is there")]
+    #[error(
+        "the blob store has runs already: restore into an empty one, or say --replace, which removes what is there"
+    )]
     BlobsNotEmpty,
     /// The database.
     #[error(transparent)]

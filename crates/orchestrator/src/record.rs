@@ -32,9 +32,9 @@ use pool::{Pool, PoolState, Removed, Slot};
 #[cfg(test)]
 pub(crate) use conformance::ended;
 pub use memory::Memory;
+pub use postgres::{Postgres, Settings};
 #[cfg(test)]
 pub(crate) use postgres::{Server, certify};
-pub use postgres::{Postgres, Settings};
 pub use sqlite::Sqlite;
 
 /// Why the store did not do as asked.
@@ -62,7 +62,9 @@ pub enum Error {
         known: i64,
     },
     /// Rows are to go into tables of a later version than theirs.
-    #[error("the database has schema version {found}, the back-up {rows}: restore into a new database, which is brought up to date when an orchestrator starts")]
+    #[error(
+        "the database has schema version {found}, the back-up {rows}: restore into a new database, which is brought up to date when an orchestrator starts"
+    )]
     Older {
         /// The database's.
         found: i64,

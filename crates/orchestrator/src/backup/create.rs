@@ -163,8 +163,7 @@ impl<'a> Copying<'a> {
 
     /// Copies all that a run has, and looks whether what its rows name is among it.
     async fn run(&mut self, run: RunId, rows: &mut dyn Snapshot) -> Result<()> {
-        let named: BTreeSet<String> =
-            rows.named(run).await?.into_iter().map(|digest| named(run, digest)).collect();
+        let named: BTreeSet<String> = rows.named(run).await?.into_iter().map(|digest| named(run, digest)).collect();
         let mut wanted = named.clone();
         wanted.extend(self.from.names(&format!("runs/{run}")).await?);
         let there = self.fetch(wanted).await?;

@@ -81,7 +81,9 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::NotWhole(folder.to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NotWhole(folder.to_owned()));
+            }
             Err(error) => return Err(file("read", &path)(error)),
         };
         let wrong = |error: serde_json::Error| damaged(MANIFEST, format!("does not read: {error}"));

@@ -5,9 +5,7 @@ use std::path::Path;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
-use super::{
-    BLOBS, Error, File, LIST, Manifest, Progress, ROWS, Result, System, damaged, file, manifest::check,
-};
+use super::{BLOBS, Error, File, LIST, Manifest, Progress, ROWS, Result, System, damaged, file, manifest::check};
 
 /// Blobs that are read or written at once.
 const TOGETHER: usize = 8;
@@ -42,7 +40,10 @@ pub async fn verify(folder: &Path, tell: &(dyn Fn(Progress) + Sync)) -> Result<M
     if (count, bytes) == (manifest.blobs, manifest.blob_bytes) {
         return Ok(manifest);
     }
-    Err(damaged(LIST, format!("lists {count} blobs of {bytes} bytes, {} of {} were written", manifest.blobs, manifest.blob_bytes)))
+    Err(damaged(
+        LIST,
+        format!("lists {count} blobs of {bytes} bytes, {} of {} were written", manifest.blobs, manifest.blob_bytes),
+    ))
 }
 
 /// Puts a back-up into a system that has no runs, or whose runs are to be replaced, and that nobody serves.

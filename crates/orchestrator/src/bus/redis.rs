@@ -122,7 +122,8 @@ impl Settings {
         // The URL's `s` would be taken for this system's certificates, read anew: ours are set below.
         let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
         let plain = scheme.strip_prefix("rediss").map(|more| format!("redis{more}://{rest}"));
-        let mut config = Config::from_url(plain.as_deref().unwrap_or(&self.url)).map_err(|error| Wrong::Address(Some(error)))?;
+        let mut config =
+            Config::from_url(plain.as_deref().unwrap_or(&self.url)).map_err(|error| Wrong::Address(Some(error)))?;
         if plain.is_some() {
             let roots = trust::roots(self.ca.as_deref()).map_err(|error| Wrong::Certificates(error.to_string()))?;
             config.tls = Some(TlsConnector::from(trust::tls(roots)).into());

@@ -128,9 +128,11 @@ async fn told(store: &dyn Store) -> String {
         writeln!(text, "{loaded:?}\n{:?}", store.history(run).await.unwrap()).unwrap();
         writeln!(text, "{:?}", store.lines(run, 0).await.unwrap().0).unwrap();
     }
-    let inbox: Vec<_> = store.inbox(&all_shards()).await.unwrap().into_iter().map(|row| (row.run, row.command)).collect();
+    let inbox: Vec<_> =
+        store.inbox(&all_shards()).await.unwrap().into_iter().map(|row| (row.run, row.command)).collect();
     let filter = Filter { tenant: "t".into(), limit: 9, ..Filter::default() };
-    writeln!(text, "{inbox:?}\n{:?}\n{:?}", store.list(filter).await.unwrap(), store.workflows().await.unwrap()).unwrap();
+    writeln!(text, "{inbox:?}\n{:?}\n{:?}", store.list(filter).await.unwrap(), store.workflows().await.unwrap())
+        .unwrap();
     let scope = Scope { tenant: "t".into(), user: "u".into() };
     writeln!(text, "{:?}", store.cached(scope, vec![Digest::of(b"k")]).await.unwrap()).unwrap();
     writeln!(text, "{:?}", store.source(submission(1, None).source.digest()).await.unwrap()).unwrap();
@@ -166,19 +168,32 @@ async fn what_is_restored_reads_as_what_was_backed_up(server: Option<&Server>) {
     // A server has it meanwhile.
     let store = open(&from).await;
     let manifest = back_up(&from, &to).await;
-    assert_eq!((manifest.runs, manifest.blobs, manifest.missing.len()), (3, 4, 0), "a later run's blob is none of its own");
+    assert_eq!(
+        (manifest.runs, manifest.blobs, manifest.missing.len()),
+        (3, 4, 0),
+        "a later run's blob is none of its own"
+    );
     assert_eq!(verify(&to, &quiet).await.unwrap(), manifest);
     let before = told(&*store).await;
     let target = system(&two, server).await;
     assert_eq!(restore(&target, &to, false, &quiet).await.unwrap(), manifest);
     let after = open(&target).await;
     assert_eq!(told(&*after).await, restored(&before));
-    for name in [format!("runs/{}/{}", id(1), Digest::of(PARAM)), format!("runs/{}/logs/a/1", id(1)), format!("cache/{}", Digest::of(KEPT))] {
+    for name in [
+        format!("runs/{}/{}", id(1), Digest::of(PARAM)),
+        format!("runs/{}/logs/a/1", id(1)),
+        format!("cache/{}", Digest::of(KEPT)),
+    ] {
         assert!(has(&target, &name).await, "{name}");
     }
     after.submit(submission(4, None)).await.unwrap();
     let line = StoredLine {
-        node_id: "b".into(), attempt: 1, sequence: 0, at: Timestamp(6), stream: "stdout".into(), text: String::new(),
+        node_id: "b".into(),
+        attempt: 1,
+        sequence: 0,
+        at: Timestamp(6),
+        stream: "stdout".into(),
+        text: String::new(),
         fields: serde_json::Map::new(),
     };
     after.append_lines(id(1), vec![line]).await.unwrap();
@@ -264,7 +279,8 @@ async fn a_run_that_retention_removes_meanwhile_is_left_out(server: Option<&Serv
     fill(&from).await;
     let store = open(&from).await;
     let large = submission(5, None);
-    let spec = qflow_model::progress::RunSpec { params: [("p".into(), stored(b"large"))].into(), ..(*large.spec).clone() };
+    let spec =
+        qflow_model::progress::RunSpec { params: [("p".into(), stored(b"large"))].into(), ..(*large.spec).clone() };
     store.submit(Submission { spec: Arc::new(spec), ..large }).await.unwrap();
     let to = folder.path().join("backup");
     let missing = create(&from, &to, false, &SystemClock, &quiet).await.map(drop).unwrap_err();
@@ -276,7 +292,11 @@ async fn a_run_that_retention_removes_meanwhile_is_left_out(server: Option<&Serv
         }
         let remove = async {
             let loaded = store.load(id(5)).await.unwrap().unwrap();
-            let head = qflow_model::progress::RunHead { status: RunStatus::Failed, ended_at: Some(Timestamp(1)), ..loaded.head };
+            let head = qflow_model::progress::RunHead {
+                status: RunStatus::Failed,
+                ended_at: Some(Timestamp(1)),
+                ..loaded.head
+            };
             let change = Change { run: id(5), head: Some(head), nodes: vec![], history: vec![], slots: vec![] };
             let inbox = store.inbox(&all_shards()).await.unwrap();
             let done = inbox.iter().filter(|row| row.run == id(5)).map(|row| row.id).collect();
@@ -350,6 +370,7 @@ async fn rows_of_one_kind_of_database_go_into_no_other() {
     back_up(&from, &folder.path().join("backup")).await;
     let settings = Settings { url: "postgres://q@127.0.0.1:1/q".into(), ..Settings::default() };
     let target = System { database: Database::Postgres(settings), ..from };
-    let refused = restore(&target, &folder.path().join("backup"), false, &quiet).await.map(drop).unwrap_err().to_string();
+    let refused =
+        restore(&target, &folder.path().join("backup"), false, &quiet).await.map(drop).unwrap_err().to_string();
     assert_eq!(refused, "the back-up is of sqlite, QFLOW_DATABASE_URL leads to postgres");
 }

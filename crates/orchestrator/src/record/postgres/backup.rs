@@ -96,7 +96,8 @@ impl backup::Snapshot for Snapshot {
             let mut pieces = Vec::new();
             for table in tables() {
                 let names = self.seen.query(COLUMNS, &[&table]).await?;
-                let columns = names.iter().map(|row| row.try_get(0)).collect::<std::result::Result<Vec<String>, _>>()?;
+                let columns =
+                    names.iter().map(|row| row.try_get(0)).collect::<std::result::Result<Vec<String>, _>>()?;
                 let file = format!("{table}.copy");
                 let rows = copy_out(&self.seen, table, &columns, &folder.join(&file)).await?;
                 pieces.push(Piece { file, columns, rows: Some(rows) });

@@ -122,7 +122,9 @@ async fn copy_in(client: &Client, folder: &Path, piece: &Piece) -> Done<()> {
     let table = piece.file.strip_suffix(".copy").filter(|name| tables().any(|table| table == *name));
     let plain = |name: &String| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase());
     let Some(table) = table.filter(|_| piece.columns.iter().all(plain)) else {
-        return Err(Stop::Database(format!("the back-up has `{}`, which this version has no table for", piece.file).into()));
+        return Err(Stop::Database(
+            format!("the back-up has `{}`, which this version has no table for", piece.file).into(),
+        ));
     };
     let sql = format!("COPY {table} ({}) FROM STDIN", piece.columns.join(", "));
     let mut sink = Box::pin(client.copy_in::<_, Bytes>(&sql).await?);

@@ -7,7 +7,6 @@ use rustls::RootCertStore;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-
 /// How long a host may take to answer at all: past it callers are better told that it is away.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long sent bytes may stay unacknowledged: a silent partition is noticed within it.

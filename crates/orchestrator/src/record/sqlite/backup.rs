@@ -43,7 +43,8 @@ impl Snapshot {
     pub(crate) fn take(path: &Path, scratch: &Path, clock: &dyn Clock) -> Result<Self> {
         let (live, file, at) = (open(path)?, scratch.join(FILE), clock.now());
         live.execute("VACUUM INTO ?", [file.to_string_lossy()]).map_err(failed("copy the database"))?;
-        let copy = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed("read the copy"))?;
+        let copy =
+            Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed("read the copy"))?;
         Ok(Self { copy, file, live: path.to_owned(), at })
     }
 
@@ -65,8 +66,10 @@ fn open(path: &Path) -> Result<Connection> {
     let doing = failed("open the database");
     // Not read-only: it is to find what another process has written and not yet moved into the file.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let live = Connection::open_with_flags(path, flags)
-        .map_err(|source| Error::Database { doing: "open the database", source: format!("`{}`: {source}", path.display()).into() })?;
+    let live = Connection::open_with_flags(path, flags).map_err(|source| Error::Database {
+        doing: "open the database",
+        source: format!("`{}`: {source}", path.display()).into(),
+    })?;
     live.busy_timeout(PATIENCE).map_err(&doing)?;
     let found: i64 = live.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&doing)?;
     if found == SCHEMA { Ok(live) } else { Err(other_schema(path, found)) }
@@ -220,8 +223,9 @@ fn fence(db: &Transaction<'_>, rows: &Rows) -> Done<()> {
     for (run, .., head) in all("SELECT id, 0, 0, 0, head FROM run WHERE status != 'completed'")? {
         put.execute(params![text(&read::<RunHead>(&head)?.restored())?, run])?;
     }
-    let mut put =
-        db.prepare("UPDATE node_run SET node = ?, attempt = ? WHERE run = ? AND frame = ? AND step = ? AND element = ?")?;
+    let mut put = db.prepare(
+        "UPDATE node_run SET node = ?, attempt = ? WHERE run = ? AND frame = ? AND step = ? AND element = ?",
+    )?;
     let held = all("SELECT run, frame, step, element, node FROM node_run WHERE status IN ('leased', 'running')")?;
     for (run, frame, step, element, node) in held {
         let node = read::<NodeRun>(&node)?.restored();
