@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{CommandFactory as _, Parser};
 use qflow_container_runner::RuntimeKind;
 use qflow_model::{definition::PythonVersion, ids::Digest};
+use qflow_orchestrator::backup::System;
 use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
 
 use crate::dev::Starting;
@@ -121,6 +122,15 @@ pub(crate) fn telemetry(single_call: bool) -> Telemetry {
         to_stderr: true,
         otlp_endpoint: setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT")),
     })
+}
+
+/// The database and the blobs that a server of this machine would open.
+pub(crate) async fn system(data_dir: &Path, database: Option<String>, blobs: Option<String>) -> anyhow::Result<System> {
+    let mut config: qflow_orchestrator::Config = defaults()?;
+    data_dir.clone_into(&mut config.data_dir);
+    config.database_url = database.or(config.database_url);
+    config.blobs_url = blobs.or(config.blobs_url);
+    config.system().await
 }
 
 /// Starts all four, and gives the address for clients.
