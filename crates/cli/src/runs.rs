@@ -147,7 +147,7 @@ async fn logs(one: OneRun, node: String, follow: bool, data_dir: &Path) -> Resul
 /// A line as one object; fields only where `qflow.log` was given some.
 fn line_json(line: &Line) -> serde_json::Value {
     let mut object = serde_json::json!({
-        "node_id": line.node_id, "attempt": line.attempt, "at": line.at, "stream": line.stream, "text": line.text,
+        "node_id": line.node_id, "attempt": line.attempt, "sequence": line.sequence, "at": line.at, "stream": line.stream, "text": line.text,
     });
     if !line.fields.is_empty() {
         object["fields"] = line.fields.clone().into();
@@ -163,7 +163,7 @@ mod tests {
     fn a_line_has_fields_where_it_was_given_some() {
         let (node_id, stream, text) = ("parse".to_owned(), "log".to_owned(), "parsed rows=3".to_owned());
         let fields = [("rows".to_owned(), 3.into())].into_iter().collect();
-        let said = Line { node_id, stream, text, attempt: 1, at: None, fields };
+        let said = Line { node_id, stream, text, attempt: 1, sequence: 0, at: None, fields };
         assert_eq!(line_json(&said)["fields"], serde_json::json!({"rows": 3}));
         let printed = Line { fields: serde_json::Map::new(), ..said };
         assert!(line_json(&printed).get("fields").is_none());

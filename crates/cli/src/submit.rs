@@ -302,6 +302,7 @@ impl Client {
             stream: l.stream,
             text: l.text,
             attempt: l.attempt,
+            sequence: l.sequence,
             at: l.at.map(time),
             fields: qflow_proto::line::fields_of(&l.fields_json),
         };

@@ -1,7 +1,6 @@
 //! Owns containers: takes orders, makes environments, runs attempts, keeps outcomes until they are recorded.
 
 pub mod adopt;
-pub mod blobs;
 mod config;
 pub mod content;
 pub mod credits;

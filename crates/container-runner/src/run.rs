@@ -6,6 +6,7 @@ mod prepare;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     limits::KILL_GRACE_MS,
     outcome::{Ending, Phases},
@@ -22,7 +23,6 @@ use tokio::{
 };
 
 use crate::{
-    blobs::Blobs,
     content::Contents,
     ending::{dead, failed, lost},
     environment::Environments,

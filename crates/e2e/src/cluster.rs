@@ -11,17 +11,23 @@ use crate::{root, said};
 pub struct Cluster {
     folder: PathBuf,
     runtime: &'static str,
+    settings: Vec<(String, String)>,
 }
 
 impl Cluster {
     /// Starts one, its nodes on processes or in Docker.
     pub fn start(runtime: &'static str) -> Self {
+        Self::with(runtime, Vec::new())
+    }
+
+    /// The same, whose programs see these variables.
+    pub fn with(runtime: &'static str, settings: Vec<(String, String)>) -> Self {
         // Short, since the paths of sockets in it end at 107 bytes.
         let folder = tempfile::Builder::new().prefix("qc").tempdir_in("/tmp").expect("/tmp takes folders").keep();
         // Postgres may be another user's process: it must be able to pass through to its own folder.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&folder, open).expect("the folder is ours");
-        let cluster = Self { folder, runtime };
+        let cluster = Self { folder, runtime, settings };
         cluster.again();
         cluster
     }
@@ -32,6 +38,17 @@ impl Cluster {
         assert!(output.status.success(), "the cluster comes up: {}", said(&output));
     }
 
+    /// Has programs that start from now on see one more variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Ends all of it in order; its state stays.
+    pub fn down(&self) {
+        let output = self.script("down");
+        assert!(output.status.success(), "the cluster goes down: {}", said(&output));
+    }
+
     fn script(&self, verb: &str) -> Output {
         let programs = crate::program();
         let bin = programs.parent().expect("a program lies in a folder");
@@ -39,6 +56,7 @@ impl Cluster {
         command.arg(verb).env("QFLOW_CLUSTER_DIR", &self.folder).env("QFLOW_CLUSTER_BIN", bin);
         command.env("QFLOW_RUNTIME", self.runtime).env("QFLOW_PYTHONS", crate::pythons());
         command.env("QFLOW_CA_BUNDLE", crate::ca_bundle()).env_remove("QFLOW_SERVER").env_remove("QFLOW_TOKEN");
+        command.env_remove("QFLOW_BLOBS_URL").envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.output().expect("the script starts")
     }
 

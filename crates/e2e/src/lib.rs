@@ -2,6 +2,7 @@
 
 mod cluster;
 mod postgres;
+mod s3;
 
 use std::{
     path::{Path, PathBuf},
@@ -11,6 +12,7 @@ use std::{
 
 pub use cluster::Cluster;
 pub use postgres::Postgres;
+pub use s3::S3;
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -125,6 +127,11 @@ impl Home {
     /// `qflow ARGS…`, to its end.
     pub fn run(&self, args: &[&str]) -> Output {
         self.qflow(args).output().expect("qflow starts")
+    }
+
+    /// The run as `qflow runs get` shows it, once a server answers and `reached` holds; fails after two minutes.
+    pub fn wait(&self, run: &str, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        until(|| self.run(&["runs", "get", run, "-o", "json"]), reached)
     }
 
     /// `qflow dev` on ports 0, left running; it serves once this returns.
@@ -243,6 +250,20 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < FACT, "{what}: not so yet");
+        pause();
+    }
+}
+
+/// What a command shows with `-o json`, once `reached` holds of it.
+pub fn until(show: impl Fn() -> Output, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = std::time::Instant::now();
+    loop {
+        let output = show();
+        match serde_json::from_slice(&output.stdout) {
+            Ok(shown) if reached(&shown) => return shown,
+            _ => assert!(begun.elapsed() < FACT, "not reached in time: {}", said(&output)),
+        }
         pause();
     }
 }

@@ -45,6 +45,8 @@ pub enum Word {
     Lock(EnvSpec, oneshot::Sender<LockResult>),
     /// A runner said something.
     Runner(StreamId, Said),
+    /// An order was made to fit into a message, or why not.
+    Fitted(AttemptKey, Result<Box<Order>, String>),
 }
 
 /// What a runner says.

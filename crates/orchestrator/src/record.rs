@@ -337,6 +337,8 @@ pub trait Store: Send + Sync + 'static {
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()>;
     /// Lines of a run after a position, and the position of the last.
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)>;
+    /// Removes the lines of attempts of a run, by node and number: they lie elsewhere.
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()>;
     /// Makes a pool, or changes it.
     async fn set_pool(&self, pool: Pool) -> Result<()>;
     /// Removes a pool that nobody holds.

@@ -3,6 +3,7 @@
 mod approve;
 mod download;
 mod follow;
+mod lines;
 mod pause;
 mod pools;
 mod problem;
@@ -16,6 +17,7 @@ mod work;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::{Problem, PythonVersion, Source},
     ids::{Digest, RunId, Timestamp},
@@ -37,7 +39,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, service::Routes};
 
 use crate::{
-    blobs::Blobs,
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
@@ -333,7 +334,7 @@ impl OrchestratorService for Server {
         }
         let (to, from) = mpsc::channel(follow::BEHIND);
         let (server, run) = (self.clone(), state.spec.id);
-        tokio::spawn(async move { follow::lines(&server, run, &node_id, follow, to).await });
+        tokio::spawn(async move { lines::lines(&server, run, &node_id, follow, to).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 

@@ -10,7 +10,9 @@ mod turn;
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
+use qflow_blobs::Blobs;
 use qflow_model::{
+    environment::EnvLock,
     ids::{AttemptKey, RunId, Timestamp},
     limits,
     progress::Input,
@@ -27,12 +29,20 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use self::{in_hand::InHand, pools::Pools, reuse::Reuse, runs::Runs, shards::Shards, turn::Turn};
+use self::{
+    in_hand::InHand,
+    pools::Pools,
+    reuse::Reuse,
+    runs::{Runs, Sent},
+    shards::Shards,
+    turn::Turn,
+};
 use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
 use crate::{
-    blobs::Blobs,
     bus::Bus,
+    logs::Logs,
     record::{self, Command, Store, member::Replica},
+    shared::Shared,
 };
 
 /// Words that are taken in before a commit: bounds how long the first of them waits.
@@ -53,6 +63,8 @@ pub struct Parts {
     pub blobs: Arc<Blobs>,
     /// Who watches.
     pub bus: Arc<dyn Bus>,
+    /// Where lines are kept.
+    pub logs: Logs,
     /// Where it is told.
     pub telemetry: Telemetry,
     /// This replica.
@@ -61,10 +73,21 @@ pub struct Parts {
     pub in_hand: Option<PathBuf>,
 }
 
+/// What runs share.
+#[derive(Default)]
+struct Known {
+    sent: Shared<Sent>,
+    locks: Shared<EnvLock>,
+}
+
 /// The one writer of the runs of its shards.
 pub struct Engine {
     parts: Parts,
     words: mpsc::Receiver<Word>,
+    /// By which what is done beside the engine comes back to it.
+    own: mpsc::WeakSender<Word>,
+    /// The blob store, for what the engine itself waits for.
+    hasty: Blobs,
     sight: watch::Sender<Sight>,
     shards: Shards,
     clock: StoreClock,
@@ -73,6 +96,7 @@ pub struct Engine {
     locks: Locks,
     pools: Pools,
     reuse: Reuse,
+    known: Known,
     turn: Turn,
     /// Words that a failed commit took with it.
     again: Vec<Word>,
@@ -99,6 +123,8 @@ impl Engine {
         let (sight, seen) = watch::channel(Sight::default());
         let mut engine = Self {
             words,
+            own: to.downgrade(),
+            hasty: parts.blobs.hasty(),
             sight,
             shards: Shards::new(parts.replica.clone()),
             clock,
@@ -107,6 +133,7 @@ impl Engine {
             locks: Locks::default(),
             pools: Pools::default(),
             reuse: Reuse::default(),
+            known: Known::default(),
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
             unread: Vec::new(),

@@ -336,6 +336,10 @@ impl Store for Sqlite {
         self.within("read lines", move |db| lines::after(db, run, after)).await
     }
 
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        self.within("remove lines", move |db| lines::remove(db, run, &attempts)).await
+    }
+
     async fn set_pool(&self, pool: Pool) -> Result<()> {
         self.within("set a pool", move |db| pool::set(db, &pool)).await
     }

@@ -1,5 +1,6 @@
 //! Runs as clients see them.
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::StepKind,
     ids::Timestamp,
@@ -12,7 +13,6 @@ use qflow_proto::v1;
 use serde::Serialize;
 
 use crate::{
-    blobs::Blobs,
     bus::{Bus, Changed, Doing, Shown},
     record::Listed,
     result,

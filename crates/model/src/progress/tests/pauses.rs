@@ -143,7 +143,7 @@ fn a_pause_that_somebody_asked_for_outlives_a_decision_that_comes_by_itself() {
 #[test]
 fn a_run_that_needs_a_decision_may_be_cancelled() {
     let (state, _) = lost_for_good().step(Input::Cancel { by: "u".into() }, NOW).unwrap();
-    assert_eq!((state.head.status, state.head.needs_attention), (RunStatus::Cancelled, None));
+    assert_eq!((state.head.status, state.head.needs_attention.as_ref()), (RunStatus::Cancelled, None));
     let (state, _) = RunState::restore(state.spec, state.plan, state.head, vec![])
         .step(Input::RetryFailed { by: "u".into() }, NOW)
         .unwrap();

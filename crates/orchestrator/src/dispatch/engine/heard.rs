@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Engine, StreamId, Word,
-    runs::{NotStepped, held},
+    runs::{NotStepped, Sent, held},
     turn,
 };
 use crate::{
@@ -34,6 +34,7 @@ impl Engine {
             Word::Posted(done) => self.work_inbox(done).await,
             Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
+            Word::Fitted(key, fitted) => self.fitted(key, fitted),
         }
     }
 
@@ -284,7 +285,8 @@ impl Engine {
         let since = qflow_model::ids::Timestamp(now.saturating_sub(limits::LOCK_REUSE_MS as i64 * 1000));
         for (spec, slot) in state.plan.environments.iter().zip(&mut locks) {
             let known = self.parts.store.lock(spec.digest(), since).await?;
-            *slot = known.filter(|lock| suits(lock, self.runners.runtime()));
+            let suiting = known.filter(|lock| suits(lock, self.runners.runtime()));
+            *slot = suiting.map(|lock| self.known.locks.put(name_of(&lock), lock));
         }
         Ok(locks)
     }
@@ -293,10 +295,13 @@ impl Engine {
     pub(super) async fn read(&mut self, run: RunId) -> record::Result<()> {
         self.runs.remove(run);
         let Some(loaded) = self.parts.store.load(run).await? else { return Ok(()) };
-        let source = self.parts.store.source(loaded.plan.source).await?;
-        let (files, main) = source.map_or_else(Default::default, |source| (source.files.clone(), source.entry.clone()));
+        let sent = self.sent(loaded.plan.source).await?;
+        let mut head = loaded.head;
+        for lock in head.locks.iter_mut().flatten() {
+            *lock = self.known.locks.put(name_of(lock), Arc::clone(lock));
+        }
         self.runs.in_hand.take(run);
-        let restore = move || RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
+        let restore = move || RunState::restore(loaded.spec, loaded.plan, head, loaded.nodes);
         let restored = catch_unwind(AssertUnwindSafe(restore));
         self.runs.in_hand.rest();
         let Ok(state) = restored else {
@@ -314,8 +319,19 @@ impl Engine {
                 turn::resolves(&*self.parts.bus, &state, environment);
             }
         }
-        self.runs.insert(state, Arc::new(files), main);
+        self.runs.insert(state, sent);
         Ok(())
+    }
+
+    /// What was submitted, which other runs may have too.
+    async fn sent(&self, source: Digest) -> record::Result<Arc<Sent>> {
+        if let Some(sent) = self.known.sent.get(source) {
+            return Ok(sent);
+        }
+        let read = self.parts.store.source(source).await?;
+        let sent = read
+            .map_or_else(Sent::default, |read| Sent { files: Arc::new(read.files.clone()), main: read.entry.clone() });
+        Ok(self.known.sent.put(source, Arc::new(sent)))
     }
 
     /// A run whose step broke is read again and stands still, so that it cannot stop the others.
@@ -336,4 +352,10 @@ impl Engine {
             Err(_) => {}
         }
     }
+}
+
+/// Names a lock by all that it says.
+fn name_of(lock: &EnvLock) -> Digest {
+    // A lock of texts and numbers can be written.
+    Digest::of(&serde_json::to_vec(lock).unwrap_or_default())
 }

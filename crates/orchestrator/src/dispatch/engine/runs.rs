@@ -19,14 +19,21 @@ use crate::{
     record::{Change, cache::Hit},
 };
 
+/// A submission's files.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// By path.
+    pub(super) files: Arc<BTreeMap<String, String>>,
+    /// The one that was named on the command line.
+    pub(super) main: String,
+}
+
 /// A run in memory.
 pub(super) struct Entry {
     /// Gone only while it is stepped, or after a step that panicked.
     state: Option<RunState>,
-    /// The submission's files, for orders.
-    pub(super) files: Arc<BTreeMap<String, String>>,
-    /// The one that was named on the command line.
-    pub(super) main: String,
+    /// What was submitted, for orders.
+    pub(super) sent: Arc<Sent>,
     /// What is not committed.
     pub(super) progress: Progress,
     /// What is known of outputs that are kept, for what is ready.
@@ -78,11 +85,11 @@ impl Runs {
         Self { in_hand, ..Self::default() }
     }
 
-    pub(super) fn insert(&mut self, state: RunState, files: Arc<BTreeMap<String, String>>, main: String) {
+    pub(super) fn insert(&mut self, state: RunState, sent: Arc<Sent>) {
         let run = state.spec.id;
         let reuse = Looked::of(&state);
         let (state, progress) = (Some(state), Progress::default());
-        let entry = Entry { state, files, main, progress, reuse, wake: None, queued_since: None };
+        let entry = Entry { state, sent, progress, reuse, wake: None, queued_since: None };
         self.by_id.insert(run, entry);
         self.settle(run);
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::Source,
     environment::{EnvLock, EnvSpec},
@@ -31,8 +32,8 @@ use tokio::sync::mpsc;
 
 use super::{Engine, Parts};
 use crate::{
-    blobs::Blobs,
     dispatch::{Handle, Hello, Said, Say, StreamId, Word},
+    logs::Logs,
     record::{
         Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Memory, Registered, Result, Store, StoredLine,
         Submission, Submitted, Totals,
@@ -119,6 +120,9 @@ impl Store for Flaky {
     }
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
         self.inner.lines(run, after).await
+    }
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        self.inner.drop_lines(run, attempts).await
     }
     async fn set_pool(&self, pool: Pool) -> Result<()> {
         self.inner.set_pool(pool).await
@@ -253,10 +257,12 @@ impl House {
     /// A replica that marks which run is in hand.
     async fn marking(store: Arc<Flaky>, owner: &str, in_hand: Option<std::path::PathBuf>) -> Self {
         let shutdown = Shutdown::new();
+        let (blobs, bus) = (Arc::new(Blobs::in_memory()), Arc::new(crate::bus::Local::default()));
         let parts = Parts {
+            logs: Logs::start(store.clone(), blobs.clone(), bus.clone(), Telemetry::silent()),
             store: Arc::clone(&store) as Arc<dyn Store>,
-            blobs: Arc::new(Blobs::in_memory()),
-            bus: Arc::new(crate::bus::Local::default()),
+            blobs,
+            bus,
             telemetry: Telemetry::silent(),
             replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
             in_hand,
