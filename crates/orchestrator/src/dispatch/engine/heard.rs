@@ -81,9 +81,12 @@ impl Engine {
     fn compare(&mut self, runner_id: &str, holds: &[AttemptKey], shards: Option<&BTreeSet<Shard>>) {
         let asked = |run: RunId| shards.is_none_or(|shards| shards.contains(&run.shard()));
         for key in holds.iter().filter(|key| self.shards.own(key.run) && asked(key.run)) {
+            // One that somebody is to decide about may go on, now that it is there again: its outcome decides.
+            let awaited =
+                self.runs.get(key.run).and_then(|entry| entry.state()).is_some_and(|run| run.is_awaited(*key));
             if self.is_current(*key) {
                 self.runners.confirm(*key);
-            } else {
+            } else if !awaited {
                 self.runners.tell(runner_id, Say::Kill(*key, KillReason::Superseded));
             }
         }
