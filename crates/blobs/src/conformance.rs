@@ -5,6 +5,7 @@ mod server;
 
 use std::path::Path as FilePath;
 
+use futures_util::{StreamExt as _, stream};
 use qflow_model::{
     ids::{Digest, RunId, Timestamp},
     limits,
@@ -113,13 +114,14 @@ async fn kept_outputs_outlive_their_run(blobs: &Blobs) {
     assert_eq!(blobs.read(run(2), digest).await.unwrap(), "kept");
 }
 
-/// A run leaves with its values and its logs, and no other does; one that has nothing left has left.
+/// A run leaves with its values and its logs, and no other does; it has more than one request removes.
 async fn a_run_leaves_with_all_that_it_has(blobs: &Blobs) {
-    for (id, more) in [(1, 1200), (2, 1)] {
-        for number in 0..more {
-            let content = format!("{number}");
+    for (id, more) in [(1, 1001), (2, 1)] {
+        let write = |number: u32| async move {
+            let content = number.to_string();
             blobs.write(run(id), Digest::of(content.as_bytes()), content).await.unwrap();
-        }
+        };
+        stream::iter(0..more).for_each_concurrent(16, write).await;
         blobs.write_log(run(id), "child[1]/parse", 1, b"line\n").await.unwrap();
     }
     blobs.forget_run(run(1)).await.unwrap();
