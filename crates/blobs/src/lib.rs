@@ -40,24 +40,33 @@ const PARTS: usize = 2;
 
 /// A blob could not be had or kept.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing} blob `{path}`: {source}")]
+#[error("{doing} blob `{path}`: {}", innermost(.of))]
 pub struct Error {
     doing: &'static str,
     path: String,
-    #[source]
-    source: object_store::Error,
+    // Not named as thiserror's source: its chain says the same again at every link.
+    of: object_store::Error,
+}
+
+/// What a store said, without the links of the chain that say it again.
+fn innermost(error: &object_store::Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
 }
 
 impl Error {
     /// Whether it is not there.
     pub const fn is_absent(&self) -> bool {
-        matches!(self.source, object_store::Error::NotFound { .. })
+        matches!(self.of, object_store::Error::NotFound { .. })
     }
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(object_store::Error) -> Error {
     let path = path.to_string();
-    move |source| Error { doing, path, source }
+    move |of| Error { doing, path, of }
 }
 
 /// What a run has lies here, and leaves with it.

@@ -6,7 +6,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt as _, PutPayload, local::LocalFileSystem, memory::InMemory, path::Path,
 };
 
-use crate::{Blobs, s3};
+use crate::{Blobs, innermost, s3};
 
 /// The start of an object's name that is written and removed to see whether that can be done.
 const PROBE: &str = "probe";
@@ -15,13 +15,15 @@ const PROBE: &str = "probe";
 #[derive(Debug, thiserror::Error)]
 pub enum Unopened {
     /// An address of another kind.
-    #[error("QFLOW_BLOBS_URL `{0}` is neither file://FOLDER nor s3://BUCKET[/PREFIX]")]
+    #[error("QFLOW_BLOBS_URL `{0}` is neither file:///FOLDER nor s3://BUCKET[/PREFIX]")]
     Scheme(String),
-    /// A folder that cannot be had.
-    #[error("QFLOW_BLOBS_URL: make the folder `{folder}`")]
+    /// A folder that cannot be had or used.
+    #[error("QFLOW_BLOBS_URL: the folder `{folder}` cannot be {what}")]
     Folder {
         /// Which.
         folder: String,
+        /// What was tried with it.
+        what: &'static str,
         /// Why not.
         #[source]
         source: std::io::Error,
@@ -35,15 +37,14 @@ pub enum Unopened {
         why: String,
     },
     /// The store itself refuses.
-    #[error("QFLOW_BLOBS_URL `{url}`: {remedy}")]
+    #[error("QFLOW_BLOBS_URL `{url}`: {remedy}; it said: {said}")]
     Unusable {
         /// As it was given.
         url: String,
         /// What to look at.
         remedy: String,
-        /// What it said.
-        #[source]
-        source: object_store::Error,
+        /// In its own words.
+        said: String,
     },
 }
 
@@ -51,8 +52,14 @@ impl Blobs {
     /// The store at `file://FOLDER`, or at `s3://BUCKET[/PREFIX]` with what the environment's `AWS_…` say, trusting the certificates in
     /// the file `trust` where there is one. A probe is written and removed: what cannot be used is told here, not by the first run.
     pub async fn open(url: &str, trust: Option<&FilePath>) -> Result<Self, Unopened> {
-        if let Some(folder) = url.strip_prefix("file://").filter(|folder| !folder.is_empty()) {
-            return Self::in_folder(FilePath::new(folder));
+        if let Some(folder) = url.strip_prefix("file://").filter(|folder| folder.starts_with('/')) {
+            let blobs = Self::in_folder(FilePath::new(folder))?;
+            blobs.probe().await.map_err(|error| Unopened::Folder {
+                folder: folder.to_owned(),
+                what: "written to",
+                source: std::io::Error::other(innermost(&error)),
+            })?;
+            return Ok(blobs);
         }
         let Some(place) = url.strip_prefix("s3://").filter(|place| !place.is_empty()) else {
             return Err(Unopened::Scheme(url.to_owned()));
@@ -70,14 +77,14 @@ impl Blobs {
         blobs.probe().await.map_err(|source| Unopened::Unusable {
             url: format!("s3://{place}"),
             remedy: settings.remedy(place, &source),
-            source,
+            said: innermost(&source),
         })?;
         Ok(blobs)
     }
 
     /// The store in a folder of this machine, made where it is not there.
     pub fn in_folder(folder: &FilePath) -> Result<Self, Unopened> {
-        let failed = |source| Unopened::Folder { folder: folder.display().to_string(), source };
+        let failed = |source| Unopened::Folder { folder: folder.display().to_string(), what: "made", source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(std::io::Error::other(error)))?;
         // A run's folder goes with what was in it.
@@ -92,7 +99,8 @@ impl Blobs {
 
     /// Whether objects can be written, read and removed.
     async fn probe(&self) -> Result<(), object_store::Error> {
-        let path = Path::from(format!("{PROBE}-{}", std::process::id()));
+        // In containers every service is process 1: its own name, whoever else begins now.
+        let path = Path::from(format!("{PROBE}-{}", uuid::Uuid::now_v7()));
         self.store.put(&path, PutPayload::from_static(PROBE.as_bytes())).await?;
         self.store.head(&path).await?;
         self.store.delete(&path).await

@@ -8,7 +8,7 @@ use object_store::{
     prefix::PrefixStore,
 };
 
-use crate::open::Unopened;
+use crate::{innermost, open::Unopened};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -67,6 +67,21 @@ impl Settings {
     /// The store at `BUCKET[/PREFIX]`.
     pub(crate) fn store(&self, place: &str, trust: Option<&FilePath>) -> Result<Arc<dyn ObjectStore>, Unopened> {
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        // Not shown: what is no name may be a password.
+        if !bucket.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
+            let why = "a bucket's name has letters, digits, `.`, `-` and `_`; who asks is said by AWS_ACCESS_KEY_ID and \
+                       AWS_SECRET_ACCESS_KEY[_FILE], where by AWS_ENDPOINT_URL";
+            return Err(setting("QFLOW_BLOBS_URL", why));
+        }
+        if let Some(endpoint) = self.endpoint()
+            && !reqwest::Url::parse(endpoint)
+                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        {
+            return Err(setting(
+                "AWS_ENDPOINT_URL",
+                format!("`{endpoint}` is neither http://HOST[:PORT] nor https://HOST[:PORT]"),
+            ));
+        }
         // The process's own, once: what speaks TLS here takes what it finds.
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut builder = AmazonS3Builder::new()
@@ -93,7 +108,7 @@ impl Settings {
         }
         let store = builder.with_client_options(options).build().map_err(|source| {
             let remedy = "look at AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned();
-            Unopened::Unusable { url: format!("s3://{place}"), remedy, source }
+            Unopened::Unusable { url: format!("s3://{place}"), remedy, said: innermost(&source) }
         })?;
         let prefix = prefix.trim_matches('/');
         Ok(if prefix.is_empty() { Arc::new(store) } else { Arc::new(PrefixStore::new(store, prefix)) })
@@ -159,6 +174,17 @@ mod tests {
         let settings = read(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token"), ("AWS_ROLE_ARN", "arn:x")]).unwrap();
         assert_eq!(settings.get(AmazonS3ConfigKey::WebIdentityTokenFile), Some("/var/run/token"));
         assert!(settings.store("bucket", None).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_address_or_no_bucket_is_told_and_no_password_with_it() {
+        for wrong in ["blah", "ftp://host", "http://", "localhost:9000"] {
+            let settings = read(&[("AWS_ENDPOINT_URL", wrong)]).unwrap();
+            let error = settings.store("bucket", None).err().unwrap().to_string();
+            assert!(error.starts_with(&format!("AWS_ENDPOINT_URL: `{wrong}` is neither http://HOST")), "{error}");
+        }
+        let error = read(&[]).unwrap().store("key:hidden@bucket/prefix", None).err().unwrap().to_string();
+        assert!(error.starts_with("QFLOW_BLOBS_URL: a bucket's name") && !error.contains("hidden"), "{error}");
     }
 
     #[test]

@@ -13,17 +13,20 @@ async fn told(settings: Settings, place: &str) -> String {
 
 #[tokio::test]
 async fn an_address_of_another_kind_is_refused() {
-    for url in ["gs://bucket", "s3://", "file://", "/var/blobs", ""] {
+    for url in ["gs://bucket", "s3://", "file://", "file://relative", "/var/blobs", ""] {
         let error = Blobs::open(url, None).await.unwrap_err().to_string();
-        assert_eq!(error, format!("QFLOW_BLOBS_URL `{url}` is neither file://FOLDER nor s3://BUCKET[/PREFIX]"));
+        assert_eq!(error, format!("QFLOW_BLOBS_URL `{url}` is neither file:///FOLDER nor s3://BUCKET[/PREFIX]"));
     }
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_told() {
+async fn a_folder_that_cannot_be_made_or_written_to_is_told() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let url = format!("file://{}/blobs", file.path().display());
-    assert!(matches!(Blobs::open(&url, None).await, Err(Unopened::Folder { .. })));
+    assert!(matches!(Blobs::open(&url, None).await, Err(Unopened::Folder { what: "made", .. })));
+    // Not even root writes here.
+    let error = Blobs::open("file:///proc", None).await.unwrap_err();
+    assert_eq!(error.to_string(), "QFLOW_BLOBS_URL: the folder `/proc` cannot be written to");
 }
 
 #[tokio::test]
