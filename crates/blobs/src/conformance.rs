@@ -145,6 +145,20 @@ async fn lines_are_found_by_node_and_attempt(blobs: &Blobs) {
     assert!(blobs.read_log(run(1), "parse", 1).await.unwrap_err().is_absent());
 }
 
+/// Objects are copied out and in by the names that they have, a log of an element too.
+async fn objects_are_copied_by_their_names(blobs: &Blobs) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("copy");
+    blobs.write_log(run(1), "talk[0]/größe", 1, b"line\n").await.unwrap();
+    let names = blobs.names("runs").await.unwrap();
+    let [name] = &names[..] else { panic!("{names:?}") };
+    assert!(blobs.copy_out(name, &file).await.unwrap());
+    blobs.forget_run(run(1)).await.unwrap();
+    assert!(!blobs.copy_out(name, &folder.path().join("gone")).await.unwrap());
+    blobs.copy_in(name, &file).await.unwrap();
+    assert_eq!(blobs.read_log(run(1), "talk[0]/größe", 1).await.unwrap(), "line\n");
+}
+
 /// A value that is too large for its row leaves it, and reads back.
 async fn a_large_value_leaves_its_row_and_reads_back(blobs: &Blobs) {
     for (size, stays) in [(limits::INLINE_VALUE_BYTES, true), (limits::INLINE_VALUE_BYTES + 1, false)] {
@@ -192,6 +206,7 @@ conformance!(
     kept_outputs_outlive_their_run,
     a_run_leaves_with_all_that_it_has,
     lines_are_found_by_node_and_attempt,
+    objects_are_copied_by_their_names,
     a_large_value_leaves_its_row_and_reads_back,
 );
 

@@ -10,6 +10,11 @@ use crate::{Blobs, Error, PART_BYTES, failed, there};
 /// Of a file that is copied: its owner's alone.
 const PRIVATE: u32 = 0o600;
 
+/// A name as the store has it: what of it had to be written otherwise (`talk%5B0%5D`) is so already.
+fn called(name: &str) -> Result<Path, Error> {
+    Path::parse(name).map_err(|error| failed("name", &Path::from(name))(error.into()))
+}
+
 impl Blobs {
     /// The names of all objects below a folder.
     pub async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
@@ -27,7 +32,7 @@ impl Blobs {
 
     /// Copies an object to a file of this machine, piece by piece; whether it was there.
     pub async fn copy_out(&self, name: &str, to: &FilePath) -> Result<bool, Error> {
-        let path = Path::from(name);
+        let path = called(name)?;
         let copied = self.fetch(&path, to).await.map_err(failed("copy", &path));
         match copied {
             Ok(()) => {}
@@ -40,7 +45,7 @@ impl Blobs {
 
     /// Copies a file of this machine to an object, in parts where it is large.
     pub async fn copy_in(&self, name: &str, from: &FilePath) -> Result<(), Error> {
-        let path = Path::from(name);
+        let path = called(name)?;
         let size =
             tokio::fs::metadata(from).await.map_err(crate::files::on_disk).map_err(failed("write", &path))?.len();
         if size > PART_BYTES as u64 {

@@ -22,19 +22,18 @@ use futures_util::Stream;
 use qflow_blobs::Blobs;
 use qflow_model::{
     definition::{Problem, PythonVersion, Source},
-    ids::{Digest, RunId, Timestamp},
+    ids::RunId,
     limits,
     plan::{Plan, WorkflowIx},
-    progress::{RunSpec, RunState, TraceContext},
+    progress::RunState,
     status::RunStatus,
 };
 use qflow_proto::v1::{
     self,
     orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer},
-    parameter, start_run_request,
 };
 use qflow_service::{Clock, Shutdown};
-use qflow_telemetry::{Telemetry, traces};
+use qflow_telemetry::Telemetry;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -44,8 +43,7 @@ use crate::{
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
-    plan as planning,
-    record::{self, Command, Filter, Store, Submission, Submitted},
+    record::{self, Command, Filter, Store},
     validate::{self, Given, Judged, Validator},
 };
 
