@@ -119,9 +119,18 @@ impl Config {
     }
 
     /// What is to be backed up or restored into: the database and the blobs that a service would open.
-    pub async fn system(&self) -> anyhow::Result<System> {
-        let blobs = Blobs::open(&self.blobs()?, self.ca_bundle.as_deref()).await?;
-        Ok(System { database: self.database()?, blobs })
+    /// Where `is_there`, nothing is made that is not.
+    pub async fn system(&self, is_there: bool) -> anyhow::Result<System> {
+        let (database, url) = (self.database()?, self.blobs()?);
+        if is_there {
+            if let Database::Sqlite(path) = &database {
+                anyhow::ensure!(path.is_file(), "there is no database `{}`: QFLOW_DATABASE_URL names another", path.display());
+            }
+            if let Some(folder) = url.strip_prefix("file://") {
+                anyhow::ensure!(Path::new(folder).is_dir(), "there is no blob store `{folder}`: QFLOW_BLOBS_URL names another");
+            }
+        }
+        Ok(System { database, blobs: Blobs::open(&url, self.ca_bundle.as_deref()).await? })
     }
 
     fn blobs(&self) -> anyhow::Result<String> {

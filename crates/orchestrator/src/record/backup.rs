@@ -21,7 +21,13 @@ pub(super) const EPOCHS_AHEAD: i64 = 1 << 32;
 
 /// Rows that a newer version wrote.
 pub(super) fn newer(found: i64, known: i64) -> Error {
-    Error::Schema { path: "the back-up".to_owned(), found, known }
+    Error::Schema { what: "the back-up".to_owned(), found, known }
+}
+
+/// Refuses rows of a kind of database that a newer version wrote.
+pub(crate) fn readable(kind: &str, schema: i64) -> Result<()> {
+    let known = if kind == "sqlite" { sqlite::SCHEMA } else { postgres::known() };
+    if schema > known { Err(newer(schema, known)) } else { Ok(()) }
 }
 
 /// A file of rows.

@@ -51,6 +51,7 @@ pub(super) use backup::Snapshot;
 pub(super) use restore::{load_backup, vacant};
 #[cfg(test)]
 pub(crate) use tests::{server::Server, tls::certify};
+pub(super) use connection::known;
 pub use url::Settings;
 
 const INBOX: &str = "SELECT id, run, input FROM inbox WHERE shard = ANY($1::smallint[]) ORDER BY id";
