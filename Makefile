@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down test lint contract bench fuzz images
+.PHONY: help build run up down stack stack-down test lint contract bench fuzz images
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -25,6 +25,13 @@ up: ## the shape of a cluster on this machine: two orchestrators on Postgres and
 
 down: ## ends what `make up` started; its state stays
 	deploy/local/cluster down
+
+stack: ## `make up` and what observes it: Prometheus, Alertmanager, exporters, Jaeger, Elasticsearch, Filebeat; prints where to look
+	cargo build --locked --workspace --bins
+	deploy/local/stack up
+
+stack-down: ## ends what `make stack` started; its state stays
+	deploy/local/stack down
 
 test: ## everything that Docker and processes can prove; installs what is missing
 	deploy/local/test
