@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down stack stack-down test lint contract bench fuzz images
+.PHONY: help build run up down stack stack-down test test-stack lint contract bench fuzz images
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -36,9 +36,12 @@ stack-down: ## ends what `make stack` started; its state stays
 test: ## everything that Docker and processes can prove; installs what is missing
 	deploy/local/test
 
+test-stack: ## what needs a real Jaeger and Elasticsearch: from an exemplar to its trace and lines
+	deploy/local/test-stack
+
 lint: ## formatting, clippy, rustdoc, licences
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --test stack -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked" >&2; fi
 

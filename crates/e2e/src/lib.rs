@@ -2,6 +2,7 @@
 
 mod cluster;
 mod postgres;
+mod stack;
 
 use std::{
     path::{Path, PathBuf},
@@ -11,6 +12,7 @@ use std::{
 
 pub use cluster::Cluster;
 pub use postgres::Postgres;
+pub use stack::{Stack, get};
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";

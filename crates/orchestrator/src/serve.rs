@@ -91,12 +91,12 @@ pub struct Config {
 
 impl Config {
     /// Opens the database, whichever it is.
-    async fn store(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    async fn store(&self, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> anyhow::Result<Arc<dyn Store>> {
         let url = self.database_url.as_deref().unwrap_or_default();
         let path = match url.split_once("://") {
             None if url.is_empty() => self.data_dir.join("qflow.db"),
             Some(("sqlite", path)) if !path.is_empty() => PathBuf::from(path),
-            Some(("postgres" | "postgresql", _)) => return self.postgres(url).await,
+            Some(("postgres" | "postgresql", _)) => return self.postgres(url, telemetry).await,
             // What was set may hold a password.
             _ => anyhow::bail!("QFLOW_DATABASE_URL is neither sqlite://PATH nor postgres://USER@HOST/DATABASE"),
         };
@@ -106,12 +106,12 @@ impl Config {
         Ok(Arc::new(Sqlite::open(&path, clock)?))
     }
 
-    async fn postgres(&self, url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    async fn postgres(&self, url: &str, telemetry: &Telemetry) -> anyhow::Result<Arc<dyn Store>> {
         let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
         let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
         let ca = self.database_ca.clone().or_else(|| self.ca_bundle.clone());
         let settings = Settings { url: url.to_owned(), password, ca };
-        Ok(Arc::new(Postgres::open(&settings).await?))
+        Ok(Arc::new(Postgres::open(&settings).await?.measured(telemetry)))
     }
 
     fn blobs(&self) -> anyhow::Result<String> {
@@ -154,7 +154,7 @@ pub async fn serve(
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = config.store(Arc::clone(&clock)).await?;
+    let store = config.store(Arc::clone(&clock), &telemetry).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?)?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
     let bus = config.bus(&owner, &shutdown)?;

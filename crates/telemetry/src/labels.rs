@@ -59,6 +59,8 @@ closed! {
     Cache = "hit" | "miss";
     /// Which cache: outputs of nodes, or another.
     CacheName = "node" | "other";
+    /// Which pool of connections.
+    PoolName = "database" | "other";
     /// Whose failure.
     Class = "user" | "platform" | "unknown";
     /// Why an attempt is repeated.

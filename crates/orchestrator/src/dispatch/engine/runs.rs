@@ -59,6 +59,8 @@ pub(super) enum NotStepped {
 pub(super) struct Census {
     pub(super) by_status: BTreeMap<RunStatus, u32>,
     pub(super) ready: u32,
+    /// Since when the oldest run of each workflow that has begun has been running.
+    pub(super) oldest: BTreeMap<String, Timestamp>,
 }
 
 /// All runs in memory.
@@ -172,6 +174,10 @@ impl Runs {
         for state in self.by_id.values().filter_map(|entry| entry.state.as_ref()) {
             *census.by_status.entry(state.head.status).or_default() += 1;
             census.ready += state.ready().map(|key| state.waiting(key)).sum::<u32>();
+            if let Some(at) = state.head.started_at.filter(|_| !state.head.status.is_terminal()) {
+                let oldest = census.oldest.entry(state.plan.workflow.clone()).or_insert(at);
+                *oldest = at.min(*oldest);
+            }
         }
         census
     }
