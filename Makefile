@@ -7,9 +7,9 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down stack stack-down test test-stack lint contract bench fuzz images
+.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare soak fuzz images
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the `qflow` program
 	cargo build --locked --package qflow-cli
@@ -48,9 +48,17 @@ lint: ## formatting, clippy, rustdoc, licences
 contract: build ## what is generated from the code is fresh
 	cargo test --locked --package qflow-e2e --test contract
 
-bench: ## Qflow against floors of the same minute, as a table with the gates
-	cargo build --locked --release --quiet --package qflow-cli --package qflow-bench
+bench: ## Qflow against floors of the same minute, as a table with the gates (BENCH="--only 4,8 --strict")
+	cargo build --locked --release --quiet --workspace --bins
 	"$$CARGO_TARGET_DIR/release/qflow-bench" --results bench/results $(BENCH)
+
+bench-compare: ## the newest result of `make bench` against bench/baseline.json: what got worse beyond noise (BENCH=--strict)
+	cargo build --locked --release --quiet --workspace --bins
+	"$$CARGO_TARGET_DIR/release/qflow-bench" compare $(BENCH)
+
+soak: ## what takes an hour: 10,000 runs at once, kills, ten million rows of history; writes docs/SOAK.md (SOAK="--runs 1000 --rows 0")
+	cargo build --locked --release --quiet --workspace --bins
+	"$$CARGO_TARGET_DIR/release/qflow-soak" --result docs/SOAK.md $(SOAK)
 
 fuzz: ## reads a million hostile inputs, and notes the result in fuzz/RESULTS.md (INPUTS=…, SEED=…)
 	QFLOW_FUZZ_INPUTS=$(or $(INPUTS),1000000) QFLOW_FUZZ_SEED=$(or $(SEED),0) CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --package qflow-python-source --test fuzzing -- --nocapture 2>&1 | tee /dev/stderr | sed -n "s/^fuzz: /- $$(date -u +%F): /p" >> fuzz/RESULTS.md

@@ -1,10 +1,12 @@
-"""Floors of this machine, in this minute: prints one JSON object of medians in milliseconds.
+"""Floors of this machine, in this minute: `floors.py NAME` prints one number.
 
-fork_ms     F: a request over a unix socket to a warm Python that forks, runs a function and tells its result
-commit_ms   K: one row committed to SQLite as Qflow's store has it (WAL, synchronous=FULL), one after another
-commits_s   C: such commits a second
+fork     F: milliseconds from a request over a unix socket to a warm Python that forks, runs a function and tells its result
+forks    T: such forks a second, four clients at once
+sandbox  Z: the same as F into fresh namespaces, with an overlay as its root and a cgroup, until those are gone again (as root)
+sqlite   L: milliseconds of one row committed to SQLite as Qflow's embedded store has it (WAL, synchronous=FULL)
 """
 
+import ctypes
 import json
 import os
 import socket
@@ -14,53 +16,166 @@ import tempfile
 import time
 
 ROUNDS = 300
+CLIENTS = 4
+FRESH = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, pid, net
 
 
 def fibonacci(n):
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
 
-def zygote(sock):
+def median(took):
+    return sorted(took)[len(took) // 2]
+
+
+def answer(sock):
+    sock.sendall(json.dumps(fibonacci(10)).encode())
+
+
+def plain(sock, number):
+    answer(sock)
+
+
+def zygote(sock, child):
     """Forks once for every byte it reads; the child answers."""
+    number = 0
     while sock.recv(1):
+        number += 1
         if os.fork() == 0:
-            sock.sendall(json.dumps(fibonacci(10)).encode())
+            child(sock, number)
             os._exit(0)
-        os.wait()
+        _, status = os.wait()
+        if status:
+            sys.exit("a child failed")
 
 
-def fork_ms():
+def ask(child, rounds):
+    """Milliseconds of each round against a zygote of its own."""
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         ours.close()
-        zygote(theirs)
+        zygote(theirs, child)
         os._exit(0)
     theirs.close()
     took = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         begun = time.perf_counter()
         ours.sendall(b"x")
-        assert ours.recv(64) == b"55"
+        if ours.recv(64) != b"55":
+            sys.exit("the zygote's child failed")
         took.append((time.perf_counter() - begun) * 1e3)
     ours.close()
     os.wait()
-    return sorted(took)[ROUNDS // 2]
+    return took
 
 
-def commits(folder):
-    database = sqlite3.connect(os.path.join(folder, "floor.db"), isolation_level=None)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("CREATE TABLE floor (id INTEGER PRIMARY KEY, row TEXT)")
-    took = []
-    for i in range(ROUNDS):
-        begun = time.perf_counter()
-        database.execute("INSERT INTO floor VALUES (?, ?)", (i, "x" * 200))
-        took.append((time.perf_counter() - begun) * 1e3)
-    return sorted(took)[ROUNDS // 2], ROUNDS / (sum(took) / 1e3)
+def fork():
+    return median(ask(plain, ROUNDS))
+
+
+def forks():
+    """One zygote for four clients: it forks for whoever asks, and waits for none of its children."""
+    import select
+    import signal
+
+    pairs = [socket.socketpair() for _ in range(CLIENTS)]
+    server = os.fork()
+    if server == 0:
+        for ours, _ in pairs:
+            ours.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        open_lines = [theirs for _, theirs in pairs]
+        while open_lines:
+            for line in select.select(open_lines, [], [])[0]:
+                if not line.recv(1):
+                    open_lines.remove(line)
+                elif os.fork() == 0:
+                    answer(line)
+                    os._exit(0)
+        os._exit(0)
+    begun = time.perf_counter()
+    clients = []
+    for ours, theirs in pairs:
+        clients.append(os.fork())
+        if clients[-1] == 0:
+            for other, served in pairs:
+                served.close()
+                if other is not ours:
+                    other.close()
+            for _ in range(ROUNDS):
+                ours.sendall(b"x")
+                if ours.recv(64) != b"55":
+                    os._exit(1)
+            os._exit(0)
+    for client in clients:
+        if os.waitpid(client, 0)[1]:
+            sys.exit("a client failed")
+    took = time.perf_counter() - begun
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+    os.waitpid(server, 0)
+    return CLIENTS * ROUNDS / took
+
+
+def sandbox():
+    if os.geteuid() != 0:
+        sys.exit("needs root")
+    libc = ctypes.CDLL(None, use_errno=True)
+    flat = "/sys/fs/cgroup/cgroup.controllers"
+    groups = "/sys/fs/cgroup" if os.path.exists(flat) else "/sys/fs/cgroup/memory"
+
+    def call(name, *arguments):
+        if getattr(libc, name)(*arguments) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, "%s: %s" % (name, os.strerror(code)))
+
+    def child(sock, number):
+        group = os.path.join(groups, "qflow-floor-%d-%d" % (os.getppid(), number))
+        os.mkdir(group)
+        try:
+            call("unshare", FRESH)
+            inner = os.fork()
+            if inner == 0:
+                # Nothing that is mounted from here on is seen outside.
+                call("mount", b"none", b"/", None, 0x44000, None)
+                call("mount", b"tmpfs", folder, b"tmpfs", 0, None)
+                for name in (b"upper", b"work", b"root"):
+                    os.mkdir(os.path.join(folder, name))
+                layers = b"lowerdir=/usr,upperdir=%s/upper,workdir=%s/work" % (folder, folder)
+                call("mount", b"overlay", folder + b"/root", b"overlay", 0, layers)
+                os.chroot(folder + b"/root")
+                os.chdir("/")
+                answer(sock)
+                os._exit(0)
+            with open(os.path.join(group, "cgroup.procs"), "w") as file:
+                file.write(str(inner))
+            if os.waitpid(inner, 0)[1]:
+                os._exit(1)
+        except OSError as error:
+            print(error, file=sys.stderr)
+            os._exit(1)
+        finally:
+            os.rmdir(group)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = name.encode()
+        return median(ask(child, 60))
+
+
+def sqlite():
+    with tempfile.TemporaryDirectory() as folder:
+        database = sqlite3.connect(os.path.join(folder, "floor.db"), isolation_level=None)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("CREATE TABLE floor (id INTEGER PRIMARY KEY, row TEXT)")
+        took = []
+        for i in range(ROUNDS):
+            begun = time.perf_counter()
+            database.execute("INSERT INTO floor VALUES (?, ?)", (i, "x" * 200))
+            took.append((time.perf_counter() - begun) * 1e3)
+        return median(took)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
-        commit_ms, commits_s = commits(folder)
-    print(json.dumps({"fork_ms": fork_ms(), "commit_ms": commit_ms, "commits_s": commits_s}))
+    print({"fork": fork, "forks": forks, "sandbox": sandbox, "sqlite": sqlite}[sys.argv[1]]())

@@ -1,91 +1,126 @@
-//! What is possible on this machine in this minute: bare fork, bare commit, bare call.
+//! What is possible on this machine in this minute: bare fork, bare commit, bare call, bare container.
 
-use std::time::{Duration, Instant};
+mod calls;
+mod container;
+mod packages;
+mod rows;
+
+pub(crate) use container::Docker;
+pub(crate) use packages::cold_s;
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
-use qflow_service::{ServeOptions, Shutdown};
-use qflow_telemetry::Telemetry;
 use serde::{Deserialize, Serialize};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-/// Calls of the unary floor.
-const CALLS: usize = 2_000;
-/// The script of the floors that are Python's and `SQLite`'s.
+use crate::programs::Postgres;
+
+/// The script of the floors that are Python's.
 const SCRIPT: &str = include_str!("../floors.py");
 
-/// Medians, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Floors {
-    /// F: a request over a socket to a warm Python that forks for it.
-    pub(crate) fork_ms: f64,
-    /// K: a row committed to `SQLite`.
-    pub(crate) commit_ms: f64,
-    /// C: such commits a second.
-    pub(crate) commits_s: f64,
-    /// R: a unary call of tonic on loopback.
-    #[serde(default)]
-    pub(crate) unary_ms: f64,
+/// A floor by the letter that the design gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Floor {
+    /// Milliseconds: a request over a socket to a warm Python that forks for it.
+    F,
+    /// Milliseconds: the same into fresh namespaces, an overlay root and a cgroup, until they are gone.
+    Z,
+    /// Forks a second, four clients at once.
+    T,
+    /// Milliseconds: a row committed to Postgres.
+    K,
+    /// Such commits a second, 64 clients at once.
+    C,
+    /// Rows a second, a thousand in one insert.
+    B,
+    /// Milliseconds: a unary call of tonic on loopback.
+    R,
+    /// Such calls a second, 64 at once.
+    Q,
+    /// Milliseconds: a row committed to `SQLite`.
+    L,
+    /// Milliseconds: Docker's own create and start of a container like ours.
+    D,
+    /// Milliseconds: uv's own cold installation of the same packages.
+    U,
 }
 
-impl Floors {
-    /// Measures all, one after the other.
-    pub(crate) async fn measure() -> anyhow::Result<Self> {
-        let output = tokio::process::Command::new("python3").args(["-c", SCRIPT]).output().await;
-        let output = output.context("start python3")?;
-        anyhow::ensure!(output.status.success(), "floors.py: {}", String::from_utf8_lossy(&output.stderr));
-        let floors: Self = serde_json::from_slice(&output.stdout).context("read what floors.py prints")?;
-        Ok(Self { unary_ms: unary_ms().await?, ..floors })
-    }
+impl Floor {
+    /// All, in the order in which they are told.
+    pub(crate) const ALL: [Self; 11] =
+        [Self::F, Self::Z, Self::T, Self::K, Self::C, Self::B, Self::R, Self::Q, Self::L, Self::D, Self::U];
 
-    /// The mean of two measurements of each.
-    #[must_use]
-    pub(crate) fn mean(&self, other: &Self) -> Self {
-        Self {
-            fork_ms: f64::midpoint(self.fork_ms, other.fork_ms),
-            commit_ms: f64::midpoint(self.commit_ms, other.commit_ms),
-            commits_s: f64::midpoint(self.commits_s, other.commits_s),
-            unary_ms: f64::midpoint(self.unary_ms, other.unary_ms),
+    /// What it is, and in what unit.
+    pub(crate) const fn what(self) -> (&'static str, &'static str) {
+        match self {
+            Self::F => ("fork of a warm Python", "ms"),
+            Self::Z => ("the same in fresh namespaces, overlay and cgroup", "ms"),
+            Self::T => ("forks a second, 4 clients", "/s"),
+            Self::K => ("commit of a row to Postgres", "ms"),
+            Self::C => ("commits a second, 64 clients", "/s"),
+            Self::B => ("rows a second, 1000 an insert", "/s"),
+            Self::R => ("unary call", "ms"),
+            Self::Q => ("unary calls a second, 64 at once", "/s"),
+            Self::L => ("commit of a row to SQLite", "ms"),
+            Self::D => ("Docker's create and start", "ms"),
+            Self::U => ("uv's cold installation", "ms"),
         }
     }
 }
 
-/// The median of health checks over loopback, as our own services serve and call them.
-async fn unary_ms() -> anyhow::Result<f64> {
-    let listener = qflow_service::bind(([127, 0, 0, 1], 0).into()).await?;
-    let (address, shutdown) = (listener.local_addr()?, Shutdown::new());
-    let routes = tonic::service::Routes::default();
-    let served =
-        qflow_service::serve_grpc(listener, routes, ServeOptions::default(), Telemetry::silent(), shutdown.clone());
-    let served = tokio::spawn(served);
-    let mut client = HealthClient::new(qflow_service::channel(&format!("http://{address}"))?);
-    let mut took = Vec::with_capacity(CALLS);
-    for _ in 0..CALLS {
-        let begun = now();
-        client.check(HealthCheckRequest::default()).await?;
-        took.push(begun.elapsed());
+/// What was measured of each, in order of time; and why some were not.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Floors {
+    /// Measurements, in the floor's unit.
+    pub(crate) measured: BTreeMap<Floor, Vec<f64>>,
+    /// Why a floor was not measured.
+    pub(crate) missing: BTreeMap<Floor, String>,
+}
+
+impl Floors {
+    /// Measures some floors once more. Those of Docker and uv are measured beside the goals that are held to them.
+    pub(crate) async fn measure(&mut self, floors: &[Floor], postgres: &Postgres) {
+        for floor in floors {
+            let measured = match floor {
+                Floor::F => script("fork").await,
+                Floor::Z => script("sandbox").await,
+                Floor::T => script("forks").await,
+                Floor::L => script("sqlite").await,
+                Floor::K => rows::commit_ms(postgres).await,
+                Floor::C => rows::commits_s(postgres).await,
+                Floor::B => rows::rows_s(postgres).await,
+                Floor::R => calls::unary_ms().await,
+                Floor::Q => calls::calls_s().await,
+                Floor::D | Floor::U => continue,
+            };
+            self.note(*floor, measured);
+        }
     }
-    drop(client);
-    shutdown.trigger();
-    served.await??;
-    Ok(ms(quantile(&mut took, 0.5)))
+
+    /// Notes a measurement, or why there is none.
+    pub(crate) fn note(&mut self, floor: Floor, measured: anyhow::Result<f64>) {
+        match measured {
+            Ok(value) => self.measured.entry(floor).or_default().push(value),
+            Err(error) => drop(self.missing.insert(floor, format!("{error:#}"))),
+        }
+    }
+
+    /// The mean of the last two measurements: those before and after what is held to them.
+    pub(crate) fn of(&self, floor: Floor) -> anyhow::Result<f64> {
+        let why = || self.missing.get(&floor).cloned().unwrap_or_else(|| "nobody asked for it".to_owned());
+        let measured =
+            self.measured.get(&floor).with_context(|| format!("floor {floor:?} was not measured: {}", why()))?;
+        let last = &measured[measured.len().saturating_sub(2)..];
+        Ok(last.iter().sum::<f64>() / last.len() as f64)
+    }
 }
 
-/// The monotonic clock.
-#[expect(clippy::disallowed_methods, reason = "to measure is what this program is for")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Milliseconds.
-pub(crate) fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
-/// A quantile by rank; zero of nothing.
-pub(crate) fn quantile(sample: &mut [Duration], at: f64) -> Duration {
-    sample.sort_unstable();
-    let rank = (sample.len() as f64 * at) as usize;
-    sample.get(rank.min(sample.len().saturating_sub(1))).copied().unwrap_or_default()
+/// Has the script measure one.
+async fn script(name: &str) -> anyhow::Result<f64> {
+    let output = tokio::process::Command::new("python3").args(["-c", SCRIPT, name]).output().await;
+    let output = output.context("start python3")?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    String::from_utf8_lossy(&output.stdout).trim().parse().context("floors.py prints a number")
 }
 
 #[cfg(test)]
@@ -93,10 +128,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_is_by_rank() {
-        let mut sample: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
-        assert_eq!(quantile(&mut sample, 0.5), Duration::from_millis(51));
-        assert_eq!(quantile(&mut sample, 0.99), Duration::from_millis(100));
-        assert_eq!(quantile(&mut [], 0.5), Duration::ZERO);
+    fn a_floor_is_the_mean_of_what_was_measured_before_and_after() {
+        let mut floors = Floors::default();
+        for value in [9.0, 1.0, 2.0] {
+            floors.note(Floor::K, Ok(value));
+        }
+        assert!((floors.of(Floor::K).unwrap() - 1.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_floor_that_was_not_measured_says_why() {
+        let mut floors = Floors::default();
+        floors.note(Floor::Z, Err(anyhow::anyhow!("needs root")));
+        assert_eq!(floors.of(Floor::Z).unwrap_err().to_string(), "floor Z was not measured: needs root");
     }
 }

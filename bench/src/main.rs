@@ -1,61 +1,154 @@
 //! `make bench`: measures the floors of this machine, then Qflow, and tells ratios: machines differ, ratios last.
 
+mod client;
+mod clock;
+mod cluster;
+mod compare;
+mod dev;
 mod floors;
-mod system;
+mod goals;
+mod load;
+mod programs;
+mod report;
+mod rows;
+mod stub;
 mod table;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{floors::Floors, system::Measured};
+use crate::{
+    floors::{Floor, Floors},
+    goals::Lab,
+    load::Load,
+    programs::Postgres,
+    report::Report,
+};
 
 /// Measures Qflow against floors of the same minute, and prints goals with their gates.
+///
+/// Goals are those of the design's `6-performance.md`: 1 node overhead, 2 the same in fresh containers, 3 container start, 4 durable
+/// transitions, 5 fan-out, 6 start to first node, 7 packages, 8 scale, 9 memory. 1, 2, 4, 5, 8 and 9 stand on a PostgreSQL and a
+/// Redis that are started for it (`deploy/local/postgres install`, package redis-server).
 #[derive(Parser)]
 #[command(name = "qflow-bench", version)]
 struct Line {
-    /// The program to measure; default: `qflow` beside this one.
-    #[arg(long)]
-    qflow: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Where the programs are that are measured; default: beside this one.
+    #[arg(long, value_name = "FOLDER")]
+    bin: Option<PathBuf>,
     /// What runs nodes: `docker` or `process`.
     #[arg(long, default_value = "docker")]
     runtime: String,
-    /// How often the chain runs.
+    /// Goals by number, `4,8`; default: all.
+    #[arg(long, value_delimiter = ',', value_name = "GOALS")]
+    only: Vec<u8>,
+    /// Only the floors, no goal.
+    #[arg(long)]
+    floors: bool,
+    /// How often chains run.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Where results go, one file a call; none are written without it.
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
-    /// End with 1 where a gate is missed.
-    #[arg(long)]
+    /// How results are printed.
+    #[arg(long, short, default_value = "table")]
+    output: Output,
+    /// End with 1 where a gate is missed, a goal could not be measured, or the machine was busy.
+    #[arg(long, global = true)]
     strict: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Compares a file of results with the one that is kept, by ratios to gates: what got worse beyond noise.
+    Compare {
+        /// What is kept.
+        #[arg(long, default_value = "bench/baseline.json")]
+        baseline: PathBuf,
+        /// A file of results, or a folder whose newest it is.
+        #[arg(default_value = "bench/results")]
+        results: PathBuf,
+    },
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<std::process::ExitCode> {
+async fn main() -> anyhow::Result<ExitCode> {
     let line = Line::parse();
-    let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("qflow"));
-    let qflow = line.qflow.map_or_else(beside, Ok)?;
-    anyhow::ensure!(qflow.is_file(), "{} is not there: `make bench` builds it", qflow.display());
-    eprintln!("measuring floors");
-    let floors = Floors::measure().await?;
-    eprintln!("measuring {} on {}", qflow.display(), line.runtime);
-    let measured = Measured::measure(&qflow, &line.runtime, line.rounds).await?;
-    // Machines change while they are measured: the floors of after are told beside those of before.
-    let after = Floors::measure().await?;
-    let goals = table::goals(&floors.mean(&after), &measured);
-    println!("{}", table::floors(&floors, &after));
-    println!("{}", table::table(&goals));
-    if let Some(folder) = line.results {
-        let json = serde_json::json!({
-            "runtime": line.runtime, "floors": floors, "floors_after": after, "measured": measured, "goals": goals,
-        });
-        let path = folder.join(format!("{}.json", system::now_seconds()));
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(&path, format!("{json:#}\n")).with_context(|| format!("write {}", path.display()))?;
-        eprintln!("written to {}", path.display());
+    if let Some(Verb::Compare { baseline, results }) = &line.verb {
+        return compared(baseline, results, line.strict);
     }
-    let missed = goals.iter().filter(|goal| !goal.met).count();
-    Ok(std::process::ExitCode::from(u8::from(line.strict && missed > 0)))
+    let report = measured(&line).await?;
+    match line.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Output::Table => println!("{}\n{}", table::floors(&report), table::goals(&report)),
+    }
+    if report.noisy {
+        eprintln!("noisy: something else kept the machine busy, so the figures say nothing; {:?}", report.load);
+    }
+    if let Some(folder) = &line.results {
+        eprintln!("written to {}", report.write(folder)?.display());
+    }
+    Ok(ExitCode::from(u8::from(line.strict && (report.noisy || !report.is_met()))))
+}
+
+async fn measured(line: &Line) -> anyhow::Result<Report> {
+    let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.parent().map_or_else(PathBuf::new, PathBuf::from));
+    let bin = line.bin.clone().map_or_else(beside, Ok)?;
+    anyhow::ensure!(bin.join("qflow").is_file(), "{} has no qflow: `make bench` builds it", bin.display());
+    let goals = if line.only.is_empty() { goals::ALL.to_vec() } else { line.only.clone() };
+    let before = Load::look().await;
+    let postgres = Postgres::start().await?;
+    let (runtime, rounds) = (line.runtime.clone(), line.rounds);
+    let mut lab = Lab { bin, runtime, rounds, postgres, floors: Floors::default() };
+    if line.only.is_empty() {
+        eprintln!("floors");
+        lab.floors.measure(&Floor::ALL, &lab.postgres).await;
+    }
+    let (mut rows, mut failed) = (Vec::new(), BTreeMap::new());
+    for goal in goals.into_iter().filter(|_| !line.floors) {
+        eprintln!("goal {goal}");
+        let measuring = tokio::time::timeout(goals::bound(goal), goals::measure(goal, &mut lab));
+        match measuring.await.with_context(|| format!("not measured within {:?}", goals::bound(goal))).flatten() {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                eprintln!("goal {goal}: {error:#}");
+                failed.insert(goal, format!("{error:#}"));
+            }
+        }
+    }
+    let Lab { postgres, runtime, floors, .. } = lab;
+    postgres.stop().await?;
+    Ok(Report::new(runtime, [before, Load::look().await], floors, rows, failed))
+}
+
+fn compared(baseline: &std::path::Path, results: &std::path::Path, strict: bool) -> anyhow::Result<ExitCode> {
+    let newest = if results.is_dir() { newest(results)? } else { results.to_owned() };
+    let (before, now) = (Report::read(baseline)?, Report::read(&newest)?);
+    for (report, path) in [(&before, baseline), (&now, newest.as_path())] {
+        if report.noisy {
+            eprintln!("{}: taken on a busy machine", path.display());
+        }
+    }
+    let changes = compare::compare(&before, &now);
+    println!("{}", table::changes(&changes));
+    let worse = changes.iter().filter(|change| change.is_worse()).count();
+    Ok(ExitCode::from(u8::from(strict && worse > 0)))
+}
+
+/// The file of results that was written last: they are named by their time.
+fn newest(folder: &std::path::Path) -> anyhow::Result<PathBuf> {
+    let files = std::fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?.flatten();
+    let named = files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "json"));
+    named.max().with_context(|| format!("{} has no results: `make bench` writes some", folder.display()))
 }

@@ -1,76 +1,82 @@
-//! Goals with their gates, as `6-performance.md` of the design numbers them; pure.
+//! Reports as tables; pure.
 
 use comfy_table::{Table, presets};
-use serde::Serialize;
 
-use crate::{floors::Floors, system::Measured};
-
-/// A goal, what its gate is in this minute, and what was measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Goal {
-    /// Its number in the design.
-    pub(crate) number: &'static str,
-    /// What is measured.
-    pub(crate) what: &'static str,
-    /// The gate's rule.
-    pub(crate) rule: &'static str,
-    /// The gate in milliseconds.
-    pub(crate) gate_ms: f64,
-    /// What was measured, in milliseconds.
-    pub(crate) measured_ms: f64,
-    /// Whether it is within the gate.
-    pub(crate) met: bool,
-}
-
-/// The goals of the embedded shape.
-pub(crate) fn goals(floors: &Floors, measured: &Measured) -> Vec<Goal> {
-    let goal = |number, what, rule, gate_ms, measured_ms| Goal {
-        number,
-        what,
-        rule,
-        gate_ms,
-        measured_ms,
-        met: measured_ms <= gate_ms,
-    };
-    let p50 = 2.0 * (floors.fork_ms + floors.commit_ms + 2.0 * floors.unary_ms);
-    vec![
-        goal("1", "node overhead, sequential, p50", "2 × (F + K + 2R)", p50, measured.node_p50_ms),
-        goal("1", "node overhead, sequential, p99", "5 × p50", 5.0 * measured.node_p50_ms, measured.node_p99_ms),
-        goal("6", "start to first node", "1.0 s", 1000.0, measured.first_node_ms),
-    ]
-}
+use crate::{compare::Change, floors::Floor, report::Report};
 
 fn lines(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// The floors of before and after.
-pub(crate) fn floors(before: &Floors, after: &Floors) -> String {
+fn begin<const N: usize>(head: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["FLOOR", "BEFORE", "AFTER"]);
-    let row = |name: &str, of: fn(&Floors) -> f64, unit: &str| {
-        [name.to_owned(), format!("{:.3}{unit}", of(before)), format!("{:.3}{unit}", of(after))]
-    };
-    table.add_row(row("F fork of a warm Python", |f| f.fork_ms, " ms"));
-    table.add_row(row("K commit to SQLite", |f| f.commit_ms, " ms"));
-    table.add_row(row("C commits a second", |f| f.commits_s, ""));
-    table.add_row(row("R unary call", |f| f.unary_ms, " ms"));
+    table.load_style(presets::NOTHING).set_header(head);
+    table
+}
+
+/// A number as people read it: three digits, or all where there are more.
+fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        small if small < 1.0 => format!("{value:.3}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// What was measured of the machine: first and last.
+pub(crate) fn floors(report: &Report) -> String {
+    let mut table = begin(["FLOOR", "", "FIRST", "LAST"]);
+    for floor in Floor::ALL {
+        let (what, unit) = floor.what();
+        let said = |value: Option<&f64>| value.map_or_else(String::new, |value| format!("{} {unit}", number(*value)));
+        match (report.floors.measured.get(&floor), report.floors.missing.get(&floor)) {
+            (Some(all), _) => {
+                table.add_row([format!("{floor:?}"), what.to_owned(), said(all.first()), said(all.last())]);
+            }
+            (None, Some(why)) => {
+                table.add_row([format!("{floor:?}"), what.to_owned(), format!("not measured: {why}"), String::new()]);
+            }
+            (None, None) => {}
+        }
+    }
     lines(&table)
 }
 
-/// The goals as a table.
-pub(crate) fn table(goals: &[Goal]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["GOAL", "WHAT", "GATE", "", "MEASURED", "RATIO", ""]);
-    for goal in goals {
+/// The goals with their gates.
+pub(crate) fn goals(report: &Report) -> String {
+    let mut table = begin(["GOAL", "WHAT", "GATE", "", "MEASURED", "RATIO", ""]);
+    for row in &report.goals {
         table.add_row([
-            goal.number.to_owned(),
-            goal.what.to_owned(),
-            format!("{:.2} ms", goal.gate_ms),
-            goal.rule.to_owned(),
-            format!("{:.2} ms", goal.measured_ms),
-            format!("{:.2}", goal.measured_ms / goal.gate_ms),
-            if goal.met { "met" } else { "MISSED" }.to_owned(),
+            row.goal.to_string(),
+            row.what.clone(),
+            format!("{} {}", number(row.gate), row.unit),
+            row.rule.clone(),
+            format!("{} {}", number(row.measured), row.unit),
+            format!("{:.2}", row.ratio()),
+            if row.is_met() { "met" } else { "MISSED" }.to_owned(),
+        ]);
+    }
+    for (goal, why) in &report.failed {
+        let said = ["", "", "", "", "NOT MEASURED"].map(str::to_owned);
+        let [a, b, c, d, e] = said;
+        table.add_row([goal.to_string(), why.lines().next().unwrap_or_default().to_owned(), a, b, c, d, e]);
+    }
+    lines(&table)
+}
+
+/// What changed from one report to another.
+pub(crate) fn changes(changes: &[Change]) -> String {
+    let mut table = begin(["GOAL", "WHAT", "RATIO BEFORE", "NOW", "CHANGE", ""]);
+    for change in changes {
+        let ratio = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+        let by = change.by().map_or_else(String::new, |by| format!("{:+.0} %", (by - 1.0) * 100.0));
+        table.add_row([
+            change.goal.to_string(),
+            change.what.clone(),
+            ratio(change.before),
+            ratio(change.now),
+            by,
+            change.verdict().to_owned(),
         ]);
     }
     lines(&table)
@@ -79,14 +85,23 @@ pub(crate) fn table(goals: &[Goal]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::goals::Row;
 
     #[test]
-    fn a_gate_follows_from_the_floors_of_the_minute() {
-        let floors = Floors { fork_ms: 1.0, commit_ms: 0.5, commits_s: 2000.0, unary_ms: 0.1 };
-        let measured = Measured { node_p50_ms: 3.5, node_p99_ms: 8.0, chain_ms: 140.0, first_node_ms: 900.0 };
-        let goals = goals(&floors, &measured);
-        assert_eq!(goals.iter().map(|goal| goal.met).collect::<Vec<_>>(), [false, true, true]);
-        assert!((goals[0].gate_ms - 3.4).abs() < 1e-9);
-        assert!(table(&goals).contains("MISSED"));
+    fn a_report_says_what_was_missed_and_what_was_not_measured() {
+        let mut report = Report { goals: vec![Row::most(1, "overhead", "2 K", "ms", 4.0, 5.0)], ..Report::default() };
+        report.failed.insert(7, "no network\nat all".to_owned());
+        let said = goals(&report);
+        assert!(said.contains("MISSED") && said.contains("1.25"), "{said}");
+        assert!(said.contains("no network") && !said.contains("at all"), "{said}");
+    }
+
+    #[test]
+    fn a_floor_that_is_missing_says_why() {
+        let mut report = Report::default();
+        report.floors.note(Floor::K, Ok(0.5));
+        report.floors.note(Floor::Z, Err(anyhow::anyhow!("needs root")));
+        let said = floors(&report);
+        assert!(said.contains("0.500 ms") && said.contains("not measured: needs root"), "{said}");
     }
 }

@@ -262,10 +262,28 @@ pub enum RunsCommand {
     Watch(OneRun),
     /// Cancel a run.
     Cancel(OneRun),
+    /// Start nothing more of a run; what runs goes on.
+    Pause(OneRun),
+    /// Have a paused run go on where it stood.
+    Resume(ResumeArgs),
     /// Run a run that ended badly again from its failed nodes.
     Retry(OneRun),
     /// Answer an approval that a run waits for.
     Approve(ApproveArgs),
+}
+
+/// How a paused run goes on.
+#[derive(Clone, Debug, Args)]
+pub struct ResumeArgs {
+    /// Try this node again, though it may have done its work before; a mapped step's name stands for all its elements that wait
+    #[arg(long, value_name = "NODE")]
+    pub retry: Vec<String>,
+    /// Let this node fail
+    #[arg(long, value_name = "NODE")]
+    pub fail: Vec<String>,
+    /// Which.
+    #[command(flatten)]
+    pub run: OneRun,
 }
 
 /// An answer to an approval.

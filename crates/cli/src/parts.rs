@@ -64,7 +64,8 @@ pub(crate) fn settings() -> String {
             let default =
                 argument.get_default_values().iter().filter_map(|value| value.to_str()).collect::<Vec<_>>().join(",");
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-            all.insert(name.to_owned(), (help, default));
+            // The first that has a setting says what it is.
+            all.entry(name.to_owned()).or_insert((help, default));
         }
     }
     for (name, help) in ELSEWHERE {
@@ -136,6 +137,8 @@ async fn validator(starting: &mut Starting, token: &str) -> anyhow::Result<Strin
     config.service_token = Some(token.to_owned());
     config.service_token_file = None;
     config.loopback_only = true;
+    // One process: what it has read is at hand.
+    config.redis_url = None;
     let listening = starting
         .launch("type-validator", move |telemetry, shutdown, listening| {
             qflow_type_validator::serve(config, telemetry, shutdown, listening)

@@ -2,6 +2,7 @@
 
 use std::{future::Future, path::Path};
 
+use qflow_model::status::{NodeStatus, RunStatus};
 use serde_json::Value;
 use tokio_stream::StreamExt;
 
@@ -103,7 +104,7 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
     let mut changes = client.watch(run_id).await?;
     let mut lines = client.logs(run_id, "", true).await?.fuse();
     let mut interrupted = false;
-    let mut lines_open = true;
+    let (mut lines_open, mut stopped) = (true, None);
     let mut asking = Asking::new(run_id, embedded);
     // Heard from here on, also while something else is looked at: one that is made anew each time misses signals between.
     let mut orders = Orders::new()?;
@@ -129,14 +130,18 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
                     view.run(&run);
                     asking.see(&run, &view);
                     if run.status.is_terminal() { break }
+                    if let Some(reason) = stands_still(&run, embedded) { stopped = Some(reason); break }
                 }
                 None => break,
             },
             (id, typed) = asking.typed() => asking.answer(client, &view, &id, typed).await,
         }
     }
-    drain(&mut lines, lines_open, &view).await;
+    drain(&mut lines, lines_open && stopped.is_none(), &view).await;
     view.finish();
+    if let Some(reason) = stopped {
+        return Err(Fail::new(Exit::Failed, format!("run {run_id} is paused: {reason}")));
+    }
     if interrupted {
         eprintln!("run {run_id} was cancelled");
         return Ok(None);
@@ -147,6 +152,13 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
     }
     let hint = if embedded { "" } else { "; it goes on: qflow runs watch RUN" };
     Err(Fail::new(Exit::Unreachable, format!("the server stopped telling of run {run_id}{hint}")))
+}
+
+/// Why to wait no longer for a run whose only server ends with this call: nobody else could have it go on.
+fn stands_still(run: &Run, embedded: bool) -> Option<String> {
+    let runs = |node: &crate::submit::Node| matches!(node.status, NodeStatus::Leased | NodeStatus::Running);
+    let stands = embedded && run.status == RunStatus::Paused && !run.nodes.iter().any(runs);
+    stands.then(|| render::printable(&run.reason).into())
 }
 
 /// What asks this call to end: an interrupt, SIGTERM, or the end of its terminal.

@@ -6,7 +6,7 @@ use tokio_stream::StreamExt;
 
 use crate::{
     approve,
-    args::{ListArgs, OneRun, Output, RunsCommand},
+    args::{ListArgs, OneRun, Output, ResumeArgs, RunsCommand},
     dev,
     exit::{Exit, Fail},
     out, outln, render, result, run,
@@ -34,7 +34,13 @@ pub async fn runs(command: RunsCommand, data_dir: &Path) -> Result<Exit, Fail> {
         RunsCommand::Cancel(one) => {
             show(one, data_dir, async |client: Client, id: String| client.cancel(&id).await).await
         }
-        RunsCommand::Retry(one) => retry(one, data_dir).await,
+        RunsCommand::Pause(one) => {
+            show(one, data_dir, async |client: Client, id: String| client.pause(&id).await).await
+        }
+        RunsCommand::Resume(ResumeArgs { retry, fail, run }) => {
+            go_on(run, data_dir, async |client: &Client, id: &str| client.resume(id, &retry, &fail).await).await
+        }
+        RunsCommand::Retry(one) => go_on(one, data_dir, async |client: &Client, id: &str| client.retry(id).await).await,
         RunsCommand::Approve(args) => approve::approve(args, data_dir).await,
         RunsCommand::Result(args) => result::result(args, data_dir).await,
         RunsCommand::Watch(one) => watch(one, data_dir).await,
@@ -96,12 +102,16 @@ async fn watch(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
     .await
 }
 
-/// A retried run needs a server that stays: an embedded one follows it to its end.
-async fn retry(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
+/// A run that goes on needs a server that stays: an embedded one follows it to its end.
+async fn go_on(
+    one: OneRun,
+    data_dir: &Path,
+    call: impl AsyncFnOnce(&Client, &str) -> Result<Run, Fail>,
+) -> Result<Exit, Fail> {
     let session = dev::session(&one.list.server, data_dir).await?;
     let id = one.run.to_string();
     run::with(session, |client, embedded| async move {
-        let run = client.retry(&id).await?;
+        let run = call(&client, &id).await?;
         if !embedded {
             if one.list.output == Output::Json {
                 outln!("{:#}", render::run_json(&run));
@@ -137,7 +147,7 @@ async fn logs(one: OneRun, node: String, follow: bool, data_dir: &Path) -> Resul
 /// A line as one object; fields only where `qflow.log` was given some.
 fn line_json(line: &Line) -> serde_json::Value {
     let mut object = serde_json::json!({
-        "node_id": line.node_id, "attempt": line.attempt, "at": line.at, "stream": line.stream, "text": line.text,
+        "node_id": line.node_id, "attempt": line.attempt, "sequence": line.sequence, "at": line.at, "stream": line.stream, "text": line.text,
     });
     if !line.fields.is_empty() {
         object["fields"] = line.fields.clone().into();
@@ -153,7 +163,7 @@ mod tests {
     fn a_line_has_fields_where_it_was_given_some() {
         let (node_id, stream, text) = ("parse".to_owned(), "log".to_owned(), "parsed rows=3".to_owned());
         let fields = [("rows".to_owned(), 3.into())].into_iter().collect();
-        let said = Line { node_id, stream, text, attempt: 1, at: None, fields };
+        let said = Line { node_id, stream, text, attempt: 1, sequence: 0, at: None, fields };
         assert_eq!(line_json(&said)["fields"], serde_json::json!({"rows": 3}));
         let printed = Line { fields: serde_json::Map::new(), ..said };
         assert!(line_json(&printed).get("fields").is_none());

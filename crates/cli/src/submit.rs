@@ -246,6 +246,18 @@ impl Client {
         run(self.0.clone().cancel_run(request).await.map_err(|e| fail(&e))?.into_inner().run)
     }
 
+    /// Starts nothing more of a run.
+    pub async fn pause(&self, run_id: &str) -> Result<Run, Fail> {
+        let request = v1::PauseRunRequest { run_id: run_id.to_owned() };
+        run(self.0.clone().pause_run(request).await.map_err(|e| fail(&e))?.into_inner().run)
+    }
+
+    /// Has a paused run go on, with what is decided about node runs that need it.
+    pub async fn resume(&self, run_id: &str, retry: &[String], fails: &[String]) -> Result<Run, Fail> {
+        let request = v1::ResumeRunRequest { run_id: run_id.to_owned(), retry: retry.to_vec(), fail: fails.to_vec() };
+        run(self.0.clone().resume_run(request).await.map_err(|e| fail(&e))?.into_inner().run)
+    }
+
     /// Runs a run again from its failed nodes.
     pub async fn retry(&self, run_id: &str) -> Result<Run, Fail> {
         let request = v1::RetryRunRequest { run_id: run_id.to_owned() };
@@ -290,6 +302,7 @@ impl Client {
             stream: l.stream,
             text: l.text,
             attempt: l.attempt,
+            sequence: l.sequence,
             at: l.at.map(time),
             fields: qflow_proto::line::fields_of(&l.fields_json),
         };

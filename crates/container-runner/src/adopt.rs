@@ -48,7 +48,7 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
             }
         };
         // Held from here on, so that the first hello to an orchestrator names it.
-        let held = order.and_then(|order| runner.held.enter(order.key).map(|kill| (order, kill)));
+        let held = order.and_then(|order| runner.held.enter(order.key, !order.idempotent).map(|kill| (order, kill)));
         tokio::spawn(go_on(Arc::clone(runner), container, held));
     }
 }

@@ -76,9 +76,13 @@ pub struct Config {
     /// The image of a version of Python.
     #[arg(long, env = "QFLOW_PYTHON_IMAGE", default_value = "python:{version}-slim")]
     pub python_image: String,
-    /// Where blobs are.
+    /// Where large values and logs are, the same as the orchestrators': `file://FOLDER`, or `s3://BUCKET[/PREFIX]`, which the `AWS_…`
+    /// of the environment describe (docs/BLOBS.md); default: `blobs` in the data directory.
     #[arg(long, env = "QFLOW_BLOBS_URL")]
     pub blobs_url: Option<String>,
+    /// Certificates to trust.
+    #[arg(long, env = "QFLOW_CA_BUNDLE", hide = true)]
+    pub ca_bundle: Option<PathBuf>,
     /// Where state is kept.
     #[arg(long, env = "QFLOW_DATA_DIR", default_value = ".qflow")]
     pub data_dir: PathBuf,

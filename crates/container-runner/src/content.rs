@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use qflow_blobs::Blobs;
 use qflow_model::{
     ids::{Digest, Pieces, RunId},
     limits::VALUE_BYTES,
 };
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{blobs::Blobs, harness::Piece};
+use crate::harness::Piece;
 
 /// Contents of one value: more belong into one folder or file.
 const CONTENTS: usize = 10_000;
@@ -30,7 +31,7 @@ pub enum Error {
     Disk(#[from] std::io::Error),
     /// The store does not take it.
     #[error(transparent)]
-    Blob(#[from] crate::blobs::Error),
+    Blob(#[from] qflow_blobs::Error),
 }
 
 /// What came of an attempt so far. It is in a folder of the attempt's own, so that the runner after a restart goes on with it.
@@ -133,8 +134,11 @@ impl Contents {
         let Some(Open { file, pieces, size }) = self.open.take() else { return Err(Error::OutOfOrder) };
         drop(file);
         let digest = pieces.finish();
-        blobs.take_in(run, digest, &self.part()).await?;
+        let part = self.part();
+        blobs.take_in(run, digest, &part).await?;
         tokio::fs::write(self.done(), format!("{digest} {size}")).await?;
+        // Not before that: had the runner ended between, it would be sent once more. Where it was moved, it is not there.
+        tokio::fs::remove_file(part).await.ok();
         self.whole.push((digest, size));
         Ok(())
     }
@@ -168,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn content_goes_on_where_an_earlier_runner_left_it() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
+        let blobs = Blobs::in_folder(&folder.path().join("blobs")).unwrap();
         let at = folder.path().join("contents");
         let mut first = Contents::new(at.clone());
         first.take(&blobs, run(), &piece(0, 0, 3, false), &"abc".into()).await.unwrap();
@@ -187,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn a_gap_and_a_value_past_its_bound_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
+        let blobs = Blobs::in_folder(&folder.path().join("blobs")).unwrap();
         let mut contents = Contents::new(folder.path().join("contents"));
         let gap = contents.take(&blobs, run(), &piece(0, 5, 1, false), &"x".into()).await;
         assert!(matches!(gap, Err(Error::OutOfOrder)));

@@ -85,6 +85,9 @@ pub(crate) fn killed(reason: KillReason) -> Ending {
             ..Failure::default()
         })),
         KillReason::Cancelled | KillReason::Superseded => Ending::Cancelled,
+        KillReason::Fenced => {
+            lost("fenced", "its runner killed it: the run's orchestrator had not heard of it for 25 s")
+        }
     }
 }
 

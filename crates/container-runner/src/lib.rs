@@ -1,12 +1,12 @@
 //! Owns containers: takes orders, makes environments, runs attempts, keeps outcomes until they are recorded.
 
 pub mod adopt;
-pub mod blobs;
 mod config;
 pub mod content;
 pub mod credits;
 mod ending;
 pub mod environment;
+mod fence;
 pub mod harness;
 pub mod held;
 pub mod lifecycle;
@@ -16,6 +16,7 @@ pub mod resolve;
 pub mod result;
 pub mod run;
 pub mod runtime;
+mod said;
 pub mod sample;
 pub mod secrets;
 mod serve;

@@ -3,15 +3,16 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use bytes::Bytes;
+use qflow_blobs::Blobs;
 use qflow_model::{
     expression::{Path, Segment},
-    ids::RunId,
+    ids::{Digest, RunId},
     value::{Argument, Attachment, ValueRef, outcome},
 };
 use qflow_types::value as tagged;
 use serde_json::{Map, Value};
 
-use crate::{blobs::Blobs, harness::AttachmentHead};
+use crate::{harness::AttachmentHead, unpack};
 
 /// The end of an encoding with an offset table: a line break and the skeleton's length in 20 digits.
 const TAIL: u64 = 21;
@@ -54,7 +55,7 @@ pub struct Resolved {
 pub enum Error {
     /// A blob is not to be had: another try may help.
     #[error(transparent)]
-    Blob(#[from] crate::blobs::Error),
+    Blob(#[from] qflow_blobs::Error),
     /// There is no room to lay it out.
     #[error("lay out an argument: {0}")]
     Disk(String),
@@ -133,12 +134,26 @@ impl Reader {
         open_folder(&folder).await.map_err(|e| Error::Disk(format!("{}: {e}", folder.display())))?;
         let to = folder.join(name);
         if attachment.kind == "folder" {
-            blobs.unpack(run, attachment.digest, &to).await?;
+            unpack(blobs, run, attachment.digest, &to).await?;
         } else {
             blobs.lay_out(run, attachment.digest, &to, self.sealed).await?;
         }
         Ok(format!("{}/{number}/{name}", self.inside))
     }
+}
+
+/// Unpacks a blob that is the archive of a folder.
+async fn unpack(blobs: &Blobs, run: RunId, digest: Digest, to: &FilePath) -> Result<(), Error> {
+    let beside = to.with_extension("tar");
+    blobs.lay_out(run, digest, &beside, true).await?;
+    let (archive, folder) = (beside.clone(), to.to_owned());
+    let unpacked =
+        tokio::task::spawn_blocking(move || unpack::folder(std::fs::File::open(archive)?, &folder, unpack::READ_ONLY))
+            .await;
+    // What stays goes with the folder it is in.
+    tokio::fs::remove_file(&beside).await.ok();
+    let unpacked = unpacked.unwrap_or_else(|_| Err(std::io::Error::other("unpacking ended early")));
+    unpacked.map_err(|e| Error::Disk(format!("unpack {}: {e}", to.display())))
 }
 
 impl Reader {
@@ -341,7 +356,7 @@ fn nowhere(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::{ids::Digest, value::OutcomeError};
+    use qflow_model::value::OutcomeError;
 
     fn run() -> RunId {
         RunId(uuid::Uuid::from_u128(1))
@@ -359,7 +374,7 @@ mod tests {
 
     fn blobs() -> (tempfile::TempDir, Blobs) {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(&format!("file://{}", folder.path().display())).unwrap();
+        let blobs = Blobs::in_folder(folder.path()).unwrap();
         (folder, blobs)
     }
 
@@ -396,7 +411,7 @@ mod tests {
         let encoding = format!("{skeleton}\n1,6,12\n{:020}", skeleton.len());
         let digest = Digest::of(encoding.as_bytes());
         let value = ValueRef { digest, size: encoding.len() as u64, inline: None, items: Some(3), attachments: vec![] };
-        blobs.write(run(), digest, encoding.into()).await.unwrap();
+        blobs.write(run(), digest, encoding).await.unwrap();
         for (element, wanted) in [(0, r#"{"x":"aa"}"#), (1, r#"{"x":[1,2]}"#), (2, r#"{"x":"c"}"#)] {
             let argument = Argument::Value { value: value.clone(), element: Some(element), path: vec![] };
             assert_eq!(text(&blobs, argument).await, wanted);
@@ -409,7 +424,7 @@ mod tests {
         let mut parts = Vec::new();
         for content in ["one", "two"] {
             let digest = Digest::of(content.as_bytes());
-            blobs.write(run(), digest, content.into()).await.unwrap();
+            blobs.write(run(), digest, content).await.unwrap();
             let mut value = inline(r#"{"$":"attachment","k":"bytes","i":0}"#);
             value.attachments = vec![Attachment { digest, size: 3, kind: "bytes".into() }];
             parts.push(Argument::Value { value, element: None, path: vec![] });
@@ -431,7 +446,7 @@ mod tests {
         let bad = Argument::Outcome { value: None, error: Some(Box::new(error)) };
         let list = serde_json::to_vec(&Argument::List(vec![good, bad])).unwrap();
         let digest = Digest::of(&list);
-        blobs.write(run(), digest, list.clone().into()).await.unwrap();
+        blobs.write(run(), digest, list.clone()).await.unwrap();
         let kept = ValueRef { digest, size: list.len() as u64, inline: None, items: None, attachments: vec![] };
         let read: Value = serde_json::from_str(&text(&blobs, Argument::Kept(kept)).await).unwrap();
         let error = serde_json::json!({"type": "E", "message": "m", "status": "timed_out", "attempts": 3});
@@ -455,7 +470,7 @@ mod tests {
     async fn stored(blobs: &Blobs, skeleton: &str, kind: &str, content: Vec<u8>) -> Argument {
         let mut value = inline(skeleton);
         let (digest, size) = (Digest::of(&content), content.len() as u64);
-        blobs.write(run(), digest, content.into()).await.unwrap();
+        blobs.write(run(), digest, content).await.unwrap();
         value.attachments = vec![Attachment { digest, size, kind: kind.into() }];
         Argument::Value { value, element: None, path: vec![] }
     }

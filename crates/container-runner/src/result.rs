@@ -1,6 +1,7 @@
 //! A result is taken: decoded, checked against its declared type, asked, and kept as a value.
 
 use bytes::Bytes;
+use qflow_blobs::Blobs;
 use qflow_model::{
     ids::Digest,
     limits::{INLINE_VALUE_BYTES, VALUE_BYTES},
@@ -12,7 +13,7 @@ use qflow_proto::order::Order;
 use qflow_types::value as tagged;
 use serde_json::Value;
 
-use crate::{blobs::Blobs, content::Contents, ending::failed, harness::AttachmentHead, lifecycle};
+use crate::{content::Contents, ending::failed, harness::AttachmentHead, lifecycle};
 
 /// A result as it came.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -
     tagged::check_fields(&value, &ty, &order.classes)
         .map_err(|e| failed(FailureClass::User, "output_type", e.to_string()))?;
     let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
-    let unkept = |e: crate::blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
+    let unkept = |e: qflow_blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
     let mut attachments = Vec::new();
     for head in raw.attachments {
         let missing = || failed(FailureClass::User, "protocol", "an attachment that did not come");

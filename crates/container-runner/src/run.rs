@@ -7,6 +7,7 @@ mod prepare;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     limits::KILL_GRACE_MS,
     outcome::{Ending, Phases},
@@ -23,7 +24,6 @@ use tokio::{
 };
 
 use crate::{
-    blobs::Blobs,
     content::Contents,
     ending::{dead, failed, lost},
     environment::Environments,
@@ -42,6 +42,8 @@ const IMPORT: Duration = Duration::from_mins(10);
 const BEGIN: Duration = Duration::from_mins(1);
 /// How long messages of a dead container may still come.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long between SIGTERM and SIGKILL of one that is fenced.
+const FENCED_GRACE_MS: u64 = 1_000;
 /// How long after SIGKILL the harness may take to say so.
 const AFTER_KILL: Duration = Duration::from_secs(3);
 
@@ -133,7 +135,7 @@ struct Over {
 impl Runner {
     /// Runs an order to its kept outcome; an order that is held already is the same one, told again.
     pub async fn run(self: Arc<Self>, order: Order) {
-        let Some(kill) = self.held.enter(order.key) else { return };
+        let Some(kill) = self.held.enter(order.key, !order.idempotent) else { return };
         let mut progress = Progress::new(&order, &self.spool);
         let (over, container) = match self.prepare(&mut progress, &kill).await {
             Ok(mut container) => (self.drive(&mut container, &mut progress, kill).await, Some(container)),
@@ -170,7 +172,7 @@ impl Runner {
         self.finish(Progress::new(order, &self.spool), broken(ending), None).await;
     }
 
-    async fn say(&self, order: &Order, word: Word) {
+    pub(crate) async fn say(&self, order: &Order, word: Word) {
         // The receiver leaves only when the process does.
         self.words.send((order.key, word)).await.ok();
     }
@@ -236,9 +238,11 @@ impl Runner {
 
     /// Orders the harness to end the attempt; gives the time by which it must be over.
     async fn end(&self, container: &Container, progress: &Progress<'_>) -> Instant {
-        let kill = Say::Kill { attempt: progress.order.key.to_string(), grace_ms: KILL_GRACE_MS };
+        // One that is fenced has to be dead before its lease is over.
+        let grace_ms = if progress.why == Some(KillReason::Fenced) { FENCED_GRACE_MS } else { KILL_GRACE_MS };
+        let kill = Say::Kill { attempt: progress.order.key.to_string(), grace_ms };
         container.link.say(kill, Vec::new()).await;
-        Instant::now() + Duration::from_millis(KILL_GRACE_MS) + AFTER_KILL
+        Instant::now() + Duration::from_millis(grace_ms) + AFTER_KILL
     }
 }
 

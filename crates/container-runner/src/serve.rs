@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use qflow_blobs::Blobs;
 use qflow_model::{definition::PythonVersion, environment::EnvSpec};
 use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::{Event, Telemetry, labels::Python};
@@ -9,9 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     adopt,
-    blobs::Blobs,
     config::{Config, RuntimeKind},
     environment::Environments,
+    fence,
     held::Held,
     pool::{Pool, random},
     run::Runner,
@@ -58,7 +59,7 @@ pub async fn serve(
         ),
         environments: Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone())?,
         runtime,
-        blobs: Blobs::open(&config.blobs()?)?,
+        blobs: Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?,
         spool,
         secrets: Secrets::new(config.secrets_dir.clone()),
         held: Held::default(),
@@ -81,6 +82,7 @@ pub async fn serve(
         shutdown.clone(),
     );
     tokio::spawn(Arc::clone(&edge).speak(to_tell));
+    tokio::spawn(fence::watch(Arc::clone(&edge), shutdown.clone()));
     if let Some(python) = runner.runtime.pythons().last() {
         // Most workflows say nothing of their Python: its container is there before the first of them.
         let spec = EnvSpec { python: *python, requirements: Vec::new() };

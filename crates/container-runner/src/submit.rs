@@ -10,22 +10,24 @@ use std::{
 use futures_util::Stream;
 use qflow_model::{
     environment::EnvSpec,
-    ids::{AttemptKey, RunId},
+    ids::{AttemptKey, RunId, Shard},
     limits::{HEARTBEAT_MS, MESSAGE_BYTES},
     progress::KillReason,
 };
 use qflow_proto::{line::fields_json, order::Order, v1};
 use qflow_service::Shutdown;
 use qflow_telemetry::Event;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use v1::{work_request::Message as Say, work_response::Message as Heard};
 
 use crate::{
     credits::Credits,
+    fence::Beats,
     pool::Brief,
     run::{Runner, Word},
+    said::Said,
     sample::Samples,
 };
 
@@ -42,7 +44,7 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// All streams of a runner.
 pub struct Edge {
-    runner: Arc<Runner>,
+    pub(crate) runner: Arc<Runner>,
     /// Stable over restarts.
     pub runner_id: String,
     /// New with each start.
@@ -54,12 +56,15 @@ pub struct Edge {
     streams: Mutex<BTreeMap<String, Open>>,
     credits: Mutex<Credits>,
     dialed: Mutex<BTreeSet<String>>,
+    said: Mutex<Said>,
     shutdown: Shutdown,
 }
 
 struct Open {
     to: mpsc::Sender<v1::WorkRequest>,
     shards: Vec<u32>,
+    /// When the newest heartbeat was sent that its engine is known to have heard.
+    heard: Option<Instant>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,6 +97,7 @@ impl Edge {
             samples,
             streams: Mutex::default(),
             dialed: Mutex::default(),
+            said: Mutex::default(),
             shutdown,
         })
     }
@@ -145,18 +151,26 @@ impl Edge {
         let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
         let mut look = tokio::time::interval(SECRETS);
         let deaf = Duration::from_millis(HEARTBEAT_MS * MISSED);
-        let mut silent_until = tokio::time::Instant::now() + deaf;
+        let mut silent_until = Instant::now() + deaf;
+        let mut beats = Beats::default();
         loop {
             tokio::select! {
                 message = heard.message() => {
-                    silent_until = tokio::time::Instant::now() + deaf;
+                    silent_until = Instant::now() + deaf;
                     match message?.and_then(|m| m.message) {
+                        Some(Heard::Heard(heard)) => {
+                            beats.hear(heard.sequence);
+                            if let Some(open) = lock(&self.streams).get_mut(url) {
+                                open.heard = beats.heard();
+                            }
+                        }
                         Some(message) => self.hear(url, &to, message).await,
                         None => return Ok(()),
                     }
                 }
                 _ = beat.tick() => {
-                    if to.try_send(request(Say::Heartbeat(self.heartbeat()))).is_err() {
+                    let beat = v1::RunnerHeartbeat { sequence: beats.next(), ..self.heartbeat() };
+                    if to.try_send(request(Say::Heartbeat(beat))).is_err() {
                         return Err(Status::unavailable("the orchestrator does not read"));
                     }
                 }
@@ -204,13 +218,14 @@ impl Edge {
             containers: self.runner.pool.list().len() as u32,
             warm_environments: self.runner.environments.warm(),
             secrets: None,
+            sequence: 0,
         }
     }
 
     async fn hear(self: &Arc<Self>, url: &str, to: &mpsc::Sender<v1::WorkRequest>, message: Heard) {
         match message {
             Heard::Hello(hello) => {
-                lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: Vec::new() });
+                lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: Vec::new(), heard: None });
                 self.meet(&hello.peers);
                 lock(&self.credits).open(url);
                 self.deal().await;
@@ -238,6 +253,13 @@ impl Edge {
                     self.runner.held.kill(key, reason.unwrap_or(KillReason::Cancelled));
                 }
             }
+            Heard::Begin(begin) => {
+                if let Ok(key) = begin.attempt.parse() {
+                    self.runner.held.begin(key);
+                }
+            }
+            // Where its heartbeats are numbered.
+            Heard::Heard(_) => {}
             Heard::Ack(ack) => {
                 if let Ok(key) = ack.attempt.parse() {
                     self.runner.spool.forget(key);
@@ -258,7 +280,8 @@ impl Edge {
         peers.iter().filter(|peer| !peer.is_empty()).for_each(|peer| self.dial(peer));
     }
 
-    /// Notes whose runs are written where, and tells whoever took some over of the outcomes that nobody has acknowledged.
+    /// Notes whose runs are written where, and tells whoever took some over of the outcomes that nobody has acknowledged, and how the
+    /// attempts stand that are under way.
     async fn owns(&self, url: &str, shards: Vec<u32>) {
         let before = lock(&self.streams).get_mut(url).map(|open| std::mem::replace(&mut open.shards, shards.clone()));
         let before = before.unwrap_or_default();
@@ -266,6 +289,12 @@ impl Edge {
             let shard = u32::from(key.run.shard().0);
             if shards.contains(&shard) && !before.contains(&shard) {
                 self.tell_ended(key).await;
+            }
+        }
+        for shard in shards.iter().filter(|shard| !before.contains(shard)) {
+            let again = lock(&self.said).of(Shard(u8::try_from(*shard).unwrap_or(u8::MAX)));
+            for (key, word) in again {
+                self.tell(key, word).await;
             }
         }
     }
@@ -313,6 +342,12 @@ impl Edge {
         to.send(request(Say::Locked(v1::LockAnswer { spec_digest: order.spec_digest, result_json }))).await.ok();
     }
 
+    /// When the newest word was sent that the run's orchestrator is known to have heard.
+    pub(crate) fn heard_of(&self, run: RunId) -> Option<Instant> {
+        let shard = u32::from(run.shard().0);
+        lock(&self.streams).values().filter(|open| open.shards.contains(&shard)).filter_map(|open| open.heard).max()
+    }
+
     /// The stream of the shard's owner, else any.
     fn stream(&self, run: RunId) -> Option<mpsc::Sender<v1::WorkRequest>> {
         let streams = lock(&self.streams);
@@ -337,30 +372,35 @@ impl Edge {
     /// Passes words of attempts on, until the runner ends.
     pub async fn speak(self: Arc<Self>, mut words: mpsc::Receiver<(AttemptKey, Word)>) {
         while let Some((key, word)) = words.recv().await {
-            let attempt = key.to_string();
-            let message = match word {
-                Word::Started { container_id } => Say::Started(v1::AttemptStarted { attempt, container_id }),
-                Word::Doing { doing, fraction } => Say::Progress(v1::AttemptProgress { attempt, doing, fraction }),
-                Word::Lines { node_id, lines } => {
-                    let lines = lines.into_iter().map(|line| v1::RunnerLogLine {
-                        sequence: line.sequence,
-                        at_us: line.at_us,
-                        stream: line.stream,
-                        text: line.text,
-                        fields_json: fields_json(&line.fields),
-                    });
-                    Say::Logs(v1::LogLines { attempt, node_id, lines: lines.collect() })
-                }
-                Word::Ended => {
-                    self.tell_ended(key).await;
-                    if lock(&self.credits).left(key) {
-                        self.deal().await;
-                    }
-                    continue;
-                }
-            };
-            self.send(key.run, message).await;
+            lock(&self.said).note(key, &word);
+            self.tell(key, word).await;
         }
+    }
+
+    async fn tell(&self, key: AttemptKey, word: Word) {
+        let attempt = key.to_string();
+        let message = match word {
+            Word::Started { container_id } => Say::Started(v1::AttemptStarted { attempt, container_id }),
+            Word::Doing { doing, fraction } => Say::Progress(v1::AttemptProgress { attempt, doing, fraction }),
+            Word::Lines { node_id, lines } => {
+                let lines = lines.into_iter().map(|line| v1::RunnerLogLine {
+                    sequence: line.sequence,
+                    at_us: line.at_us,
+                    stream: line.stream,
+                    text: line.text,
+                    fields_json: fields_json(&line.fields),
+                });
+                Say::Logs(v1::LogLines { attempt, node_id, lines: lines.collect() })
+            }
+            Word::Ended => {
+                self.tell_ended(key).await;
+                if lock(&self.credits).left(key) {
+                    self.deal().await;
+                }
+                return;
+            }
+        };
+        self.send(key.run, message).await;
     }
 
     fn container(&self, brief: Brief) -> v1::Container {

@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_container_runner::{
     adopt,
-    blobs::Blobs,
     harness::{Said, Say, Told},
     runtime::Runtime,
 };
@@ -98,9 +97,8 @@ async fn lines_arrive_by_stream_and_are_kept_as_one_object(bench: &mut Bench) {
     }
     assert!(lines.iter().any(|(_, t)| t.contains("to the log")), "{lines:?}");
     assert_eq!(outcome.log_lines, lines.len() as u64);
-    let path = bench.folder.join("blobs").join(Blobs::log_path(key.run, "talks", 1).to_string());
-    let object = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
-    assert_eq!(String::from_utf8(object).unwrap().lines().count(), lines.len());
+    let object = bench.runner.blobs.read_log(key.run, "talks", 1).await.unwrap();
+    assert_eq!(String::from_utf8(object.to_vec()).unwrap().lines().count(), lines.len());
     assert!(outcome.log.is_some());
 }
 

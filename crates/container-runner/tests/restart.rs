@@ -107,6 +107,22 @@ async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str
     order.key
 }
 
+async fn started(line: &mut Line, key: AttemptKey) -> v1::AttemptStarted {
+    let key = key.to_string();
+    until(line, |said| match said {
+        Said::Started(started) if started.attempt == key => Some(started),
+        _ => None,
+    })
+    .await
+}
+
+/// Lets an attempt begin that must not be made twice, and waits until it has.
+async fn begins(line: &mut Line, key: AttemptKey) -> v1::AttemptStarted {
+    started(line, key).await;
+    say(line, Say::Begin(v1::BeginOrder { attempt: key.to_string() })).await;
+    started(line, key).await
+}
+
 async fn ended(line: &mut Line, key: AttemptKey) -> Vec<u8> {
     let key = key.to_string();
     until(line, |said| match said {
@@ -144,7 +160,7 @@ async fn a_killed_runner_is_taken_up(runtime: &str, engine: Arc<dyn Runtime>) {
     let fast = give(&line, &lock, run, 1, "fast").await;
     let told = ended(&mut line, fast).await;
     let slow = give(&line, &lock, run, 2, "slow").await;
-    let started = until(&mut line, |said| if let Said::Started(s) = said { Some(s) } else { None }).await;
+    let started = begins(&mut line, slow).await;
     let home = tempfile::Builder::new().prefix("qo").tempdir_in("/tmp").unwrap();
     orphan(&engine, &hello.runner_id, &lock, home.path()).await;
     let names = |there: Vec<(String, String)>| there.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
@@ -173,6 +189,7 @@ async fn a_killed_runner_is_taken_up(runtime: &str, engine: Arc<dyn Runtime>) {
 
     // The container that was taken over goes on with the run's next attempt.
     let next = give(&line, &lock, run, 3, "fast").await;
+    begins(&mut line, next).await;
     let outcome: Outcome = serde_json::from_slice(&ended(&mut line, next).await).unwrap();
     assert_eq!((text(&outcome).as_str(), &outcome.container_id), ("7", &started.container_id));
     say(&line, Say::RunEnded(v1::RunEnded { run_id: run.to_string() })).await;

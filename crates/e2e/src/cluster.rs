@@ -11,30 +11,47 @@ use crate::{root, said};
 pub struct Cluster {
     folder: PathBuf,
     runtime: &'static str,
+    settings: Vec<(String, String)>,
 }
 
 impl Cluster {
     /// Starts one, its nodes on processes or in Docker.
     pub fn start(runtime: &'static str) -> Self {
-        let cluster = Self::new(runtime);
+        Self::with(runtime, Vec::new())
+    }
+
+    /// The same, whose programs see these variables.
+    pub fn with(runtime: &'static str, settings: Vec<(String, String)>) -> Self {
+        let cluster = Self::new(runtime, settings);
         cluster.again();
         cluster
     }
 
     /// One that nothing has started yet.
-    pub(crate) fn new(runtime: &'static str) -> Self {
+    pub(crate) fn new(runtime: &'static str, settings: Vec<(String, String)>) -> Self {
         // Short, since the paths of sockets in it end at 107 bytes.
         let folder = tempfile::Builder::new().prefix("qc").tempdir_in("/tmp").expect("/tmp takes folders").keep();
         // Postgres may be another user's process: it must be able to pass through to its own folder.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&folder, open).expect("the folder is ours");
-        Self { folder, runtime }
+        Self { folder, runtime, settings }
     }
 
     /// Starts whatever does not run.
     pub fn again(&self) {
         let output = self.script("up");
         assert!(output.status.success(), "the cluster comes up: {}", said(&output));
+    }
+
+    /// Has programs that start from now on see one more variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Ends all of it in order; its state stays.
+    pub fn down(&self) {
+        let output = self.script("down");
+        assert!(output.status.success(), "the cluster goes down: {}", said(&output));
     }
 
     fn script(&self, verb: &str) -> Output {
@@ -51,6 +68,7 @@ impl Cluster {
         command.env("QFLOW_CLUSTER_DIR", &self.folder).env("QFLOW_CLUSTER_BIN", bin);
         command.env("QFLOW_RUNTIME", self.runtime).env("QFLOW_PYTHONS", crate::pythons());
         command.env("QFLOW_CA_BUNDLE", crate::ca_bundle()).env_remove("QFLOW_SERVER").env_remove("QFLOW_TOKEN");
+        command.env_remove("QFLOW_BLOBS_URL").envs(self.settings.iter().map(|(name, value)| (name, value)));
     }
 
     /// `qflow ARGS…` against one of the two orchestrators, 1 or 2; not yet started.
@@ -76,8 +94,13 @@ impl Cluster {
 
     /// `kill -9` of a part: `orchestrator-1`, `runner-2`, `redis`.
     pub fn kill(&self, name: &str) {
+        self.signal(name, "-KILL");
+    }
+
+    /// Sends a part a signal: `-STOP`, `-CONT`.
+    pub fn signal(&self, name: &str, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.join(format!("{name}.pid"))).expect("it was started");
-        let done = Command::new("kill").args(["-9", pid.trim()]).status().expect("kill starts");
+        let done = Command::new("kill").args([signal, pid.trim()]).status().expect("kill starts");
         assert!(done.success(), "{name} ran");
     }
 

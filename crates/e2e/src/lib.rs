@@ -2,6 +2,7 @@
 
 mod cluster;
 mod postgres;
+mod s3;
 mod stack;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 
 pub use cluster::Cluster;
 pub use postgres::Postgres;
+pub use s3::S3;
 pub use stack::{Stack, get};
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
@@ -127,6 +129,11 @@ impl Home {
     /// `qflow ARGS…`, to its end.
     pub fn run(&self, args: &[&str]) -> Output {
         self.qflow(args).output().expect("qflow starts")
+    }
+
+    /// The run as `qflow runs get` shows it, once a server answers and `reached` holds; fails after two minutes.
+    pub fn wait(&self, run: &str, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        until(|| self.run(&["runs", "get", run, "-o", "json"]), reached)
     }
 
     /// `qflow dev` on ports 0, left running; it serves once this returns.
@@ -249,6 +256,20 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// What a command shows with `-o json`, once `reached` holds of it.
+pub fn until(show: impl Fn() -> Output, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+    let begun = std::time::Instant::now();
+    loop {
+        let output = show();
+        match serde_json::from_slice(&output.stdout) {
+            Ok(shown) if reached(&shown) => return shown,
+            _ => assert!(begun.elapsed() < FACT, "not reached in time: {}", said(&output)),
+        }
+        pause();
+    }
+}
+
 /// A running `qflow dev`, killed when dropped.
 pub struct Dev(pub Child);
 
@@ -289,4 +310,27 @@ pub fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// A run without what differs from call to call.
+pub fn told(mut run: serde_json::Value) -> serde_json::Value {
+    let fields = run.as_object_mut().expect("an object");
+    for changing in ["run_id", "trace_id", "created_at", "started_at", "ended_at"] {
+        assert!(
+            fields.insert(changing.to_owned(), serde_json::Value::Null).is_some_and(|was| was.is_string()),
+            "{changing} is told"
+        );
+    }
+    for node in run["nodes"].as_array_mut().into_iter().flatten() {
+        node["phases"] = serde_json::Value::Bool(node["phases"].is_object());
+    }
+    if let Some(certificate) = run.pointer_mut("/error/failure/certificate") {
+        *certificate = serde_json::Value::Bool(certificate.is_object());
+    }
+    for certificate in
+        run["nodes"].as_array_mut().into_iter().flatten().filter_map(|n| n.pointer_mut("/error/certificate"))
+    {
+        *certificate = serde_json::Value::Bool(certificate.is_object());
+    }
+    run
 }

@@ -23,7 +23,7 @@ pub struct Stack {
 impl Stack {
     /// Starts one, with `parts` of it as the script names them.
     pub fn start(runtime: &'static str, parts: &'static str) -> Self {
-        let cluster = Cluster::new(runtime);
+        let cluster = Cluster::new(runtime, Vec::new());
         let stack = Self { folder: cluster.path().join("stack"), cluster, parts };
         stack.again();
         stack

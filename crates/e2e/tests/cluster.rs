@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use qflow_e2e::{Cluster, object, said};
+use qflow_e2e::{Cluster, Home, object, said, told, wait_for};
 use serde_json::{Value, json};
 
 /// One cluster at a time: each is eight programs.
@@ -43,8 +43,11 @@ fn completed(run: &Value) -> usize {
 }
 
 /// Breaks something once a few elements are through, and sees the run to its end at an orchestrator that lives.
-fn goes_on_after(breaks: impl Fn(&Cluster), asked: u8) -> (Cluster, Value) {
-    let cluster = Cluster::start("process");
+fn goes_on_after(breaks: impl FnMut(&Cluster), asked: u8) -> (Cluster, Value) {
+    goes_on(Cluster::start("process"), breaks, asked)
+}
+
+fn goes_on(cluster: Cluster, mut breaks: impl FnMut(&Cluster), asked: u8) -> (Cluster, Value) {
     let run = started(&cluster, 1);
     let before = wait(&cluster, 1, &run, |run| completed(run) >= 3);
     breaks(&cluster);
@@ -75,6 +78,12 @@ fn the_examples_give_what_they_give_embedded() {
         let other = object(&cluster.run(3 - orchestrator, &["runs", "get", id, "-o", "json"]), 0);
         assert_eq!(other["result"], run["result"]);
     }
+    // Two Pythons, and packages from an index: the same as embedded, to the last name.
+    let airports = &["run", "examples/airports.py", "-o", "json"];
+    let embedded = object(&Home::new("process").run(airports), 0);
+    let run = object(&cluster.run(2, airports), 0);
+    assert_eq!(run["result"]["airports"], 3364, "{run:#}");
+    assert_eq!(told(run), told(embedded));
     let branch = object(&cluster.run(1, &["run", "examples/branch.py", "-o", "json"]), 0);
     assert_eq!(branch["status"], "completed", "{branch:#}");
     let flaky = cluster.run(2, &["run", "examples/flaky.py"]);
@@ -115,9 +124,39 @@ fn a_killed_runners_work_is_taken_up() {
 }
 
 #[test]
-fn a_runner_that_stays_away_costs_no_run() {
+fn a_runner_that_stays_away_costs_no_run_and_its_lines_end_with_where() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(|cluster| cluster.kill("runner-2"), 2);
+    // Fewer slots than talkers: each runner has at least one of these.
+    let cluster = Cluster::with("process", vec![("QFLOW_SLOTS".to_owned(), "3".to_owned())]);
+    let mut talker = String::new();
+    let breaks = |cluster: &Cluster| {
+        let (file, folder) = ("crates/e2e/cases/blobs/talk.py", format!("folder={}", cluster.path().display()));
+        let begun = cluster.run(1, &["run", file, "-p", &folder, "--detach", "-o", "json"]);
+        talker = object(&begun, 0)["run_id"].as_str().expect("a run has an id").to_owned();
+        let written = || String::from_utf8_lossy(&cluster.run(2, &["runs", "logs", &talker]).stdout).into_owned();
+        wait_for("all have written", || written().matches("counted").count() == 4);
+        cluster.kill("runner-2");
+        std::fs::write(cluster.path().join("go"), "").expect("the folder is ours");
+    };
+    let (cluster, _) = goes_on(cluster, breaks, 2);
+    let ended = wait(&cluster, 1, &talker, |run| run["status"] == "completed");
+    assert_eq!(ended["result"], json!(6), "{ended:#}");
+    let nodes = ended["nodes"].as_array().expect("a run has nodes");
+    let again: Vec<_> = nodes.iter().filter(|node| node["attempts"] == 2).map(|node| node["node_id"].clone()).collect();
+    assert!(!again.is_empty(), "{ended:#}");
+    for orchestrator in [1, 2] {
+        let told = cluster.run(orchestrator, &["runs", "logs", &talker, "-o", "json"]);
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+        for node in &again {
+            let own = |attempt| lines.iter().filter(move |l| l["node_id"] == *node && l["attempt"] == attempt);
+            let first: Vec<_> = own(1).map(|line| (&line["sequence"], &line["stream"])).collect();
+            let gap = (&json!(2), &json!("gap"));
+            assert_eq!(first, [(&json!(0), &json!("stdout")), (&json!(1), &json!("log")), gap], "{text}");
+            assert_eq!(own(2).count(), 3, "{text}");
+        }
+        assert_eq!(lines.iter().filter(|line| line["stream"] == "gap").count(), again.len(), "{text}");
+    }
 }
 
 #[test]

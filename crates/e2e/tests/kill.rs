@@ -1,29 +1,9 @@
 //! `kill -9` at any instant loses no acknowledged run and completes no node twice.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use qflow_e2e::{Home, Postgres, said};
 use serde_json::Value;
-
-/// The run as `qflow runs get` shows it, once a server answers and `reached` holds; fails after a minute.
-fn wait(home: &Home, run: &str, reached: impl Fn(&Value) -> bool) -> Value {
-    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
-    let begun = Instant::now();
-    let mut last = String::new();
-    while begun.elapsed() < Duration::from_secs(90) {
-        let output = home.run(&["runs", "get", run, "-o", "json"]);
-        if let Ok(run) = serde_json::from_slice::<Value>(&output.stdout)
-            && reached(&run)
-        {
-            return run;
-        }
-        last = said(&output);
-    }
-    panic!("not reached within 90 s: {last}");
-}
 
 fn completed(run: &Value) -> usize {
     let nodes = run["nodes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -60,10 +40,10 @@ fn a_killed_server_goes_on_within_the_calls_of_a_mapped_workflow(runtime: &'stat
 fn goes_on(home: &Home, work: &Work) {
     let mut dev = home.dev();
     let run = started(home, work);
-    let before = wait(home, &run, |run| completed(run) >= 3);
+    let before = home.wait(&run, |run| completed(run) >= 3);
     dev.kill();
     let _dev = home.dev();
-    let after = wait(home, &run, |run| run["status"] == "completed");
+    let after = home.wait(&run, |run| run["status"] == "completed");
     assert_eq!(after["result"], work.1, "{after}");
     let after = ends(&after);
     for (node, was) in ends(&before) {
@@ -102,7 +82,7 @@ fn loses_nothing(runtime: &'static str, work: &Work) {
         dev.kill();
         dev = home.dev();
     }
-    let after = wait(&home, &run, |run| run["status"] != "running" && run["status"] != "pending");
+    let after = home.wait(&run, |run| run["status"] != "running" && run["status"] != "pending");
     let log = || std::fs::read_to_string(home.path().join("dev.log")).unwrap_or_default();
     assert_eq!((&after["status"], &after["result"]), (&"completed".into(), &work.1.into()), "{after}\n{}", log());
     let failures: Vec<_> = log().lines().filter(|line| line.contains("\"python_error\"")).map(str::to_owned).collect();
@@ -136,10 +116,10 @@ fn a_postgres_that_dies_in_the_middle_costs_no_work() {
     let _dev = home.dev();
     let run = started(&home, &FAN_OUT);
     for reached in [2, 6] {
-        wait(&home, &run, |run| completed(run) >= reached);
+        home.wait(&run, |run| completed(run) >= reached);
         postgres.restart();
     }
-    let after = wait(&home, &run, |run| run["status"] == "completed");
+    let after = home.wait(&run, |run| run["status"] == "completed");
     assert_eq!(after["result"], FAN_OUT.1, "{after}");
     let again: Vec<_> = ends(&after).into_iter().filter(|(_, (attempts, _))| attempts.as_u64() > Some(1)).collect();
     assert!(again.is_empty(), "begun again: {again:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use qflow_e2e::{Home, object, said};
+use qflow_e2e::{Home, object, said, told};
 use serde_json::{Value, json};
 
 /// Each of these is a test on processes and one in Docker.
@@ -102,29 +102,6 @@ fn two_python_versions_share_frames_of_pandas(runtime: &'static str) {
     assert_eq!(run["result"]["northernmost"], "Wiley Post Will Rogers Memorial");
     let nodes = run["nodes"].as_array().expect("a list");
     assert!(nodes.len() >= 5 && nodes.iter().all(|node| node["status"] == "completed"), "{run}");
-}
-
-/// A run without what differs from call to call.
-fn told(mut run: Value) -> Value {
-    let fields = run.as_object_mut().expect("an object");
-    for changing in ["run_id", "trace_id", "created_at", "started_at", "ended_at"] {
-        assert!(
-            fields.insert(changing.to_owned(), Value::Null).is_some_and(|was| was.is_string()),
-            "{changing} is told"
-        );
-    }
-    for node in run["nodes"].as_array_mut().into_iter().flatten() {
-        node["phases"] = Value::Bool(node["phases"].is_object());
-    }
-    if let Some(certificate) = run.pointer_mut("/error/failure/certificate") {
-        *certificate = Value::Bool(certificate.is_object());
-    }
-    for certificate in
-        run["nodes"].as_array_mut().into_iter().flatten().filter_map(|n| n.pointer_mut("/error/certificate"))
-    {
-        *certificate = Value::Bool(certificate.is_object());
-    }
-    run
 }
 
 fn a_running_server_gives_the_same_as_a_single_call(runtime: &'static str) {

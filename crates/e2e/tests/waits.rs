@@ -1,26 +1,7 @@
 //! Calls of workflows and waits, as users see and answer them.
 
-use std::time::{Duration, Instant};
-
 use qflow_e2e::{Home, object, said};
 use serde_json::Value;
-
-/// The run as `qflow runs get` shows it, once `reached` holds; fails after a minute and a half.
-fn wait(home: &Home, run: &str, reached: impl Fn(&Value) -> bool) -> Value {
-    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
-    let begun = Instant::now();
-    let mut last = String::new();
-    while begun.elapsed() < Duration::from_secs(90) {
-        let output = home.run(&["runs", "get", run, "-o", "json"]);
-        if let Ok(run) = serde_json::from_slice::<Value>(&output.stdout)
-            && reached(&run)
-        {
-            return run;
-        }
-        last = said(&output);
-    }
-    panic!("not reached within 90 s: {last}");
-}
 
 fn detached(home: &Home, args: &[&str]) -> String {
     let run = object(&home.run(&[&["run"], args, &["--detach", "-o", "json"]].concat()), 0);
@@ -39,7 +20,7 @@ fn an_approval_is_asked_for_survives_a_crash_and_is_answered_once(runtime: &'sta
     let home = Home::new(runtime);
     let mut dev = home.dev();
     let run = detached(&home, &["crates/e2e/cases/waits.py", "-p", "report=q3"]);
-    let waiting = wait(&home, &run, asks);
+    let waiting = home.wait(&run, asks);
     assert_eq!(
         (&waiting["status"], &node(&waiting, "release/sleep").expect("it slept")["type"]),
         (&"running".into(), &"wait".into())
@@ -67,7 +48,7 @@ fn an_approval_is_asked_for_survives_a_crash_and_is_answered_once(runtime: &'sta
         "{}",
         said(&other)
     );
-    let after = wait(&home, &run, |run| run["status"] == "completed");
+    let after = home.wait(&run, |run| run["status"] == "completed");
     assert_eq!(after["result"], "published q3");
     let answered = &node(&after, "release/approval").expect("it is there")["answered"];
     assert_eq!(
@@ -82,10 +63,10 @@ fn a_rejection_takes_the_other_side(runtime: &'static str) {
     let home = Home::new(runtime);
     let _dev = home.dev();
     let run = detached(&home, &["crates/e2e/cases/waits.py", "-p", "report=q3"]);
-    wait(&home, &run, asks);
+    home.wait(&run, asks);
     let rejected = home.run(&["approve", &run, "--reject"]);
     assert!(rejected.status.success(), "the only one that waits needs no name: {}", said(&rejected));
-    let after = wait(&home, &run, |run| run["status"] == "completed");
+    let after = home.wait(&run, |run| run["status"] == "completed");
     assert_eq!(
         (&after["result"], &node(&after, "release/publish").expect("it is there")["status"]),
         (&"kept".into(), &"skipped".into())
@@ -150,7 +131,7 @@ fn an_answer_without_a_server_asks_for_what_comes_next(runtime: &'static str) {
     let home = Home::new(runtime);
     let dev = home.dev();
     let run = detached(&home, &["crates/e2e/cases/approvals.py"]);
-    wait(&home, &run, |run| node(run, "approval").is_some_and(|node| node["waits_for"] == "legal"));
+    home.wait(&run, |run| node(run, "approval").is_some_and(|node| node["waits_for"] == "legal"));
     drop(dev);
     let (shown, written) = on_a_terminal(&home, "y", &format!("approve {run} legal -o raw"));
     assert!(shown.contains("approved approval") && shown.contains("approve `finance` (approval-2)? [y/N]"), "{shown}");
@@ -162,7 +143,7 @@ fn nodes_below_calls_have_ids_and_logs(runtime: &'static str) {
     let home = Home::new(runtime);
     let _dev = home.dev();
     let run = detached(&home, &["crates/e2e/cases/nested.py", "-p", "count=3"]);
-    let after = wait(&home, &run, |run| run["status"] == "completed");
+    let after = home.wait(&run, |run| run["status"] == "completed");
     assert_eq!(after["result"], 8);
     for (id, kind) in
         [("one", Some("workflow")), ("one[1]", Some("workflow")), ("one[1]/square", None), ("one[2]/more", None)]

@@ -15,10 +15,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("types", &["model"]),
     ("proto", &["model", "types"]),
     ("python-source", &["model", "types"]),
+    ("blobs", &["model"]),
     ("telemetry", &["model"]),
     ("service", &["model", "telemetry", "proto"]),
-    ("orchestrator", &["model", "types", "proto", "service", "telemetry"]),
-    ("container-runner", &["model", "types", "proto", "service", "telemetry"]),
+    ("orchestrator", &["model", "blobs", "types", "proto", "service", "telemetry"]),
+    ("container-runner", &["model", "blobs", "types", "proto", "service", "telemetry"]),
     ("type-validator", &["model", "types", "proto", "python-source", "service", "telemetry"]),
     ("health-aggregator", &["model", "proto", "service", "telemetry"]),
     (
@@ -37,7 +38,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("e2e", &["model", "proto", "telemetry"]),
-    ("bench", &["proto", "service", "telemetry"]),
+    ("bench", &["model", "proto", "service", "telemetry"]),
 ];
 
 #[test]

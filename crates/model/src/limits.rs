@@ -38,6 +38,11 @@ pub const QUEUED_RUNS: u32 = 10_000;
 pub const SCALAR_TEXT_BYTES: usize = 256;
 /// Infrastructure retries of a node run: past it the platform is at fault and says so.
 pub const INFRASTRUCTURE_RETRIES: u32 = 3;
+/// Crashes of the orchestrator in one run's processing after which that run is paused: it must not stop the others.
+pub const CRASHES: u32 = 3;
+/// Milliseconds without a word from the run's orchestrator after which a runner kills an attempt that must not be made twice: it is
+/// dead before the orchestrator takes it for lost.
+pub const FENCE_MS: u64 = 25_000;
 /// Milliseconds without a word from a runner after which its attempts are given anew.
 pub const ATTEMPT_LEASE_MS: u64 = 30_000;
 /// Milliseconds between heartbeats on a work stream: several fit into a lease.

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ids::Digest, status::FailureClass, value::Produced};
 
+/// What a warning begins with where an attempt's lines could not be kept as an object.
+pub const LINES_NOT_KEPT: &str = "lines were not kept: ";
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

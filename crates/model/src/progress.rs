@@ -5,6 +5,7 @@ mod attempt;
 mod call;
 mod event;
 mod follow;
+mod pause;
 mod ready;
 mod resolve;
 mod step;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use event::{Effect, Happening, Input, KillReason, Refused};
+pub use pause::QUARANTINED;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -73,7 +75,7 @@ pub struct RunSpec {
 pub struct RunHead {
     /// Where it stands.
     pub status: RunStatus,
-    /// Why it is paused.
+    /// Why it is paused, or was cancelled; none where only a decision about a node run holds it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When its first node became ready.
@@ -98,9 +100,20 @@ pub struct RunHead {
     /// What it waits for people to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
+    /// Node runs that somebody is to decide about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_attention: Option<Attention>,
     /// How often it was restarted from its failed nodes.
     #[serde(default)]
     pub restarts: u32,
+    /// How often its processing crashed the orchestrator, since it was last resumed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crashes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Why a run did not complete.
@@ -176,6 +189,15 @@ pub struct Asked {
     /// Its name.
     pub name: String,
     /// How many wait.
+    pub count: u32,
+}
+
+/// Node runs that are not idempotent, may have done their work, and are gone: somebody has to decide about each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    /// The id of the first of them.
+    pub node_id: String,
+    /// How many there are.
     pub count: u32,
 }
 
@@ -259,6 +281,8 @@ pub struct RunState {
     timers: BTreeSet<(Timestamp, NodeKey)>,
     /// Approvals that nobody has answered.
     asked: BTreeSet<NodeKey>,
+    /// Node runs that somebody is to decide about: `retrying`, and without a time.
+    attention: BTreeSet<NodeKey>,
     /// Mapped calls of workflows with elements left to open, and room for them.
     opening: BTreeSet<NodeKey>,
     /// Steps that nothing is left to wait for, to be looked at before the input is done; empty between inputs.

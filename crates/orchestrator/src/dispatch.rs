@@ -46,6 +46,8 @@ pub enum Word {
     Lock(EnvSpec, oneshot::Sender<LockResult>),
     /// A runner said something.
     Runner(StreamId, Said),
+    /// An order was made to fit into a message, or why not.
+    Fitted(AttemptKey, Result<Box<Order>, String>),
 }
 
 /// What a runner says.
@@ -65,6 +67,8 @@ pub enum Said {
         warm: BTreeSet<Digest>,
         /// Secrets that it could read, where they have changed.
         secrets: Option<SecretNames>,
+        /// Its number, where an answer is wanted; else 0.
+        sequence: u64,
     },
     /// An attempt began.
     Started(AttemptKey, String),
@@ -114,6 +118,10 @@ pub enum Say {
     CreditsBack(u32),
     /// There is work, and no credit for it.
     Backlog,
+    /// The attempt's code may begin.
+    Begin(AttemptKey),
+    /// A heartbeat was heard.
+    Heard(u64),
 }
 
 /// A runner as seen from outside.

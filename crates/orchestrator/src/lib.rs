@@ -8,12 +8,12 @@ pub mod record;
 pub mod submit;
 pub mod validate;
 
-pub mod blobs;
 pub mod bus;
 pub mod logs;
 pub mod result;
 mod retention;
 pub mod reuse;
 mod serve;
+mod shared;
 
 pub use serve::{Config, serve};

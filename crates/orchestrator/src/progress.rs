@@ -39,6 +39,8 @@ pub enum After {
         /// Position in the plan's environments.
         environment: u32,
     },
+    /// Let the code of an attempt begin whose runner waits for that.
+    Begin(AttemptKey),
 }
 
 /// What the shell keeps in mind at once: it follows from state, and is worked out anew where that is read again.

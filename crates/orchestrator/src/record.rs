@@ -164,6 +164,24 @@ pub enum Command {
         /// Who asked.
         by: String,
     },
+    /// Start nothing more.
+    Pause {
+        /// Who asked.
+        by: String,
+    },
+    /// Go on; node runs that need attention are tried again, or fail.
+    Resume {
+        /// Those to try again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        retry: Vec<NodeKey>,
+        /// Those that fail.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fail: Vec<NodeKey>,
+        /// Who asked.
+        by: String,
+    },
+    /// An orchestrator crashed in the run's processing, as it found when it started again.
+    Crashed,
     /// Run again from its failed nodes.
     RetryFailed {
         /// Who asked.
@@ -319,6 +337,8 @@ pub trait Store: Send + Sync + 'static {
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()>;
     /// Lines of a run after a position, and the position of the last.
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)>;
+    /// Removes the lines of attempts of a run, by node and number: they lie elsewhere.
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()>;
     /// Makes a pool, or changes it.
     async fn set_pool(&self, pool: Pool) -> Result<()>;
     /// Removes a pool that nobody holds.

@@ -2,6 +2,8 @@
 
 pub mod download;
 
+use bytes::Bytes;
+use qflow_blobs::Blobs;
 use qflow_model::{
     expression::{Path, Segment},
     ids::RunId,
@@ -9,8 +11,6 @@ use qflow_model::{
 };
 use qflow_types::value;
 use serde_json::{Map, Value, json};
-
-use crate::blobs::{self, Blobs};
 
 /// Bytes of all values of a result that are read for an answer: an answer fits into one message.
 const RESULT_BYTES: u64 = 3 * 1024 * 1024;
@@ -20,7 +20,7 @@ const RESULT_BYTES: u64 = 3 * 1024 * 1024;
 pub enum Error {
     /// A part of it cannot be had.
     #[error("the result cannot be read")]
-    Blob(#[from] blobs::Error),
+    Blob(#[from] qflow_blobs::Error),
     /// A part of it does not read, or a path leads nowhere.
     #[error("the result does not read: {0}")]
     Unreadable(String),
@@ -133,7 +133,7 @@ impl Reader<'_> {
         Ok(part)
     }
 
-    async fn bytes(&mut self, of: &ValueRef) -> Result<Vec<u8>, Error> {
+    async fn bytes(&mut self, of: &ValueRef) -> Result<Bytes, Error> {
         self.left = self.left.checked_sub(of.size).ok_or(Error::TooLarge(self.run))?;
         Ok(self.blobs.bytes(self.run, of).await?)
     }

@@ -2,11 +2,12 @@
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
+use qflow_blobs::Blobs;
 use qflow_model::duration;
 use qflow_service::Shutdown;
 use qflow_telemetry::{Event, Telemetry};
 
-use crate::{blobs::Blobs, record::Store};
+use crate::record::Store;
 
 /// Runs that are removed at once: few enough that nobody waits for it.
 const BATCH: u32 = 20;

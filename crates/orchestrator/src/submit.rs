@@ -3,6 +3,8 @@
 mod approve;
 mod download;
 mod follow;
+mod lines;
+mod pause;
 mod pools;
 mod problem;
 mod resolve;
@@ -15,6 +17,7 @@ mod work;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::{Problem, PythonVersion, Source},
     ids::{Digest, RunId, Timestamp},
@@ -36,7 +39,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, service::Routes};
 
 use crate::{
-    blobs::Blobs,
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
@@ -252,6 +254,27 @@ impl OrchestratorService for Server {
         Ok(Response::new(v1::CancelRunResponse { run }))
     }
 
+    async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let state = self.run_named(&id).await?;
+        pause::may_pause(&state)?;
+        self.command(state.spec.id, Command::Pause { by: USER.to_owned() }).await?;
+        let run = Some(self.shown(&id).await?);
+        Ok(Response::new(v1::PauseRunResponse { run }))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<v1::ResumeRunRequest>,
+    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let v1::ResumeRunRequest { run_id, retry, fail } = request.into_inner();
+        let state = self.run_named(&run_id).await?;
+        let (retry, fail) = pause::decisions(&state, &retry, &fail)?;
+        self.command(state.spec.id, Command::Resume { retry, fail, by: USER.to_owned() }).await?;
+        let run = Some(self.shown(&run_id).await?);
+        Ok(Response::new(v1::ResumeRunResponse { run }))
+    }
+
     async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
         let id = request.into_inner().run_id;
         let run = self.run_named(&id).await?;
@@ -311,7 +334,7 @@ impl OrchestratorService for Server {
         }
         let (to, from) = mpsc::channel(follow::BEHIND);
         let (server, run) = (self.clone(), state.spec.id);
-        tokio::spawn(async move { follow::lines(&server, run, &node_id, follow, to).await });
+        tokio::spawn(async move { lines::lines(&server, run, &node_id, follow, to).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 
@@ -361,6 +384,7 @@ impl OrchestratorService for Server {
             store: self.store.kind().to_owned(),
             store_latency_ms,
             bus: self.bus.kind().to_owned(),
+            bus_down: !self.bus.is_up(),
         }))
     }
 }

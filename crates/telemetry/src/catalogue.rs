@@ -4,8 +4,8 @@ use crate::{
     define::{Kind, MetricDef, catalogue},
     labels::{
         Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, Label, NodeStatus,
-        NodeType, Open, PackageCount, Phase, PoolName, Python, RetryReason, RunState, RunStatus, Serialization, Truth, TypeName,
-        Validation,
+        NodeType, Open, PackageCount, PauseCause, Phase, PoolName, Python, RetryReason, RunState, RunStatus,
+        Serialization, Truth, TypeName, Validation,
     },
 };
 
@@ -60,6 +60,10 @@ catalogue! {
     workflow_oldest_running: Live = "qflow_workflow_oldest_running_seconds"
         { workflow_id: Open } max 200, owner Orchestrator
 
+    /// Runs that are paused, by what for.
+    workflows_paused: Gauge = "qflow_workflows_paused"
+        { cause: PauseCause } max 3, owner Orchestrator
+
     /// Runs that failed, by whose failure and which.
     workflow_failures: Counter = "qflow_workflow_failures_total"
         { failure_class: Class, error_type: Open } max 100, owner Orchestrator
@@ -102,7 +106,19 @@ catalogue! {
 
     /// Looks into caches, by what they found.
     cache_requests: Counter = "qflow_cache_requests_total"
-        { cache: CacheName, result: Cache } max 4, owner Orchestrator
+        { cache: CacheName, result: Cache } max 6, owner Every
+
+    /// Orchestrators that live, as this one knows.
+    orchestrators: Gauge = "qflow_orchestrators"
+        {  } max 1, owner Orchestrator
+
+    /// Orchestrators that ended without a word that they leave; each is counted by one of the others.
+    orchestrators_missed: Counter = "qflow_orchestrators_missed_total"
+        {  } max 1, owner Orchestrator
+
+    /// Shards whose runs are written here; 64 in all.
+    shards_held: Gauge = "qflow_shards_held"
+        {  } max 1, owner Orchestrator
 
     /// Leases that ran out.
     lease_expired: Counter = "qflow_lease_expired_total"

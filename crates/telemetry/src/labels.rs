@@ -34,6 +34,8 @@ macro_rules! closed {
 closed! {
     /// How a run ended.
     RunStatus = "completed" | "failed" | "cancelled" | "timed_out" | "other";
+    /// What a run is paused for.
+    PauseCause = "asked" | "quarantined" | "needs_attention";
     /// Where a run stands.
     RunState = "pending" | "running" | "paused" | "other";
     /// How a node run ended.
@@ -57,8 +59,8 @@ closed! {
     Phase = "queued" | "environment" | "container" | "import" | "user_code" | "upload";
     /// Whether something was there already.
     Cache = "hit" | "miss";
-    /// Which cache: outputs of nodes, or another.
-    CacheName = "node" | "other";
+    /// Which cache: outputs of nodes, definitions of sources, or another.
+    CacheName = "node" | "definition" | "other";
     /// Which pool of connections.
     PoolName = "database" | "other";
     /// Whose failure.

@@ -1,5 +1,6 @@
 //! Owns types: validates workflows at submit. Reads source, never runs it.
 
+pub mod cache;
 pub mod parameters;
 mod serve;
 pub mod submit;

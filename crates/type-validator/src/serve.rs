@@ -1,13 +1,21 @@
 //! The service's life: from its configuration to its listeners, until the order to stop.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Context;
+use qflow_model::ids::Digest;
 use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
-use crate::submit;
+use crate::{
+    cache::{self, Local, Redis, Seal},
+    submit::{self, Known},
+};
 
 /// What the service is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,9 +32,40 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
     pub service_token_file: Option<PathBuf>,
+    /// Where validators share what they have read: `redis://HOST`; default: each keeps its own in memory.
+    #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// Its password, where the address has none.
+    #[arg(long, env = "QFLOW_REDIS_PASSWORD", hide_env_values = true)]
+    pub redis_password: Option<String>,
+    /// A file that holds it.
+    #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
+    pub redis_password_file: Option<PathBuf>,
     /// Refuse callers whose `Host` or `Origin` is not this machine.
     #[arg(long, env = "QFLOW_LOOPBACK_ONLY")]
     pub loopback_only: bool,
+}
+
+impl Config {
+    /// Where definitions are kept: shared only where there is a token by which entries are known as the services' own.
+    fn known(&self, token: Option<&str>, shutdown: &Shutdown) -> anyhow::Result<Known> {
+        let program = Arc::new(OnceLock::new());
+        let url = self.redis_url.as_deref().filter(|url| !url.is_empty());
+        let Some((url, token)) = url.zip(token) else {
+            // One process is one program: its name does not matter.
+            program.get_or_init(|| Digest::of(b""));
+            return Ok(Known { cache: Arc::new(Local::default()), program });
+        };
+        let password = qflow_service::read_secret(self.redis_password.clone(), self.redis_password_file.clone())?;
+        let cache = Arc::new(Redis::open(url, password, Seal::new(token), shutdown)?);
+        let named = Arc::clone(&program);
+        tokio::task::spawn_blocking(move || {
+            // A program that cannot be read shares nothing: whoever asks has its source read.
+            let read = std::env::current_exe().and_then(|path| cache::program(&path));
+            read.map(|read| named.get_or_init(|| read).to_owned()).ok()
+        });
+        Ok(Known { cache, program })
+    }
 }
 
 /// Serves until the order to stop.
@@ -36,7 +75,8 @@ pub async fn serve(
     shutdown: Shutdown,
     listening: oneshot::Sender<Listening>,
 ) -> anyhow::Result<()> {
-    let token = qflow_service::read_secret(config.service_token, config.service_token_file)?;
+    let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
+    let known = config.known(token.as_deref(), &shutdown)?;
     let telemetry = telemetry.component("type-validator");
     let grpc = qflow_service::bind(config.listen).await?;
     let admin = match config.admin_listen {
@@ -51,7 +91,7 @@ pub async fn serve(
 
     let auth = token.map_or(Auth::None, Auth::Token);
     let options = ServeOptions { auth, loopback_only: config.loopback_only, tls: None };
-    let routes = submit::routes(telemetry.clone(), Arc::new(SystemClock));
+    let routes = submit::routes(telemetry.clone(), Arc::new(SystemClock), known);
     let serving = qflow_service::serve_grpc(grpc, routes, options, telemetry.clone(), shutdown.clone());
     let administering = async {
         match admin {

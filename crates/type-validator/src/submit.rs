@@ -1,10 +1,13 @@
 //! The only file of this crate that names the wire: questions about a source, and about one edge.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use qflow_model::{
     definition::{Problem, Source},
-    ids::Timestamp,
+    ids::{Digest, Timestamp},
     limits,
     value::Attachment,
 };
@@ -13,25 +16,36 @@ use qflow_proto::v1::{
     type_validator_service_server::{TypeValidatorService, TypeValidatorServiceServer},
 };
 use qflow_service::Clock;
-use qflow_telemetry::{Event, SpanRecord, Telemetry, traces};
+use qflow_telemetry::{Event, SpanRecord, Telemetry, labels, traces};
 use qflow_types::{Ty, assignable};
 use serde::Serialize;
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
+    cache::{self, Cache},
     parameters::{self, Given, Text},
     validate::{self, Inspected},
 };
 
 /// The service's routes.
-pub fn routes(telemetry: Telemetry, clock: Arc<dyn Clock>) -> Routes {
-    let server = TypeValidatorServiceServer::new(Server { telemetry, clock });
+pub fn routes(telemetry: Telemetry, clock: Arc<dyn Clock>, known: Known) -> Routes {
+    let server = TypeValidatorServiceServer::new(Server { telemetry, clock, known });
     Routes::new(server.max_decoding_message_size(limits::MESSAGE_BYTES))
+}
+
+/// What was read before, and by which program: until that is known nothing is looked up.
+#[derive(Clone)]
+pub struct Known {
+    /// Where it is kept.
+    pub cache: Arc<dyn Cache>,
+    /// This program.
+    pub program: Arc<OnceLock<Digest>>,
 }
 
 struct Server {
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
+    known: Known,
 }
 
 #[tonic::async_trait]
@@ -46,14 +60,18 @@ impl TypeValidatorService for Server {
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
         let (workflow, with_parameters) = (request.workflow, request.with_parameters);
         let (started, asked) = (tokio::time::Instant::now(), self.clock.now());
-        // Reading takes as long as the source is large: not on a thread that others' calls wait for.
-        let task = move || judge(&source, &workflow, with_parameters.then_some(given));
+        let (inspected, read_now) = self.inspected(&source).await?;
+        let found = Arc::clone(&inspected);
+        // Parameters may be large: not on a thread that others' calls wait for.
+        let task = move || judge(&source, &inspected, &workflow, with_parameters.then_some(given));
         let judged = tokio::task::spawn_blocking(task).await;
-        let (answer, edges) = judged.map_err(|_| Status::internal("the source could not be read"))??;
+        let answer = judged.map_err(|_| Status::internal("the parameters could not be read"))??;
         let took_ms = started.elapsed().as_secs_f64() * 1000.0;
-        self.trace(asked, &answer.workflow, &edges);
-        for (workflow, edges) in edges {
-            self.telemetry.emit(Event::TypeValidated { workflow, edges, took_ms, trace: traces::current() });
+        self.trace(asked, &answer.workflow, &found.edges);
+        if read_now {
+            for (workflow, edges) in found.edges.clone() {
+                self.telemetry.emit(Event::TypeValidated { workflow, edges, took_ms, trace: traces::current() });
+            }
         }
         Ok(Response::new(answer))
     }
@@ -74,6 +92,28 @@ impl TypeValidatorService for Server {
 const TRACED_EDGES: usize = 32;
 
 impl Server {
+    /// What a source says, and whether it was read now: else it was before.
+    async fn inspected(&self, source: &Source) -> Result<(Arc<Inspected>, bool), Status> {
+        let key = self.known.program.get().map(|program| cache::key(source, *program));
+        let kept = match key {
+            Some(key) => self.known.cache.get(key).await,
+            None => None,
+        };
+        let looked = labels::Cache::of(if kept.is_some() { "hit" } else { "miss" });
+        self.telemetry.metrics().cache_requests(labels::CacheName::of("definition"), looked).increment(1);
+        if let Some(kept) = kept {
+            return Ok((kept, false));
+        }
+        // Reading takes as long as the source is large: not on a thread that others' calls wait for.
+        let source = source.clone();
+        let read = tokio::task::spawn_blocking(move || validate::inspect(&source)).await;
+        let read = Arc::new(read.map_err(|_| Status::internal("the source could not be read"))?);
+        if let Some(key) = key {
+            self.known.cache.put(key, &read);
+        }
+        Ok((read, true))
+    }
+
     /// The validation as a span of the caller's trace, where it has one.
     fn trace(&self, asked: Timestamp, workflow: &str, edges: &Edges) {
         let Some(caller) = traces::current() else { return };
@@ -95,19 +135,21 @@ type Edges = BTreeMap<String, Vec<(String, String, bool)>>;
 
 fn judge(
     source: &Source,
+    inspected: &Inspected,
     name: &str,
     given: Option<Vec<Given>>,
-) -> Result<(v1::ValidateWorkflowResponse, Edges), Status> {
-    let Inspected { definition, mut problems, edges } = validate::inspect(source);
+) -> Result<v1::ValidateWorkflowResponse, Status> {
+    let Inspected { definition, problems, .. } = inspected;
+    let mut problems = problems.clone();
     let mut answer = v1::ValidateWorkflowResponse::default();
     let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.warning);
     // What does not read has fewer workflows than were written: no word about the choice then.
     if sound(&problems) {
-        match validate::choose(&definition, name) {
+        match validate::choose(definition, name) {
             Ok(workflow) => {
                 answer.workflow.clone_from(&workflow.name);
                 if let Some(given) = given {
-                    match parameters::read(&definition, workflow, given) {
+                    match parameters::read(definition, workflow, given) {
                         Ok(read) => answer.parameters_json = json(&read)?,
                         Err(errors) => answer.parameter_errors_json = json(&errors)?,
                     }
@@ -119,10 +161,10 @@ fn judge(
         }
     }
     if sound(&problems) {
-        answer.definition_json = json(&definition)?;
+        answer.definition_json = json(definition)?;
     }
     answer.problems_json = json(&problems)?;
-    Ok((answer, edges))
+    Ok(answer)
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {

@@ -9,12 +9,14 @@ mod walk;
 use std::collections::BTreeMap;
 
 use qflow_model::definition::{Definition, Place, Problem, Source, StepKind, WorkflowDef};
+use serde::{Deserialize, Serialize};
 
 pub use check::check;
 use tell::problem;
 
 /// What a source defines, what is wrong with it, and which edges were checked.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Inspected {
     /// What it defines; partial where there are errors.
     pub definition: Definition,

@@ -84,7 +84,7 @@ pub struct Node {
 pub struct Line {
     /// By whom.
     pub node_id: String,
-    /// `stdout`, `stderr`, `log`.
+    /// `stdout`, `stderr`, `log`; `gap` where lines are missing.
     pub stream: String,
     /// The line.
     pub text: String,
@@ -92,6 +92,8 @@ pub struct Line {
     pub fields: serde_json::Map<String, Value>,
     /// Which attempt.
     pub attempt: u32,
+    /// Its place among the attempt's lines, from 0.
+    pub sequence: u64,
     /// When, RFC 3339.
     pub at: Option<String>,
 }

@@ -1,10 +1,9 @@
 //! The end of an attempt: its result is taken, its outcome kept, its container given back.
 
-use bytes::Bytes;
 use qflow_model::{
     definition::TypeText,
     ids::Digest,
-    outcome::{Ending, Outcome},
+    outcome::{Ending, LINES_NOT_KEPT, Outcome},
     progress::KillReason,
     status::FailureClass,
     value::ValueRef,
@@ -69,7 +68,7 @@ impl Runner {
         self.measure(order, &over);
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {
-            warnings.push(format!("lines were not kept: {error}"));
+            warnings.push(format!("{LINES_NOT_KEPT}{error}"));
             None
         });
         warnings.extend(over.said.warnings.iter().map(|warning| progress.redact(warning)));
@@ -151,16 +150,13 @@ impl Runner {
         }
     }
 
-    /// The attempt's lines as one object, zstd; its digest.
-    async fn write_log(&self, order: &Order) -> anyhow::Result<Option<Digest>> {
+    /// The attempt's lines as one object; its digest.
+    async fn write_log(&self, order: &Order) -> Result<Option<Digest>, qflow_blobs::Error> {
         let lines = self.spool.read_lines(order.key);
         if lines.is_empty() {
             return Ok(None);
         }
-        let packed = Bytes::from(zstd::encode_all(lines.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)?);
-        let digest = Digest::of(&packed);
-        self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, packed).await?;
-        Ok(Some(digest))
+        Ok(Some(self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, &lines).await?))
     }
 }
 

@@ -88,6 +88,7 @@ impl Runner {
         let mut say = self.attempt(progress);
         (say.size, say.attachments) = (resolved.object.len() as u64, resolved.heads);
         let parts = std::iter::once(resolved.object).chain(resolved.attachments).collect();
+        self.permission(order, &container.state.id).await?;
         progress.stage = Stage::Beginning;
         container.link.say(Say::Attempt(Box::new(say)), parts).await;
         Ok(())

@@ -7,8 +7,8 @@ pub(crate) mod orchestrator;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use qflow_blobs::Blobs;
 use qflow_container_runner::{
-    blobs::Blobs,
     environment::Environments,
     held::Held,
     pool::Pool,
@@ -53,7 +53,7 @@ impl Bench {
             runtime,
             pool,
             environments,
-            blobs: Blobs::open(&format!("file://{}", folder.join("blobs").display())).unwrap(),
+            blobs: Blobs::in_folder(&folder.join("blobs")).unwrap(),
             spool,
             secrets: Secrets::new(None),
             held: Held::default(),

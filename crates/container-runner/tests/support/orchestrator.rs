@@ -37,8 +37,11 @@ pub(crate) type Line = (Streaming<v1::WorkRequest>, mpsc::Sender<Result<v1::Work
 
 /// The hello of an orchestrator that writes every run.
 pub(crate) fn hello_of_the_only_one() -> Say {
-    let shards = (0..u32::from(qflow_model::ids::SHARDS)).collect();
-    Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), shards, ..Default::default() })
+    Say::Hello(v1::OrchestratorHello { orchestrator_id: "o".into(), shards: all_shards(), ..Default::default() })
+}
+
+fn all_shards() -> Vec<u32> {
+    (0..u32::from(qflow_model::ids::SHARDS)).collect()
 }
 
 /// Hands every stream to the test.
@@ -348,7 +351,7 @@ async fn pass_on(
             Said::Progress(m) => m.attempt.clone(),
             Said::Locked(m) => m.spec_digest.clone(),
             Said::Heartbeat(_) => {
-                let beat = Say::Heartbeat(v1::OrchestratorHeartbeat::default());
+                let beat = Say::Heartbeat(v1::OrchestratorHeartbeat { shards: all_shards(), ..Default::default() });
                 say.send(Ok(v1::WorkResponse { message: Some(beat) })).await.ok();
                 continue;
             }

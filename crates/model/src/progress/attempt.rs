@@ -134,12 +134,17 @@ impl RunState {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refused> {
-        if self.is_late(key) {
+        // Of one that somebody is to decide about the outcome decides, however late, where it says more than that it is gone.
+        let awaited = self.is_awaited(key);
+        let gone = matches!(outcome.ending, Ending::Lost { .. } | Ending::Cancelled);
+        if if awaited { gone } else { self.is_late(key) } {
             effects.push(Effect::Record(Happening::Superseded { node: key.node, attempt: key.attempt }));
             return Ok(());
         }
-        self.current(key)?;
-        self.release(key.node);
+        if !awaited {
+            self.current(key)?;
+            self.release(key.node);
+        }
         let detail = self.run_mut(key.node).detail();
         let queued_ms = detail.phases.queued_ms;
         detail.phases = outcome.phases;
@@ -164,7 +169,9 @@ impl RunState {
             }
             Ending::Lost { reason, message } => self.lost(key, reason, message, now, effects),
         }
+        self.go_on(effects);
         self.finish(now, effects);
+        self.wake(effects);
         Ok(())
     }
 
@@ -193,8 +200,10 @@ impl RunState {
         let failure =
             Failure { class: Some(FailureClass::Platform), error_type: reason, message, ..Failure::default() };
         let began = self.run(key.node).detail.as_ref().is_some_and(|detail| detail.started_at.is_some());
-        let idempotent = self.definition(key.node).is_some_and(|node| node.idempotent) || !began;
-        if idempotent && self.run(key.node).infra_retries < limits::INFRASTRUCTURE_RETRIES {
+        let once = began && self.definition(key.node).is_some_and(|node| !node.idempotent);
+        if once {
+            self.needs_attention(key, failure, effects);
+        } else if self.run(key.node).infra_retries < limits::INFRASTRUCTURE_RETRIES {
             self.run_mut(key.node).infra_retries += 1;
             self.retry(key, 0, "infrastructure", failure, now, effects);
         } else {

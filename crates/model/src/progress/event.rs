@@ -26,6 +26,8 @@ pub enum KillReason {
     TimedOut,
     /// A newer attempt took its place.
     Superseded,
+    /// Its runner has not heard from the run's orchestrator for too long, and the node must not run twice.
+    Fenced,
 }
 
 /// What may happen to a run.
@@ -104,8 +106,17 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// Go on.
-    Resume,
+    /// Go on; node runs of [`RunState::attention`] are tried again, or fail.
+    Resume {
+        /// Those to try again.
+        retry: Vec<NodeKey>,
+        /// Those that fail.
+        fail: Vec<NodeKey>,
+        /// Who asked.
+        by: String,
+    },
+    /// The orchestrator crashed in this run's processing.
+    Crashed,
     /// Run a run that ended badly again from its failed nodes, the rest reused.
     RetryFailed {
         /// Who asked.
@@ -199,6 +210,31 @@ pub enum Happening {
         kind: String,
         /// Why.
         failure: Box<Failure>,
+    },
+    /// An attempt is gone that may have done its work and must not be made twice.
+    NeedsAttention {
+        /// Which.
+        node: NodeKey,
+        /// Its number.
+        attempt: u32,
+        /// What became of it, as far as is known.
+        failure: Box<Failure>,
+    },
+    /// Somebody decided about such an attempt.
+    Decided {
+        /// Which.
+        node: NodeKey,
+        /// Its number.
+        attempt: u32,
+        /// Whether the node is tried again, or fails.
+        retry: bool,
+        /// Who decided.
+        by: String,
+    },
+    /// The orchestrator crashed in the run's processing.
+    Crashed {
+        /// So many times since it was last resumed.
+        count: u32,
     },
     /// A node run has ended.
     NodeEnded {
@@ -295,6 +331,9 @@ pub enum Refused {
         /// How.
         approved: bool,
     },
+    /// A node run needs a decision that was not given.
+    #[error("a node needs a decision: whether it is tried again or fails")]
+    Undecided,
     /// There is no such node run.
     #[error("no such node run")]
     Unknown,

@@ -175,6 +175,9 @@ impl RunState {
         if self.asked.remove(&key) {
             self.tell_asked(effects);
         }
+        if self.attention.remove(&key) {
+            self.tell_attention(effects);
+        }
         if self.run(key).status == NodeStatus::Running
             && let Some(at) = self.times_out(key)
         {

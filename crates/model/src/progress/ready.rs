@@ -64,7 +64,9 @@ impl RunState {
             result: None,
             error: None,
             asked: None,
+            needs_attention: None,
             restarts: 0,
+            crashes: 0,
         };
         Self::restore(spec, plan, head, Vec::new())
     }
@@ -98,6 +100,7 @@ impl RunState {
             ready: BTreeSet::new(),
             timers: BTreeSet::new(),
             asked: BTreeSet::new(),
+            attention: BTreeSet::new(),
             opening: BTreeSet::new(),
             unblocked: VecDeque::new(),
             closing: VecDeque::new(),
@@ -122,6 +125,7 @@ impl RunState {
         self.ready.clear();
         self.timers.clear();
         self.asked.clear();
+        self.attention.clear();
         self.opening.clear();
         self.held_by_function.clear();
         self.node_runs = plan.root().size;
@@ -146,7 +150,10 @@ impl RunState {
             (NodeStatus::Ready | NodeStatus::Running, StepKind::Workflow { .. }, Some(map)) if map.has_room() => {
                 self.opening.insert(key);
             }
-            (NodeStatus::Retrying, ..) => drop(self.timers.insert((at.unwrap_or_default(), key))),
+            (NodeStatus::Retrying, ..) => match at {
+                Some(at) => drop(self.timers.insert((at, key))),
+                None => drop(self.attention.insert(key)),
+            },
             (NodeStatus::Leased | NodeStatus::Running, StepKind::Node { .. }, None) => self.hold(key),
             (NodeStatus::Running, kind, None) => {
                 self.timers.extend(self.times_out(key).map(|at| (at, key)));

@@ -57,18 +57,13 @@ impl RunState {
             (RunStatus::Running | RunStatus::Paused, Input::Approve { node, approved, by, comment }) => {
                 self.approve(node, Answered { approved, by: Some(by), comment, at: now }, now, effects)?;
             }
-            (RunStatus::Running | RunStatus::Pending, Input::Pause { reason }) => {
-                self.head.status = RunStatus::Paused;
-                self.head.reason = Some(reason);
-                self.record_status(effects);
+            (RunStatus::Running | RunStatus::Pending | RunStatus::Paused, Input::Pause { reason }) => {
+                self.pause(reason, effects);
             }
-            (RunStatus::Paused, Input::Resume) => {
-                let begun = self.head.started_at.is_some();
-                self.head.status = if begun { RunStatus::Running } else { RunStatus::Pending };
-                self.head.reason = None;
-                self.record_status(effects);
-                effects.push(Effect::Ready);
+            (RunStatus::Running | RunStatus::Pending | RunStatus::Paused, Input::Resume { retry, fail, by }) => {
+                self.resume((&retry, &fail), &by, now, effects)?;
             }
+            (RunStatus::Running | RunStatus::Pending | RunStatus::Paused, Input::Crashed) => self.crashed(effects),
             (RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled, Input::RetryFailed { by }) => {
                 self.restart(by, now, effects);
             }
@@ -170,6 +165,7 @@ impl RunState {
         }
         self.head.result = Some(self.argument(FrameIx::ROOT, &plan.root().result, &[]));
         self.head.status = RunStatus::Completed;
+        self.head.reason = None;
         self.head.ended_at = Some(now);
         self.record_status(effects);
     }
@@ -254,8 +250,8 @@ impl RunState {
         frame
     }
 
-    fn record_status(&self, effects: &mut Vec<Effect>) {
-        let record = Happening::RunStatus { status: self.head.status, reason: self.head.reason.clone() };
+    pub(super) fn record_status(&self, effects: &mut Vec<Effect>) {
+        let record = Happening::RunStatus { status: self.head.status, reason: self.why() };
         effects.extend([Effect::SaveRun, Effect::Record(record)]);
     }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod faults;
 mod flow;
+mod pauses;
 mod reuse;
 mod waits;
 
@@ -204,7 +205,9 @@ fn the_table_of_states_and_inputs() {
         ("running, node running", {
             lease(one()).0.step(Input::Started { key, container_id: "c".into() }, NOW).unwrap().0
         }),
+        ("paused before its start", fresh().step(Input::Pause { reason: by() }, NOW).unwrap().0),
         ("paused", one().step(Input::Pause { reason: by() }, NOW).unwrap().0),
+        ("needs attention", pauses::lost_for_good()),
         ("completed", end(lease(one()).0, key, value("1", vec![])).0),
         ("failed", end(lease(one()).0, key, failure("E")).0),
         ("cancelled", one().step(Input::Cancel { by: by() }, NOW).unwrap().0),
@@ -220,7 +223,10 @@ fn the_table_of_states_and_inputs() {
         ("tick", Input::Tick),
         ("cancel", Input::Cancel { by: by() }),
         ("pause", Input::Pause { reason: by() }),
-        ("resume", Input::Resume),
+        ("resume", pauses::resume(&[], &[])),
+        ("resume, retry", pauses::resume(&[key.node], &[])),
+        ("resume, fail", pauses::resume(&[], &[key.node])),
+        ("crashed", Input::Crashed),
         ("retry failed", Input::RetryFailed { by: by() }),
         ("approve", Input::Approve { node: key.node, approved: true, by: by(), comment: String::new() }),
     ];
@@ -231,7 +237,7 @@ fn the_table_of_states_and_inputs() {
                 Ok((next, _)) => format!("{}, node {}", next.head.status, next.node(key.node).unwrap().status),
                 Err((_, refused)) => format!("refused: {refused}"),
             };
-            writeln!(table, "{name:<22} × {input_name:<12} → {told}").unwrap();
+            writeln!(table, "{name:<23} × {input_name:<13} → {told}").unwrap();
         }
     }
     insta::assert_snapshot!(table);
@@ -247,7 +253,7 @@ fn same_books(again: &RunState, state: &RunState) -> Result<(), TestCaseError> {
         );
     }
     prop_assert_eq!((&again.ready, &again.timers), (&state.ready, &state.timers));
-    prop_assert_eq!((&again.asked, &again.opening), (&state.asked, &state.opening));
+    prop_assert_eq!((&again.asked, &again.opening, &again.attention), (&state.asked, &state.opening, &state.attention));
     prop_assert_eq!(again.node_runs, state.node_runs);
     Ok(())
 }
@@ -257,11 +263,12 @@ proptest! {
     /// all ended has ended.
     #[test]
     fn any_sequence_of_events_keeps_the_books(
-        start in 0_u8..2,
-        events in prop::collection::vec((0_u8..10, 0_usize..6), 0..80),
+        start in 0_u8..3,
+        events in prop::collection::vec((0_u8..13, 0_usize..6), 0..80),
     ) {
         let mut state = match start {
             0 => opened(mapped(|w| w.max_parallel = Some(3)), 4),
+            1 => opened(pauses::mapped_once(), 4),
             _ => calls::everything(),
         };
         let (mut held, mut now): (Vec<AttemptKey>, _) = (vec![], NOW);
@@ -282,6 +289,12 @@ proptest! {
                     Input::Approve { node, approved: which % 2 == 0, by: "u".into(), comment: String::new() }
                 }
                 (9, _, _) if state.head.status.is_terminal() => Input::RetryFailed { by: "u".into() },
+                (10, _, _) if which < 2 => Input::Pause { reason: "u".into() },
+                (11, _, _) => {
+                    let asked: Vec<NodeKey> = state.attention().take(1).collect();
+                    if which % 2 == 0 { pauses::resume(&asked, &[]) } else { pauses::resume(&[], &asked) }
+                }
+                (12, _, _) if which == 0 => Input::Crashed,
                 _ => {
                     now = now.plus_ms(100);
                     Input::Tick
@@ -300,6 +313,8 @@ proptest! {
             let rows = state.nodes().map(|(key, run)| (key, run.clone())).collect();
             let again = RunState::restore(state.spec.clone(), state.plan.clone(), state.head.clone(), rows);
             same_books(&again, &state)?;
+            let held_up = state.head.reason.is_some() || !state.attention.is_empty();
+            prop_assert!(state.head.status.is_terminal() || (state.head.status == RunStatus::Paused) == held_up);
             let all_ended = state.frames[0].steps.iter().all(|s| s.own.status.is_terminal());
             prop_assert!(!all_ended || state.head.status.is_terminal());
             for (frame, of) in state.frames.iter().enumerate() {

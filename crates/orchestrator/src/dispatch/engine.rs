@@ -1,6 +1,7 @@
 //! The engine: hears words, steps runs, leases what is ready, commits all of it at once, then acts. Nothing else writes a run.
 
 mod heard;
+mod in_hand;
 mod pools;
 mod reuse;
 mod runs;
@@ -9,30 +10,44 @@ mod turn;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
+use qflow_blobs::Blobs;
 use qflow_model::{
+    environment::EnvLock,
     ids::{AttemptKey, RunId, Timestamp},
     limits,
     progress::Input,
     status::RunStatus,
 };
 use qflow_service::Shutdown;
-use qflow_telemetry::{Live, Telemetry, labels};
+use qflow_telemetry::{
+    Event, Live, Telemetry,
+    labels::{self, Label as _, PauseCause},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
 
-use self::{pools::Pools, reuse::Reuse, runs::Runs, shards::Shards, turn::Turn};
+use self::{
+    in_hand::InHand,
+    pools::Pools,
+    reuse::Reuse,
+    runs::{Runs, Sent},
+    shards::Shards,
+    turn::Turn,
+};
 use super::{Handle, QUEUE, Sight, StreamId, Word, locks::Locks, runners::Runners};
 use crate::{
-    blobs::Blobs,
     bus::Bus,
-    record::{self, Store, member::Replica},
+    logs::Logs,
+    record::{self, Command, Store, member::Replica},
+    shared::Shared,
 };
 
 /// Words that are taken in before a commit: bounds how long the first of them waits.
@@ -53,16 +68,31 @@ pub struct Parts {
     pub blobs: Arc<Blobs>,
     /// Who watches.
     pub bus: Arc<dyn Bus>,
+    /// Where lines are kept.
+    pub logs: Logs,
     /// Where it is told.
     pub telemetry: Telemetry,
     /// This replica.
     pub replica: Replica,
+    /// Where it marks which run is in hand, so that one that crashes it again and again is found; nowhere where there is no place.
+    pub in_hand: Option<PathBuf>,
+}
+
+/// What runs share.
+#[derive(Default)]
+struct Known {
+    sent: Shared<Sent>,
+    locks: Shared<EnvLock>,
 }
 
 /// The one writer of the runs of its shards.
 pub struct Engine {
     parts: Parts,
     words: mpsc::Receiver<Word>,
+    /// By which what is done beside the engine comes back to it.
+    own: mpsc::WeakSender<Word>,
+    /// The blob store, for what the engine itself waits for.
+    hasty: Blobs,
     sight: watch::Sender<Sight>,
     shards: Shards,
     clock: StoreClock,
@@ -71,6 +101,7 @@ pub struct Engine {
     locks: Locks,
     pools: Pools,
     reuse: Reuse,
+    known: Known,
     turn: Turn,
     /// Words that a failed commit took with it.
     again: Vec<Word>,
@@ -94,18 +125,22 @@ impl Engine {
     /// Takes the shards, reads what has not ended, and goes on with it until the order to stop.
     pub async fn start(parts: Parts, shutdown: Shutdown) -> record::Result<(Handle, JoinHandle<()>)> {
         let clock = StoreClock::new(parts.store.now().await?);
+        let in_hand = count_crash(&parts).await?;
         let (to, words) = mpsc::channel(QUEUE);
         let (sight, seen) = watch::channel(Sight::default());
         let mut engine = Self {
             words,
+            own: to.downgrade(),
+            hasty: parts.blobs.hasty(),
             sight,
             shards: Shards::new(parts.replica.clone()),
             clock,
-            runs: Runs::default(),
+            runs: Runs::new(in_hand),
             runners: Runners::default(),
             locks: Locks::default(),
             pools: Pools::default(),
             reuse: Reuse::default(),
+            known: Known::default(),
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
             unread: Vec::new(),
@@ -242,6 +277,12 @@ impl Engine {
             let count = census.by_status.get(&status).copied().unwrap_or_default();
             metrics.workflows_in_state(labels::RunState::of(label)).set(f64::from(count));
         }
+        for cause in PauseCause::VALUES.into_iter().flatten() {
+            let count = census.paused.get(cause).copied().unwrap_or_default();
+            metrics.workflows_paused(PauseCause::of(cause)).set(f64::from(count));
+        }
+        metrics.orchestrators().set(self.shards.members.len() as f64);
+        metrics.shards_held().set(self.shards.held.len() as f64);
         metrics.queue_depth().set(f64::from(census.ready));
         let oldest = self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64());
         metrics.queue_oldest_age().set(oldest);
@@ -274,6 +315,25 @@ impl Engine {
             *known = seen;
             changed
         });
+    }
+}
+
+/// Has a crash counted that an engine before this one died of: whoever writes the run finds that in its inbox.
+async fn count_crash(parts: &Parts) -> record::Result<InHand> {
+    let Some(path) = &parts.in_hand else { return Ok(InHand::default()) };
+    match InHand::open(path) {
+        Ok((in_hand, before)) => {
+            if let Some(run) = before {
+                parts.store.post(run, Command::Crashed).await?;
+                in_hand.rest();
+            }
+            Ok(in_hand)
+        }
+        Err(error) => {
+            let note = Event::warning("crashes_not_counted", format!("mark which run is in hand: {error}"));
+            parts.telemetry.emit(note.with("path", path.display().to_string()));
+            Ok(InHand::default())
+        }
     }
 }
 

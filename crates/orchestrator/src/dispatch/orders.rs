@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use qflow_blobs::{Blobs, Error};
 use qflow_model::{
     class,
     definition::Conversion,
@@ -13,7 +14,6 @@ use qflow_model::{
 use qflow_proto::order::{Converted, Order};
 
 use super::{flow, tell::attempt_span};
-use crate::blobs::{Blobs, Error};
 
 /// The order of an attempt that is leased; nothing where it is not any more.
 pub(super) fn order(
@@ -68,12 +68,13 @@ fn conversions(state: &RunState, key: AttemptKey) -> Vec<Converted> {
     told.collect()
 }
 
-/// Moves inline values of an order into blobs where together they are more than an attempt may carry.
+/// Whether an order carries no more than an attempt may.
+pub(super) fn fits(order: &Order) -> bool {
+    order.arguments.iter().map(|(_, argument)| inline(argument)).sum::<usize>() <= limits::INLINE_ATTEMPT_BYTES
+}
+
+/// Moves inline values of an order into blobs: together they are more than an attempt may carry.
 pub(super) async fn fit(order: &mut Order, blobs: &Blobs) -> Result<(), Error> {
-    let inline: usize = order.arguments.iter().map(|(_, argument)| inline(argument)).sum();
-    if inline <= limits::INLINE_ATTEMPT_BYTES {
-        return Ok(());
-    }
     for (_, argument) in &mut order.arguments {
         refer(argument, order.key.run, blobs).await?;
         keep(argument, order.key.run, blobs).await?;

@@ -5,7 +5,7 @@ use qflow_model::{
     ids::{AttemptKey, Digest, NodeKey, Timestamp},
     outcome::{Failure, Phases},
     plan::Plan,
-    progress::{Happening, ReusedFrom, RunState},
+    progress::{Happening, QUARANTINED, ReusedFrom, RunState},
     status::{NodeStatus, RunStatus},
 };
 use qflow_telemetry::{
@@ -77,8 +77,28 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
         Happening::RunStarted => telemetry.emit(Event::RunStarted { run: run_ref(state) }),
         Happening::RunStatus { status, .. } if status.is_terminal() => run_ended(telemetry, state, *status, now),
         Happening::RunStatus { status: RunStatus::Paused, reason } => {
-            let note = Event::warning("workflow_paused", reason.clone().unwrap_or_default());
+            let reason = reason.clone().unwrap_or_default();
+            let note = match reason.starts_with(QUARANTINED) {
+                true => Event::error("run_quarantined", reason),
+                false => Event::warning("workflow_paused", reason),
+            };
             telemetry.emit(note.with("run_id", state.spec.id.to_string()));
+        }
+        Happening::Crashed { count } => {
+            let note = Event::error("run_crashed", "an orchestrator crashed in the processing of the run");
+            telemetry.emit(note.with("run_id", state.spec.id.to_string()).with("count", *count));
+        }
+        Happening::NeedsAttention { node, attempt, failure } => {
+            let note = Event::warning("node_needs_attention", failure.message.clone());
+            let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
+            telemetry.emit(note.with("attempt", *attempt));
+            attempt_ended(telemetry, state, (*node, *attempt), "needs_attention", Some(failure), now);
+        }
+        Happening::Decided { node, attempt, retry, by } => {
+            let decided = if *retry { "it is tried again" } else { "it fails" };
+            let note = Event::info("node_decided", format!("{decided}, as {by} decided"));
+            let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
+            telemetry.emit(note.with("attempt", *attempt));
         }
         Happening::NodeLeased { queued_ms, .. } => telemetry.metrics().queue_wait().record(*queued_ms as f64 / 1e3),
         Happening::NodeStarted { node, attempt } => {

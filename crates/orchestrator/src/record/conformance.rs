@@ -1,6 +1,7 @@
 //! What every store promises, in the same words for each.
 
 mod limits;
+mod lines;
 mod shards;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,6 +17,7 @@ use qflow_service::ManualClock;
 use serde_json::json;
 
 use super::{postgres::Server, *};
+use lines::{lines_are_kept_once_and_in_order, lines_that_lie_elsewhere_are_removed};
 
 fn plan() -> Arc<Plan> {
     Arc::new(
@@ -155,27 +157,6 @@ async fn lists_are_newest_first_and_paged(store: &dyn Store) {
     assert_eq!(store.workflows().await.unwrap()[0].name, "daily");
 }
 
-/// A line that arrives twice is there once.
-async fn lines_are_kept_once_and_in_order(store: &dyn Store) {
-    let run = submission(1, None);
-    store.submit(run.clone()).await.unwrap();
-    let line = |sequence| StoredLine {
-        node_id: "a[1]".into(),
-        attempt: 1,
-        sequence,
-        at: Timestamp(1),
-        stream: "stdout".into(),
-        text: format!("line {sequence}\0"),
-        // The second was printed, the others say more.
-        fields: (sequence != 2).then(|| ("rows".to_owned(), json!(sequence))).into_iter().collect(),
-    };
-    store.append_lines(run.spec.id, vec![line(1), line(2)]).await.unwrap();
-    store.append_lines(run.spec.id, vec![line(2), line(3)]).await.unwrap();
-    let (lines, last) = store.lines(run.spec.id, 0).await.unwrap();
-    assert_eq!(lines, [line(1), line(2), line(3)]);
-    assert_eq!(store.lines(run.spec.id, last).await.unwrap(), (vec![], last));
-}
-
 /// The newest lock of a spec is found until it is too old.
 async fn a_lock_is_found_until_it_is_too_old(store: &dyn Store) {
     let spec = Digest::of(b"spec");
@@ -210,6 +191,7 @@ conformance!(
     node_runs_read_back,
     lists_are_newest_first_and_paged,
     lines_are_kept_once_and_in_order,
+    lines_that_lie_elsewhere_are_removed,
     a_lock_is_found_until_it_is_too_old,
 );
 

@@ -20,4 +20,6 @@ pub struct Standing {
     pub members: Vec<Replica>,
     /// Of the shards that it named those that are still its own; their leases begin anew.
     pub held: BTreeSet<Shard>,
+    /// Owners that were thought to live, and have not said for a lease that they do: each is told to one replica, once.
+    pub missed: Vec<String>,
 }

@@ -62,7 +62,9 @@ struct Row {
     head: RunHead,
     nodes: BTreeMap<NodeKey, NodeRun>,
     history: Vec<(Timestamp, Happening)>,
-    lines: Vec<StoredLine>,
+    /// By their positions.
+    lines: BTreeMap<i64, StoredLine>,
+    last_line: i64,
 }
 
 impl Memory {
@@ -126,14 +128,15 @@ impl Store for Memory {
     async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
         let (mut tables, now) = (self.tables(), self.clock.now());
         let until = now.plus_ms(limits::SHARD_LEASE_MS);
-        tables.members.retain(|_, (_, until)| *until > now);
+        let missed = tables.members.extract_if(.., |_, (_, until)| *until <= now).map(|(owner, _)| owner).collect();
         tables.members.insert(replica.owner.clone(), (replica.clone(), until));
         let renewed = tables.held_under(held).map(|(shard, owned)| {
             owned.until = until;
             shard
         });
         let held = renewed.collect();
-        Ok(Standing { members: tables.members.values().map(|(replica, _)| replica.clone()).collect(), held })
+        let members = tables.members.values().map(|(replica, _)| replica.clone()).collect();
+        Ok(Standing { members, held, missed })
     }
 
     async fn leave(&self, owner: &str) -> Result<()> {
@@ -179,8 +182,15 @@ impl Store for Memory {
         let spec = Arc::new(RunSpec { created_at: now, ..(*spec).clone() });
         let head = RunState::new(spec.clone(), plan.clone()).head;
         tables.post(spec.id, Command::Start { relock });
-        let row =
-            Row { plan, head, nodes: BTreeMap::new(), history: Vec::new(), lines: Vec::new(), spec: spec.clone() };
+        let row = Row {
+            plan,
+            head,
+            nodes: BTreeMap::new(),
+            history: Vec::new(),
+            lines: BTreeMap::new(),
+            last_line: 0,
+            spec: spec.clone(),
+        };
         tables.runs.insert(spec.id, row);
         Ok(Submitted::Created(now))
     }
@@ -282,8 +292,9 @@ impl Store for Memory {
         for line in lines {
             let same =
                 |l: &StoredLine| (&l.node_id, l.attempt, l.sequence) == (&line.node_id, line.attempt, line.sequence);
-            if !row.lines.iter().any(same) {
-                row.lines.push(line);
+            if !row.lines.values().any(same) {
+                row.last_line += 1;
+                row.lines.insert(row.last_line, line);
             }
         }
         Ok(())
@@ -291,8 +302,16 @@ impl Store for Memory {
 
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
         let tables = self.tables();
-        let lines = tables.runs.get(&run).map_or(&[][..], |row| &row.lines);
-        Ok((lines.iter().skip(usize::try_from(after).unwrap_or(0)).cloned().collect(), lines.len() as i64))
+        let Some(row) = tables.runs.get(&run) else { return Ok((Vec::new(), after)) };
+        let lines = || row.lines.range(after + 1..);
+        Ok((lines().map(|(_, line)| line.clone()).collect(), lines().next_back().map_or(after, |(last, _)| *last)))
+    }
+
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        if let Some(row) = self.tables().runs.get_mut(&run) {
+            row.lines.retain(|_, line| !attempts.contains(&(line.node_id.clone(), line.attempt)));
+        }
+        Ok(())
     }
 
     async fn set_pool(&self, pool: Pool) -> Result<()> {

@@ -26,6 +26,7 @@ use qflow_model::{
     environment::EnvLock,
     ids::{Digest, Epoch, RunId, Shard, Timestamp},
     limits,
+    plan::Plan,
     progress::Happening,
 };
 use qflow_telemetry::{Histogram, Telemetry, labels::PoolName};
@@ -43,6 +44,7 @@ use super::{
     member::{Replica, Standing},
     pool::{Pool, PoolState, Removed},
 };
+use crate::shared::Shared;
 
 #[cfg(test)]
 pub(crate) use tests::server::Server;
@@ -62,6 +64,7 @@ pub struct Postgres {
     pool: deadpool_postgres::Pool,
     wake: Wake,
     waits: Option<Histogram>,
+    plans: Shared<Plan>,
 }
 
 impl Postgres {
@@ -71,7 +74,7 @@ impl Postgres {
         let target = settings.target().map_err(wrong)?;
         connection::migrate(&target).await?;
         let pool = connection::pool(&target)?;
-        Ok(Self { pool, wake: Wake::listen(target), waits: None })
+        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None })
     }
 
     /// Has metrics tell of its connections, and of how long callers wait for one.
@@ -222,7 +225,7 @@ impl Store for Postgres {
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         let doing = "read a run";
         let tx = self.transaction(doing).await?;
-        let done = rows::load(&tx, run).await;
+        let done = rows::load(&tx, &self.plans, run).await;
         end(tx, doing, done).await
     }
 
@@ -270,6 +273,12 @@ impl Store for Postgres {
         let doing = "read lines";
         let client = self.client(doing).await?;
         logs::lines(&client, run, after).await.map_err(|stop| stop.while_doing(doing))
+    }
+
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        let doing = "remove lines";
+        let client = self.client(doing).await?;
+        logs::remove(&client, run, &attempts).await.map_err(|stop| stop.while_doing(doing))
     }
 
     async fn set_pool(&self, pool: Pool) -> Result<()> {

@@ -196,10 +196,10 @@ impl Store for Sqlite {
 
     async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
         let now = self.clock.now();
-        let members = shards::attend(&self.members, replica, now);
+        let (members, missed) = shards::attend(&self.members, replica, now);
         let held = held.clone();
         let held = self.within("look at shards", move |db| shards::ours(db, &held)).await?;
-        Ok(Standing { members, held })
+        Ok(Standing { members, held, missed })
     }
 
     async fn leave(&self, owner: &str) -> Result<()> {
@@ -334,6 +334,10 @@ impl Store for Sqlite {
 
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
         self.within("read lines", move |db| lines::after(db, run, after)).await
+    }
+
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        self.within("remove lines", move |db| lines::remove(db, run, &attempts)).await
     }
 
     async fn set_pool(&self, pool: Pool) -> Result<()> {

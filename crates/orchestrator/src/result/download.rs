@@ -6,7 +6,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{TryStreamExt as _, future::BoxFuture};
+use qflow_blobs::Blobs;
 use qflow_model::{
     expression::{Path, Segment},
     ids::RunId,
@@ -17,7 +18,6 @@ use serde_json::Value;
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{Error, RESULT_BYTES, Reader, unreadable};
-use crate::blobs::Blobs;
 
 /// Bytes of a piece: what is held of a result, a few times.
 const PIECE_BYTES: usize = 1 << 20;
@@ -77,13 +77,14 @@ pub async fn look(
 pub async fn send(blobs: Arc<Blobs>, run: RunId, what: Download, to: mpsc::Sender<Bytes>) -> Result<(), Error> {
     match what {
         Download::Content { attachment, .. } => {
-            let mut at = 0;
-            while at < attachment.size {
-                let end = attachment.size.min(at + PIECE_BYTES as u64);
-                if to.send(blobs.piece(run, attachment.digest, at..end).await?).await.is_err() {
-                    break;
+            let mut pieces = blobs.pieces(run, attachment.digest, attachment.size);
+            while let Some(mut piece) = pieces.try_next().await? {
+                while !piece.is_empty() {
+                    let next = piece.split_to(piece.len().min(PIECE_BYTES));
+                    if to.send(next).await.is_err() {
+                        return Ok(());
+                    }
                 }
-                at = end;
             }
             Ok(())
         }
@@ -281,7 +282,7 @@ impl Read for Reading<'_> {
         let Stored { blobs, run, value, runtime } = self.of;
         if self.piece.is_empty() && self.at < value.size {
             let range = self.at..value.size.min(self.at + PIECE_BYTES as u64);
-            self.piece = runtime.block_on(blobs.piece(*run, value.digest, range)).map_err(io::Error::other)?;
+            self.piece = runtime.block_on(blobs.range(*run, value.digest, range)).map_err(io::Error::other)?;
         }
         let taken = self.piece.len().min(to.len());
         to[..taken].copy_from_slice(&self.piece.split_to(taken));

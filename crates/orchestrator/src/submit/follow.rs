@@ -1,4 +1,4 @@
-//! Streams that follow a run: its changes, and the lines that its nodes write.
+//! The stream of a run's changes.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,23 +6,17 @@ use qflow_model::{
     ids::{NodeKey, RunId},
     progress::{NodeRun, RunState},
 };
-use qflow_proto::{line::fields_json, v1};
+use qflow_proto::v1;
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tonic::Status;
 
-use super::{Server, show, unavailable};
-use crate::{
-    bus::{Changed, Note, Shown},
-    record::StoredLine,
-};
+use super::{Server, show};
+use crate::bus::{Changed, Note, Shown};
 
 /// Answers that a slow client may be behind.
 pub(super) const BEHIND: usize = 64;
-/// Bytes of lines in one answer: well below a message's bound.
-const ANSWER_BYTES: usize = 256 * 1024;
-
 /// Between two looks at a run that another replica writes.
-const POLL: Duration = Duration::from_secs(1);
+pub(super) const POLL: Duration = Duration::from_secs(1);
 
 type Answers<T> = mpsc::Sender<Result<T, Status>>;
 
@@ -109,93 +103,4 @@ pub(super) async fn run(server: &Server, id: RunId, to: Answers<v1::WatchRunResp
             }
         }
     }
-}
-
-/// Tells the lines of a run, and with `follow` every further one until it has ended.
-pub(super) async fn lines(
-    server: &Server,
-    id: RunId,
-    node_id: &str,
-    follow: bool,
-    to: Answers<v1::StreamLogsResponse>,
-) {
-    let mut notes = server.bus.watch(id);
-    let mut after = 0;
-    loop {
-        let over = match server.state(id).await {
-            Ok(state) => state.head.status.is_terminal() || !follow,
-            Err(status) => return drop(to.send(Err(status)).await),
-        };
-        if over {
-            server.logs.flush().await;
-        }
-        loop {
-            let (lines, last) = match server.store.lines(id, after).await {
-                Ok(read) => read,
-                Err(error) => return drop(to.send(Err(unavailable(&error))).await),
-            };
-            if lines.is_empty() {
-                break;
-            }
-            after = last;
-            for answer in answers(lines.into_iter().filter(|line| is_of(line, node_id))) {
-                if to.send(Ok(answer)).await.is_err() {
-                    return;
-                }
-            }
-        }
-        if over {
-            return;
-        }
-        loop {
-            let note = tokio::select! {
-                note = notes.recv() => note,
-                () = tokio::time::sleep(POLL), if !server.engine.owns(id) => break,
-                () = to.closed() => return,
-                () = server.shutdown.wait() => return,
-            };
-            match note {
-                Ok(Note::Changed(now)) if !now.head.status.is_terminal() => {}
-                Ok(Note::Doing(_)) => {}
-                Ok(_) | Err(RecvError::Lagged(_)) => break,
-                Err(RecvError::Closed) => {
-                    notes = server.bus.watch(id);
-                    break;
-                }
-            }
-        }
-    }
-}
-
-/// Whether a line is of a node, of an element of it, or of a node below it.
-fn is_of(line: &StoredLine, node_id: &str) -> bool {
-    node_id.is_empty()
-        || line.node_id.strip_prefix(node_id).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '/']))
-}
-
-fn answers(lines: impl Iterator<Item = StoredLine>) -> Vec<v1::StreamLogsResponse> {
-    let (mut answers, mut bytes) = (vec![v1::StreamLogsResponse { lines: Vec::new() }], 0);
-    for line in lines {
-        let fields_json = fields_json(&line.fields);
-        let size = line.text.len() + line.node_id.len() + fields_json.len() + 64;
-        if bytes > 0 && bytes + size > ANSWER_BYTES {
-            answers.push(v1::StreamLogsResponse { lines: Vec::new() });
-            bytes = 0;
-        }
-        bytes += size;
-        let wire = v1::LogLine {
-            node_id: line.node_id,
-            attempt: line.attempt,
-            sequence: line.sequence,
-            at: Some(show::time(line.at)),
-            stream: line.stream,
-            text: line.text,
-            fields_json,
-        };
-        if let Some(answer) = answers.last_mut() {
-            answer.lines.push(wire);
-        }
-    }
-    answers.retain(|answer| !answer.lines.is_empty());
-    answers
 }

@@ -1,18 +1,18 @@
 //! Runs as clients see them.
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::StepKind,
     ids::Timestamp,
     instant,
     plan::{Plan, PlannedStep},
     progress::{Asked, NodeRun, RunHead, RunSpec, RunState},
-    status::NodeStatus,
+    status::{NodeStatus, RunStatus},
 };
 use qflow_proto::v1;
 use serde::Serialize;
 
 use crate::{
-    blobs::Blobs,
     bus::{Bus, Changed, Doing, Shown},
     record::Listed,
     result,
@@ -35,9 +35,7 @@ fn head(spec: &RunSpec, workflow: &str, head: &RunHead) -> v1::Run {
         run_id: spec.id.to_string(),
         workflow: workflow.to_owned(),
         status: head.status.to_string(),
-        reason: head
-            .reason
-            .clone()
+        reason: paused(spec, head)
             .or_else(|| head.asked.as_ref().map(|asked| waits_for(spec, asked)))
             .unwrap_or_default(),
         result_json: Vec::new(),
@@ -93,6 +91,21 @@ pub(super) fn changed(changed: &Changed, bus: &dyn Bus) -> v1::Run {
     run
 }
 
+/// Why a run is paused, or was cancelled, and what to do about it.
+fn paused(spec: &RunSpec, head: &RunHead) -> Option<String> {
+    let id = spec.id;
+    let attention = head.needs_attention.as_ref().map(|attention| {
+        let node = &attention.node_id;
+        format!("{attention}; look what it did, then: qflow runs resume {id} --retry {node}, or --fail {node}")
+    });
+    let reason = head.reason.clone().map(|reason| match head.status {
+        RunStatus::Paused if attention.is_none() => format!("{reason}; it goes on with: qflow runs resume {id}"),
+        _ => reason,
+    });
+    let all: Vec<String> = reason.into_iter().chain(attention).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// What a run waits for people to answer, and how it is answered.
 fn waits_for(spec: &RunSpec, asked: &Asked) -> String {
     let Asked { node_id, name, count } = asked;
@@ -139,6 +152,9 @@ fn one_node(plan: &Plan, bus: &dyn Bus, spec: &RunSpec, shown: &Shown) -> v1::No
 fn waits(step: &PlannedStep, node: &NodeRun) -> Option<Doing> {
     let until = node.detail.as_ref().and_then(|detail| detail.until).map(instant::text);
     let text = match (&step.kind, node.status, until) {
+        (StepKind::Node { .. }, NodeStatus::Retrying, _) if node.ready_at.is_none() => {
+            "needs attention: it may have done its work".to_owned()
+        }
         (StepKind::Sleep, NodeStatus::Running, Some(until)) => format!("sleeping until {until}"),
         (StepKind::Approval { name, .. }, NodeStatus::Running, None) => format!("waits for approval `{name}`"),
         (StepKind::Approval { name, .. }, NodeStatus::Running, Some(until)) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     ids::{Digest, RunId, Timestamp},
     limits,
@@ -13,10 +14,7 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::TENANT;
-use crate::{
-    blobs::{self, Blobs},
-    validate::Upload,
-};
+use crate::validate::Upload;
 
 /// How long the next piece of an upload may take: one that stays away is not waited for.
 const PIECE: Duration = Duration::from_secs(30);
@@ -81,6 +79,6 @@ pub(super) async fn give(blobs: &Blobs, run: RunId, attachment: &Attachment) -> 
     }
 }
 
-fn unavailable(error: &blobs::Error) -> Status {
+fn unavailable(error: &qflow_blobs::Error) -> Status {
     Status::unavailable(format!("{error}; nothing was accepted, try again"))
 }

@@ -156,6 +156,8 @@ fn message(say: Say) -> Result<Told, Status> {
             run_id: run.map(|run| run.to_string()).unwrap_or_default(),
         }),
         Say::CreditsBack(count) => Told::CreditsBack(v1::CreditsBack { count }),
+        Say::Begin(key) => Told::Begin(v1::BeginOrder { attempt: key.to_string() }),
+        Say::Heard(sequence) => Told::Heard(v1::HeartbeatHeard { sequence }),
         Say::Backlog => Told::Backlog(v1::Backlog {}),
         Say::RunEnded(run) => Told::RunEnded(v1::RunEnded { run_id: run.to_string() }),
     })
@@ -219,8 +221,8 @@ impl Reader {
             Heard::Heartbeat(beat) => {
                 let attempts = beat.attempts.iter().map(|key| attempt(key)).collect::<Result<_, _>>()?;
                 let warm = beat.warm_environments.iter().filter_map(|digest| digest.parse().ok()).collect();
-                let secrets = beat.secrets.map(secrets);
-                self.say(Said::Heartbeat { attempts, containers: beat.containers, warm, secrets }).await;
+                let (secrets, sequence) = (beat.secrets.map(secrets), beat.sequence);
+                self.say(Said::Heartbeat { attempts, containers: beat.containers, warm, secrets, sequence }).await;
             }
             Heard::Started(started) => self.say(Said::Started(attempt(&started.attempt)?, started.container_id)).await,
             Heard::Ended(ended) => {

@@ -5,6 +5,8 @@
 mod allocations;
 mod corpus;
 mod mutate;
+#[path = "../pieces/mod.rs"]
+mod pieces;
 
 #[path = "../../../../fuzz/promises.rs"]
 mod promises;

@@ -8,6 +8,8 @@ mod examples;
 mod files;
 mod hostile;
 mod never_panics;
+#[path = "../pieces/mod.rs"]
+mod pieces;
 mod refusals;
 mod shown;
 mod surface;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use qflow_python_source::read;
 
-use crate::source;
+use crate::{pieces::PIECES, source};
 
 const EXAMPLES: &[&str] = &[
     include_str!("../../../../examples/hello.py"),
@@ -17,65 +17,6 @@ const EXAMPLES: &[&str] = &[
     include_str!("refusals/nodes.py"),
     include_str!("refusals/options.py"),
     include_str!("refusals/not_yet.py"),
-];
-
-/// What mutations put in: what readers stumble over.
-const PIECES: &[&str] = &[
-    "(",
-    ")",
-    "[",
-    "]",
-    "{",
-    "}",
-    ":",
-    ",",
-    "=",
-    ":=",
-    "*",
-    "**",
-    "@",
-    "\n",
-    "\n    ",
-    "\t",
-    "\"",
-    "'",
-    "f\"{",
-    "\\",
-    "\u{feff}",
-    "\u{0}",
-    "\r",
-    "\u{c}",
-    "é",
-    "ｆ",
-    "\u{202e}",
-    "\u{1f600}",
-    " if ",
-    " else ",
-    " for x in ",
-    "return ",
-    "await ",
-    "yield ",
-    "lambda: ",
-    "not ",
-    "is None",
-    "-1",
-    "0x",
-    "1e999",
-    "99999999999999999999",
-    "None",
-    "\"\"\"",
-    "# /// script\n",
-    "# ///\n",
-    "from qflow import *\n",
-    "@node\n",
-    "@workflow\n",
-    "def f(): ...\n",
-    "map(",
-    "zip(",
-    "[0]",
-    ".x",
-    "...",
-    "import qflow\n",
 ];
 
 /// Every problem stands at a place that is there, with a code, a remedy, and no text that moves a cursor.

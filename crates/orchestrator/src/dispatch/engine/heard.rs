@@ -1,20 +1,26 @@
 //! What each word means for the runs: inputs to step, and answers that need no step.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use qflow_model::{
     environment::EnvLock,
     ids::{AttemptKey, Digest, RunId, Shard},
     limits,
     outcome::{Failure, Outcome},
-    progress::{Input, KillReason, RunState},
+    progress::{Input, KillReason, QUARANTINED, RunState},
+    status::RunStatus,
 };
 use qflow_telemetry::Event;
 use tokio::sync::oneshot;
 
 use super::{
     Engine, StreamId, Word,
-    runs::{NotStepped, held},
+    runs::{NotStepped, Sent, held},
+    turn,
 };
 use crate::{
     dispatch::{Said, Say, locks::suits},
@@ -28,6 +34,7 @@ impl Engine {
             Word::Posted(done) => self.work_inbox(done).await,
             Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
+            Word::Fitted(key, fitted) => self.fitted(key, fitted),
         }
     }
 
@@ -40,11 +47,14 @@ impl Engine {
                 self.publish();
             }
             Said::Credits(count) => self.runners.credit(stream, count),
-            Said::Heartbeat { attempts, containers, warm, secrets } => {
+            Said::Heartbeat { attempts, containers, warm, secrets, sequence } => {
                 if let Some(runner_id) = self.runners.heartbeat(stream, &attempts, containers, warm, secrets)
                     && let Some(shards) = self.shards.owed_by(&runner_id)
                 {
                     self.compare(&runner_id, &attempts, Some(&shards));
+                }
+                if sequence > 0 {
+                    self.runners.say(stream, Say::Heard(sequence));
                 }
                 self.publish();
             }
@@ -100,13 +110,26 @@ impl Engine {
 
     fn started(&mut self, key: AttemptKey, container_id: String) {
         let now = self.clock.now();
-        if let Ok(true) = self.runs.step(key.run, Input::Started { key, container_id }, now) {
+        let stepped = self.runs.step(key.run, Input::Started { key, container_id }, now);
+        if let (Ok(changed), true) = (&stepped, self.waits_to_begin(key)) {
+            // Kept before the code begins, so that one that is not known to have begun has not: it may be given again.
+            self.runners.confirm(key);
+            self.turn.touched.extend(changed.then_some(key.run));
+            return self.after(After::Begin(key));
+        }
+        if let Ok(true) = stepped {
             // What was said of its environment and container is over.
             self.parts.bus.rest(key.run, Some(&[key.node]));
             // Nobody waits for this: it goes with the next commit.
             self.turn.lazy.insert(key.run);
             self.lazy_since.get_or_insert_with(tokio::time::Instant::now);
         }
+    }
+
+    /// Whether an attempt's runner waits until it is kept that it has started: its node must not run twice.
+    fn waits_to_begin(&self, key: AttemptKey) -> bool {
+        let state = self.runs.get(key.run).and_then(|entry| entry.state());
+        state.and_then(|state| state.definition(key.node)).is_some_and(|node| !node.idempotent) && self.is_current(key)
     }
 
     async fn ended(&mut self, stream: StreamId, key: AttemptKey, outcome: Box<Outcome>) {
@@ -170,7 +193,7 @@ impl Engine {
     /// Has something done after the next commit, or at once where there is none.
     pub(super) fn after(&mut self, after: After) {
         let run = match after {
-            After::Dispatch(key) | After::Kill { key, .. } => key.run,
+            After::Dispatch(key) | After::Kill { key, .. } | After::Begin(key) => key.run,
             After::Lock { .. } => return,
         };
         if let Some(entry) = self.runs.get_mut(run) {
@@ -181,16 +204,32 @@ impl Engine {
 
     /// Works off what clients posted; tells `done` once it is committed.
     pub(super) async fn work_inbox(&mut self, done: Option<oneshot::Sender<()>>) {
-        self.turn.waiting.extend(done);
         match self.parts.store.inbox(&self.shards.ids()).await {
             Ok(rows) => {
-                for row in rows {
-                    if !self.turn.done.iter().any(|(done, _)| *done == row.id) {
-                        self.obey(row).await;
-                    }
+                let (crashes, rows): (Vec<_>, Vec<_>) =
+                    rows.into_iter().partition(|row| row.command == Command::Crashed);
+                // Kept before anything else: whatever crashed before may crash again.
+                if !crashes.is_empty() {
+                    self.obey_all(crashes).await;
+                    self.commit().await;
+                }
+                self.turn.waiting.extend(done);
+                if self.away.is_none() {
+                    self.obey_all(rows).await;
                 }
             }
-            Err(error) => self.is_away(&error),
+            Err(error) => {
+                self.turn.waiting.extend(done);
+                self.is_away(&error);
+            }
+        }
+    }
+
+    async fn obey_all(&mut self, rows: Vec<InboxRow>) {
+        for row in rows {
+            if !self.turn.done.iter().any(|(done, _)| *done == row.id) {
+                self.obey(row).await;
+            }
         }
     }
 
@@ -206,13 +245,30 @@ impl Engine {
                 Err(error) => return self.is_away(&error),
             },
             Command::Cancel { by } => Input::Cancel { by },
+            Command::Pause { by } => Input::Pause { reason: format!("paused by {by}") },
+            Command::Resume { retry, fail, by } => Input::Resume { retry, fail, by },
+            Command::Crashed => Input::Crashed,
             Command::RetryFailed { by } => Input::RetryFailed { by },
             Command::Approve { node, approved, by, comment } => Input::Approve { node, approved, by, comment },
         };
+        let resumes = matches!(input, Input::Resume { .. });
         self.give(row.run, input);
+        if resumes && let Err(error) = self.start_after_all(row.run).await {
+            return self.is_away(&error);
+        }
         self.turn.done.push((row.id, row.run));
         // One that was only read to be refused leaves again after the commit.
         self.turn.touched.insert(row.run);
+    }
+
+    /// Starts a run that was paused before it could: its command to start is worked off.
+    async fn start_after_all(&mut self, run: RunId) -> record::Result<()> {
+        let status = self.runs.get(run).and_then(|entry| entry.state()).map(|state| state.head.status);
+        if status == Some(RunStatus::Pending) {
+            let locks = self.known_locks(run, false).await?;
+            self.give(run, Input::Start { locks });
+        }
+        Ok(())
     }
 
     /// Locks of a run's environments that are young enough to be reused.
@@ -226,7 +282,8 @@ impl Engine {
         let since = qflow_model::ids::Timestamp(now.saturating_sub(limits::LOCK_REUSE_MS as i64 * 1000));
         for (spec, slot) in state.plan.environments.iter().zip(&mut locks) {
             let known = self.parts.store.lock(spec.digest(), since).await?;
-            *slot = known.filter(|lock| suits(lock, self.runners.runtime()));
+            let suiting = known.filter(|lock| suits(lock, self.runners.runtime()));
+            *slot = suiting.map(|lock| self.known.locks.put(name_of(&lock), lock));
         }
         Ok(locks)
     }
@@ -235,35 +292,67 @@ impl Engine {
     pub(super) async fn read(&mut self, run: RunId) -> record::Result<()> {
         self.runs.remove(run);
         let Some(loaded) = self.parts.store.load(run).await? else { return Ok(()) };
-        let source = self.parts.store.source(loaded.plan.source).await?;
-        let (files, main) = source.map_or_else(Default::default, |source| (source.files.clone(), source.entry.clone()));
-        let state = RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes);
+        let sent = self.sent(loaded.plan.source).await?;
+        let mut head = loaded.head;
+        for lock in head.locks.iter_mut().flatten() {
+            *lock = self.known.locks.put(name_of(lock), Arc::clone(lock));
+        }
+        self.runs.in_hand.take(run);
+        let restore = move || RunState::restore(loaded.spec, loaded.plan, head, loaded.nodes);
+        let restored = catch_unwind(AssertUnwindSafe(restore));
+        self.runs.in_hand.rest();
+        let Ok(state) = restored else {
+            let note = Event::error("run_unreadable", "its rows say nothing that can be: it is left as it is");
+            self.parts.telemetry.emit(note.with("run_id", run.to_string()));
+            return Ok(());
+        };
         held(&state).for_each(|(key, ..)| self.runners.confirm(key));
         let open = (0..).zip(state.head.locks.iter().zip(&state.plan.environments));
         for (environment, (lock, spec)) in open {
             let failed = state.head.lock_errors.contains_key(&environment);
             if lock.is_none() && !failed && state.head.started_at.is_some() && !state.head.status.is_terminal() {
                 self.locks.want(spec, run, environment);
+                // A replica that died has taken with it what it said of this.
+                turn::resolves(&*self.parts.bus, &state, environment);
             }
         }
-        self.runs.insert(state, Arc::new(files), main);
+        self.runs.insert(state, sent);
         Ok(())
+    }
+
+    /// What was submitted, which other runs may have too.
+    async fn sent(&self, source: Digest) -> record::Result<Arc<Sent>> {
+        if let Some(sent) = self.known.sent.get(source) {
+            return Ok(sent);
+        }
+        let read = self.parts.store.source(source).await?;
+        let sent = read
+            .map_or_else(Sent::default, |read| Sent { files: Arc::new(read.files.clone()), main: read.entry.clone() });
+        Ok(self.known.sent.put(source, Arc::new(sent)))
     }
 
     /// A run whose step broke is read again and stands still, so that it cannot stop the others.
     pub(super) async fn quarantine(&mut self, run: RunId) {
-        let note = Event::error("run_quarantined", "a step of the run broke; it is paused, and the others go on");
-        self.parts.telemetry.emit(note.with("run_id", run.to_string()));
         if let Err(error) = self.read(run).await {
             self.unread.push(run);
             return self.is_away(&error);
         }
-        let reason = "quarantined: a step of the run broke (a defect of Qflow; please report it)".to_owned();
+        let reason = format!("{QUARANTINED}: a step of the run broke (a defect of Qflow; please report it)");
         let now = self.clock.now();
         match self.runs.step(run, Input::Pause { reason }, now) {
             Ok(_) => drop(self.turn.touched.insert(run)),
-            Err(NotStepped::Broken) => self.runs.remove(run),
+            Err(NotStepped::Broken) => {
+                let note = Event::error("run_quarantined", "not even paused: it is left alone until this process ends");
+                self.parts.telemetry.emit(note.with("run_id", run.to_string()));
+                self.runs.remove(run);
+            }
             Err(_) => {}
         }
     }
+}
+
+/// Names a lock by all that it says.
+fn name_of(lock: &EnvLock) -> Digest {
+    // A lock of texts and numbers can be written.
+    Digest::of(&serde_json::to_vec(lock).unwrap_or_default())
 }

@@ -139,7 +139,7 @@ impl Engine {
         let mut reused = 0;
         while reused < most {
             let Some((node, hit)) = self.runs.hit(run) else { break };
-            if let Err(error) = self.parts.blobs.reuse(run, &blobs(&hit.produced)).await {
+            if let Err(error) = self.hasty.reuse(run, &blobs(&hit.produced)).await {
                 let note = Event::warning("kept_output_unreadable", error.to_string());
                 self.parts.telemetry.emit(note.with("run_id", run.to_string()));
                 // What cannot be had is made anew, and kept anew.
@@ -178,7 +178,7 @@ impl Engine {
         };
         let from = ReusedFrom { run_id: key.run, node_id: state.node_id(key.node), attempt: key.attempt };
         let cached = Cached { scope: scope(state), key: digest, produced: (**produced).clone(), from, keep_ms };
-        match self.parts.blobs.keep(key.run, &cached.blobs()).await {
+        match self.hasty.keep(key.run, &cached.blobs()).await {
             Ok(()) => self.turn.cached.push(cached),
             Err(error) => self.parts.telemetry.emit(Event::warning("output_not_kept", error.to_string())),
         }
@@ -201,7 +201,7 @@ impl Engine {
         if expired.blobs.is_empty() {
             return;
         }
-        match self.parts.blobs.drop_kept(&expired.blobs).await {
+        match self.hasty.drop_kept(&expired.blobs).await {
             Ok(()) => {
                 if let Err(error) = self.parts.store.forget(expired.blobs).await {
                     self.is_away(&error);

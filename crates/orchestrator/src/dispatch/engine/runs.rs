@@ -13,20 +13,27 @@ use qflow_model::{
 };
 use tokio::time::Instant;
 
-use super::reuse::Looked;
+use super::{in_hand::InHand, reuse::Looked};
 use crate::{
     progress::Progress,
     record::{Change, cache::Hit},
 };
 
+/// A submission's files.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// By path.
+    pub(super) files: Arc<BTreeMap<String, String>>,
+    /// The one that was named on the command line.
+    pub(super) main: String,
+}
+
 /// A run in memory.
 pub(super) struct Entry {
     /// Gone only while it is stepped, or after a step that panicked.
     state: Option<RunState>,
-    /// The submission's files, for orders.
-    pub(super) files: Arc<BTreeMap<String, String>>,
-    /// The one that was named on the command line.
-    pub(super) main: String,
+    /// What was submitted, for orders.
+    pub(super) sent: Arc<Sent>,
     /// What is not committed.
     pub(super) progress: Progress,
     /// What is known of outputs that are kept, for what is ready.
@@ -58,6 +65,8 @@ pub(super) enum NotStepped {
 #[derive(Default)]
 pub(super) struct Census {
     pub(super) by_status: BTreeMap<RunStatus, u32>,
+    /// Paused ones, by what for.
+    pub(super) paused: BTreeMap<&'static str, u32>,
     pub(super) ready: u32,
     /// Since when the oldest run of each workflow that has begun has been running.
     pub(super) oldest: BTreeMap<String, Timestamp>,
@@ -68,14 +77,21 @@ pub(super) struct Census {
 pub(super) struct Runs {
     by_id: BTreeMap<RunId, Entry>,
     wakes: BTreeSet<(Timestamp, RunId)>,
+    /// Whose processing a crash of this process would be.
+    pub(super) in_hand: InHand,
 }
 
 impl Runs {
-    pub(super) fn insert(&mut self, state: RunState, files: Arc<BTreeMap<String, String>>, main: String) {
+    /// None yet.
+    pub(super) fn new(in_hand: InHand) -> Self {
+        Self { in_hand, ..Self::default() }
+    }
+
+    pub(super) fn insert(&mut self, state: RunState, sent: Arc<Sent>) {
         let run = state.spec.id;
         let reuse = Looked::of(&state);
         let (state, progress) = (Some(state), Progress::default());
-        let entry = Entry { state, files, main, progress, reuse, wake: None, queued_since: None };
+        let entry = Entry { state, sent, progress, reuse, wake: None, queued_since: None };
         self.by_id.insert(run, entry);
         self.settle(run);
     }
@@ -103,6 +119,7 @@ impl Runs {
     pub(super) fn step(&mut self, run: RunId, input: Input, now: Timestamp) -> Result<bool, NotStepped> {
         let entry = self.by_id.get_mut(&run).ok_or(NotStepped::Absent)?;
         let state = entry.state.take().ok_or(NotStepped::Absent)?;
+        self.in_hand.take(run);
         // A panic must not take the other runs with it; the state that broke is not used again.
         #[expect(clippy::result_large_err, reason = "the state is given back by value")]
         let stepped = catch_unwind(AssertUnwindSafe(|| state.step(input, now)));
@@ -119,6 +136,7 @@ impl Runs {
             }
             Err(_) => Err(NotStepped::Broken),
         };
+        self.in_hand.rest();
         self.settle(run);
         result
     }
@@ -173,6 +191,9 @@ impl Runs {
         let mut census = Census::default();
         for state in self.by_id.values().filter_map(|entry| entry.state.as_ref()) {
             *census.by_status.entry(state.head.status).or_default() += 1;
+            if let Some(cause) = state.head.paused_for() {
+                *census.paused.entry(cause).or_default() += 1;
+            }
             census.ready += state.ready().map(|key| state.waiting(key)).sum::<u32>();
             if let Some(at) = state.head.started_at.filter(|_| !state.head.status.is_terminal()) {
                 let oldest = census.oldest.entry(state.plan.workflow.clone()).or_insert(at);

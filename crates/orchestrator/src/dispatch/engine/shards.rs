@@ -76,7 +76,13 @@ impl Engine {
     }
 
     pub(super) async fn settle_shards(&mut self) -> record::Result<()> {
-        let Standing { members, held } = self.parts.store.attend(&self.shards.replica, &self.shards.held).await?;
+        let standing = self.parts.store.attend(&self.shards.replica, &self.shards.held).await?;
+        let Standing { members, held, missed } = standing;
+        if !missed.is_empty() {
+            self.parts.telemetry.metrics().orchestrators_missed().increment(missed.len() as u64);
+            let note = Event::warning("replicas_missed", "an orchestrator ended without a word: its shards move");
+            self.parts.telemetry.emit(note.with("missed", missed.join(", ")));
+        }
         if members != self.shards.members {
             let note = Event::info("replicas_changed", format!("{} orchestrators share the runs", members.len()));
             self.parts.telemetry.emit(note.with("owner", self.shards.replica.owner.clone()));

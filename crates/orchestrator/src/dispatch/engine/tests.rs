@@ -1,6 +1,7 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
 mod limits;
+mod pauses;
 mod shards;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use qflow_blobs::Blobs;
 use qflow_model::{
     definition::Source,
     environment::{EnvLock, EnvSpec},
@@ -30,8 +32,8 @@ use tokio::sync::mpsc;
 
 use super::{Engine, Parts};
 use crate::{
-    blobs::Blobs,
     dispatch::{Handle, Hello, Said, Say, StreamId, Word},
+    logs::Logs,
     record::{
         Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Memory, Registered, Result, Store, StoredLine,
         Submission, Submitted, Totals,
@@ -118,6 +120,9 @@ impl Store for Flaky {
     }
     async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
         self.inner.lines(run, after).await
+    }
+    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
+        self.inner.drop_lines(run, attempts).await
     }
     async fn set_pool(&self, pool: Pool) -> Result<()> {
         self.inner.set_pool(pool).await
@@ -246,13 +251,21 @@ impl House {
     }
 
     async fn replica(store: Arc<Flaky>, owner: &str) -> Self {
+        Self::marking(store, owner, None).await
+    }
+
+    /// A replica that marks which run is in hand.
+    async fn marking(store: Arc<Flaky>, owner: &str, in_hand: Option<std::path::PathBuf>) -> Self {
         let shutdown = Shutdown::new();
+        let (blobs, bus) = (Arc::new(Blobs::in_memory()), Arc::new(crate::bus::Local::default()));
         let parts = Parts {
+            logs: Logs::start(store.clone(), blobs.clone(), bus.clone(), Telemetry::silent()),
             store: Arc::clone(&store) as Arc<dyn Store>,
-            blobs: Arc::new(Blobs::in_memory()),
-            bus: Arc::new(crate::bus::Local::default()),
+            blobs,
+            bus,
             telemetry: Telemetry::silent(),
             replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
+            in_hand,
         };
         let (engine, ended) = Engine::start(parts, shutdown.clone()).await.unwrap();
         Self { store, engine, shutdown, ended }
@@ -342,6 +355,7 @@ impl Player {
                 Say::Attempt(order) => return *order,
                 Say::Lock(spec, _) => self.say(Said::Locked(spec.digest(), Ok(lock(&spec)))).await,
                 Say::Ack(..) | Say::RunEnded(_) | Say::CreditsBack(_) | Say::Backlog => {}
+                Say::Begin(_) | Say::Heard(_) => {}
                 Say::Kill(..) => panic!("nothing is to be killed"),
             }
         }

@@ -2,18 +2,23 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use qflow_blobs::Blobs;
 use qflow_model::{
     environment::EnvLock,
     ids::{AttemptKey, NodeKey, RunId, Timestamp},
-    progress::Input,
+    progress::{Input, RunState},
     status::NodeStatus,
 };
+use qflow_proto::order::Order;
 use qflow_telemetry::Event;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{BACKOFF, Engine, LAZY, StreamId, Word, pools, runs::NotStepped};
 use crate::{
-    bus::{Changed, Shown},
+    bus::{Bus, Changed, Shown},
     dispatch::{LockResult, Say, orders, runners::Secrets, tell},
     progress::{After, Progress},
     record::{self, Batch, cache::Cached},
@@ -237,7 +242,7 @@ impl Engine {
     async fn act_on(&mut self, run: RunId) {
         let Some(entry) = self.runs.get_mut(run) else { return };
         let progress = std::mem::take(&mut entry.progress);
-        let (files, main) = (Arc::clone(&entry.files), entry.main.clone());
+        let sent = Arc::clone(&entry.sent);
         let Some(state) = entry.state() else { return };
         let now = self.clock.now();
         for happening in &progress.history {
@@ -247,18 +252,18 @@ impl Engine {
         let ended: Vec<NodeKey> = ended(&progress);
         self.parts.bus.rest(run, (!terminal).then_some(&ended[..]));
         self.parts.bus.changed(run, &|| changed(state, &progress));
-        let (mut unsent, mut wanted) = (Vec::new(), Vec::new());
+        let mut wanted = Vec::new();
         for after in &progress.after {
             match after {
                 After::Dispatch(key) => {
-                    let Some(mut order) = orders::order(state, *key, Arc::clone(&files), &main) else { continue };
-                    let holder = state.holder(key.node).map(str::to_owned);
-                    match orders::fit(&mut order, &self.parts.blobs).await {
-                        Ok(()) => self.runners.tell(&holder.unwrap_or_default(), Say::Attempt(Box::new(order))),
-                        Err(error) => {
-                            self.parts.telemetry.emit(Event::error("blob_store_failed", error.to_string()));
-                            unsent.push(*key);
-                        }
+                    let Some(order) = orders::order(state, *key, Arc::clone(&sent.files), &sent.main) else {
+                        continue;
+                    };
+                    if orders::fits(&order) {
+                        let holder = state.holder(key.node).unwrap_or_default();
+                        self.runners.tell(holder, Say::Attempt(Box::new(order)));
+                    } else {
+                        tokio::spawn(fit(order, Arc::clone(&self.parts.blobs), self.own.clone()));
                     }
                 }
                 After::Kill { key, runner, reason } => {
@@ -266,28 +271,65 @@ impl Engine {
                     self.runners.tell(runner, Say::Kill(*key, *reason));
                 }
                 After::Lock { environment } => wanted.push(*environment),
+                After::Begin(key) => {
+                    if let Some(runner) = state.holder(key.node) {
+                        self.runners.tell(runner, Say::Begin(*key));
+                    }
+                }
             }
         }
         for environment in wanted {
-            let spec = &state.plan.environments[environment as usize];
-            self.locks.want(spec, run, environment);
-            if !spec.requirements.is_empty() {
-                let waits = |key: &NodeKey| state.planned(*key).environment == Some(environment);
-                for (key, _) in state.nodes().filter(|(key, node)| node.status == NodeStatus::Ready && waits(key)) {
-                    let doing = format!("environment: resolving {}", spec.requirements.join(", "));
-                    self.parts.bus.doing(run, key, (doing, -1.0));
-                }
-            }
+            self.locks.want(&state.plan.environments[environment as usize], run, environment);
+            resolves(&*self.parts.bus, state, environment);
         }
         self.locks.give(&self.runners);
         if terminal {
             self.runs.remove(run);
             self.runners.tell_all(|| Say::RunEnded(run));
+            self.parts.logs.ended(run);
         }
-        for key in unsent {
+    }
+
+    /// Sends an order that was made to fit, where its attempt is still to be had.
+    pub(super) fn fitted(&mut self, key: AttemptKey, fitted: Result<Box<Order>, String>) {
+        if let Err(error) = &fitted {
+            self.parts.telemetry.emit(Event::error("blob_store_failed", error.clone()));
+            self.turn.words.push(Word::Fitted(key, Err(error.clone())));
+        }
+        if !self.shards.own(key.run) || !self.is_current(key) {
+            return;
+        }
+        let state = self.runs.get(key.run).and_then(|entry| entry.state());
+        let holder = state.and_then(|state| state.holder(key.node)).unwrap_or_default();
+        if let Ok(order) = fitted {
+            self.runners.tell(holder, Say::Attempt(order));
+        } else {
             self.runners.release(key);
-            self.give(run, Input::Lost { key, reason: "blob_store".to_owned() });
+            self.give(key.run, Input::Lost { key, reason: "blob_store".to_owned() });
         }
+    }
+}
+
+/// Makes an order fit beside the engine, which waits for no blob.
+async fn fit(mut order: Order, blobs: Arc<Blobs>, engine: mpsc::WeakSender<Word>) {
+    let key = order.key;
+    let fitted = orders::fit(&mut order, &blobs).await.map_err(|error| error.to_string());
+    if let Some(engine) = engine.upgrade() {
+        // The engine may have ended: who takes its runs over orders anew.
+        engine.send(Word::Fitted(key, fitted.map(|()| Box::new(order)))).await.ok();
+    }
+}
+
+/// Says of what is ready and waits for an environment that this is resolved now.
+pub(super) fn resolves(bus: &dyn Bus, state: &RunState, environment: u32) {
+    let spec = &state.plan.environments[environment as usize];
+    if spec.requirements.is_empty() {
+        return;
+    }
+    let waits = |key: &NodeKey| state.planned(*key).environment == Some(environment);
+    for (key, _) in state.nodes().filter(|(key, node)| node.status == NodeStatus::Ready && waits(key)) {
+        let doing = format!("environment: resolving {}", spec.requirements.join(", "));
+        bus.doing(state.spec.id, key, (doing, -1.0));
     }
 }
 
@@ -301,7 +343,7 @@ fn ended(progress: &Progress) -> Vec<NodeKey> {
     ended.collect()
 }
 
-fn changed(state: &qflow_model::progress::RunState, progress: &Progress) -> Changed {
+fn changed(state: &RunState, progress: &Progress) -> Changed {
     Changed {
         spec: Arc::clone(&state.spec),
         plan: Arc::clone(&state.plan),

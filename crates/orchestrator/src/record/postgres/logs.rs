@@ -20,6 +20,9 @@ FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::text
 WHERE run.id = $1 ORDER BY put.place ON CONFLICT DO NOTHING";
 pub(super) const LINES: &str = "
 SELECT node_id, attempt, sequence, at, stream, text, id, fields FROM log_line WHERE run = $1 AND id > $2 ORDER BY id LIMIT 1000";
+pub(super) const DROP_LINES: &str = "
+DELETE FROM log_line USING unnest($2::text[], $3::integer[]) AS gone (node_id, attempt)
+WHERE log_line.run = $1 AND log_line.node_id = gone.node_id AND log_line.attempt = gone.attempt";
 
 /// Appends lines within a transaction that begins here.
 pub(super) async fn append(tx: &Tx, run: RunId, lines: &[StoredLine]) -> Done<()> {
@@ -46,6 +49,13 @@ pub(super) async fn lines(client: &Object, run: RunId, after: i64) -> Done<(Vec<
     let rows = query(client, LINES, &[&run.0, &after]).await?;
     let last = rows.last().map_or(Ok(after), |row| row.try_get(6))?;
     Ok((rows.iter().map(line).collect::<Done<_>>()?, last))
+}
+
+/// Removes the lines of attempts.
+pub(super) async fn remove(client: &Object, run: RunId, attempts: &[(String, u32)]) -> Done<()> {
+    let nodes: Vec<&str> = attempts.iter().map(|(node, _)| node.as_str()).collect();
+    let numbers: Vec<i32> = attempts.iter().map(|(_, attempt)| *attempt as i32).collect();
+    query(client, DROP_LINES, &[&run.0, &nodes, &numbers]).await.map(drop)
 }
 
 fn line(row: &Row) -> Done<StoredLine> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use deadpool_postgres::Object;
 use qflow_model::{
     definition::Source,
-    ids::{FrameIx, NodeKey, RunId, StepIx},
+    ids::{Digest, FrameIx, NodeKey, RunId, StepIx},
     limits,
+    plan::Plan,
     progress::{NodeRun, RunHead, RunSpec, RunState},
     status::RunStatus,
 };
@@ -17,6 +18,7 @@ use super::{
     super::{Command, Error, Filter, Listed, Loaded, Submission, Submitted, Totals},
     transaction::{At, Done, Param, Sent, Stop, Tx},
 };
+use crate::shared::Shared;
 
 pub(super) const PUT_KEY: &str = "
 INSERT INTO idempotency (tenant, key, run, username, at) VALUES ($1, $2, $3, $4, now())
@@ -44,8 +46,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, now(), $8, $9)";
 pub(super) const PUT_COMMAND: &str = "
 INSERT INTO inbox (shard, run, tenant, username, input)
 SELECT shard, id, tenant, username, $2::text FROM run WHERE id = $1 FOR KEY SHARE RETURNING id";
-pub(super) const RUN: &str =
-    "SELECT spec, head, plan.plan FROM run JOIN plan ON plan.digest = run.plan WHERE run.id = $1";
+pub(super) const RUN: &str = "SELECT spec, head FROM run WHERE id = $1";
+pub(super) const PLAN: &str = "SELECT plan FROM plan WHERE digest = $1";
 pub(super) const NODES: &str =
     "SELECT frame, step, element, node FROM node_run WHERE run = $1 ORDER BY frame, step, element";
 /// One statement for each way to filter, each by its index alone.
@@ -176,7 +178,7 @@ async fn put_run(tx: &Tx, submission: &Submission, spec: &Arc<RunSpec>) -> Done<
     Ok(())
 }
 
-pub(super) async fn load(tx: &Tx, run: RunId) -> Done<Option<Loaded>> {
+pub(super) async fn load(tx: &Tx, plans: &Shared<Plan>, run: RunId) -> Done<Option<Loaded>> {
     let (of_run, of_nodes) = (tx.prepare_cached(RUN).await?, tx.prepare_cached(NODES).await?);
     let mut sent = tx.begin_reading();
     sent.then(tx, &of_run, vec![&run.0]);
@@ -191,7 +193,19 @@ pub(super) async fn load(tx: &Tx, run: RunId) -> Done<Option<Loaded>> {
         Ok((key, read::<NodeRun>(row, 3)?))
     };
     let nodes = rows.iter().map(node).collect::<Done<_>>()?;
-    Ok(Some(Loaded { spec: read(found, 0)?, head: read::<RunHead>(found, 1)?, plan: read(found, 2)?, nodes }))
+    let spec: Arc<RunSpec> = read(found, 0)?;
+    let plan = plan(tx, plans, spec.plan).await?;
+    Ok(Some(Loaded { spec, head: read::<RunHead>(found, 1)?, plan, nodes }))
+}
+
+/// A plan, which other runs may have too.
+async fn plan(tx: &Tx, plans: &Shared<Plan>, digest: Digest) -> Done<Arc<Plan>> {
+    if let Some(plan) = plans.get(digest) {
+        return Ok(plan);
+    }
+    let rows = query(tx, PLAN, &[&&digest.0[..]]).await?;
+    let row = rows.first().ok_or_else(|| Stop::Database("a run in the database has no plan".into()))?;
+    Ok(plans.put(digest, read(row, 0)?))
 }
 
 pub(super) async fn list(client: &Object, filter: &Filter) -> Done<Vec<Listed>> {

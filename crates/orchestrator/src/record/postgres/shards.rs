@@ -27,7 +27,7 @@ const GONE: &str = "DELETE FROM replica WHERE owner = $1";
 const LIVES: &str = "
 INSERT INTO replica (owner, url, lease_until) VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 ms')
 ON CONFLICT (owner) DO UPDATE SET url = excluded.url, lease_until = excluded.lease_until";
-const BURY: &str = "DELETE FROM replica WHERE lease_until < now()";
+const BURY: &str = "DELETE FROM replica WHERE lease_until < now() RETURNING owner";
 const LIVING: &str = "SELECT owner, url FROM replica ORDER BY owner";
 
 /// Shards and epochs as columns.
@@ -55,12 +55,14 @@ pub(super) async fn attend(tx: &Tx, replica: &Replica, held: &BTreeMap<Shard, Ep
     }
     // The first answer is that of BEGIN.
     let mut answers = sent.answers().await?.into_iter().skip(1);
-    let (ours, living) = (answers.next().unwrap_or_default(), answers.nth(2).unwrap_or_default());
+    let mut next = || answers.next().unwrap_or_default();
+    let (ours, _, buried, living) = (next(), next(), next(), next());
+    let missed: Done<Vec<String>> = buried.iter().map(|row| Ok(row.try_get(0)?)).collect();
     let shard = |row: &tokio_postgres::Row| Ok(Shard(row.try_get::<_, i16>(0)? as u8));
     let ours: Done<BTreeSet<Shard>> = ours.iter().map(shard).collect();
     let replica = |row: &tokio_postgres::Row| Ok(Replica { owner: row.try_get(0)?, url: row.try_get(1)? });
     let members: Done<Vec<Replica>> = living.iter().map(replica).collect();
-    Ok(Standing { members: members?, held: ours? })
+    Ok(Standing { members: members?, held: ours?, missed: missed? })
 }
 
 /// Forgets a replica, and frees what it holds.

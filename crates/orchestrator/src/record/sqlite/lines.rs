@@ -51,3 +51,13 @@ pub(super) fn after(db: &Transaction<'_>, run: RunId, after: i64) -> Done<(Vec<S
     }
     Ok((lines, last))
 }
+
+/// Removes the lines of attempts.
+pub(super) fn remove(db: &Transaction<'_>, run: RunId, attempts: &[(String, u32)]) -> Done<()> {
+    let mut gone = db.prepare_cached("DELETE FROM log_line WHERE run = ? AND node = ? AND attempt = ?")?;
+    let run = run.to_string();
+    for (node, attempt) in attempts {
+        gone.execute(params![run, node, attempt])?;
+    }
+    Ok(())
+}

@@ -16,12 +16,12 @@ use super::{super::member::Replica, Done};
 /// Replicas by owner, with the time until which each lives.
 pub(super) type Members = BTreeMap<String, (Replica, Timestamp)>;
 
-/// Says that a replica lives; all that do.
-pub(super) fn attend(members: &Mutex<Members>, replica: &Replica, now: Timestamp) -> Vec<Replica> {
+/// Says that a replica lives; all that do, and who does no more.
+pub(super) fn attend(members: &Mutex<Members>, replica: &Replica, now: Timestamp) -> (Vec<Replica>, Vec<String>) {
     let mut members = members.lock().unwrap_or_else(PoisonError::into_inner);
-    members.retain(|_, (_, until)| *until > now);
+    let missed = members.extract_if(.., |_, (_, until)| *until <= now).map(|(owner, _)| owner).collect();
     members.insert(replica.owner.clone(), (replica.clone(), now.plus_ms(limits::SHARD_LEASE_MS)));
-    members.values().map(|(replica, _)| replica.clone()).collect()
+    (members.values().map(|(replica, _)| replica.clone()).collect(), missed)
 }
 
 /// Says that a replica has left.

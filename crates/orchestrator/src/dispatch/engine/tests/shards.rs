@@ -89,7 +89,7 @@ async fn an_order_that_died_with_its_replica_is_given_again_at_the_runners_next_
     let mut there = Player::connect(&second, 1, vec![]).await;
     first.dies();
     until(&clock, || second.engine.sight().shards.len() == 64).await;
-    let beat = Said::Heartbeat { attempts: vec![], containers: 0, warm: BTreeSet::new(), secrets: None };
+    let beat = Said::Heartbeat { attempts: vec![], containers: 0, warm: BTreeSet::new(), secrets: None, sequence: 0 };
     there.say(beat).await;
     assert_eq!(there.order().await.key, key, "it is no infrastructure retry: it never began");
     assert!(there.ends(key, done()).await);

@@ -1,0 +1,182 @@
+//! Runners that run nothing, and keep a runner's promises: an outcome is told again until it is acknowledged, a lost stream dialed again.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use qflow_model::{
+    environment::{EnvLock, EnvSpec},
+    ids::Digest,
+    outcome::{Ending, Outcome, Phases},
+    value::{Produced, ValueRef},
+};
+use qflow_proto::v1::{
+    self, dispatch_service_client::DispatchServiceClient, work_request::Message as Say, work_response::Message as Heard,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Messages that may wait on a stream.
+const QUEUE: usize = 1024;
+/// Bytes of a message: an order may carry a submission's files.
+const MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Between two words that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+/// Before it dials again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// What every attempt gives, encoded.
+const VALUE: &[u8] = b"1";
+
+/// How a stub presents itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The orchestrators' addresses for services, and the token for each.
+    pub(crate) orchestrators: Vec<(String, String)>,
+    /// Its name, one for each stub.
+    pub(crate) name: String,
+    /// The version of Python that it claims to have.
+    pub(crate) python: String,
+    /// Attempts that may be outstanding at each orchestrator.
+    pub(crate) slots: u32,
+}
+
+/// A stub at work, until it is dropped.
+pub(crate) struct Stub {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Outcomes that nobody has acknowledged, by attempt: whoever writes the run does.
+type Kept = Arc<Mutex<BTreeSet<String>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stub {
+    /// Dials, again and again, and answers from then on.
+    pub(crate) fn start(options: Options) -> Self {
+        let kept = Kept::default();
+        let one = |orchestrator: &(String, String)| {
+            let (orchestrator, options) = (orchestrator.clone(), options.clone());
+            let kept = Arc::clone(&kept);
+            tokio::spawn(async move {
+                loop {
+                    // Why a stream ended is told by who ended it.
+                    work(&options, &orchestrator, &kept).await.ok();
+                    tokio::time::sleep(PAUSE).await;
+                }
+            })
+        };
+        let tasks = options.orchestrators.iter().map(one).collect();
+        Self { tasks }
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn request(message: Say) -> v1::WorkRequest {
+    v1::WorkRequest { message: Some(message) }
+}
+
+async fn work(options: &Options, (url, token): &(String, String), kept: &Kept) -> anyhow::Result<()> {
+    let held = || lock(kept).iter().cloned().collect::<Vec<_>>();
+    let channel = qflow_service::authed_channel(url, Some(token))?;
+    let mut client = DispatchServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    let (to, from) = mpsc::channel(QUEUE);
+    let outcome_json = serde_json::to_vec(&outcome())?;
+    let ended = |attempt: &str| {
+        request(Say::Ended(v1::AttemptEnded { attempt: attempt.to_owned(), outcome_json: outcome_json.clone() }))
+    };
+    to.send(request(Say::Hello(hello(options, held())))).await?;
+    to.send(request(Say::Credits(v1::Credits { count: options.slots }))).await?;
+    let mut heard = client.work(ReceiverStream::new(from)).await?.into_inner();
+    let (mut beat, mut spare) = (tokio::time::interval(BEAT), 0);
+    loop {
+        let message = tokio::select! {
+            message = heard.message() => message?.context("the orchestrator ended it")?.message,
+            _ = beat.tick() => {
+                let attempts = held();
+                let again: Vec<_> = attempts.iter().map(|attempt| ended(attempt)).collect();
+                to.send(request(Say::Heartbeat(v1::RunnerHeartbeat { attempts, ..Default::default() }))).await?;
+                // What another has taken over since is told again: whoever writes the run acknowledges it.
+                for ended in again {
+                    to.send(ended).await?;
+                }
+                continue;
+            }
+        };
+        match message {
+            Some(Heard::Attempt(v1::AttemptOrder { attempt, .. })) => {
+                let started = v1::AttemptStarted { attempt: attempt.clone(), container_id: options.name.clone() };
+                to.send(request(Say::Started(started))).await?;
+                lock(kept).insert(attempt.clone());
+                to.send(ended(&attempt)).await?;
+                to.send(request(Say::Credits(v1::Credits { count: 1 }))).await?;
+            }
+            Some(Heard::Ack(ack)) => drop(lock(kept).remove(&ack.attempt)),
+            Some(Heard::Kill(kill)) => drop(lock(kept).remove(&kill.attempt)),
+            Some(Heard::Lock(v1::LockOrder { spec_digest, spec_json, .. })) => {
+                let spec: EnvSpec = serde_json::from_slice(&spec_json).context("read a lock's order")?;
+                let result_json = serde_json::to_vec(&Ok::<_, ()>(locked(&spec)))?;
+                to.send(request(Say::Locked(v1::LockAnswer { spec_digest, result_json }))).await?;
+            }
+            Some(Heard::CreditsBack(back)) => spare += back.count,
+            Some(Heard::Backlog(_)) if spare > 0 => {
+                to.send(request(Say::Credits(v1::Credits { count: std::mem::take(&mut spare) }))).await?;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn hello(options: &Options, attempts: Vec<String>) -> v1::RunnerHello {
+    v1::RunnerHello {
+        runner_id: options.name.clone(),
+        session: options.name.clone(),
+        runtime: "stub".to_owned(),
+        runtime_version: String::new(),
+        python_versions: vec![options.python.clone()],
+        slots: options.slots,
+        attempts,
+        secrets: Some(v1::SecretNames::default()),
+    }
+}
+
+fn outcome() -> Outcome {
+    let inline = Some(VALUE.to_vec());
+    let value =
+        ValueRef { digest: Digest::of(VALUE), size: VALUE.len() as u64, inline, items: None, attachments: Vec::new() };
+    Outcome {
+        ending: Ending::Completed(Box::new(Produced { value, answers: Vec::new() })),
+        phases: Phases::default(),
+        container_id: "stub".to_owned(),
+        peak_memory_bytes: 0,
+        cpu_seconds: 0.0,
+        log_lines: 0,
+        log_lines_dropped: 0,
+        log: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn locked(spec: &EnvSpec) -> EnvLock {
+    EnvLock {
+        spec: spec.digest(),
+        python: spec.python,
+        lock: String::new(),
+        image: "stub".to_owned(),
+        harness: Digest::of(b"stub"),
+        uv: String::new(),
+        platform: "stub".to_owned(),
+        packages: 0,
+    }
+}

@@ -1,0 +1,79 @@
+//! The floor of Docker: its API's own create and start of a container that is like one of ours.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+};
+
+use crate::clock::{median, ms, now};
+
+/// Containers that are started.
+const ROUNDS: usize = 5;
+
+/// Docker's API on its socket.
+pub(crate) struct Docker(PathBuf);
+
+impl Docker {
+    /// Where `DOCKER_HOST` says, else where it usually is.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+        let path = host.strip_prefix("unix://").with_context(|| format!("DOCKER_HOST is `{host}`, not a socket"))?;
+        Ok(Self(path.into()))
+    }
+
+    /// One call: its answer in JSON, null where it is empty.
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut stream =
+            UnixStream::connect(&self.0).await.with_context(|| format!("connect to {}", self.0.display()))?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nhost: docker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
+        let status: u16 =
+            head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("an answer has a status")?;
+        anyhow::ensure!(status < 400, "{method} {path}: {status} {}", body.trim());
+        Ok(serde_json::from_str(body).unwrap_or_default())
+    }
+
+    /// How one of our containers was made: what `create` is to be told to make another like it.
+    pub(crate) async fn like(&self, container: &str) -> anyhow::Result<Value> {
+        let seen = self.call("GET", &format!("/containers/{container}/json"), None).await?;
+        let mut config = seen["Config"].clone();
+        // It is to do nothing: the one whose folder it shares must not find another in it.
+        config["Cmd"] = json!(["python3", "-c", "import time; time.sleep(60)"]);
+        config["Entrypoint"] = Value::Null;
+        config["Labels"] = json!({});
+        config["HostConfig"] = seen["HostConfig"].clone();
+        Ok(config)
+    }
+
+    /// Removes a volume, where it is there and nobody uses it.
+    pub(crate) async fn forget_volume(&self, name: &str) -> anyhow::Result<()> {
+        self.call("DELETE", &format!("/volumes/{name}?force=true"), None).await.map(drop)
+    }
+
+    /// Milliseconds of create and start together: the median.
+    pub(crate) async fn start_ms(&self, config: &Value) -> anyhow::Result<f64> {
+        let mut took = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            let begun = now();
+            let made = self.call("POST", "/containers/create", Some(config)).await?;
+            let id = made["Id"].as_str().context("a container has an id")?.to_owned();
+            let started = self.call("POST", &format!("/containers/{id}/start"), None).await;
+            took.push(ms(begun.elapsed()));
+            self.call("DELETE", &format!("/containers/{id}?force=true"), None).await?;
+            started?;
+        }
+        Ok(median(&mut took))
+    }
+}

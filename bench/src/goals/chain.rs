@@ -1,0 +1,59 @@
+//! Goal 1: what a node costs beside its own work, one after another, in both shapes.
+
+use serde_json::json;
+
+use super::{Lab, Row};
+use crate::{
+    client::{Client, What},
+    clock::{median, quantile},
+    dev::Dev,
+    floors::Floor,
+};
+
+/// Forty nodes, each after the one before.
+pub(super) const CHAIN: &str = include_str!("../../workflows/chain.py");
+
+/// What chains came to, in milliseconds.
+struct Chains {
+    p50: f64,
+    p99: f64,
+    whole: f64,
+}
+
+pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
+    let floors = [Floor::F, Floor::K, Floor::R, Floor::L];
+    lab.floors(&floors).await;
+    let cluster = lab.running().await?;
+    let on_postgres = chains(&cluster.client()?, lab.rounds).await?;
+    cluster.stop().await?;
+    let dev = Dev::start(&lab.bin, &lab.runtime).await?;
+    let on_sqlite = chains(dev.client(), lab.rounds).await?;
+    dev.stop().await?;
+    lab.floors(&floors).await;
+    let mut rows = told(lab, "cluster", Floor::K, &on_postgres)?;
+    rows.extend(told(lab, "embedded", Floor::L, &on_sqlite)?);
+    Ok(rows)
+}
+
+fn told(lab: &Lab, shape: &str, commit: Floor, chains: &Chains) -> anyhow::Result<Vec<Row>> {
+    let of = |floor| lab.floors.of(floor);
+    let gate = 2.0 * (of(Floor::F)? + of(commit)? + 2.0 * of(Floor::R)?);
+    let rule = format!("2 × (F + {commit:?} + 2R)");
+    let beside = json!({ "chain_of_40_ms": chains.whole });
+    Ok(vec![
+        Row::most(1, &format!("node overhead p50, {shape}"), &rule, "ms", gate, chains.p50).beside(beside),
+        Row::most(1, &format!("node overhead p99, {shape}"), "5 × p50", "ms", 5.0 * chains.p50, chains.p99),
+    ])
+}
+
+/// Runs the chain some times, and once before, for what only the first one pays.
+async fn chains(client: &Client, rounds: u32) -> anyhow::Result<Chains> {
+    let (what, mut gaps, mut spans) = (client.register(CHAIN).await?, Vec::new(), Vec::new());
+    client.run(&what, &[]).await?;
+    for _ in 0..rounds {
+        let ended = client.run(&What::clone(&what), &[]).await?;
+        gaps.extend(ended.gaps());
+        spans.push(ended.span());
+    }
+    Ok(Chains { p50: median(&mut gaps), p99: quantile(&mut gaps, 0.99), whole: median(&mut spans) })
+}

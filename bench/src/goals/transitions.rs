@@ -1,0 +1,57 @@
+//! Goal 4: durable transitions of nodes a second, with a runner that answers at once.
+
+use futures_util::future::try_join_all;
+use serde_json::json;
+
+use super::{Lab, Row};
+use crate::{
+    cluster::{Cluster, Shape},
+    floors::Floor,
+    rows,
+    stub::{Options, Stub},
+};
+
+/// A map over a list.
+pub(super) const MANY: &str = include_str!("../../workflows/many.py");
+/// Runs at once, and nodes of each.
+const RUNS: usize = 8;
+const NODES: usize = 2_500;
+/// Attempts that the stub takes at once: as many as 64 runners of two processors would.
+pub(super) const SLOTS: u32 = 256;
+
+/// The stub for a cluster without a runner, with room for so many attempts.
+pub(super) fn stub(cluster: &Cluster, slots: u32) -> Stub {
+    Stub::start(Options {
+        url: cluster.services.clone(),
+        token: cluster.token().to_owned(),
+        name: "stub".to_owned(),
+        python: "3.11".to_owned(),
+        slots,
+    })
+}
+
+/// A list as long as this, as a parameter.
+pub(super) fn numbers(count: usize) -> Vec<(&'static str, String)> {
+    let numbers: Vec<usize> = (0..count).collect();
+    vec![("numbers", serde_json::to_string(&numbers).unwrap_or_default())]
+}
+
+pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
+    let floors = [Floor::C, Floor::K];
+    lab.floors(&floors).await;
+    let cluster = lab.cluster(&Shape::default()).await?;
+    let (stub, client) = (stub(&cluster, SLOTS), cluster.client()?);
+    let what = client.register(MANY).await?;
+    client.run(&what, &numbers(200)).await?;
+    let (database, parameters) = (lab.postgres.connect(&cluster.database).await?, numbers(NODES));
+    let runs = try_join_all((0..RUNS).map(|_| client.start(&what, &parameters))).await?;
+    rows::completed(&database).await?;
+    let written = rows::written(&database, &runs).await?;
+    drop(stub);
+    cluster.stop().await?;
+    lab.floors(&floors).await;
+    let (gate, transitions) = (1.5 * lab.floors.of(Floor::C)?, written.transitions as f64 / written.seconds);
+    let row = Row::least(4, "durable node transitions", "1.5 × C", "/s", gate, transitions);
+    let nodes_s = written.nodes as f64 / written.seconds;
+    Ok(vec![row.beside(json!({ "nodes_s": nodes_s, "nodes": written.nodes, "seconds": written.seconds }))])
+}

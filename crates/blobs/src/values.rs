@@ -1,0 +1,36 @@
+//! Values in and out of their rows and messages.
+
+use bytes::Bytes;
+use qflow_model::{ids::RunId, limits, value::ValueRef};
+
+use crate::{Blobs, Error};
+
+impl Blobs {
+    /// The bytes of a value's encoding.
+    pub async fn bytes(&self, run: RunId, value: &ValueRef) -> Result<Bytes, Error> {
+        match &value.inline {
+            Some(inline) => Ok(inline.clone().into()),
+            None => self.read(run, value.digest).await,
+        }
+    }
+
+    /// Moves a value's bytes out of its row, where they are more than a row should have.
+    pub async fn outline(&self, run: RunId, value: &mut ValueRef) -> Result<(), Error> {
+        if value.inline.as_ref().is_some_and(|bytes| bytes.len() > limits::INLINE_VALUE_BYTES) {
+            self.refer(run, value).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves a value's bytes out of its row, however few.
+    pub async fn refer(&self, run: RunId, value: &mut ValueRef) -> Result<(), Error> {
+        if let Some(bytes) = value.inline.take() {
+            let kept = self.write(run, value.digest, bytes.clone()).await;
+            if kept.is_err() {
+                value.inline = Some(bytes);
+            }
+            kept?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! A cluster whose blobs lie in a bucket of a real S3 server: values and logs come from there, wherever they are asked for, and leave with
+//! their run.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    process::{Command, Stdio},
+};
+
+use qflow_e2e::{Cluster, S3, object, root, said, wait_for};
+use serde_json::Value;
+
+fn case(name: &str) -> String {
+    root().join("crates/e2e/cases/blobs").join(name).display().to_string()
+}
+
+fn run_id(run: &Value) -> String {
+    run["run_id"].as_str().expect("a run has an id").to_owned()
+}
+
+/// The lines of a run as an orchestrator tells them, one object each.
+fn lines(cluster: &Cluster, orchestrator: u8, run: &str) -> Vec<Value> {
+    let output = cluster.run(orchestrator, &["runs", "logs", run, "-o", "json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).expect("lines are UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is an object")).collect()
+}
+
+fn texts(lines: &[Value]) -> BTreeSet<String> {
+    lines.iter().filter_map(|line| line["text"].as_str().map(str::to_owned)).collect()
+}
+
+/// Rows of lines that the database has.
+fn rows(cluster: &Cluster) -> String {
+    let folder = cluster.path().join("postgres");
+    let mut psql = Command::new("psql");
+    psql.args(["-U", "qflow", "-d", "postgres", "-tAc", "SELECT count(*) FROM log_line"]).arg("-h").arg(folder);
+    String::from_utf8_lossy(&psql.output().expect("psql starts").stdout).trim().to_owned()
+}
+
+fn flush(cluster: &Cluster) {
+    let mut redis = std::net::TcpStream::connect(("127.0.0.1", cluster.port("redis"))).expect("Redis listens");
+    redis.write_all(b"FLUSHALL\r\n").expect("it takes a command");
+    let mut answer = [0; 5];
+    redis.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"+OK\r\n");
+}
+
+/// Has the talker's nodes write, breaks what it can while they wait, and lets them end; the run.
+fn talk_through_trouble(cluster: &Cluster) -> String {
+    let folder = format!("folder={}", cluster.path().display());
+    let begun = cluster.run(1, &["run", &case("talk.py"), "-p", &folder, "--detach", "-o", "json"]);
+    let run = run_id(&object(&begun, 0));
+    let mut follow = cluster.qflow(2, &["runs", "logs", &run, "-f", "-o", "json"]);
+    let follower = follow.stdout(Stdio::piped()).spawn().expect("qflow starts");
+    let wanted: BTreeSet<_> = (0..4).flat_map(|n| [format!("before {n}"), format!("counted n={n}")]).collect();
+    wait_for("all have written", || texts(&lines(cluster, 2, &run)) == wanted);
+    flush(cluster);
+    cluster.kill("runner-1");
+    cluster.kill("runner-2");
+    cluster.again();
+    std::fs::write(cluster.path().join("go"), "").expect("the folder is ours");
+    let followed = follower.wait_with_output().expect("it ends with the run");
+    let followed = String::from_utf8_lossy(&followed.stdout).into_owned();
+    for n in 0..4 {
+        assert_eq!(followed.matches(&format!("\"before {n}\"")).count(), 1, "{followed}");
+        assert_eq!(followed.matches(&format!("\"after {n}\"")).count(), 1, "{followed}");
+    }
+    assert!(!followed.contains("\"gap\""), "{followed}");
+    run
+}
+
+/// All that the talker wrote, each line once and in order, with its fields.
+fn is_whole(lines: &[Value]) {
+    assert_eq!(lines.len(), 12, "{lines:#?}");
+    for n in 0..4 {
+        let node = format!("talk[{n}]");
+        let own: Vec<_> = lines.iter().filter(|line| line["node_id"] == node.as_str()).collect();
+        let told: Vec<_> =
+            own.iter().filter_map(|line| Some((line["sequence"].as_u64()?, line["text"].as_str()?))).collect();
+        let wanted = [format!("before {n}"), format!("counted n={n}"), format!("after {n}")];
+        assert_eq!(told, [(0, wanted[0].as_str()), (1, &wanted[1]), (2, &wanted[2])]);
+        assert_eq!(own[1]["fields"], serde_json::json!({"n": n}));
+    }
+}
+
+#[test]
+fn values_and_logs_lie_in_the_bucket_outlive_their_runner_and_leave_with_their_run() {
+    let Some(s3) = S3::start() else { return };
+    let mut cluster = Cluster::with("process", s3.settings());
+
+    // Values above a row's and a message's bounds: an upload, a list that is read by ranges, a text, a file.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (upload, download) = (folder.path().join("in.txt"), folder.path().join("out.txt"));
+    let words: Vec<String> = (0..200).map(|n| format!("w{n:03}")).collect();
+    std::fs::write(&upload, words.join("\n")).expect("it takes files");
+    let file = format!("file=@{}", upload.display());
+    let ran = object(&cluster.run(1, &["run", &case("large.py"), "-p", &file, "-o", "json"]), 0);
+    assert_eq!(ran["status"], "completed", "{ran:#}");
+    let large = run_id(&ran);
+    let out = download.to_str().expect("a UTF-8 path");
+    let fetched = cluster.run(2, &["runs", "result", &large, "--out", out]);
+    assert!(fetched.status.success(), "{}", said(&fetched));
+    let shouted: Vec<String> = (0..200).map(|n| format!("W{:02}4000", n / 10)).collect();
+    let expected = format!("{}\n{}", shouted.join(","), words.join("\n"));
+    assert_eq!(std::fs::read_to_string(&download).expect("it was fetched"), expected);
+    let text = cluster.run(2, &["runs", "result", &large, "--node", "fill", "-o", "raw"]);
+    assert_eq!(text.stdout.len(), (3 << 20) + 1, "{}", text.status);
+    assert!(s3.objects(&format!("runs/{large}")).len() >= 4, "{:?}", s3.objects("runs"));
+
+    // Lines go on after everything between was lost, and are read when whoever wrote them is gone.
+    let run = talk_through_trouble(&cluster);
+    assert_eq!(s3.objects(&format!("runs/{run}/logs")).len(), 4);
+    wait_for("rows of lines that are objects are gone", || rows(&cluster) == "0");
+    cluster.down();
+    for runner in ["runner-1", "runner-2"] {
+        std::fs::remove_dir_all(cluster.path().join(runner)).expect("it had a folder");
+    }
+    cluster.again();
+    for orchestrator in [1, 2] {
+        is_whole(&lines(&cluster, orchestrator, &run));
+    }
+
+    // What has ended for long enough leaves nothing behind.
+    cluster.set("QFLOW_RETENTION", "1ms");
+    for orchestrator in ["orchestrator-1", "orchestrator-2"] {
+        cluster.kill(orchestrator);
+    }
+    cluster.again();
+    wait_for("the bucket has nothing of a run", || s3.objects("runs").is_empty());
+    let runs = object(&cluster.run(1, &["runs", "list", "-o", "json"]), 0);
+    assert_eq!(runs.as_array().map(Vec::len), Some(0));
+}

@@ -1,0 +1,216 @@
+//! The stream of a run's lines: rows while its attempts run, objects once they are over; what is missing is told.
+
+use std::collections::BTreeSet;
+
+use futures_util::TryStreamExt as _;
+use qflow_blobs::Written;
+use qflow_model::{ids::RunId, progress::RunState};
+use qflow_proto::{line::fields_json, v1};
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tonic::Status;
+
+use super::{Server, follow::POLL, show, unavailable};
+use crate::{
+    bus::Note,
+    logs::{
+        is_of,
+        told::Told,
+        whole::{self, Attempt, InTime},
+    },
+    record::StoredLine,
+};
+
+/// Bytes of lines in one answer: well below a message's bound.
+const ANSWER_BYTES: usize = 256 * 1024;
+
+type Answers = mpsc::Sender<Result<v1::StreamLogsResponse, Status>>;
+
+/// Why no more is told: something does not answer, or nobody listens.
+enum Stop {
+    Broken(Status),
+    Gone,
+}
+
+/// One reader, and what it was told.
+struct Reading<'a> {
+    server: &'a Server,
+    run: RunId,
+    node_id: &'a str,
+    to: Answers,
+    told: Told,
+    after: i64,
+    is_first: bool,
+}
+
+/// Tells the lines of a run, and with `follow` every further one until it has ended.
+pub(super) async fn lines(server: &Server, run: RunId, node_id: &str, follow: bool, to: Answers) {
+    let mut notes = server.bus.watch(run);
+    let mut reading = Reading { server, run, node_id, to, told: Told::default(), after: 0, is_first: true };
+    loop {
+        let over = match reading.pass(follow).await {
+            Ok(over) => over,
+            Err(Stop::Gone) => return,
+            Err(Stop::Broken(status)) => return drop(reading.to.send(Err(status)).await),
+        };
+        if over || !follow {
+            return;
+        }
+        loop {
+            let note = tokio::select! {
+                note = notes.recv() => note,
+                () = tokio::time::sleep(POLL), if !server.engine.owns(run) => break,
+                () = reading.to.closed() => return,
+                () = server.shutdown.wait() => return,
+            };
+            match note {
+                Ok(Note::Changed(now)) if !now.head.status.is_terminal() => {}
+                Ok(Note::Doing(_)) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => {
+                    notes = server.bus.watch(run);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// Tells what is there and was not told; whether the run has ended, and that was all.
+    async fn pass(&mut self, follow: bool) -> Result<bool, Stop> {
+        let state = self.state().await?;
+        if state.head.status.is_terminal() {
+            self.server.logs.flush().await;
+            return self.whole(&state).await.map(|()| true);
+        }
+        if !follow {
+            self.server.logs.flush().await;
+        }
+        self.rows(&Written::default()).await?;
+        if std::mem::take(&mut self.is_first) {
+            // Rows of attempts before a restart from failed nodes are gone.
+            let written = self.written().await?;
+            let attempts = whole::written(&state, self.node_id, &written);
+            let unknown = attempts.into_iter().filter(|(node, attempt)| !self.told.knows(node, *attempt)).collect();
+            self.objects(unknown).await?;
+        }
+        if follow {
+            return Ok(false);
+        }
+        // It may have ended meanwhile, and its rows have left.
+        let state = self.state().await?;
+        if state.head.status.is_terminal() { self.whole(&state).await.map(|()| true) } else { Ok(false) }
+    }
+
+    /// All of a run that has ended, but what was told.
+    async fn whole(&mut self, state: &RunState) -> Result<(), Stop> {
+        let written = self.written().await?;
+        self.rows(&written).await?;
+        // Looked at again: rows leave once there is an object.
+        let written = self.written().await?;
+        self.objects(whole::written(state, self.node_id, &written)).await?;
+        self.ends(state, &written).await
+    }
+
+    /// Rows that are new, but those of attempts that are objects.
+    async fn rows(&mut self, but: &Written) -> Result<(), Stop> {
+        loop {
+            let read = self.server.store.lines(self.run, self.after).await;
+            let (lines, last) = read.map_err(|error| Stop::Broken(unavailable(&error)))?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            self.after = last;
+            let wanted = |line: &StoredLine| {
+                is_of(&line.node_id, self.node_id) && !but.has(self.run, &line.node_id, line.attempt)
+            };
+            let lines: Vec<_> = lines.into_iter().filter(wanted).collect();
+            let told = &mut self.told;
+            let answers = answers(lines.into_iter().flat_map(|line| told.next(line)));
+            self.tell(answers).await?;
+        }
+    }
+
+    async fn objects(&mut self, attempts: Vec<Attempt>) -> Result<(), Stop> {
+        let mut objects = whole::read(&self.server.blobs, self.run, attempts);
+        let mut in_time = InTime::default();
+        while let Some(lines) = objects.try_next().await.map_err(|error| broken(&error))? {
+            let told = &mut self.told;
+            in_time.add(lines.into_iter().flat_map(|line| told.next(line)));
+            if in_time.is_full() {
+                self.tell(answers(in_time.take())).await?;
+            }
+        }
+        self.tell(answers(in_time.take())).await
+    }
+
+    /// Tells of attempts that nobody knows all lines of.
+    async fn ends(&mut self, state: &RunState, written: &Written) -> Result<(), Stop> {
+        let mut torn = Vec::new();
+        if whole::may_be_torn(state) {
+            let history = self.server.store.history(self.run).await;
+            let history = history.map_err(|error| Stop::Broken(unavailable(&error)))?;
+            torn = whole::torn(state, &history);
+        }
+        let lost: BTreeSet<_> = torn.iter().map(|(attempt, _)| attempt.clone()).collect();
+        let why = |attempt: &Attempt| {
+            if lost.contains(attempt) {
+                "where the runner was lost before it kept them"
+            } else {
+                "where the runner could not keep them in the blob store"
+            }
+        };
+        torn.extend(whole::unkept(state));
+        torn.retain(|((node, attempt), _)| is_of(node, self.node_id) && !written.has(self.run, node, *attempt));
+        let told = &mut self.told;
+        let ends = torn.into_iter().map(|(attempt, at)| told.torn(&attempt.0, attempt.1, at, why(&attempt)));
+        let answers = answers(ends);
+        self.tell(answers).await
+    }
+
+    async fn state(&self) -> Result<RunState, Stop> {
+        self.server.state(self.run).await.map_err(Stop::Broken)
+    }
+
+    async fn written(&self) -> Result<Written, Stop> {
+        self.server.blobs.logs(self.run).await.map_err(|error| broken(&error))
+    }
+
+    async fn tell(&self, answers: Vec<v1::StreamLogsResponse>) -> Result<(), Stop> {
+        for answer in answers {
+            self.to.send(Ok(answer)).await.map_err(|_| Stop::Gone)?;
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: &qflow_blobs::Error) -> Stop {
+    Stop::Broken(Status::unavailable(format!("{error}; try again")))
+}
+
+fn answers(lines: impl Iterator<Item = StoredLine>) -> Vec<v1::StreamLogsResponse> {
+    let (mut answers, mut bytes) = (vec![v1::StreamLogsResponse { lines: Vec::new() }], 0);
+    for line in lines {
+        let fields_json = fields_json(&line.fields);
+        let size = line.text.len() + line.node_id.len() + fields_json.len() + 64;
+        if bytes > 0 && bytes + size > ANSWER_BYTES {
+            answers.push(v1::StreamLogsResponse { lines: Vec::new() });
+            bytes = 0;
+        }
+        bytes += size;
+        let wire = v1::LogLine {
+            node_id: line.node_id,
+            attempt: line.attempt,
+            sequence: line.sequence,
+            at: Some(show::time(line.at)),
+            stream: line.stream,
+            text: line.text,
+            fields_json,
+        };
+        if let Some(answer) = answers.last_mut() {
+            answer.lines.push(wire);
+        }
+    }
+    answers.retain(|answer| !answer.lines.is_empty());
+    answers
+}

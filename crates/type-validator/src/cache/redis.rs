@@ -1,0 +1,119 @@
+//! Definitions that validators share over Redis, the newest in memory too. What Redis loses is read again from its source.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use fred::{
+    interfaces::{ClientLike, KeysInterface},
+    prelude::{Client, Config},
+    types::{
+        Builder, Expiration,
+        config::{ReconnectPolicy, UnresponsiveConfig},
+    },
+};
+use qflow_model::ids::Digest;
+use qflow_service::Shutdown;
+use tokio::sync::mpsc;
+
+use super::{Cache, KEPT, Local, Seal};
+use crate::validate::Inspected;
+
+/// How long a look may take: reading a source takes milliseconds.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a connection may take to come up.
+const CONNECT: Duration = Duration::from_secs(3);
+/// First and longest wait before connecting again, in milliseconds.
+const BACKOFF_MS: (u32, u32) = (100, 5_000);
+/// Entries that may wait to be written; past it they are lost, as when Redis is away.
+const QUEUE: usize = 64;
+
+/// What is kept in Redis, and the newest of it in memory.
+pub struct Redis {
+    local: Local,
+    client: Client,
+    seal: Seal,
+    out: mpsc::Sender<(Digest, Vec<u8>)>,
+}
+
+/// Why definitions are not shared.
+#[derive(Debug, thiserror::Error)]
+#[error("QFLOW_REDIS_URL is not redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS")]
+pub struct NotAnAddress(#[source] Option<fred::error::Error>);
+
+fn name(key: Digest) -> String {
+    format!("qflow:definition:{key}")
+}
+
+impl Redis {
+    /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
+    pub fn open(url: &str, password: Option<String>, seal: Seal, shutdown: &Shutdown) -> Result<Self, NotAnAddress> {
+        if !url.starts_with("redis") {
+            return Err(NotAnAddress(None));
+        }
+        let mut config = Config::from_url(url).map_err(|error| NotAnAddress(Some(error)))?;
+        if password.is_some() {
+            config.password = password;
+        }
+        // A look while there is no connection finds nothing, at once.
+        config.fail_fast = true;
+        let mut builder = Builder::from_config(config);
+        builder
+            .with_connection_config(|connection| {
+                connection.connection_timeout = CONNECT;
+                connection.internal_command_timeout = CONNECT;
+                connection.max_command_attempts = 1;
+                connection.max_command_buffer_len = QUEUE;
+                connection.reconnect_on_auth_error = true;
+                let silent = UnresponsiveConfig { max_timeout: Some(CONNECT), interval: Duration::from_secs(1) };
+                connection.unresponsive = silent;
+            })
+            .with_performance_config(|performance| performance.default_command_timeout = PATIENCE)
+            .set_policy(ReconnectPolicy::new_exponential(0, BACKOFF_MS.0, BACKOFF_MS.1, 2));
+        let client = builder.build().map_err(|error| NotAnAddress(Some(error)))?;
+        let (out, entries) = mpsc::channel(QUEUE);
+        tokio::spawn(write(client.clone(), entries, shutdown.clone()));
+        Ok(Self { local: Local::default(), client, seal, out })
+    }
+}
+
+async fn write(client: Client, mut entries: mpsc::Receiver<(Digest, Vec<u8>)>, shutdown: Shutdown) {
+    let connection = client.connect();
+    loop {
+        tokio::select! {
+            entry = entries.recv() => match entry {
+                Some((key, entry)) => {
+                    let expires = Some(Expiration::EX(KEPT.as_secs() as i64));
+                    // Where Redis is away the next that wants it reads the source.
+                    let _: Result<(), _> = client.set(name(key), entry.as_slice(), expires, None, false).await;
+                }
+                None => break,
+            },
+            () = shutdown.wait() => break,
+        }
+    }
+    connection.abort();
+}
+
+#[async_trait]
+impl Cache for Redis {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn get(&self, key: Digest) -> Option<Arc<Inspected>> {
+        if let Some(found) = self.local.known(key) {
+            return Some(found);
+        }
+        let looked = tokio::time::timeout(PATIENCE, self.client.get::<Option<Vec<u8>>, _>(name(key))).await;
+        let found = self.seal.open(key, &looked.ok()?.ok()??)?;
+        self.local.keep(key, &found);
+        Some(found)
+    }
+
+    fn put(&self, key: Digest, found: &Arc<Inspected>) {
+        self.local.keep(key, found);
+        if let Some(entry) = self.seal.close(key, found) {
+            self.out.try_send((key, entry)).ok();
+        }
+    }
+}
