@@ -247,11 +247,16 @@ fn pause() {
 const FACT: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Waits until something is so.
-pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, is_so: impl FnMut() -> bool) {
+    wait_seeing(what, is_so, String::new);
+}
+
+/// The same; where it does not come about, what is seen instead is told.
+pub fn wait_seeing(what: &str, mut is_so: impl FnMut() -> bool, seen: impl Fn() -> String) {
     #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
     let begun = std::time::Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < FACT, "{what}: not so yet");
+        assert!(begun.elapsed() < FACT, "{what}: not so yet {}", seen());
         pause();
     }
 }

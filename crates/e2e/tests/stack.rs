@@ -48,7 +48,9 @@ fn tree(spans: &[Value]) -> String {
         let parent = list(&span["references"]).iter().find(|reference| reference["refType"] == "CHILD_OF");
         children.entry(parent.map_or("", |parent| text(parent, "spanID")).to_owned()).or_default().push(span);
     }
-    children.values_mut().for_each(|c| c.sort_by_key(|s| (s["startTime"].as_u64(), text(s, "operationName").to_owned())));
+    children
+        .values_mut()
+        .for_each(|c| c.sort_by_key(|s| (s["startTime"].as_u64(), text(s, "operationName").to_owned())));
     let mut out = String::new();
     write("", 0, &children, &mut out);
     out
@@ -83,9 +85,7 @@ fn an_exemplar_leads_to_its_trace_and_that_to_its_lines() {
     };
     wait_for("the run's exemplar is scraped", || !exemplars().is_empty());
     assert_eq!(exemplars(), [trace], "the exemplar names the run's trace");
-    wait_for("Jaeger has the whole trace", || {
-        tree(&spans(&stack, trace)).matches('\n').count() >= SPANS
-    });
+    wait_for("Jaeger has the whole trace", || tree(&spans(&stack, trace)).matches('\n').count() >= SPANS);
     insta::assert_snapshot!(tree(&spans(&stack, trace)));
     let has = |event: &str, message: &str| {
         lines(&stack, trace).iter().any(|(action, said)| action == event && said.contains(message))
@@ -100,7 +100,8 @@ const SPANS: usize = 6;
 
 /// Lines of a log that are none, or that no index takes as they are.
 fn hostile() -> Vec<String> {
-    let fine = json!({"@timestamp": "2026-01-01T00:00:00.000001Z", "message": "fine", "event.action": "x", "sequence": 1});
+    let fine =
+        json!({"@timestamp": "2026-01-01T00:00:00.000001Z", "message": "fine", "event.action": "x", "sequence": 1});
     let with = |key: &str, value: Value| {
         let mut line = fine.clone();
         line[key] = value;
@@ -133,13 +134,16 @@ fn whatever_lines_come_arrive_or_are_dead_letters() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::start("process", "logs");
     let hostile = hostile();
-    std::fs::write(stack.cluster.path().join("by-hand.log"), hostile.join("\n") + "\n").expect("the folder takes files");
+    std::fs::write(stack.cluster.path().join("by-hand.log"), hostile.join("\n") + "\n")
+        .expect("the folder takes files");
     let of_ours = |index: &str| {
         let all = documents(&stack, index, "*:*");
         all.into_iter().filter(|document| document.to_string().contains("by-hand.log")).collect::<Vec<_>>()
     };
     // As many arrive as lie in what is searched: Filebeat sends a line once more where it is not sure.
-    wait_for("every line is somewhere", || of_ours("qflow-logs").len() + of_ours("qflow-dead-letter").len() >= hostile.len());
+    wait_for("every line is somewhere", || {
+        of_ours("qflow-logs").len() + of_ours("qflow-dead-letter").len() >= hostile.len()
+    });
     let (arrived, dead) = (of_ours("qflow-logs"), of_ours("qflow-dead-letter"));
     assert_eq!(arrived.len(), 4, "what can be searched: {arrived:?}");
     assert_eq!(dead.len(), hostile.len() - 4, "{dead:?}");
@@ -175,7 +179,9 @@ fn what_hangs_or_is_gone_holds_no_run_up() {
         stack.signal(part, "CONT");
     }
     let trace = text(&run_hung, "trace_id");
-    wait_for("lines of the time in between arrive", || lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete"));
+    wait_for("lines of the time in between arrive", || {
+        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
+    });
 
     for part in ["elasticsearch", "jaeger", "otel-collector"] {
         stack.signal(part, "KILL");
@@ -184,5 +190,7 @@ fn what_hangs_or_is_gone_holds_no_run_up() {
     assert_eq!(run_alone["status"], "completed", "{run_alone:#}");
     stack.again();
     let trace = text(&run_alone, "trace_id");
-    wait_for("lines of the time without it arrive", || lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete"));
+    wait_for("lines of the time without it arrive", || {
+        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
+    });
 }

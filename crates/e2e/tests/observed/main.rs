@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use qflow_e2e::{Stack, object, root, said, wait_for};
+use qflow_e2e::{Stack, object, root, said, wait_for, wait_seeing};
 use qflow_telemetry::{
     CATALOGUE,
     define::{Kind, MetricDef},
@@ -53,7 +53,12 @@ const EMPTY: &[(&str, &str)] = &[
 const LOOK_BACK_SECONDS: f64 = 300.0;
 
 /// What lacks something without a reason, and reasons of what is not there.
-fn unexplained(reasons: &[(&str, &str)], all: &BTreeSet<String>, lacking: &BTreeSet<String>, what: &str) -> Vec<String> {
+fn unexplained(
+    reasons: &[(&str, &str)],
+    all: &BTreeSet<String>,
+    lacking: &BTreeSet<String>,
+    what: &str,
+) -> Vec<String> {
     let known: BTreeSet<String> = reasons.iter().map(|(name, _)| (*name).to_owned()).collect();
     let unknown = lacking.difference(&known).map(|name| format!("{what}: {name}"));
     unknown.chain(known.difference(all).map(|name| format!("has a reason, and is not there: {name}"))).collect()
@@ -108,7 +113,8 @@ fn run_every_kind(stack: &Stack) {
 
 /// A file of so many workflows that do nothing, each with a name of its own, and of one with so many nodes, whose first fails.
 fn many_names(names: usize) -> String {
-    let mut file = "from qflow import node, sleep, workflow\n\n\n@node\ndef first() -> int:\n    raise ValueError\n".to_owned();
+    let mut file =
+        "from qflow import node, sleep, workflow\n\n\n@node\ndef first() -> int:\n    raise ValueError\n".to_owned();
     for n in 0..names {
         file.push_str(&format!("\n\n@workflow\ndef workflow_{n}() -> None:\n    sleep(\"1ms\")\n"));
         file.push_str(&format!("\n\n@node\ndef node_{n}(one: int) -> int:\n    return one\n"));
@@ -259,8 +265,7 @@ fn unclean(stack: &Stack) -> Vec<String> {
 /// Lines of the services' logs that are none by docs/log.schema.json, and what must be among them.
 fn wrong_lines(stack: &Stack) -> Vec<String> {
     let mut check = Command::new(root().join("deploy/local/log-check"));
-    let services =
-        ["orchestrator-1", "orchestrator-2", "runner-1", "runner-2", "type-validator", "health-aggregator"];
+    let services = ["orchestrator-1", "orchestrator-2", "runner-1", "runner-2", "type-validator", "health-aggregator"];
     check.args(services.map(|name| stack.cluster.path().join(format!("{name}.log"))));
     let output = check.output().expect("the script starts");
     let events = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -359,17 +364,19 @@ fn has(stack: &Stack, alert: &str, state: &str) -> bool {
 /// Breaks something, and sees one alert told to each receiver, once, and its end once it is mended.
 fn is_told(stack: &Stack, alert: &str, breaks: impl Fn(), meanwhile: impl Fn(), mends: impl Fn()) {
     // Where a minute is a second, what only just starts is told of as well.
-    wait_for(&format!("{alert} is over"), || !has(stack, alert, "active") && !has(stack, BURN, "active"));
+    let seen = || format!("{:#?}\n{:#?}", stack.alerts(), stack.notifications());
+    let over = || !has(stack, alert, "active") && !has(stack, BURN, "active");
+    wait_seeing(&format!("{alert} is over"), over, seen);
     stack.forget_notifications();
     breaks();
-    wait_for(&format!("{alert} is told"), || told(stack, "FIRING", alert).len() == 2);
+    wait_seeing(&format!("{alert} is told"), || told(stack, "FIRING", alert).len() == 2, seen);
     assert!(has(stack, alert, "active"), "{:?}", stack.alerts());
     meanwhile();
     mends();
-    wait_for(&format!("the end of {alert} is told"), || told(stack, "RESOLVED", alert).len() == 2);
+    wait_seeing(&format!("the end of {alert} is told"), || told(stack, "RESOLVED", alert).len() == 2, seen);
     let once = BTreeMap::from([("email".to_owned(), 1), ("slack".to_owned(), 1)]);
     let both = (told(stack, "FIRING", alert), told(stack, "RESOLVED", alert));
-    assert_eq!(both, (once.clone(), once), "{alert}: {:#?}", stack.notifications());
+    assert_eq!(both, (once.clone(), once), "{alert}: {}", seen());
 }
 
 #[test]
