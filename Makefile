@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare soak fuzz images
+.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare soak fuzz images python-images test-compose
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -19,8 +19,9 @@ run: export QFLOW_PYTHON_VERSIONS ?= 3.9,3.10,3.11,3.12,3.13,3.14
 run: build ## build, and run an example on the embedded default (EXAMPLE=…, ARGS=…)
 	"$$CARGO_TARGET_DIR/debug/qflow" run $(EXAMPLE) $(ARGS)
 
+# With one test among what is built, what it shares with `make test` is built once: dependencies of tests switch features on.
 up: ## the shape of a cluster on this machine: two orchestrators on Postgres and Redis, two runners
-	cargo build --locked --workspace --bins
+	cargo build --locked --workspace --bins --test workspace
 	deploy/local/cluster up
 
 down: ## ends what `make up` started; its state stays
@@ -63,5 +64,11 @@ soak: ## what takes an hour: 10,000 runs at once, kills, ten million rows of his
 fuzz: ## reads a million hostile inputs, and notes the result in fuzz/RESULTS.md (INPUTS=…, SEED=…)
 	QFLOW_FUZZ_INPUTS=$(or $(INPUTS),1000000) QFLOW_FUZZ_SEED=$(or $(SEED),0) CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --package qflow-python-source --test fuzzing -- --nocapture 2>&1 | tee /dev/stderr | sed -n "s/^fuzz: /- $$(date -u +%F): /p" >> fuzz/RESULTS.md
 
-images: ## Python images tagged like the official ones, pulled or built
+images: ## images of the services, built on this machine without a registry
+	deploy/images/build
+
+python-images: ## Python images tagged like the official ones, pulled or built
 	deploy/local/python-images
+
+test-compose: ## compose.yml with those images, brought up for real, two examples run through it, taken down
+	deploy/local/compose-check

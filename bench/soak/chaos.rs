@@ -61,10 +61,15 @@ pub(crate) async fn chaos(
         .into_iter()
         .map(|(client, name)| tokio::spawn(submit(client, name, [stub.clone(), real.clone()], Arc::clone(&stop))))
         .collect();
-    let (begun, mut chance, mut hits) = (now(), Chance(seed), BTreeMap::<&str, u32>::new());
+    let (mut chance, mut bag, mut hits) = (Chance(seed), Vec::new(), BTreeMap::<&str, u32>::new());
+    let begun = now();
     while begun.elapsed() < time {
         tokio::time::sleep(every).await;
-        let part = PARTS[chance.below(PARTS.len())];
+        // Each comes before any comes again.
+        if bag.is_empty() {
+            bag.extend(PARTS);
+        }
+        let part = bag.swap_remove(chance.below(bag.len()));
         crate::say(&format!("  kills {part}"));
         if part == "postgres" {
             cluster.restart_postgres().await?;

@@ -17,8 +17,8 @@ use crate::{
 const EACH: (u64, u64) = (100, 10);
 /// How often each is measured.
 const TIMES: u32 = 100;
-/// How much slower it may be than with few rows, and how much in any case: a moment of a busy machine.
-const SLOWER: (f64, f64) = (1.5, 3.0);
+/// How much slower it may be with a thousand times the rows, and how many milliseconds in any case: a moment of a busy machine.
+const SLOWER: (f64, f64) = (2.0, 10.0);
 /// Loaded runs that have ended longer ago than is kept: retention takes them.
 const OVER: u64 = 2_000;
 /// How long retention may take for them.

@@ -41,7 +41,7 @@ pub(crate) enum Floor {
     L,
     /// Milliseconds: Docker's own create and start of a container like ours.
     D,
-    /// Milliseconds: uv's own cold installation of the same packages.
+    /// Seconds: uv's own cold installation of the same packages.
     U,
 }
 
@@ -63,7 +63,7 @@ impl Floor {
             Self::Q => ("unary calls a second, 64 at once", "/s"),
             Self::L => ("commit of a row to SQLite", "ms"),
             Self::D => ("Docker's create and start", "ms"),
-            Self::U => ("uv's cold installation", "ms"),
+            Self::U => ("uv's cold installation", "s"),
         }
     }
 }

@@ -105,7 +105,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn measured(line: &Line) -> anyhow::Result<Report> {
     let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.parent().map_or_else(PathBuf::new, PathBuf::from));
     let bin = line.bin.clone().map_or_else(beside, Ok)?;
-    anyhow::ensure!(bin.join("qflow").is_file(), "{} has no qflow: `make bench` builds it", bin.display());
+    let there = bin.join("qflow-orchestrator").is_file();
+    anyhow::ensure!(there, "{} has no qflow-orchestrator: `make bench` builds it", bin.display());
     let goals = if line.only.is_empty() { goals::ALL.to_vec() } else { line.only.clone() };
     let before = Load::look().await;
     let postgres = Postgres::start().await?;

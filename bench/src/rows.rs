@@ -14,6 +14,7 @@ const FAILED: &str =
 const TRANSITIONS: &str = "
 SELECT count(*), coalesce(extract(epoch FROM max(at) - min(at)), 0)::float8 FROM history
 WHERE run = ANY($1) AND (event LIKE '%node_leased%' OR event LIKE '%node_started%' OR event LIKE '%node_ended%')";
+const TOOK: &str = "SELECT extract(epoch FROM ended_at - created_at)::float8 FROM run WHERE id = $1";
 const NODES: &str = "SELECT count(*) FROM node_run WHERE run = ANY($1) AND status = 'completed'";
 
 /// Waits until every run has completed; fails where one ends otherwise.
@@ -36,6 +37,12 @@ pub(crate) struct Written {
     pub(crate) seconds: f64,
     /// Node runs that completed.
     pub(crate) nodes: i64,
+}
+
+/// Seconds from a run's acceptance to its end, by the database's own clock.
+pub(crate) async fn took(database: &Client, run: &str) -> anyhow::Result<f64> {
+    let run: uuid::Uuid = run.parse()?;
+    Ok(database.query_one(TOOK, &[&run]).await?.get(0))
 }
 
 /// What runs came to, by the database's own clock.

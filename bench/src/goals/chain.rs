@@ -1,4 +1,4 @@
-//! Goal 1: what a node costs beside its own work, one after another, in both shapes.
+//! Goal 1: what a node costs beside its own work, one after another.
 
 use serde_json::json;
 
@@ -6,7 +6,6 @@ use super::{Lab, Row};
 use crate::{
     client::{Client, What},
     clock::{median, quantile},
-    dev::Dev,
     floors::Floor,
 };
 
@@ -14,28 +13,24 @@ use crate::{
 pub(super) const CHAIN: &str = include_str!("../../workflows/chain.py");
 
 /// What chains came to, in milliseconds.
-struct Chains {
+pub(super) struct Chains {
     p50: f64,
     p99: f64,
     whole: f64,
 }
 
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
-    let floors = [Floor::F, Floor::K, Floor::R, Floor::L];
+    let floors = [Floor::F, Floor::K, Floor::R];
     lab.floors(&floors).await;
     let cluster = lab.running().await?;
-    let on_postgres = chains(&cluster.client()?, lab.rounds).await?;
+    let chains = chains(&cluster.client()?, lab.rounds).await?;
     cluster.stop().await?;
-    let dev = Dev::start(&lab.bin, &lab.runtime).await?;
-    let on_sqlite = chains(dev.client(), lab.rounds).await?;
-    dev.stop().await?;
     lab.floors(&floors).await;
-    let mut rows = told(lab, "cluster", Floor::K, &on_postgres)?;
-    rows.extend(told(lab, "embedded", Floor::L, &on_sqlite)?);
-    Ok(rows)
+    told(lab, "cluster", Floor::K, &chains)
 }
 
-fn told(lab: &Lab, shape: &str, commit: Floor, chains: &Chains) -> anyhow::Result<Vec<Row>> {
+/// The rows of a shape whose commits are held to a floor.
+pub(super) fn told(lab: &Lab, shape: &str, commit: Floor, chains: &Chains) -> anyhow::Result<Vec<Row>> {
     let of = |floor| lab.floors.of(floor);
     let gate = 2.0 * (of(Floor::F)? + of(commit)? + 2.0 * of(Floor::R)?);
     let rule = format!("2 × (F + {commit:?} + 2R)");
@@ -47,7 +42,7 @@ fn told(lab: &Lab, shape: &str, commit: Floor, chains: &Chains) -> anyhow::Resul
 }
 
 /// Runs the chain some times, and once before, for what only the first one pays.
-async fn chains(client: &Client, rounds: u32) -> anyhow::Result<Chains> {
+pub(super) async fn chains(client: &Client, rounds: u32) -> anyhow::Result<Chains> {
     let (what, mut gaps, mut spans) = (client.register(CHAIN).await?, Vec::new(), Vec::new());
     client.run(&what, &[]).await?;
     for _ in 0..rounds {

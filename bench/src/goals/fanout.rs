@@ -13,6 +13,8 @@ use crate::{
 
 /// Nodes at once.
 const WIDE: usize = 100;
+/// How long the pool may take to be full again.
+const REFILL: std::time::Duration = std::time::Duration::from_secs(4);
 /// How often.
 const ROUNDS: u32 = 5;
 
@@ -24,7 +26,7 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let (what, parameters, mut took, mut containers) = (client.register(MANY).await?, numbers(WIDE), Vec::new(), 0);
     client.run(&what, &parameters).await?;
     for _ in 0..ROUNDS {
-        super::settle().await;
+        tokio::time::sleep(REFILL).await;
         let begun = now();
         let ended = client.run(&what, &parameters).await?;
         took.push(ended.ends.last().map_or(0.0, |last| ms(last.duration_since(begun))));

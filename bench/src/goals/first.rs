@@ -1,12 +1,16 @@
-//! Goal 6: from the start of `qflow dev` to the end of its first node.
+//! Goal 6: from the start of `qflow dev` to the end of its first node; and goal 1 in its shape.
 
 use anyhow::Context;
 
-use super::{Lab, Row, chain::CHAIN};
+use super::{
+    Lab, Row,
+    chain::{CHAIN, chains, told},
+};
 use crate::{
     client::What,
     clock::{median, ms, now},
     dev::Dev,
+    floors::Floor,
 };
 
 /// How often a start is measured.
@@ -21,5 +25,13 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
         took.push(ms(ended.ends.first().context("the chain has nodes")?.duration_since(begun)));
         dev.stop().await?;
     }
-    Ok(vec![Row::most(6, "`qflow dev` to first node", "1.0 s", "ms", 1000.0, median(&mut took))])
+    let floors = [Floor::F, Floor::L, Floor::R];
+    lab.floors(&floors).await;
+    let dev = Dev::start(&lab.bin, &lab.runtime).await?;
+    let embedded = chains(dev.client(), lab.rounds).await?;
+    dev.stop().await?;
+    lab.floors(&floors).await;
+    let mut rows = told(lab, "embedded", Floor::L, &embedded)?;
+    rows.insert(0, Row::most(6, "`qflow dev` to first node", "1.0 s", "ms", 1000.0, median(&mut took)));
+    Ok(rows)
 }

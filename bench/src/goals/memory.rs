@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, Shape, settle};
 /// Runs that wait.
 const RUNS: usize = 10_000;
 /// Submissions at once.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 /// Bytes of a mebibyte, which the design writes MB.
 const MB: f64 = 1024.0 * 1024.0;
 

@@ -31,8 +31,7 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
         for _ in 0..(NODES / size).max(1) {
             let (run, until_first) = run(&client, &stub, &what, &parameters).await?;
             rows::completed(&database).await?;
-            let written = rows::written(&database, &[run]).await?;
-            cost.push(written.seconds * 1e6 / size as f64);
+            cost.push(rows::took(&database, &run).await? * 1e6 / size as f64);
             planned = until_first;
         }
         let cost = crate::clock::median(&mut cost);

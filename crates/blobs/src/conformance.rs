@@ -5,6 +5,7 @@ mod server;
 
 use std::path::Path as FilePath;
 
+use futures_util::{StreamExt as _, stream};
 use qflow_model::{
     ids::{Digest, RunId, Timestamp},
     limits,
@@ -113,13 +114,14 @@ async fn kept_outputs_outlive_their_run(blobs: &Blobs) {
     assert_eq!(blobs.read(run(2), digest).await.unwrap(), "kept");
 }
 
-/// A run leaves with its values and its logs, and no other does; one that has nothing left has left.
+/// A run leaves with its values and its logs, and no other does; it has more than one request removes.
 async fn a_run_leaves_with_all_that_it_has(blobs: &Blobs) {
-    for (id, more) in [(1, 1200), (2, 1)] {
-        for number in 0..more {
-            let content = format!("{number}");
+    for (id, more) in [(1, 1001), (2, 1)] {
+        let write = |number: u32| async move {
+            let content = number.to_string();
             blobs.write(run(id), Digest::of(content.as_bytes()), content).await.unwrap();
-        }
+        };
+        stream::iter(0..more).for_each_concurrent(16, write).await;
         blobs.write_log(run(id), "child[1]/parse", 1, b"line\n").await.unwrap();
     }
     blobs.forget_run(run(1)).await.unwrap();
@@ -141,6 +143,20 @@ async fn lines_are_found_by_node_and_attempt(blobs: &Blobs) {
         assert!(written.has(run(1), node, 2) && !written.has(run(1), node, 1) && !written.has(run(2), node, 2));
     }
     assert!(blobs.read_log(run(1), "parse", 1).await.unwrap_err().is_absent());
+}
+
+/// Objects are copied out and in by the names that they have, a log of an element too.
+async fn objects_are_copied_by_their_names(blobs: &Blobs) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("copy");
+    blobs.write_log(run(1), "talk[0]/größe", 1, b"line\n").await.unwrap();
+    let names = blobs.names("runs").await.unwrap();
+    let [name] = &names[..] else { panic!("{names:?}") };
+    assert!(blobs.copy_out(name, &file).await.unwrap());
+    blobs.forget_run(run(1)).await.unwrap();
+    assert!(!blobs.copy_out(name, &folder.path().join("gone")).await.unwrap());
+    blobs.copy_in(name, &file).await.unwrap();
+    assert_eq!(blobs.read_log(run(1), "talk[0]/größe", 1).await.unwrap(), "line\n");
 }
 
 /// A value that is too large for its row leaves it, and reads back.
@@ -190,6 +206,7 @@ conformance!(
     kept_outputs_outlive_their_run,
     a_run_leaves_with_all_that_it_has,
     lines_are_found_by_node_and_attempt,
+    objects_are_copied_by_their_names,
     a_large_value_leaves_its_row_and_reads_back,
 );
 

@@ -16,7 +16,7 @@ use crate::{Blobs, Error, PART_BYTES, PARTS, failed, of_run};
 /// Of a blob that is laid out for a container: readable by its user, for writing by nobody.
 const LAID_OUT: u32 = 0o444;
 
-fn on_disk(source: std::io::Error) -> object_store::Error {
+pub(crate) fn on_disk(source: std::io::Error) -> object_store::Error {
     object_store::Error::Generic { store: "file", source: source.into() }
 }
 
@@ -36,7 +36,7 @@ impl Blobs {
         taken.map_err(failed("write", &path))
     }
 
-    async fn send(&self, file: &FilePath, path: &Path) -> Result<(), object_store::Error> {
+    pub(crate) async fn send(&self, file: &FilePath, path: &Path) -> Result<(), object_store::Error> {
         let mut file = File::open(file).await.map_err(on_disk)?;
         let mut parts = self.begin(path).await?;
         let sent = async {
@@ -91,7 +91,7 @@ impl Blobs {
         stream::iter(ranges).map(read).buffered(PARTS).boxed()
     }
 
-    async fn fetch(&self, path: &Path, to: &FilePath) -> Result<(), object_store::Error> {
+    pub(crate) async fn fetch(&self, path: &Path, to: &FilePath) -> Result<(), object_store::Error> {
         let size = self.store.head(path).await?.size;
         let mut pieces = self.in_pieces(path, size);
         let mut file = File::create(to).await.map_err(on_disk)?;

@@ -6,6 +6,7 @@ mod files;
 mod hasty;
 mod kept;
 mod logs;
+mod named;
 mod open;
 mod s3;
 mod uploads;

@@ -52,6 +52,13 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::pools::PoolsCommand,
     },
+    /// Back up runs and their values, and restore them.
+    #[command(after_help = crate::backup::HELP)]
+    Backup {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::backup::BackupCommand,
+    },
     /// List the workflows that the server knows.
     Workflows(ListArgs),
     /// Say what this machine lacks, and how to get it.

@@ -72,7 +72,7 @@ async fn look(data_dir: &Path) -> Vec<Finding> {
         found: !images.is_empty(),
         needed: false,
         detail: if images.is_empty() {
-            "docker pull python:3.11-slim, or `make images`".to_owned()
+            "docker pull python:3.11-slim, or `make python-images`".to_owned()
         } else {
             images.join(" ")
         },

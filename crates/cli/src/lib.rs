@@ -2,6 +2,7 @@
 
 pub mod approve;
 pub mod args;
+pub mod backup;
 pub mod content;
 pub mod dev;
 pub mod discover;
@@ -50,6 +51,7 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Runs { command } => runs::runs(command, &data_dir).await,
         Command::Approve(args) => approve::approve(args, &data_dir).await,
         Command::Pools { command } => pools::pools(command, &data_dir).await,
+        Command::Backup { command } => backup::backup(command, &data_dir).await,
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
         Command::Version(list) => {

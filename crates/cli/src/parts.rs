@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{CommandFactory as _, Parser};
 use qflow_container_runner::RuntimeKind;
 use qflow_model::{definition::PythonVersion, ids::Digest};
+use qflow_orchestrator::backup::System;
 use qflow_telemetry::{Level, Telemetry, TelemetryConfig};
 
 use crate::dev::Starting;
@@ -82,9 +83,13 @@ pub(crate) fn settings() -> String {
 
 /// Settings that are no flags of a service.
 const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "AWS_ENDPOINT_URL",
+        "The S3 server of QFLOW_BLOBS_URL where it is not Amazon's; its key as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY[_FILE]",
+    ),
     ("DOCKER_HOST", "Where Docker's daemon listens"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans go, e.g. http://127.0.0.1:4317; nowhere without it"),
-    ("QFLOW_CA_BUNDLE", "Certificates to trust when packages are fetched, e.g. of an inspecting proxy"),
+    ("QFLOW_CA_BUNDLE", "Certificates to trust: of an inspecting proxy when packages are fetched, of Postgres, of S3"),
     ("QFLOW_INDEX_URL", "The package index; PyPI without it"),
     ("QFLOW_LOG", "The least grave lines that are written: debug, info, warning, error"),
     ("QFLOW_LOG_FORMAT", "json or pretty; pretty on a terminal"),
@@ -117,6 +122,15 @@ pub(crate) fn telemetry(single_call: bool) -> Telemetry {
         to_stderr: true,
         otlp_endpoint: setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| setting("OTEL_EXPORTER_OTLP_ENDPOINT")),
     })
+}
+
+/// The database and the blobs that a server of this machine would open.
+pub(crate) async fn system(data_dir: &Path, database: Option<String>, blobs: Option<String>) -> anyhow::Result<System> {
+    let mut config: qflow_orchestrator::Config = defaults()?;
+    data_dir.clone_into(&mut config.data_dir);
+    config.database_url = database.or(config.database_url);
+    config.blobs_url = blobs.or(config.blobs_url);
+    config.system().await
 }
 
 /// Starts all four, and gives the address for clients.

@@ -9,10 +9,15 @@ use clap::Parser;
 struct Arguments {
     #[command(flatten)]
     config: qflow_container_runner::Config,
+    #[command(flatten)]
+    ask: qflow_service::Ask,
 }
 
 fn main() -> ExitCode {
-    let Arguments { config } = Arguments::parse();
+    let Arguments { config, ask } = Arguments::parse();
+    if let Some(answer) = ask.answer() {
+        return answer;
+    }
     qflow_service::run("qflow-container-runner", |telemetry, shutdown, listening| {
         qflow_container_runner::serve(config, telemetry, shutdown, listening)
     })

@@ -38,6 +38,8 @@ const IDLE: Duration = Duration::from_mins(5);
 const ENDED_RUNS: usize = 1_000;
 /// How long containers may take to leave when the runner does.
 const CLOSE: Duration = Duration::from_secs(10);
+/// Why a container leaves that has had all the attempts that it is to have.
+const RETIRED: &str = "retired";
 /// The status of a container that is being removed.
 const STOPPING: &str = "stopping";
 
@@ -52,7 +54,7 @@ pub struct Pool {
     inside: Mutex<Inside>,
     /// Rings when an environment may lack warm containers.
     need: Notify,
-    /// Counts warm containers that came, or did not after all.
+    /// Counts containers that came to be free, or did not after all.
     arrivals: watch::Sender<u64>,
 }
 
@@ -60,19 +62,23 @@ pub struct Pool {
 struct Inside {
     idle: Vec<Container>,
     busy: BTreeMap<String, Brief>,
-    starting: usize,
     ended: VecDeque<RunId>,
     warm: BTreeMap<Digest, Warm>,
     coming: Vec<Coming>,
+    /// Numbers of starts that did not come about, and why, for who waits for them.
+    failed: Vec<(u64, runtime::Error)>,
+    /// The number of the last start.
+    started: u64,
     closed: bool,
 }
 
 /// Where an attempt's container is to be had.
 enum Found {
     Here(Box<Container>),
-    /// Being started already: it may be this attempt's once it is there.
-    Coming(watch::Receiver<u64>),
-    Nowhere,
+    /// Being started, under this number: it may be this attempt's once it is there, or another that is free before.
+    Coming(u64),
+    /// Nowhere yet: one is to be started under this number.
+    Nowhere(u64),
 }
 
 /// So many random bytes in hexadecimal.
@@ -101,43 +107,64 @@ impl Pool {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A container for an order: its owner's or a warm one where `lifecycle` finds one, else a new one.
+    /// A container for an order: its owner's or a warm one where `lifecycle` finds one, else a new one. While that comes up one of
+    /// its owner's may be given back, and is taken: attempts that are over in less than a start do not wait for it.
     pub async fn take(self: &Arc<Self>, order: &Order, loaded: &str) -> Result<Container, runtime::Error> {
         let (class, owner) = (lifecycle::class(order, &order.lock), Owner::of(order));
         self.used(order, &class);
+        let (mut arrivals, mut claim) = (self.arrivals.subscribe(), None);
         loop {
-            match self.find(&class, &owner, loaded) {
+            match self.find(&class, &owner, loaded, claim) {
                 Found::Here(container) => {
                     if let Some(container) = self.become_of(*container, &class).await {
                         return Ok(self.hand_out(container, owner, order));
                     }
+                    claim = None;
+                    continue;
                 }
-                // An arrival that failed, or was another's, is looked past in the next round.
-                Found::Coming(mut arrival) => drop(arrival.changed().await),
-                Found::Nowhere => {
+                Found::Coming(number) => claim = Some(number),
+                Found::Nowhere(number) => {
                     self.telemetry.metrics().warm_pool_misses().increment(1);
-                    let started = self.start(class, &order.lock).await;
-                    self.inside().starting -= 1;
-                    return Ok(self.hand_out(started?, owner, order));
+                    claim = Some(number);
+                    let (pool, class, lock) = (Arc::clone(self), class.clone(), Arc::clone(&order.lock));
+                    tokio::spawn(async move { pool.bring(number, class, &lock).await });
                 }
+            }
+            // The sender lives as long as the pool.
+            arrivals.changed().await.ok();
+            if let Some(error) = self.failed(claim) {
+                return Err(error);
             }
         }
     }
 
-    fn find(self: &Arc<Self>, class: &ContainerClass, owner: &Owner, loaded: &str) -> Found {
+    /// Why a start did not come about, for who waits for it.
+    fn failed(&self, claim: Option<u64>) -> Option<runtime::Error> {
+        let failed = &mut self.inside().failed;
+        let at = failed.iter().position(|(number, _)| Some(*number) == claim)?;
+        Some(failed.remove(at).1)
+    }
+
+    fn find(self: &Arc<Self>, class: &ContainerClass, owner: &Owner, loaded: &str, claim: Option<u64>) -> Found {
         let mut guard = self.inside();
         let inside = &mut *guard;
         let idle: Vec<Idle> = inside.idle.iter().map(idle).collect();
-        let busy = inside.busy.len() + inside.starting + inside.coming.len();
-        let (found, evicted) = match lifecycle::choose(&idle, class, owner, loaded, busy, self.bound) {
-            Choice::Reuse(at) => (Found::Here(Box::new(inside.idle.remove(at))), None),
-            Choice::Start { evict } => {
+        let busy = inside.busy.len() + inside.coming.len();
+        let claimed = inside.coming.iter().position(|coming| Some(coming.number) == claim);
+        let (found, evicted) = match (lifecycle::choose(&idle, class, owner, loaded, busy, self.bound), claimed) {
+            (Choice::Reuse(at), claimed) => {
+                // What was to come for this attempt may be another's.
+                claimed.into_iter().for_each(|at| inside.coming[at].claimed = false);
+                (Found::Here(Box::new(inside.idle.remove(at))), None)
+            }
+            (Choice::Start { .. }, Some(at)) => (Found::Coming(inside.coming[at].number), None),
+            (Choice::Start { evict }, None) => {
                 if let Some(coming) = inside.coming.iter_mut().find(|coming| coming.is_for(class)) {
                     coming.claimed = true;
-                    (Found::Coming(self.arrivals.subscribe()), None)
+                    (Found::Coming(coming.number), None)
                 } else {
-                    inside.starting += 1;
-                    (Found::Nowhere, evict.map(|at| inside.idle.remove(at)))
+                    let number = inside.comes(class.clone(), true);
+                    (Found::Nowhere(number), evict.map(|at| inside.idle.remove(at)))
                 }
             }
         };
@@ -191,9 +218,11 @@ impl Pool {
             self.keep(&container);
             inside.busy.remove(&container.state.id);
             inside.idle.push(container);
+            drop(inside);
+            self.arrivals.send_modify(|count| *count += 1);
         } else {
             drop(inside);
-            self.let_go(container, if healthy { "retired" } else { reason });
+            self.let_go(container, if healthy { RETIRED } else { reason });
         }
     }
 
@@ -220,9 +249,12 @@ impl Pool {
         let mut guard = self.inside();
         let inside = &mut *guard;
         inside.warm.retain(|_, warm| warm.always || warm.used.elapsed() <= IDLE);
-        let wanted =
-            |c: &Container| c.state.owner == Owner::Nobody && inside.warm.contains_key(&c.state.class.environment);
-        let leaving = extract(&mut inside.idle, |c| c.since.elapsed() > IDLE && !wanted(c));
+        let mut wanted: BTreeMap<Digest, usize> = inside.warm.iter().map(|(name, warm)| (*name, warm.want())).collect();
+        let mut stays = |c: &Container| {
+            let left = wanted.get_mut(&c.state.class.environment).filter(|_| warm::is_default(&c.state));
+            left.is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
+        };
+        let leaving = extract(&mut inside.idle, |c| !stays(c) && c.since.elapsed() > IDLE);
         drop(guard);
         leaving.into_iter().for_each(|container| self.let_go(container, "idle"));
     }
@@ -250,7 +282,12 @@ impl Pool {
     fn let_go(self: &Arc<Self>, container: Container, reason: &'static str) {
         self.inside().busy.insert(container.state.id.clone(), container.brief(STOPPING));
         let pool = Arc::clone(self);
-        tokio::spawn(async move { pool.remove(container, reason).await });
+        tokio::spawn(async move {
+            if reason == RETIRED {
+                pool.breathe().await;
+            }
+            pool.remove(container, reason).await;
+        });
     }
 
     /// Removes a container and what is kept of it.
@@ -284,7 +321,7 @@ fn idle(container: &Container) -> Idle {
     Idle { class: class.clone(), owner: owner.clone(), loaded: loaded.clone() }
 }
 
-fn extract(idle: &mut Vec<Container>, leaves: impl Fn(&Container) -> bool) -> Vec<Container> {
+fn extract(idle: &mut Vec<Container>, mut leaves: impl FnMut(&Container) -> bool) -> Vec<Container> {
     let (leaving, staying) = std::mem::take(idle).into_iter().partition(|c| leaves(c));
     *idle = staying;
     leaving

@@ -66,6 +66,9 @@ fn goes_on(cluster: Cluster, mut breaks: impl FnMut(&Cluster), asked: u8) -> (Cl
 fn the_examples_give_what_they_give_embedded() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = Cluster::start("process");
+    let (home, airports) = (Home::new("process"), &["run", "examples/airports.py", "-o", "json"]);
+    // It takes its time beside the others.
+    let embedded = home.qflow(airports).spawn().expect("qflow starts");
     for (orchestrator, line, result) in [
         (1, &["run", "examples/hello.py", "-p", "name=Ada"][..], json!("HELLO, ADA!!!")),
         (2, &["run", "examples/hello.py", "-p", "name=Eve"], json!("HELLO, EVE!!!")),
@@ -79,11 +82,10 @@ fn the_examples_give_what_they_give_embedded() {
         assert_eq!(other["result"], run["result"]);
     }
     // Two Pythons, and packages from an index: the same as embedded, to the last name.
-    let airports = &["run", "examples/airports.py", "-o", "json"];
-    let embedded = object(&Home::new("process").run(airports), 0);
     let run = object(&cluster.run(2, airports), 0);
     assert_eq!(run["result"]["airports"], 3364, "{run:#}");
-    assert_eq!(told(run), told(embedded));
+    let embedded = embedded.wait_with_output().expect("qflow ends");
+    assert_eq!(told(run), told(object(&embedded, 0)));
     let branch = object(&cluster.run(1, &["run", "examples/branch.py", "-o", "json"]), 0);
     assert_eq!(branch["status"], "completed", "{branch:#}");
     let flaky = cluster.run(2, &["run", "examples/flaky.py"]);

@@ -150,3 +150,17 @@ fn metrics_are_named_only_in_the_catalogue() {
         path != "crates/telemetry/src/catalogue.rs" && !path.starts_with("crates/e2e/")
     });
 }
+
+#[test]
+fn what_deploy_sets_of_a_service_is_a_setting() {
+    let read = |file: &str| fs::read_to_string(root().join("deploy").join(file)).expect("it is there");
+    let (compose, images) = (read("compose.yml"), read("images/Dockerfile"));
+    let set = compose.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name);
+    let set = set.chain(images.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name));
+    let set: BTreeSet<String> =
+        set.filter(|name| name.starts_with("QFLOW_")).map(|name| format!("\"{name}\"")).collect();
+    assert!(set.len() >= 20, "services are told much: {set:?}");
+    let sources = sources();
+    let unknown: Vec<_> = set.iter().filter(|name| !sources.iter().any(|(_, text)| text.contains(*name))).collect();
+    assert!(unknown.is_empty(), "no program reads {unknown:?}");
+}

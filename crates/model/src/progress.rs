@@ -8,6 +8,7 @@ mod follow;
 mod pause;
 mod ready;
 mod resolve;
+mod restored;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::{
 
 pub use event::{Effect, Happening, Input, KillReason, Refused};
 pub use pause::QUARANTINED;
+pub use restored::ATTEMPTS_LEFT;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -109,6 +111,9 @@ pub struct RunHead {
     /// How often its processing crashed the orchestrator, since it was last resumed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub crashes: u32,
+    /// Numbers of attempts up to this one are left to the system that the run was restored from.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts_before: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]

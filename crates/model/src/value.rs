@@ -1,5 +1,7 @@
 //! References to values: the control plane moves them and never opens them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -23,6 +25,14 @@ pub struct ValueRef {
     /// What the skeleton points to: frames, arrays, bytes, files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+}
+
+impl ValueRef {
+    /// Digests of the blobs that it stands in.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> {
+        let whole = self.inline.is_none().then_some(self.digest);
+        whole.into_iter().chain(self.attachments.iter().map(|part| part.digest))
+    }
 }
 
 /// A part of a value that is not JSON: the blob `runs/{run}/{digest}`.
@@ -93,6 +103,24 @@ pub enum Argument {
     },
     /// An argument that is itself a blob, in this JSON form: too large for a message.
     Kept(ValueRef),
+}
+
+impl Argument {
+    /// Adds the blobs that it stands in, as far as it tells: what a blob of it names is named by its node runs too.
+    pub fn blobs(&self, to: &mut BTreeSet<Digest>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Value { value, .. } | Self::Manifest { list: value, .. } | Self::Kept(value) => {
+                to.extend(value.blobs())
+            }
+            Self::Gathered { values, .. } => values.iter().for_each(|value| to.extend(value.blobs())),
+            Self::List(parts) | Self::Tuple(parts) | Self::Format(parts) => {
+                parts.iter().for_each(|part| part.blobs(to))
+            }
+            Self::Dict(parts) => parts.iter().for_each(|(_, part)| part.blobs(to)),
+            Self::Outcome { value, .. } => value.iter().for_each(|value| value.blobs(to)),
+        }
+    }
 }
 
 /// Why a settled call did not complete, as user code sees it: `OutcomeError`.

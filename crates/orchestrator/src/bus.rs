@@ -7,7 +7,10 @@ mod redis;
 
 use std::sync::Arc;
 
-pub use self::{local::Local, redis::Redis};
+pub use self::{
+    local::Local,
+    redis::{Redis, Settings},
+};
 
 use qflow_model::{
     ids::{NodeKey, RunId},

@@ -1,5 +1,6 @@
 //! Where runs are kept: the trait, and what moves through it. SQL stands only below this module.
 
+pub mod backup;
 pub mod cache;
 #[cfg(test)]
 mod conformance;
@@ -31,9 +32,9 @@ use pool::{Pool, PoolState, Removed, Slot};
 #[cfg(test)]
 pub(crate) use conformance::ended;
 pub use memory::Memory;
-#[cfg(test)]
-pub(crate) use postgres::Server;
 pub use postgres::{Postgres, Settings};
+#[cfg(test)]
+pub(crate) use postgres::{Server, certify};
 pub use sqlite::Sqlite;
 
 /// Why the store did not do as asked.
@@ -60,6 +61,22 @@ pub enum Error {
         /// Ours.
         known: i64,
     },
+    /// Rows are to go into tables of a later version than theirs.
+    #[error(
+        "the database has schema version {found}, the back-up {rows}: restore into a new database, which is brought up to date when an orchestrator starts"
+    )]
+    Older {
+        /// The database's.
+        found: i64,
+        /// The rows'.
+        rows: i64,
+    },
+    /// What is to be restored into has something.
+    #[error("`{0}` is not empty: restore into an empty one, or say --replace, which removes what is there")]
+    NotEmpty(String),
+    /// What is to be restored into has replicas that live.
+    #[error("orchestrators run on this database ({0}): stop them, and wait until their leases of 6 s are over")]
+    Attended(String),
     /// The user has too many queued runs.
     #[error("{queued} runs are queued; the bound for a user is {bound}")]
     TooManyQueued {

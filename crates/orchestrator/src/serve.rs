@@ -10,10 +10,11 @@ use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
 use crate::{
-    bus::{Bus, Local, Redis},
+    backup::System,
+    bus::{self, Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
-    record::{Postgres, Settings, Sqlite, Store, member::Replica},
+    record::{Settings, backup::Database, member::Replica},
     retention::{self, Keep},
     submit::{self, Remote, Server},
 };
@@ -33,7 +34,7 @@ pub struct Config {
     /// Where runs are kept: `sqlite://PATH` or `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=verify-full|disable]`; default: `qflow.db` in the data directory.
     #[arg(long, env = "QFLOW_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where replicas hear of one another's runs: `redis://HOST`; default: they look into the database every second.
+    /// Where replicas hear of one another's runs: `redis://HOST`, or `rediss://HOST` with TLS; default: they look into the database every second.
     #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// Its password, where the address has none.
@@ -42,6 +43,9 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,
+    /// Certificates by which Redis is known; default: `QFLOW_CA_BUNDLE`, else the system's.
+    #[arg(long, env = "QFLOW_REDIS_CA")]
+    pub redis_ca: Option<PathBuf>,
     /// The password for Postgres.
     #[arg(long, env = "QFLOW_DATABASE_PASSWORD", hide_env_values = true)]
     pub database_password: Option<String>,
@@ -91,28 +95,33 @@ pub struct Config {
 }
 
 impl Config {
-    /// Opens the database, whichever it is.
-    async fn store(&self, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> anyhow::Result<Arc<dyn Store>> {
+    /// The database, whichever it is; a file's folder is made.
+    fn database(&self) -> anyhow::Result<Database> {
         let url = self.database_url.as_deref().unwrap_or_default();
         let path = match url.split_once("://") {
             None if url.is_empty() => self.data_dir.join("qflow.db"),
             Some(("sqlite", path)) if !path.is_empty() => PathBuf::from(path),
-            Some(("postgres" | "postgresql", _)) => return self.postgres(url, telemetry).await,
+            Some(("postgres" | "postgresql", _)) => return self.postgres(url),
             // What was set may hold a password.
             _ => anyhow::bail!("QFLOW_DATABASE_URL is neither sqlite://PATH nor postgres://USER@HOST/DATABASE"),
         };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("make the folder `{}`", folder.display()))?;
         }
-        Ok(Arc::new(Sqlite::open(&path, clock)?))
+        Ok(Database::Sqlite(path))
     }
 
-    async fn postgres(&self, url: &str, telemetry: &Telemetry) -> anyhow::Result<Arc<dyn Store>> {
+    fn postgres(&self, url: &str) -> anyhow::Result<Database> {
         let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
         let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
         let ca = self.database_ca.clone().or_else(|| self.ca_bundle.clone());
-        let settings = Settings { url: url.to_owned(), password, ca };
-        Ok(Arc::new(Postgres::open(&settings).await?.measured(telemetry)))
+        Ok(Database::Postgres(Settings { url: url.to_owned(), password, ca }))
+    }
+
+    /// What is to be backed up or restored into: the database and the blobs that a service would open.
+    pub async fn system(&self) -> anyhow::Result<System> {
+        let blobs = Blobs::open(&self.blobs()?, self.ca_bundle.as_deref()).await?;
+        Ok(System { database: self.database()?, blobs })
     }
 
     fn blobs(&self) -> anyhow::Result<String> {
@@ -122,12 +131,14 @@ impl Config {
         }
     }
 
-    fn bus(&self, owner: &str, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
-        let Some(url) = self.redis_url.as_deref().filter(|url| !url.is_empty()) else {
+    fn bus(&self, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
+        let Some(url) = self.redis_url.clone().filter(|url| !url.is_empty()) else {
             return Ok(Arc::new(Local::default()));
         };
-        let password = qflow_service::read_secret(self.redis_password.clone(), self.redis_password_file.clone())?;
-        Ok(Arc::new(Redis::open(url, password, owner, shutdown)?))
+        let (plain, file) = (self.redis_password.clone(), self.redis_password_file.clone());
+        let password = qflow_service::read_secret(plain, file).context("read QFLOW_REDIS_PASSWORD[_FILE]")?;
+        let ca = self.redis_ca.clone().or_else(|| self.ca_bundle.clone());
+        Ok(Arc::new(Redis::open(bus::Settings { url, password, ca }, owner, telemetry, shutdown)?))
     }
 
     /// Where it is marked which run is in hand: by port, since replicas on one machine may share a folder.
@@ -162,10 +173,10 @@ pub async fn serve(
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = config.store(Arc::clone(&clock), &telemetry).await?;
+    let store = config.database()?.open(Arc::clone(&clock), &telemetry).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
-    let bus = config.bus(&owner, &shutdown)?;
+    let bus = config.bus(&owner, &telemetry, &shutdown)?;
     let logs = Logs::start(Arc::clone(&store), Arc::clone(&blobs), Arc::clone(&bus), telemetry.clone());
     let parts = Parts {
         store: Arc::clone(&store),

@@ -4,12 +4,14 @@ mod approve;
 mod download;
 mod follow;
 mod lines;
+mod overview;
 mod pause;
 mod pools;
 mod problem;
 mod resolve;
 mod secrets;
 mod show;
+mod start;
 mod upload;
 mod validator;
 mod work;
@@ -20,19 +22,18 @@ use futures_util::Stream;
 use qflow_blobs::Blobs;
 use qflow_model::{
     definition::{Problem, PythonVersion, Source},
-    ids::{Digest, RunId, Timestamp},
+    ids::RunId,
     limits,
     plan::{Plan, WorkflowIx},
-    progress::{RunSpec, RunState, TraceContext},
+    progress::RunState,
     status::RunStatus,
 };
 use qflow_proto::v1::{
     self,
     orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer},
-    parameter, start_run_request,
 };
 use qflow_service::{Clock, Shutdown};
-use qflow_telemetry::{Telemetry, traces};
+use qflow_telemetry::Telemetry;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -42,8 +43,7 @@ use crate::{
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
-    plan as planning,
-    record::{self, Command, Filter, Store, Submission, Submitted},
+    record::{self, Command, Filter, Store},
     validate::{self, Given, Judged, Validator},
 };
 
@@ -54,8 +54,6 @@ pub use work::Work;
 const TENANT: &str = "default";
 /// Who everybody is until users come.
 const USER: &str = "local";
-/// How long a submission waits for the first runner after a start, to plan for versions that it offers.
-const MEET: Duration = Duration::from_secs(3);
 /// Bytes of what somebody says to an answer: a note, not a document.
 const COMMENT_BYTES: usize = 4 * 1024;
 /// Runs of a page where the caller does not say, and at most.
@@ -140,61 +138,7 @@ impl OrchestratorService for Server {
     }
 
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
-        let request = request.into_inner();
-        let source = match request.what {
-            Some(start_run_request::What::Source(sent)) => Arc::new(source(sent)?),
-            Some(start_run_request::What::Digest(text)) => self.registered(&text).await?,
-            None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
-        };
-        let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
-        let trace = trace();
-        let root = traces::TraceContext {
-            trace_id: trace.trace_id.clone(),
-            span_id: trace.span_id.clone(),
-            sampled: trace.flags & 1 == 1,
-            tracestate: trace.state.clone(),
-        };
-        let judging = self.judge(&source, &request.workflow, Some(&given));
-        let judged = traces::within(Some(root), judging).await?;
-        let Some(definition) = judged.definition.as_ref().filter(|_| judged.is_sound()) else {
-            return Err(unsound(&judged));
-        };
-        self.engine.meet(MEET).await;
-        let offered = self.engine.offered();
-        let plan = planning::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
-            .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
-        let plan = Arc::new(plan);
-        let mut judged = judged;
-        judged.problems.extend(self.missing(&plan, &source).await?);
-        if judged.problems.iter().any(|problem| !problem.warning) {
-            return Err(unsound(&judged));
-        }
-        let resolved = resolve::resolve(self, &plan, &source, request.relock).await?;
-        if !resolved.problems.is_empty() {
-            return Err(unsound(&Judged { problems: resolved.problems, ..Judged::default() }));
-        }
-        let spec = self.spec(&judged, plan.digest(), trace, request.no_cache).await?;
-        let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
-        let submission = Submission {
-            spec: Arc::new(spec),
-            plan,
-            source,
-            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
-            relock: request.relock && !resolved.all,
-        };
-        let (run, created) = match self.store.submit(submission).await.map_err(|e| unavailable(&e))? {
-            Submitted::Created(_) => (id, true),
-            Submitted::Existing(run) => (run, false),
-        };
-        // The run is durable: where nobody hears this, the next look into the inbox finds it.
-        self.engine.say(crate::dispatch::Word::Posted(None)).await;
-        let trace_id = if created { trace_id } else { self.state(run).await?.spec.trace.trace_id.clone() };
-        Ok(Response::new(v1::StartRunResponse {
-            run_id: run.to_string(),
-            created,
-            trace_id,
-            problems_json: json(&judged.problems)?,
-        }))
+        self.start(request.into_inner()).await.map(Response::new)
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
@@ -360,32 +304,7 @@ impl OrchestratorService for Server {
     }
 
     async fn overview(&self, _: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
-        let begun = tokio::time::Instant::now();
-        let totals = self.store.totals().await.map_err(|e| unavailable(&e))?;
-        let store_latency_ms = begun.elapsed().as_secs_f64() * 1e3;
-        let sight = self.engine.sight();
-        let runner = |seen: &crate::dispatch::Seen| v1::RunnerOverview {
-            runner_id: seen.hello.runner_id.clone(),
-            runtime: seen.hello.runtime.clone(),
-            runtime_version: seen.hello.runtime_version.clone(),
-            python_versions: seen.hello.pythons.iter().map(ToString::to_string).collect(),
-            slots: seen.hello.slots,
-            running: seen.running,
-            containers: seen.containers,
-            age_seconds: seen.age_seconds,
-        };
-        Ok(Response::new(v1::OverviewResponse {
-            runners: sight.runners.iter().map(runner).collect(),
-            runs_pending: totals.pending,
-            runs_running: totals.running,
-            executions_last_hour: totals.ended_last_hour,
-            failed_last_hour: totals.failed_last_hour,
-            oldest_queued_seconds: sight.oldest_queued_seconds,
-            store: self.store.kind().to_owned(),
-            store_latency_ms,
-            bus: self.bus.kind().to_owned(),
-            bus_down: !self.bus.is_up(),
-        }))
+        overview::overview(self).await.map(Response::new)
     }
 }
 
@@ -400,41 +319,6 @@ impl Server {
             validate::Error::Refused(message) => Status::invalid_argument(message),
             error => Status::unavailable(format!("{error}; nothing was accepted, try again")),
         })
-    }
-
-    /// What a plan names and this house does not have.
-    async fn missing(&self, plan: &qflow_model::plan::Plan, source: &Source) -> Result<Vec<Problem>, Status> {
-        let mut problems = pools::missing(self, plan, source).await?;
-        problems.extend(secrets::missing(&self.engine.sight(), plan, source));
-        problems.sort();
-        Ok(problems)
-    }
-
-    async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
-        let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
-        let known = self.store.source(digest).await.map_err(|e| unavailable(&e))?;
-        known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
-    }
-
-    /// What never changes of a new run, its parameters' large values kept apart.
-    async fn spec(
-        &self,
-        judged: &Judged,
-        plan: Digest,
-        trace: TraceContext,
-        no_cache: bool,
-    ) -> Result<RunSpec, Status> {
-        let created_at = self.clock.now();
-        let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
-        let mut params = judged.parameters.clone();
-        for produced in params.values_mut() {
-            let kept = self.blobs.outline(id, &mut produced.value).await;
-            kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
-            for attachment in &produced.value.attachments {
-                upload::give(&self.blobs, id, attachment).await?;
-            }
-        }
-        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
 
     /// Posts a command, and waits until it is worked off.
@@ -486,25 +370,6 @@ fn is_known(plan: &Plan, node_id: &str) -> Result<(), Vec<String>> {
     Ok(())
 }
 
-/// The caller's trace with a root span of ours under the caller's, or a new one.
-fn trace() -> TraceContext {
-    let caller = traces::current();
-    let parent_span_id = caller.as_ref().map(|context| context.span_id.clone());
-    let root = caller.unwrap_or_else(traces::TraceContext::root);
-    TraceContext {
-        trace_id: root.trace_id,
-        span_id: traces::new_span_id(),
-        parent_span_id,
-        flags: u8::from(root.sampled),
-        state: root.tracestate,
-    }
-}
-
-fn uuid_time(at: Timestamp) -> uuid::Timestamp {
-    let (seconds, micros) = (at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000));
-    uuid::Timestamp::from_unix(uuid::NoContext, seconds.unsigned_abs(), micros as u32 * 1000)
-}
-
 fn source(sent: v1::Source) -> Result<Source, Status> {
     let bytes: usize = sent.files.iter().map(|file| file.path.len() + file.text.len()).sum();
     if bytes > limits::SUBMISSION_BYTES {
@@ -512,15 +377,6 @@ fn source(sent: v1::Source) -> Result<Source, Status> {
         return Err(Status::invalid_argument(format!("a submission has at most {bound} bytes, this one {bytes}")));
     }
     Ok(Source { entry: sent.entry, files: sent.files.into_iter().map(|file| (file.path, file.text)).collect() })
-}
-
-fn given(sent: v1::Parameter) -> Result<(String, Given), Status> {
-    match sent.value {
-        Some(parameter::Value::Text(text)) => Ok((sent.name, Given::Text(text))),
-        Some(parameter::Value::Json(json)) => Ok((sent.name, Given::Json(json))),
-        Some(parameter::Value::Upload(sent_upload)) => Ok((sent.name, Given::Upload(upload::read(sent_upload)?))),
-        None => Err(Status::invalid_argument(format!("parameter `{}` has no value", sent.name))),
-    }
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {

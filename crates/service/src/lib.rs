@@ -7,9 +7,11 @@ mod clock;
 mod edge;
 mod methods;
 mod process;
+mod ready;
 mod red;
 mod server;
 mod shutdown;
+pub mod trust;
 
 pub use admin::{Readiness, admin};
 pub use auth::{Auth, SecretError, need_secret, read_secret};
@@ -17,5 +19,6 @@ pub use client::{AuthedChannel, ChannelError, authed_channel, channel, tls_chann
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edge::{Edge, protect};
 pub use process::{Listening, init, run};
+pub use ready::Ask;
 pub use server::{ServeError, ServeOptions, bind, serve_grpc, serve_http};
 pub use shutdown::Shutdown;

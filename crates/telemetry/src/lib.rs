@@ -177,6 +177,11 @@ impl Telemetry {
         });
     }
 
+    /// Whether anybody takes spans: where nobody does, none need be put together.
+    pub fn takes_spans(&self) -> bool {
+        self.shared.spans.is_some()
+    }
+
     /// Sends a span that has ended; one that has no room is counted as dropped.
     pub fn record_span(&self, span: SpanRecord) {
         let Some(provider) = self.shared.spans.as_ref().filter(|_| span.sampled) else { return };

@@ -12,6 +12,10 @@ use std::{
 
 /// How many lines may wait; past it they are dropped and counted.
 const QUEUE: usize = 8192;
+/// Bytes of lines that are written at once.
+const TOGETHER: usize = 64 * 1024;
+/// Between two looks at the queue while there are lines: what comes meanwhile wakes nobody.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How long a flush may take.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -54,18 +58,33 @@ impl Log {
         let waiting = Arc::new(AtomicUsize::new(0));
         let (left, told) = (Arc::clone(&waiting), fate.clone());
         let work = move || {
+            let (mut together, mut count) = (String::new(), 0);
             while let Ok(job) = jobs.recv() {
-                match job {
-                    Job::Line(line) => {
-                        left.fetch_sub(1, Ordering::Relaxed);
+                let mut next = Some(job);
+                while let Some(job) = next {
+                    let flush = match job {
+                        Job::Line(line) => {
+                            together.push_str(&line);
+                            count += 1;
+                            None
+                        }
+                        Job::Flush(done) => Some(done),
+                    };
+                    next = jobs.try_recv().ok();
+                    if next.is_none() || flush.is_some() || together.len() >= TOGETHER {
+                        left.fetch_sub(count, Ordering::Relaxed);
                         // A closed pipe is nobody reading: the lines have nowhere else to go.
-                        told.count(out.write_all(line.as_bytes()).is_ok());
+                        let written = out.write_all(together.as_bytes()).is_ok();
+                        (0..std::mem::take(&mut count)).for_each(|_| told.count(written));
+                        together.clear();
                     }
-                    Job::Flush(done) => {
+                    if let Some(done) = flush {
                         drop(out.flush());
                         let _ = done.send(());
                     }
                 }
+                // Who wakes a thread for every line works for that thread: under way together they cost a tenth.
+                std::thread::sleep(PAUSE);
             }
         };
         // Without a thread the queue closes and every line counts as dropped.

@@ -10,10 +10,15 @@ use clap::Parser;
 struct Line {
     #[command(flatten)]
     config: qflow_type_validator::Config,
+    #[command(flatten)]
+    ask: qflow_service::Ask,
 }
 
 fn main() -> ExitCode {
-    let Line { config } = Line::parse();
+    let Line { config, ask } = Line::parse();
+    if let Some(answer) = ask.answer() {
+        return answer;
+    }
     qflow_service::run("qflow-type-validator", |telemetry, shutdown, listening| {
         qflow_type_validator::serve(config, telemetry, shutdown, listening)
     })

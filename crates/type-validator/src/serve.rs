@@ -32,7 +32,7 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
     pub service_token_file: Option<PathBuf>,
-    /// Where validators share what they have read: `redis://HOST`; default: each keeps its own in memory.
+    /// Where validators share what they have read: `redis://HOST`, or `rediss://HOST` with TLS; default: each keeps its own in memory.
     #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// Its password, where the address has none.
@@ -41,6 +41,12 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,
+    /// Certificates by which Redis is known; default: `QFLOW_CA_BUNDLE`, else the system's.
+    #[arg(long, env = "QFLOW_REDIS_CA")]
+    pub redis_ca: Option<PathBuf>,
+    /// Certificates to trust.
+    #[arg(long, env = "QFLOW_CA_BUNDLE", hide = true)]
+    pub ca_bundle: Option<PathBuf>,
     /// Refuse callers whose `Host` or `Origin` is not this machine.
     #[arg(long, env = "QFLOW_LOOPBACK_ONLY")]
     pub loopback_only: bool,
@@ -57,7 +63,8 @@ impl Config {
             return Ok(Known { cache: Arc::new(Local::default()), program });
         };
         let password = qflow_service::read_secret(self.redis_password.clone(), self.redis_password_file.clone())?;
-        let cache = Arc::new(Redis::open(url, password, Seal::new(token), shutdown)?);
+        let ca = self.redis_ca.as_deref().or(self.ca_bundle.as_deref());
+        let cache = Arc::new(Redis::open(url, password, ca, Seal::new(token), shutdown)?);
         let named = Arc::clone(&program);
         tokio::task::spawn_blocking(move || {
             // A program that cannot be read shares nothing: whoever asks has its source read.

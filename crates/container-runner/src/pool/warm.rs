@@ -11,11 +11,13 @@ use qflow_proto::order::Order;
 use qflow_service::Shutdown;
 use tokio::time::Instant;
 
-use super::Pool;
+use super::{Inside, Pool, STOPPING, State};
 use crate::lifecycle::{self, Owner};
 
 /// Warm containers of one environment where attempts take a fresh one each.
 const FOR_FRESH: usize = 4;
+/// The same where a run's attempts follow one another: a fan-out takes as many as run at once, and needs the first at once.
+const FOR_RUNS: usize = 2;
 /// Warm containers in all: they cost memory while nobody needs them.
 const IN_ALL: usize = 6;
 /// How long nothing must have been taken before one is started that is not needed yet: starts burn processors.
@@ -23,21 +25,35 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// The same where some are left and each attempt takes one: as long as a short attempt.
 const BREATH: Duration = Duration::from_millis(50);
+/// The same where one is left and a run takes one or two: as long as nobody misses another.
+const EASE: Duration = Duration::from_millis(1500);
+/// How long a container that is not needed any more may be kept for that.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What an environment should have.
 #[derive(Debug)]
 pub(super) struct Warm {
     lock: Arc<EnvLock>,
-    want: usize,
+    /// Whether attempts take a fresh one each.
+    fresh: bool,
     /// When an attempt last asked for one.
     pub(super) used: Instant,
     /// Whether it is wanted though nobody has asked for long.
     pub(super) always: bool,
 }
 
-/// A container that is being started ahead.
+impl Warm {
+    /// How many are to be warm.
+    pub(super) fn want(&self) -> usize {
+        if self.fresh { FOR_FRESH } else { FOR_RUNS }
+    }
+}
+
+/// A container that is being started.
 #[derive(Debug)]
 pub(super) struct Coming {
+    /// The number of its start.
+    pub(super) number: u64,
     class: ContainerClass,
     /// Whether an attempt waits for it.
     pub(super) claimed: bool,
@@ -47,6 +63,11 @@ impl Coming {
     pub(super) fn is_for(&self, class: &ContainerClass) -> bool {
         !self.claimed && lifecycle::becomes(&self.class, class)
     }
+}
+
+/// Whether a container is one that is kept warm.
+pub(super) fn is_default(state: &State) -> bool {
+    state.owner == Owner::Nobody && lifecycle::becomes(&state.class, &default_class(state.class.environment))
 }
 
 /// What a container is like that is nobody's yet.
@@ -64,7 +85,7 @@ enum Lack {
 impl Pool {
     /// An environment whose containers are to be warm from now on.
     pub fn warm(&self, lock: EnvLock) {
-        let warm = Warm { want: 1, used: Instant::now() - QUIET, always: true, lock: Arc::new(lock) };
+        let warm = Warm { fresh: false, used: Instant::now() - QUIET, always: true, lock: Arc::new(lock) };
         self.inside().warm.insert(warm.lock.digest(), warm);
         self.need.notify_one();
     }
@@ -74,15 +95,15 @@ impl Pool {
         if !lifecycle::becomes(&default_class(class.environment), class) {
             return;
         }
-        let want = if order.isolation == Isolation::Node { FOR_FRESH } else { 1 };
+        let fresh = order.isolation == Isolation::Node;
         let mut inside = self.inside();
         let warm = inside.warm.entry(class.environment).or_insert_with(|| Warm {
             lock: Arc::clone(&order.lock),
-            want,
+            fresh,
             used: Instant::now(),
             always: false,
         });
-        (warm.want, warm.used) = (want, Instant::now());
+        (warm.fresh, warm.used) = (fresh, Instant::now());
         drop(inside);
         self.need.notify_one();
     }
@@ -113,23 +134,24 @@ impl Pool {
             let of = |c: &&super::Container| environment.is_none_or(|e| c.state.class.environment == *e);
             inside.idle.iter().filter(|c| c.state.owner == Owner::Nobody).filter(of).count()
         };
-        let there = inside.idle.len() + inside.busy.len() + inside.starting;
-        let target: usize = inside.warm.values().map(|warm| warm.want).sum();
+        let there = inside.idle.len() + inside.busy.len() + inside.coming.len();
+        let target: usize = inside.warm.values().map(Warm::want).sum();
         let metrics = self.telemetry.metrics();
         metrics.warm_pool_target().set(target.min(IN_ALL) as f64);
         metrics.warm_pool_available().set(nobodys(None) as f64);
         if inside.closed || there >= self.bound || nobodys(None) >= IN_ALL {
             return Lack::Nothing;
         }
-        let lacks = inside.warm.iter().filter(|(environment, warm)| nobodys(Some(environment)) < warm.want);
-        let Some((environment, warm)) = lacks.max_by_key(|(_, warm)| (warm.want, warm.used)) else {
+        let lacks = inside.warm.iter().filter(|(environment, warm)| nobodys(Some(environment)) < warm.want());
+        let Some((environment, warm)) = lacks.max_by_key(|(_, warm)| (warm.want(), warm.used)) else {
             return Lack::Nothing;
         };
         let quiet = inside.warm.values().map(|warm| warm.used.elapsed()).min().unwrap_or_default();
-        let pause = match warm.want {
-            1 => QUIET,
-            _ if nobodys(Some(environment)) == 0 => Duration::ZERO,
-            _ => BREATH,
+        let pause = match (warm.fresh, nobodys(Some(environment))) {
+            (false, 0) => QUIET,
+            (false, _) => EASE,
+            (true, 0) => Duration::ZERO,
+            (true, _) => BREATH,
         };
         match pause.saturating_sub(quiet) {
             Duration::ZERO => Lack::Start(Arc::clone(&warm.lock)),
@@ -137,22 +159,54 @@ impl Pool {
         }
     }
 
+    /// Waits until nobody takes containers for a moment, within a bound: what can wait is not to slow down what cannot.
+    pub(super) async fn breathe(&self) {
+        let until = Instant::now() + PATIENCE;
+        while let Some(left) = self.left_of_breath().filter(|_| Instant::now() < until) {
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    /// How long it takes at least until nobody has taken a container for a moment; nothing where that is so, or too many wait for it.
+    fn left_of_breath(&self) -> Option<Duration> {
+        let inside = self.inside();
+        let quiet = inside.warm.values().map(|warm| warm.used.elapsed()).min().unwrap_or(BREATH);
+        let waiting = inside.busy.values().filter(|brief| brief.status == STOPPING).count();
+        BREATH.checked_sub(quiet).filter(|left| !left.is_zero() && waiting <= FOR_FRESH)
+    }
+
     async fn start_warm(self: &Arc<Self>, lock: &EnvLock) {
-        let (environment, class) = (lock.digest(), default_class(lock.digest()));
-        self.inside().coming.push(Coming { class: class.clone(), claimed: false });
+        let class = default_class(lock.digest());
+        let number = self.inside().comes(class.clone(), false);
+        self.bring(number, class, lock).await;
+    }
+
+    /// Starts a container that was said to come, and tells who waits.
+    pub(super) async fn bring(self: &Arc<Self>, number: u64, class: ContainerClass, lock: &EnvLock) {
+        let environment = class.environment;
         let started = self.start(class, lock).await;
         let mut inside = self.inside();
-        // One is started at a time, so that is it.
-        inside.coming.clear();
+        let at = inside.coming.iter().position(|coming| coming.number == number);
+        let claimed = at.is_some_and(|at| inside.coming.swap_remove(at).claimed);
         match started {
-            Ok(container) if inside.closed => {
+            Ok(container) if inside.closed && !claimed => {
                 drop(inside);
                 self.let_go(container, "shutdown");
             }
             Ok(container) => inside.idle.push(container),
-            // Its event is told; whoever needs it will be told why it does not start.
+            Err(error) if claimed => inside.failed.push((number, error)),
+            // Its event is told; whoever needs one will be told why it does not start.
             Err(_) => drop(inside.warm.remove(&environment)),
         }
         self.arrivals.send_modify(|count| *count += 1);
+    }
+}
+
+impl Inside {
+    /// Notes that a container comes; the number of its start.
+    pub(super) fn comes(&mut self, class: ContainerClass, claimed: bool) -> u64 {
+        self.started += 1;
+        self.coming.push(Coming { number: self.started, class, claimed });
+        self.started
     }
 }

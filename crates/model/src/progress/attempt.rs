@@ -25,9 +25,10 @@ impl RunState {
             return Err(self.node(key).map_or(Refused::Unknown, |run| Refused::Node(run.status)));
         }
         self.take(key, now, effects);
+        let before = self.head.attempts_before;
         let run = self.run_mut(key);
         run.status = NodeStatus::Leased;
-        run.attempt += 1;
+        run.attempt = run.attempt.max(before) + 1;
         let queued_ms = now.ms_since(run.ready_at.unwrap_or(now));
         let failure = run.detail.take().and_then(|detail| detail.failure);
         run.detail =

@@ -1,6 +1,6 @@
 //! A run that stands still: because somebody asked, because its processing broke, or because a node run needs a decision.
 
-use super::{Attention, Effect, Happening, Refused, RunHead, RunState};
+use super::{Attention, Effect, Happening, KillReason, Refused, RunHead, RunState};
 use crate::{
     ids::{AttemptKey, NodeKey, Timestamp},
     limits,
@@ -49,8 +49,8 @@ impl RunState {
     }
 
     /// Whether an attempt is the one that somebody is to decide about: its outcome decides as well.
-    pub(super) fn is_awaited(&self, key: AttemptKey) -> bool {
-        self.attention.contains(&key.node) && self.run(key.node).attempt == key.attempt
+    pub fn is_awaited(&self, key: AttemptKey) -> bool {
+        self.attention.contains(&key.node) && self.node(key.node).is_some_and(|run| run.attempt == key.attempt)
     }
 
     /// Node runs that somebody is to decide about.
@@ -103,8 +103,12 @@ impl RunState {
         Ok(())
     }
 
+    /// Notes a decision: whoever holds the attempt after all, come back since, is to end it.
     fn decided(&self, key: NodeKey, retry: bool, by: &str, effects: &mut Vec<Effect>) {
         let attempt = self.run(key).attempt;
+        let runner = self.run(key).detail.as_ref().map(|detail| detail.runner.clone()).unwrap_or_default();
+        let of = AttemptKey { run: self.spec.id, node: key, attempt };
+        effects.push(Effect::Kill { key: of, runner, reason: KillReason::Superseded });
         effects.push(Effect::Record(Happening::Decided { node: key, attempt, retry, by: by.to_owned() }));
     }
 

@@ -67,6 +67,7 @@ impl RunState {
             needs_attention: None,
             restarts: 0,
             crashes: 0,
+            attempts_before: 0,
         };
         Self::restore(spec, plan, head, Vec::new())
     }

@@ -4,6 +4,7 @@ mod calls;
 mod faults;
 mod flow;
 mod pauses;
+mod restored;
 mod reuse;
 mod waits;
 

@@ -1,5 +1,7 @@
 //! What every bus promises, in the same words for each: to one process that has both ends, and to two that share a Redis.
 
+mod tls;
+
 use std::{
     process::{Child, Command, Stdio},
     time::Duration,
@@ -7,6 +9,7 @@ use std::{
 
 use qflow_model::ids::StepIx;
 use qflow_service::Shutdown;
+use qflow_telemetry::Telemetry;
 
 use super::*;
 
@@ -133,9 +136,13 @@ struct Server {
 impl Server {
     /// Starts one on a port that was free; nothing where the program is not installed and not required.
     fn start() -> Option<Self> {
+        Self::start_by(Self::spawn)
+    }
+
+    fn start_by(spawn: impl FnOnce(u16, &std::path::Path) -> std::io::Result<Child>) -> Option<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
-        let process = Self::spawn(port, folder.path());
+        let process = spawn(port, folder.path());
         match process {
             Ok(process) => Some(Self { process, port, folder }),
             Err(error) => {
@@ -152,7 +159,8 @@ impl Server {
     }
 
     fn bus(&self, owner: &str, shutdown: &Shutdown) -> Redis {
-        Redis::open(&format!("redis://127.0.0.1:{}", self.port), None, owner, shutdown).unwrap()
+        let settings = Settings { url: format!("redis://127.0.0.1:{}", self.port), ..Settings::default() };
+        Redis::open(settings, owner, &Telemetry::silent(), shutdown).unwrap()
     }
 
     fn kill(&mut self) {
@@ -187,6 +195,7 @@ async fn a_redis_that_was_away_is_used_again_and_watchers_look_into_the_store() 
 
 #[tokio::test]
 async fn an_address_that_is_none_says_what_one_looks_like() {
-    let error = Redis::open("http://cache", None, "a", &Shutdown::new()).err().map(|e| e.to_string());
+    let settings = Settings { url: "http://cache".into(), ..Settings::default() };
+    let error = Redis::open(settings, "a", &Telemetry::silent(), &Shutdown::new()).err().map(|e| e.to_string());
     assert!(error.is_some_and(|text| text.contains("redis://")));
 }

@@ -13,11 +13,12 @@ use fred::{
     prelude::{Client, Config},
     types::{
         Builder, Message,
-        config::{ReconnectPolicy, UnresponsiveConfig},
+        config::{ReconnectPolicy, TlsConnector, UnresponsiveConfig},
     },
 };
 use qflow_model::ids::{NodeKey, RunId};
-use qflow_service::Shutdown;
+use qflow_service::{Shutdown, trust};
+use qflow_telemetry::{Event, Telemetry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast, mpsc};
 
@@ -63,10 +64,27 @@ pub struct Redis {
     speaks: Client,
 }
 
-/// Why there is no fan-out.
+/// What is set of a Redis.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// `redis://[USER@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS.
+    pub url: String,
+    /// The password, where it is not the URL's.
+    pub password: Option<String>,
+    /// A file of certificates to trust; default: the system's.
+    pub ca: Option<std::path::PathBuf>,
+}
+
+/// Why there is no fan-out. A Redis that is away, or is not who it should be, is none: it is told, and tried again.
 #[derive(Debug, thiserror::Error)]
-#[error("QFLOW_REDIS_URL is not redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS")]
-pub struct NotAnAddress(#[source] Option<fred::error::Error>);
+pub enum Wrong {
+    /// No address.
+    #[error("QFLOW_REDIS_URL is not redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS")]
+    Address(#[source] Option<fred::error::Error>),
+    /// No certificates to trust.
+    #[error("QFLOW_REDIS_CA names {0}")]
+    Certificates(String),
+}
 
 /// How an address may begin; those with `-` name several hosts.
 const SCHEMES: [&str; 6] =
@@ -78,18 +96,11 @@ fn channel(run: RunId) -> String {
 
 impl Redis {
     /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
-    pub fn open(url: &str, password: Option<String>, owner: &str, shutdown: &Shutdown) -> Result<Self, NotAnAddress> {
-        let wrong = |error| NotAnAddress(Some(error));
-        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(NotAnAddress(None));
-        }
-        let mut config = Config::from_url(url).map_err(wrong)?;
-        if password.is_some() {
-            config.password = password;
-        }
-        config.fail_fast = false;
-        let builder = bounded(config);
+    pub fn open(settings: Settings, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> Result<Self, Wrong> {
+        let wrong = |error| Wrong::Address(Some(error));
+        let builder = bounded(settings.config()?);
         let (speaks, hears) = (builder.build().map_err(wrong)?, builder.build_subscriber_client().map_err(wrong)?);
+        tokio::spawn(tell(speaks.clone(), telemetry.clone(), shutdown.clone()));
         let (out, words) = mpsc::channel(QUEUE);
         let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
         tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), shutdown.clone()));
@@ -101,6 +112,55 @@ impl Redis {
     fn say(&self, run: RunId, what: What) {
         // A queue that is full is a Redis that is away or behind: the others find it in the store.
         self.out.try_send((run, what)).ok();
+    }
+}
+
+impl Settings {
+    fn config(self) -> Result<Config, Wrong> {
+        if !SCHEMES.iter().any(|scheme| self.url.starts_with(scheme)) {
+            return Err(Wrong::Address(None));
+        }
+        // The URL's `s` would be taken for this system's certificates, read anew: ours are set below.
+        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
+        let plain = scheme.strip_prefix("rediss").map(|more| format!("redis{more}://{rest}"));
+        let mut config =
+            Config::from_url(plain.as_deref().unwrap_or(&self.url)).map_err(|error| Wrong::Address(Some(error)))?;
+        if plain.is_some() {
+            let roots = trust::roots(self.ca.as_deref()).map_err(|error| Wrong::Certificates(error.to_string()))?;
+            config.tls = Some(TlsConnector::from(trust::tls(roots)).into());
+        }
+        if self.password.is_some() {
+            config.password = self.password;
+        }
+        config.fail_fast = false;
+        Ok(config)
+    }
+}
+
+/// Tells when Redis is away, and why, once until it is there again.
+async fn tell(client: Client, telemetry: Telemetry, shutdown: Shutdown) {
+    let (mut errors, mut connected) = (client.error_rx(), client.reconnect_rx());
+    let mut away = false;
+    loop {
+        tokio::select! {
+            error = errors.recv() => {
+                let error = match error {
+                    Ok((error, _)) => error,
+                    Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                };
+                if !std::mem::replace(&mut away, true) {
+                    let why = format!("Redis is away, so live views are up to a second late and nothing else: {}", error.details());
+                    telemetry.emit(Event::warning("redis_away", why));
+                }
+            }
+            _ = connected.recv() => {
+                if std::mem::take(&mut away) {
+                    telemetry.emit(Event::info("redis_there", "Redis is there again"));
+                }
+            }
+            () = shutdown.wait() => return,
+        }
     }
 }
 

@@ -216,7 +216,7 @@ fn node_ended(
     });
     if let Some(from) = detail.and_then(|d| d.reused.as_deref()) {
         reused(telemetry, state, node, from, now);
-    } else if attempt > 0 {
+    } else if attempt > 0 && telemetry.takes_spans() {
         attempt_ended(telemetry, state, (node, attempt), status.as_str(), failure, now);
     }
 }

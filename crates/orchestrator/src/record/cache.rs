@@ -35,9 +35,7 @@ impl Cached {
 
 /// Digests of the blobs that a value stands in, each once.
 pub fn blobs(produced: &Produced) -> Vec<Digest> {
-    let value = &produced.value;
-    let whole = value.inline.is_none().then_some(value.digest);
-    let mut all: Vec<Digest> = whole.into_iter().chain(value.attachments.iter().map(|part| part.digest)).collect();
+    let mut all: Vec<Digest> = produced.value.blobs().collect();
     all.sort();
     all.dedup();
     all

@@ -1,10 +1,12 @@
 //! Postgres behind the store's trait: many replicas share it, its clock alone decides, and every batch begins with its fence.
 
+mod backup;
 mod batch;
 mod cache;
 mod connection;
 mod logs;
 mod pool;
+mod restore;
 mod retention;
 mod rows;
 mod shards;
@@ -46,8 +48,10 @@ use super::{
 };
 use crate::shared::Shared;
 
+pub(super) use backup::Snapshot;
+pub(super) use restore::{load_backup, vacant};
 #[cfg(test)]
-pub(crate) use tests::server::Server;
+pub(crate) use tests::{server::Server, tls::certify};
 pub use url::Settings;
 
 const INBOX: &str = "SELECT id, run, input FROM inbox WHERE shard = ANY($1::smallint[]) ORDER BY id";
@@ -70,9 +74,8 @@ pub struct Postgres {
 impl Postgres {
     /// Connects, and brings the tables up to what this version knows.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let wrong = |wrong: url::Wrong| Error::Database { doing: "read the database's settings", source: wrong.into() };
-        let target = settings.target().map_err(wrong)?;
-        connection::migrate(&target).await?;
+        let target = target(settings)?;
+        connection::migrate(&target, None).await?;
         let pool = connection::pool(&target)?;
         Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None })
     }
@@ -108,6 +111,12 @@ impl Postgres {
         let client = self.client(doing).await?;
         query(&client, sql, params).await.map_err(|stop| stop.while_doing(doing))
     }
+}
+
+/// Where the settings lead.
+fn target(settings: &Settings) -> Result<url::Target> {
+    let wrong = |wrong: url::Wrong| Error::Database { doing: "read the database's settings", source: wrong.into() };
+    settings.target().map_err(wrong)
 }
 
 /// Reads each row of an answer.

@@ -1,5 +1,6 @@
 //! `SQLite` behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
 
+mod backup;
 mod cache;
 mod lines;
 mod older;
@@ -26,6 +27,7 @@ use qflow_service::Clock;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use self::backup::{Snapshot, load_backup, vacant};
 use self::{
     older::bring_up,
     rows::{accept, list, load, put_command, put_source, read, totals, write},
@@ -83,6 +85,15 @@ fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(doing: &'static str
     move |source| Error::Database { doing, source: source.into() }
 }
 
+/// Takes the lock on a file, as long as what is given is held.
+fn lock(path: &Path) -> Result<File> {
+    let mut lock: PathBuf = path.to_owned();
+    lock.as_mut_os_string().push(".lock");
+    let held = File::options().create(true).append(true).open(lock).map_err(failed("open the database's lock"))?;
+    held.try_lock().map_err(|_| Error::InUse { path: path.display().to_string() })?;
+    Ok(held)
+}
+
 impl Sqlite {
     /// Opens or makes the file.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
@@ -90,10 +101,7 @@ impl Sqlite {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed("make the database's folder"))?;
         }
-        let mut lock: PathBuf = path.to_owned();
-        lock.as_mut_os_string().push(".lock");
-        let held = File::options().create(true).append(true).open(lock).map_err(failed("open the database's lock"))?;
-        held.try_lock().map_err(|_| Error::InUse { path: shown.clone() })?;
+        let held = lock(path)?;
         let connection = Connection::open(path).map_err(failed("open the database"))?;
         Self::on(connection, &shown, clock, Some(held))
     }

@@ -1,18 +1,19 @@
 //! Definitions that validators share over Redis, the newest in memory too. What Redis loses is read again from its source.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use fred::{
     interfaces::{ClientLike, KeysInterface},
     prelude::{Client, Config},
     types::{
         Builder, Expiration,
-        config::{ReconnectPolicy, UnresponsiveConfig},
+        config::{ReconnectPolicy, TlsConnector, UnresponsiveConfig},
     },
 };
 use qflow_model::ids::Digest;
-use qflow_service::Shutdown;
+use qflow_service::{Shutdown, trust};
 use tokio::sync::mpsc;
 
 use super::{Cache, KEPT, Local, Seal};
@@ -46,11 +47,24 @@ fn name(key: Digest) -> String {
 
 impl Redis {
     /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
-    pub fn open(url: &str, password: Option<String>, seal: Seal, shutdown: &Shutdown) -> Result<Self, NotAnAddress> {
+    pub fn open(
+        url: &str,
+        password: Option<String>,
+        ca: Option<&Path>,
+        seal: Seal,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         if !url.starts_with("redis") {
-            return Err(NotAnAddress(None));
+            return Err(NotAnAddress(None).into());
         }
-        let mut config = Config::from_url(url).map_err(|error| NotAnAddress(Some(error)))?;
+        // The URL's `s` would be taken for this system's certificates: ours are set below.
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let plain = scheme.strip_prefix("rediss").map(|more| format!("redis{more}://{rest}"));
+        let mut config =
+            Config::from_url(plain.as_deref().unwrap_or(url)).map_err(|error| NotAnAddress(Some(error)))?;
+        if plain.is_some() {
+            config.tls = Some(TlsConnector::from(trust::tls(trust::roots(ca).context("QFLOW_REDIS_CA")?)).into());
+        }
         if password.is_some() {
             config.password = password;
         }

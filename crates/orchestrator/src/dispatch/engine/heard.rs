@@ -81,9 +81,12 @@ impl Engine {
     fn compare(&mut self, runner_id: &str, holds: &[AttemptKey], shards: Option<&BTreeSet<Shard>>) {
         let asked = |run: RunId| shards.is_none_or(|shards| shards.contains(&run.shard()));
         for key in holds.iter().filter(|key| self.shards.own(key.run) && asked(key.run)) {
+            // One that somebody is to decide about may go on, now that it is there again: its outcome decides.
+            let awaited =
+                self.runs.get(key.run).and_then(|entry| entry.state()).is_some_and(|run| run.is_awaited(*key));
             if self.is_current(*key) {
                 self.runners.confirm(*key);
-            } else {
+            } else if !awaited {
                 self.runners.tell(runner_id, Say::Kill(*key, KillReason::Superseded));
             }
         }
@@ -306,7 +309,10 @@ impl Engine {
             self.parts.telemetry.emit(note.with("run_id", run.to_string()));
             return Ok(());
         };
-        held(&state).for_each(|(key, ..)| self.runners.confirm(key));
+        // In a system that was restored, what runners of the one before held is nobody's.
+        let (nobodys, held): (Vec<_>, Vec<_>) = held(&state).partition(|(_, runner, _)| runner.is_empty());
+        held.into_iter().for_each(|(key, ..)| self.runners.confirm(key));
+        let lost: Vec<AttemptKey> = nobodys.into_iter().map(|(key, ..)| key).collect();
         let open = (0..).zip(state.head.locks.iter().zip(&state.plan.environments));
         for (environment, (lock, spec)) in open {
             let failed = state.head.lock_errors.contains_key(&environment);
@@ -317,6 +323,7 @@ impl Engine {
             }
         }
         self.runs.insert(state, sent);
+        lost.into_iter().for_each(|key| self.give(run, Input::Lost { key, reason: "restored".to_owned() }));
         Ok(())
     }
 

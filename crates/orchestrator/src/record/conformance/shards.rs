@@ -36,6 +36,8 @@ pub(super) async fn a_dead_replicas_shards_are_free_after_a_lease(store: &dyn St
     clock.advance_ms(qflow_model::limits::SHARD_LEASE_MS + 1).await;
     let alone = store.attend(&replica("b"), &BTreeMap::new()).await.unwrap();
     assert_eq!(alone.members, [replica("b")]);
+    assert_eq!(alone.missed, ["a"]);
+    assert!(store.attend(&replica("b"), &BTreeMap::new()).await.unwrap().missed.is_empty(), "it is missed once");
     let new = store.take_shards("b", 64).await.unwrap();
     assert_eq!(new.len(), 64);
     assert!(new.iter().all(|(shard, epoch)| old[shard] < *epoch));
@@ -58,6 +60,8 @@ pub(super) async fn what_is_given_back_is_free_at_once_and_written_to_no_more(st
     store.release(&given).await.unwrap();
     assert_eq!(attend(store, "b", &taken).await.len(), 10, "an older owner gives nothing back");
     store.leave("a").await.unwrap();
+    let standing = store.attend(&replica("b"), &taken).await.unwrap();
+    assert!(standing.missed.is_empty() && standing.members == [replica("b")], "who leaves is not missed: {standing:?}");
     assert_eq!(store.take_shards("b", 64).await.unwrap().len(), 54, "what it holds is not taken once more");
 }
 

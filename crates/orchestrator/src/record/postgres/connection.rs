@@ -1,9 +1,15 @@
 //! Connections: the pool of them, each wait bounded, and the tables brought up to date before anything is asked.
 
-use std::{error::Error as Cause, time::Duration};
+use std::{
+    error::Error as Cause,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use refinery::{Migration, Runner};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 
 use super::{
     super::{Error, Result},
@@ -18,7 +24,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// How long making a connection may take, handshakes included.
 const CREATE: Duration = Duration::from_secs(4);
 /// Which lock a replica holds while it changes tables; the number is "qflow".
-const MIGRATING: i64 = 0x71_66_6c_6f_77;
+pub(super) const MIGRATING: i64 = 0x71_66_6c_6f_77;
 /// The tables, version by version: forward and additive, so that the version before goes on beside a newer one.
 const MIGRATIONS: [(&str, &str); 1] = [("V1__runs", include_str!("migrations/V1__runs.sql"))];
 
@@ -31,37 +37,80 @@ pub(super) fn pool(target: &Target) -> Result<Pool> {
     pool.map_err(|error| Error::Database { doing: "prepare connections to the database", source: error.into() })
 }
 
-/// Brings the tables up to this version; of several replicas that start at once, one after the other.
-pub(super) async fn migrate(target: &Target) -> Result<()> {
+/// A connection that is nobody else's, and goes when it is dropped.
+pub(super) struct Apart {
+    client: Client,
+    driving: JoinHandle<std::result::Result<(), tokio_postgres::Error>>,
+}
+
+impl Deref for Apart {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Apart {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // The end of the connection gives its locks back.
+        self.driving.abort();
+    }
+}
+
+/// A connection for what may take its time, and may wait for whoever was first.
+pub(super) async fn apart(target: &Target) -> Result<Apart> {
     let mut config = target.config.clone();
-    // A table that is changed may take its time, and so may the replica that was first.
-    config.options(format!("{} -c statement_timeout=0 -c lock_timeout=60s", config.get_options().unwrap_or_default()));
+    let patient = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=60s";
+    config.options(format!("{} {patient}", config.get_options().unwrap_or_default()));
     let away = |error: tokio_postgres::Error| {
         let doing = "connect to the database";
         Error::Database { doing, source: format!("{}: {}", target.shown, told(&error)).into() }
     };
     let connecting = tokio::time::timeout(CREATE, config.connect(target.tls.clone())).await;
-    let (mut client, connection) = connecting
+    let (client, connection) = connecting
         .map_err(|_| Error::Database {
             doing: "connect to the database",
             source: format!("{} does not answer", target.shown).into(),
         })?
         .map_err(away)?;
-    let driving = tokio::spawn(connection);
-    let migrated = bring_up(&mut client).await;
-    // The end of the connection gives the lock back.
-    drop(client);
-    driving.abort();
+    Ok(Apart { client, driving: tokio::spawn(connection) })
+}
+
+/// Brings the tables up to this version, or only up to another; of several replicas that start at once, one after the other.
+pub(super) async fn migrate(target: &Target, version: Option<i64>) -> Result<()> {
+    let mut client = apart(target).await?;
+    let migrated = bring_up(&mut client, version).await;
     migrated.map_err(|source| Error::Database { doing: "bring the database up to date", source })
 }
 
-async fn bring_up(client: &mut tokio_postgres::Client) -> std::result::Result<(), Box<dyn Cause + Send + Sync>> {
+/// The newest version of the tables that this program knows.
+pub(super) fn known() -> i64 {
+    let versions = MIGRATIONS.iter().filter_map(|(name, _)| name.strip_prefix('V')?.split_once("__")?.0.parse().ok());
+    versions.max().unwrap_or_default()
+}
+
+/// The tables whose rows are a store's, by what makes them: who lives is no part of it.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    let lines = MIGRATIONS.iter().flat_map(|(_, sql)| sql.lines());
+    let names = lines.filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next());
+    names.filter(|name| *name != "replica")
+}
+
+async fn bring_up(client: &mut Client, version: Option<i64>) -> std::result::Result<(), Box<dyn Cause + Send + Sync>> {
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATING]).await.map_err(|error| told(&error))?;
     let migrations = MIGRATIONS
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, sql))
         .collect::<std::result::Result<Vec<_>, _>>()?;
     // A later version may have been here: what it added is no business of ours.
-    Runner::new(&migrations).set_abort_missing(false).set_abort_divergent(true).run_async(client).await?;
+    let target = version.map_or(refinery::Target::Latest, |version| refinery::Target::Version(version as _));
+    let runner = Runner::new(&migrations).set_abort_missing(false).set_abort_divergent(true).set_target(target);
+    runner.run_async(client).await?;
     Ok(())
 }

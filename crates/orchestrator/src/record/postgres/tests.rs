@@ -3,7 +3,7 @@
 mod faults;
 mod plans;
 pub(crate) mod server;
-mod tls;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

@@ -1,11 +1,9 @@
 //! A database as its URL names it: where it is, who asks, and whether the way there is encrypted.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use qflow_service::trust::{self, Untrusted};
+use rustls::RootCertStore;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -17,10 +15,6 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// are made once, maybe when tables were empty: each statement has an index in the order that it reads, and is to use it.
 const OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s -c jit=off \
                        -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off";
-/// Where systems keep the certificates that they trust.
-const BUNDLES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-
 /// Why no database can be opened by what was set.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Wrong {
@@ -33,13 +27,8 @@ pub(super) enum Wrong {
     )]
     Undecided(String),
     /// No certificates to trust.
-    #[error("QFLOW_DATABASE_CA names `{path}`: {why}")]
-    Certificates {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error("QFLOW_DATABASE_CA names {0}")]
+    Certificates(#[from] Untrusted),
 }
 
 /// What is set of a database.
@@ -94,30 +83,10 @@ impl Settings {
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))
             .keepalives_retries(2);
-        let roots = if encrypted { self.roots()? } else { RootCertStore::empty() };
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring offers TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let roots = if encrypted { trust::roots(self.ca.as_deref())? } else { RootCertStore::empty() };
+        let tls = trust::tls(roots);
         let shown = shown(&config);
         Ok(Target { config, tls: MakeRustlsConnect::new(tls), shown })
-    }
-
-    fn roots(&self) -> Result<RootCertStore, Wrong> {
-        let system = || BUNDLES.iter().map(Path::new).find(|path| path.exists());
-        let path = self.ca.as_deref().or_else(system).ok_or_else(|| Wrong::Certificates {
-            path: String::new(),
-            why: "this system keeps no certificates where others do: name a file of them".into(),
-        })?;
-        let wrong = |why: String| Wrong::Certificates { path: path.display().to_string(), why };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
-            // A system's bundle may hold some that rustls does not take: the others do.
-            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-            roots.add(certificate).ok();
-        }
-        if roots.is_empty() { Err(wrong("it holds no certificate".into())) } else { Ok(roots) }
     }
 }
 

@@ -5,6 +5,14 @@ use rusqlite::{Transaction, params};
 
 use super::Done;
 
+/// What is left of a run.
+pub(super) const FORGET: [&str; 4] = [
+    "DELETE FROM log_line WHERE run = ?",
+    "DELETE FROM history WHERE run = ?",
+    "DELETE FROM node_run WHERE run = ?",
+    "DELETE FROM run WHERE id = ?",
+];
+
 /// A run that somebody wants something of stays.
 pub(super) fn expired(db: &Transaction<'_>, older_ms: u64, limit: u32, now: Timestamp) -> Done<Vec<RunId>> {
     let older = i64::try_from(older_ms).unwrap_or(i64::MAX).saturating_mul(1000);
@@ -26,12 +34,7 @@ pub(super) fn forget(db: &Transaction<'_>, runs: &[RunId]) -> Done<()> {
         if !over.exists([&run])? {
             continue;
         }
-        for sql in [
-            "DELETE FROM log_line WHERE run = ?",
-            "DELETE FROM history WHERE run = ?",
-            "DELETE FROM node_run WHERE run = ?",
-            "DELETE FROM run WHERE id = ?",
-        ] {
+        for sql in FORGET {
             db.prepare_cached(sql)?.execute([&run])?;
         }
     }

@@ -161,6 +161,17 @@ async fn the_outcome_of_one_that_was_lost_decides_where_it_comes_after_all() {
     house.reaches(run, RunStatus::Paused).await;
     let house = house.restarted().await;
     let mut runner = Player::connect(&house, 2, vec![key]).await;
+    // It is not told to end it, and neither does a heartbeat.
+    let beat =
+        Said::Heartbeat { attempts: vec![key], containers: 1, warm: BTreeSet::new(), secrets: None, sequence: 1 };
+    runner.say(beat).await;
+    loop {
+        match runner.hears().await {
+            Say::Heard(1) => break,
+            Say::Kill(..) => panic!("it may go on"),
+            _ => {}
+        }
+    }
     let fenced = outcome(Ending::Lost { reason: "fenced".into(), message: String::new() });
     assert!(!runner.ends(key, fenced).await, "that it is gone is known");
     assert!(runner.ends(key, done()).await);

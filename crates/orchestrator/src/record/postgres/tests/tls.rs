@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A certificate for 127.0.0.1 by an authority of this test's own, in a folder that the server can read.
-fn certify(folder: &Path) {
+pub(crate) fn certify(folder: &Path) {
     let sign = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=server

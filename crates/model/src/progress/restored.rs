@@ -1,0 +1,50 @@
+//! Runs in a system that was restored from a back-up: what runners of the earlier one still say of them must not count.
+
+use std::collections::BTreeSet;
+
+use super::{NodeRun, RunHead, RunSpec};
+use crate::ids::Digest;
+
+/// Numbers of attempts that are left to the system that was backed up: more than it can give a node run before it is gone.
+pub const ATTEMPTS_LEFT: u32 = 1000;
+
+impl RunSpec {
+    /// Adds the blobs that the run's parameters stand in.
+    pub fn blobs(&self, to: &mut BTreeSet<Digest>) {
+        self.params.values().for_each(|param| to.extend(param.value.blobs()));
+    }
+}
+
+impl RunHead {
+    /// Adds the blobs that the run's result stands in.
+    pub fn blobs(&self, to: &mut BTreeSet<Digest>) {
+        self.result.iter().for_each(|result| result.blobs(to));
+    }
+
+    /// The run's row in a restored system: its next attempts have numbers that no other system gave them.
+    #[must_use]
+    pub fn restored(self) -> Self {
+        Self { attempts_before: self.attempts_before.saturating_add(ATTEMPTS_LEFT), ..self }
+    }
+}
+
+impl NodeRun {
+    /// Adds the blobs that the node run's value stands in.
+    pub fn blobs(&self, to: &mut BTreeSet<Digest>) {
+        let produced = self.detail.iter().filter_map(|detail| detail.produced.as_ref());
+        produced.for_each(|produced| to.extend(produced.value.blobs()));
+    }
+
+    /// The node run's row in a restored system. One that a runner holds is nobody's now, and under a number that no runner knows: what
+    /// is still said of it is late, and its attempt is lost.
+    #[must_use]
+    pub fn restored(self) -> Self {
+        let mut run = self;
+        let held = run.status.is_held();
+        if let Some(detail) = run.detail.as_deref_mut().filter(|detail| held && !detail.runner.is_empty()) {
+            detail.runner.clear();
+            run.attempt = run.attempt.saturating_add(ATTEMPTS_LEFT);
+        }
+        run
+    }
+}

@@ -1,0 +1,142 @@
+//! A submission: judged, planned, and kept before it is acknowledged.
+
+use std::{sync::Arc, time::Duration};
+
+use qflow_model::{
+    definition::{Problem, Source},
+    ids::{Digest, RunId, Timestamp},
+    plan::Plan,
+    progress::{RunSpec, TraceContext},
+};
+use qflow_proto::v1::{self, parameter, start_run_request};
+use qflow_telemetry::traces;
+use tonic::Status;
+
+use super::{Server, TENANT, USER, json, pools, resolve, secrets, source, unavailable, unsound, upload};
+use crate::{
+    dispatch::Word,
+    plan as planning,
+    record::{Submission, Submitted},
+    validate::{Given, Judged},
+};
+
+/// How long a submission waits for the first runner after a start, to plan for versions that it offers.
+const MEET: Duration = Duration::from_secs(3);
+
+impl Server {
+    /// Starts a run: once this returns, it is not lost.
+    pub(super) async fn start(&self, request: v1::StartRunRequest) -> Result<v1::StartRunResponse, Status> {
+        let source = match request.what {
+            Some(start_run_request::What::Source(sent)) => Arc::new(source(sent)?),
+            Some(start_run_request::What::Digest(text)) => self.registered(&text).await?,
+            None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
+        };
+        let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
+        let trace = trace();
+        let root = traces::TraceContext {
+            trace_id: trace.trace_id.clone(),
+            span_id: trace.span_id.clone(),
+            sampled: trace.flags & 1 == 1,
+            tracestate: trace.state.clone(),
+        };
+        let judging = self.judge(&source, &request.workflow, Some(&given));
+        let judged = traces::within(Some(root), judging).await?;
+        let Some(definition) = judged.definition.as_ref().filter(|_| judged.is_sound()) else {
+            return Err(unsound(&judged));
+        };
+        self.engine.meet(MEET).await;
+        let offered = self.engine.offered();
+        let plan = planning::plan(definition, &judged.workflow, source.digest(), &self.pythons, &offered)
+            .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
+        let plan = Arc::new(plan);
+        let mut judged = judged;
+        judged.problems.extend(self.missing(&plan, &source).await?);
+        if judged.problems.iter().any(|problem| !problem.warning) {
+            return Err(unsound(&judged));
+        }
+        let resolved = resolve::resolve(self, &plan, &source, request.relock).await?;
+        if !resolved.problems.is_empty() {
+            return Err(unsound(&Judged { problems: resolved.problems, ..Judged::default() }));
+        }
+        let spec = self.spec(&judged, plan.digest(), trace, request.no_cache).await?;
+        let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
+        let submission = Submission {
+            spec: Arc::new(spec),
+            plan,
+            source,
+            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
+            relock: request.relock && !resolved.all,
+        };
+        let (run, created) = match self.store.submit(submission).await.map_err(|e| unavailable(&e))? {
+            Submitted::Created(_) => (id, true),
+            Submitted::Existing(run) => (run, false),
+        };
+        // The run is durable: where nobody hears this, the next look into the inbox finds it.
+        self.engine.say(Word::Posted(None)).await;
+        let trace_id = if created { trace_id } else { self.state(run).await?.spec.trace.trace_id.clone() };
+        Ok(v1::StartRunResponse { run_id: run.to_string(), created, trace_id, problems_json: json(&judged.problems)? })
+    }
+
+    /// What a plan names and this house does not have.
+    async fn missing(&self, plan: &Plan, source: &Source) -> Result<Vec<Problem>, Status> {
+        let mut problems = pools::missing(self, plan, source).await?;
+        problems.extend(secrets::missing(&self.engine.sight(), plan, source));
+        problems.sort();
+        Ok(problems)
+    }
+
+    async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
+        let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
+        let known = self.store.source(digest).await.map_err(|e| unavailable(&e))?;
+        known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
+    }
+
+    /// What never changes of a new run, its parameters' large values kept apart.
+    async fn spec(
+        &self,
+        judged: &Judged,
+        plan: Digest,
+        trace: TraceContext,
+        no_cache: bool,
+    ) -> Result<RunSpec, Status> {
+        let created_at = self.clock.now();
+        let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
+        let mut params = judged.parameters.clone();
+        for produced in params.values_mut() {
+            let kept = self.blobs.outline(id, &mut produced.value).await;
+            kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
+            for attachment in &produced.value.attachments {
+                upload::give(&self.blobs, id, attachment).await?;
+            }
+        }
+        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
+    }
+}
+
+/// The caller's trace with a root span of ours under the caller's, or a new one.
+fn trace() -> TraceContext {
+    let caller = traces::current();
+    let parent_span_id = caller.as_ref().map(|context| context.span_id.clone());
+    let root = caller.unwrap_or_else(traces::TraceContext::root);
+    TraceContext {
+        trace_id: root.trace_id,
+        span_id: traces::new_span_id(),
+        parent_span_id,
+        flags: u8::from(root.sampled),
+        state: root.tracestate,
+    }
+}
+
+fn uuid_time(at: Timestamp) -> uuid::Timestamp {
+    let (seconds, micros) = (at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000));
+    uuid::Timestamp::from_unix(uuid::NoContext, seconds.unsigned_abs(), micros as u32 * 1000)
+}
+
+fn given(sent: v1::Parameter) -> Result<(String, Given), Status> {
+    match sent.value {
+        Some(parameter::Value::Text(text)) => Ok((sent.name, Given::Text(text))),
+        Some(parameter::Value::Json(json)) => Ok((sent.name, Given::Json(json))),
+        Some(parameter::Value::Upload(sent_upload)) => Ok((sent.name, Given::Upload(upload::read(sent_upload)?))),
+        None => Err(Status::invalid_argument(format!("parameter `{}` has no value", sent.name))),
+    }
+}
