@@ -24,7 +24,7 @@ const PARTS: [&str; 7] =
 /// Between two submissions of a client.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Every so-manieth run is on real processes.
-const REAL: u32 = 5;
+const REAL: u32 = 10;
 
 /// A sequence that follows from its seed (Knuth's MMIX multiplier).
 struct Chance(u64);
@@ -46,7 +46,7 @@ pub(crate) async fn chaos(
 ) -> anyhow::Result<()> {
     let about = format!(
         "`kill -9` of a part at random (for Postgres an immediate stop and a start) every {} s for {} s, seed {seed}, while two clients submit \
-         runs, a fifth of them on real processes. What was killed is started again at once.",
+         runs, a tenth of them on real processes. What was killed is started again at once.",
         every.as_secs(),
         time.as_secs()
     );

@@ -62,10 +62,25 @@ impl Cluster {
     /// Ends it, and takes its folder away unless it is to be kept.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.script("down", &[]).await?;
+        // Containers of attempts that were under way outlive their runner, which would take them up again.
+        for pid in self.left()? {
+            Command::new("kill").args(["-9", &pid]).status().await?;
+        }
         if !self.keep.get() {
             std::fs::remove_dir_all(&self.folder)?;
         }
         Ok(())
+    }
+
+    /// Processes that run from its folder.
+    fn left(&self) -> anyhow::Result<Vec<String>> {
+        let folder = format!("{}/", self.folder.display());
+        let runs_there = |pid: &String| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&folder)
+        };
+        let pids = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(pids.filter(|name| name.parse::<u32>().is_ok()).filter(runs_there).collect())
     }
 
     /// Has its folder kept, and says where that is.

@@ -152,7 +152,7 @@ pub(crate) async fn flood(cluster: &Cluster, args: &Args, report: &mut Report) -
     report.table(["Service", "PSS at rest", "most", "after", "VmHWM"], &table);
     let refused = one + other;
     report.tell(&format!(
-        "All were acknowledged after {:.0} s ({:.0} a second; {refused} calls were refused for want of room and sent again), and had ended \
+        "All were acknowledged after {:.0} s ({:.0} a second; {refused} calls were refused or broken off, and sent again), and had ended \
          after {:.0} s: {:.0} node runs a second.",
         submitted.as_secs_f64(),
         f64::from(runs) / submitted.as_secs_f64(),

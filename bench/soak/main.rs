@@ -67,10 +67,12 @@ async fn main() -> anyhow::Result<()> {
     let bin = args.bin.clone().unwrap_or(beside);
     let mut report = Report::new(&bin)?;
     let cluster = Cluster::start(&bin).await?;
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     // However it ends, nothing is left running.
     let soaked = tokio::select! {
         soaked = soak(&cluster, &args, &mut report) => soaked,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminated.recv() => Err(anyhow::anyhow!("asked to end")),
     };
     if let Err(error) = &soaked {
         say(&format!("{error:#}; the logs are kept: {}", cluster.keep()));

@@ -112,7 +112,7 @@ async fn measured(line: &Line) -> anyhow::Result<Report> {
     let postgres = Postgres::start().await?;
     let (runtime, rounds) = (line.runtime.clone(), line.rounds);
     let mut lab = Lab { bin, runtime, rounds, postgres, floors: Floors::default() };
-    if line.only.is_empty() {
+    if line.only.is_empty() || line.floors {
         eprintln!("floors");
         lab.floors.measure(&Floor::ALL, &lab.postgres).await;
     }

@@ -1,6 +1,8 @@
 //! The cluster of `make up`, of a test's own: two orchestrators on Postgres and Redis, two runners, each a program.
 
 use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -118,6 +120,36 @@ impl Cluster {
         let script = root().join("deploy/local/postgres");
         let done = Command::new(script).arg(verb).arg(self.folder.join("postgres")).status();
         assert!(done.expect("the script starts").success(), "Postgres: {verb}");
+    }
+
+    /// What Postgres answers to a query: a line a row.
+    pub fn sql(&self, query: &str) -> String {
+        let folder = self.folder.join("postgres");
+        let mut psql = Command::new("psql");
+        psql.args(["-U", "qflow", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-tAc", query]).arg("-h").arg(folder);
+        let output = psql.output().expect("psql starts");
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Has Redis forget all that it holds.
+    pub fn flush_redis(&self) {
+        let mut redis = TcpStream::connect(("127.0.0.1", self.port("redis"))).expect("Redis listens");
+        redis.write_all(b"FLUSHALL\r\n").expect("it takes a command");
+        let mut answer = [0; 5];
+        redis.read_exact(&mut answer).expect("it answers");
+        assert_eq!(&answer, b"+OK\r\n");
+    }
+
+    /// The sum of a metric's series at an admin port.
+    pub fn metric(&self, admin: &str, name: &str) -> f64 {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port(admin));
+        let output = Command::new("curl").args(["-fsS", &url]).output().expect("curl starts");
+        assert!(output.status.success(), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let series =
+            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        series.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a value")).sum()
     }
 
     /// What a part wrote.

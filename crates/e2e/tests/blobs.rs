@@ -1,11 +1,7 @@
 //! A cluster whose blobs lie in a bucket of a real S3 server: values and logs come from there, wherever they are asked for, and leave with
 //! their run.
 
-use std::{
-    collections::BTreeSet,
-    io::{Read as _, Write as _},
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeSet, process::Stdio};
 
 use qflow_e2e::{Cluster, S3, object, root, said, wait_for};
 use serde_json::Value;
@@ -30,22 +26,6 @@ fn texts(lines: &[Value]) -> BTreeSet<String> {
     lines.iter().filter_map(|line| line["text"].as_str().map(str::to_owned)).collect()
 }
 
-/// Rows of lines that the database has.
-fn rows(cluster: &Cluster) -> String {
-    let folder = cluster.path().join("postgres");
-    let mut psql = Command::new("psql");
-    psql.args(["-U", "qflow", "-d", "postgres", "-tAc", "SELECT count(*) FROM log_line"]).arg("-h").arg(folder);
-    String::from_utf8_lossy(&psql.output().expect("psql starts").stdout).trim().to_owned()
-}
-
-fn flush(cluster: &Cluster) {
-    let mut redis = std::net::TcpStream::connect(("127.0.0.1", cluster.port("redis"))).expect("Redis listens");
-    redis.write_all(b"FLUSHALL\r\n").expect("it takes a command");
-    let mut answer = [0; 5];
-    redis.read_exact(&mut answer).expect("it answers");
-    assert_eq!(&answer, b"+OK\r\n");
-}
-
 /// Has the talker's nodes write, breaks what it can while they wait, and lets them end; the run.
 fn talk_through_trouble(cluster: &Cluster) -> String {
     let folder = format!("folder={}", cluster.path().display());
@@ -55,7 +35,7 @@ fn talk_through_trouble(cluster: &Cluster) -> String {
     let follower = follow.stdout(Stdio::piped()).spawn().expect("qflow starts");
     let wanted: BTreeSet<_> = (0..4).flat_map(|n| [format!("before {n}"), format!("counted n={n}")]).collect();
     wait_for("all have written", || texts(&lines(cluster, 2, &run)) == wanted);
-    flush(cluster);
+    cluster.flush_redis();
     cluster.kill("runner-1");
     cluster.kill("runner-2");
     cluster.again();
@@ -111,7 +91,7 @@ fn values_and_logs_lie_in_the_bucket_outlive_their_runner_and_leave_with_their_r
     // Lines go on after everything between was lost, and are read when whoever wrote them is gone.
     let run = talk_through_trouble(&cluster);
     assert_eq!(s3.objects(&format!("runs/{run}/logs")).len(), 4);
-    wait_for("rows of lines that are objects are gone", || rows(&cluster) == "0");
+    wait_for("rows of lines that are objects are gone", || cluster.sql("SELECT count(*) FROM log_line") == "0");
     cluster.down();
     for runner in ["runner-1", "runner-2"] {
         std::fs::remove_dir_all(cluster.path().join(runner)).expect("it had a folder");

@@ -1,11 +1,8 @@
 //! The cluster's shape: the same results as embedded, whichever orchestrator is asked; whatever is killed, runs go on.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Mutex, PoisonError};
 
-use qflow_e2e::{Cluster, Home, object, said, told, wait_for};
+use qflow_e2e::{Cluster, Home, object, told, until, wait_for};
 use serde_json::{Value, json};
 
 /// One cluster at a time: each is eight programs.
@@ -14,6 +11,12 @@ static ONE: Mutex<()> = Mutex::new(());
 /// What `examples/primes.py` counts with these parameters.
 const FAN_OUT: (&[&str], i64) = (&["run", "examples/primes.py", "-p", "upto=600000", "-p", "slices=12"], 49_098);
 
+/// Node runs whose end is in the history of their run.
+const ENDED: &str = "SELECT count(*) FROM history WHERE event::json->>'event' = 'node_ended'";
+/// Those of them that ended more than once.
+const ENDED_TWICE: &str = "SELECT run, event::json->>'node', count(*) FROM history WHERE event::json->>'event' = 'node_ended' \
+    GROUP BY 1, 2 HAVING count(*) > 1";
+
 fn started(cluster: &Cluster, orchestrator: u8) -> String {
     let output = cluster.run(orchestrator, &[FAN_OUT.0, &["--detach", "-o", "json"]].concat());
     object(&output, 0)["run_id"].as_str().expect("a run has an id").to_owned()
@@ -21,20 +24,7 @@ fn started(cluster: &Cluster, orchestrator: u8) -> String {
 
 /// The run as one of the orchestrators shows it, once `reached` holds.
 fn wait(cluster: &Cluster, orchestrator: u8, run: &str, reached: impl Fn(&Value) -> bool) -> Value {
-    #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
-    let begun = Instant::now();
-    let mut last = String::new();
-    while begun.elapsed() < Duration::from_secs(120) {
-        let output = cluster.run(orchestrator, &["runs", "get", run, "-o", "json"]);
-        if let Ok(run) = serde_json::from_slice::<Value>(&output.stdout)
-            && reached(&run)
-        {
-            return run;
-        }
-        last = said(&output);
-    }
-    let logs = ["orchestrator-1", "orchestrator-2", "runner-1", "runner-2"].map(|name| cluster.log(name)).join("\n");
-    panic!("not reached within 120 s: {last}\n{logs}");
+    until(|| cluster.run(orchestrator, &["runs", "get", run, "-o", "json"]), reached)
 }
 
 fn completed(run: &Value) -> usize {
@@ -59,6 +49,9 @@ fn goes_on(cluster: Cluster, mut breaks: impl FnMut(&Cluster), asked: u8) -> (Cl
         let (was, is) = (node, same.expect("it is there"));
         assert_eq!((&is["attempts"], &is["phases"]), (&was["attempts"], &was["phases"]), "{}", was["node_id"]);
     }
+    // Nor does one that completed after it.
+    assert_eq!(cluster.sql(ENDED_TWICE), "", "{after:#}");
+    assert_ne!(cluster.sql(ENDED), "0", "{after:#}");
     (cluster, after)
 }
 
@@ -86,14 +79,16 @@ fn the_examples_give_what_they_give_embedded() {
     assert_eq!(run["result"]["airports"], 3364, "{run:#}");
     let embedded = embedded.wait_with_output().expect("qflow ends");
     assert_eq!(told(run), told(object(&embedded, 0)));
-    let branch = object(&cluster.run(1, &["run", "examples/branch.py", "-o", "json"]), 0);
-    assert_eq!(branch["status"], "completed", "{branch:#}");
-    let flaky = cluster.run(2, &["run", "examples/flaky.py"]);
-    assert_eq!(flaky.status.code(), Some(1), "it fails after its retries: {}", said(&flaky));
-    // Both runners have worked, and each has found both orchestrators from the address of one.
-    for runner in ["runner-1", "runner-2"] {
-        let log = cluster.log(runner);
-        assert!(log.contains("attempt"), "{runner} has worked: {log}");
+    // A branch whose sides meet, and a failure after retries with its traceback.
+    for (orchestrator, line, code) in
+        [(1, ["run", "examples/branch.py", "-o", "json"], 0), (2, ["run", "examples/flaky.py", "-o", "json"], 1)]
+    {
+        let run = object(&cluster.run(orchestrator, &line), code);
+        assert_eq!(told(run), told(object(&home.run(&line), code)));
+    }
+    for admin in ["ra1", "ra2"] {
+        let worked = cluster.metric(admin, "qflow_python_code_execution_duration_seconds_count");
+        assert!(worked > 0.0, "the runner at {admin} has worked");
     }
 }
 
@@ -113,16 +108,26 @@ fn the_other_orchestrator_may_be_killed_as_well() {
     goes_on_after(|cluster| cluster.kill("orchestrator-2"), 1);
 }
 
+/// Kills one runner after the other; each comes back.
+fn killed_runners(runtime: &'static str) {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for runner in ["runner-1", "runner-2"] {
+        let breaks = |cluster: &Cluster| {
+            cluster.kill(runner);
+            cluster.again();
+        };
+        goes_on(Cluster::start(runtime), breaks, 1);
+    }
+}
+
 #[test]
 fn a_killed_runners_work_is_taken_up() {
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(
-        |cluster| {
-            cluster.kill("runner-1");
-            cluster.again();
-        },
-        1,
-    );
+    killed_runners("process");
+}
+
+#[test]
+fn a_killed_runners_containers_are_taken_up() {
+    killed_runners("docker");
 }
 
 #[test]
@@ -162,13 +167,19 @@ fn a_runner_that_stays_away_costs_no_run_and_its_lines_end_with_where() {
 }
 
 #[test]
-fn postgres_and_redis_may_go_in_the_middle() {
+fn postgres_may_be_restarted_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(
-        |cluster| {
-            cluster.kill("redis");
-            cluster.restart_postgres();
-        },
-        2,
-    );
+    goes_on_after(Cluster::restart_postgres, 2);
+}
+
+#[test]
+fn redis_may_be_flushed_in_the_middle() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    goes_on_after(Cluster::flush_redis, 2);
+}
+
+#[test]
+fn redis_may_go_in_the_middle() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    goes_on_after(|cluster| cluster.kill("redis"), 2);
 }

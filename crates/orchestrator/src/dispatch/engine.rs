@@ -29,7 +29,7 @@ use qflow_telemetry::{
     labels::{self, Label as _, PauseCause},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
@@ -107,6 +107,9 @@ pub struct Engine {
     again: Vec<Word>,
     /// Runs whose rows are to be read before anything else happens to them.
     unread: Vec<RunId>,
+    /// Whether the inbox is to be looked into, and who waits until it is worked off.
+    look: bool,
+    posted: Vec<oneshot::Sender<()>>,
     /// Attempts that were ordered a second time because the first order did not arrive.
     reordered: HashSet<AttemptKey>,
     /// Gauges of workflows that have runs.
@@ -144,6 +147,8 @@ impl Engine {
             turn: Turn::default(),
             again: vec![Word::Posted(None)],
             unread: Vec::new(),
+            look: false,
+            posted: Vec::new(),
             reordered: HashSet::new(),
             running: BTreeMap::new(),
             reap_from: Instant::now() + lease(),
@@ -183,8 +188,13 @@ impl Engine {
             for word in std::mem::take(&mut self.again).into_iter().chain(heard.drain(..)) {
                 self.hear(word).await;
             }
+            // Each turn: one that is long must not be followed by another before the leases are renewed.
+            self.look_at_shards().await;
             if ticked {
                 self.tick().await;
+            }
+            if std::mem::take(&mut self.look) && self.away.is_none() {
+                self.work_inbox().await;
             }
             self.due();
             self.reuse().await;
@@ -231,11 +241,12 @@ impl Engine {
     }
 
     async fn read_unread(&mut self) -> record::Result<()> {
-        while let Some(run) = self.unread.last().copied() {
+        loop {
+            self.renew().await?;
+            let Some(run) = self.unread.last().copied() else { return Ok(()) };
             self.read(run).await?;
             self.unread.pop();
         }
-        Ok(())
     }
 
     /// Has what time alone brings happen.
@@ -248,8 +259,7 @@ impl Engine {
 
     /// Looks at what no word tells.
     async fn tick(&mut self) {
-        self.look_at_shards().await;
-        self.work_inbox(None).await;
+        self.look = true;
         if Instant::now() >= self.reap_from {
             for key in self.runners.silent() {
                 self.runners.release(key);

@@ -15,7 +15,6 @@ use qflow_model::{
     status::RunStatus,
 };
 use qflow_telemetry::Event;
-use tokio::sync::oneshot;
 
 use super::{
     Engine, StreamId, Word,
@@ -28,10 +27,17 @@ use crate::{
     record::{self, Command, InboxRow},
 };
 
+/// Commands that are worked off in one turn: each may have a run read, and the shards' leases are to be renewed meanwhile.
+const INBOX: usize = 128;
+
 impl Engine {
     pub(super) async fn hear(&mut self, word: Word) {
         match word {
-            Word::Posted(done) => self.work_inbox(done).await,
+            // However many say so, the inbox is read once a turn.
+            Word::Posted(done) => {
+                self.posted.extend(done);
+                self.look = true;
+            }
             Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
             Word::Fitted(key, fitted) => self.fitted(key, fitted),
@@ -205,8 +211,8 @@ impl Engine {
         }
     }
 
-    /// Works off what clients posted; tells `done` once it is committed.
-    pub(super) async fn work_inbox(&mut self, done: Option<oneshot::Sender<()>>) {
+    /// Works off what clients posted; who waits for that is told once it is committed.
+    pub(super) async fn work_inbox(&mut self) {
         match self.parts.store.inbox(&self.shards.ids()).await {
             Ok(rows) => {
                 let (crashes, rows): (Vec<_>, Vec<_>) =
@@ -216,15 +222,19 @@ impl Engine {
                     self.obey_all(crashes).await;
                     self.commit().await;
                 }
-                self.turn.waiting.extend(done);
-                if self.away.is_none() {
-                    self.obey_all(rows).await;
+                if self.away.is_some() {
+                    return;
+                }
+                let all = rows.len() <= INBOX;
+                self.obey_all(rows.into_iter().take(INBOX).collect()).await;
+                if all {
+                    self.turn.waiting.append(&mut self.posted);
+                } else {
+                    // Who waits for one of the rest waits for the turn after this one.
+                    self.again.push(Word::Posted(None));
                 }
             }
-            Err(error) => {
-                self.turn.waiting.extend(done);
-                self.is_away(&error);
-            }
+            Err(error) => self.is_away(&error),
         }
     }
 
@@ -232,6 +242,9 @@ impl Engine {
         for row in rows {
             if !self.turn.done.iter().any(|(done, _)| *done == row.id) {
                 self.obey(row).await;
+            }
+            if let Err(error) = self.renew().await {
+                return self.is_away(&error);
             }
         }
     }

@@ -29,7 +29,9 @@ pub(super) struct Shards {
     /// Runners that are to say once more what they hold of shards that were taken over, since they said it to another.
     owed: BTreeMap<String, BTreeSet<Shard>>,
     /// When the leases are renewed next.
-    renew_at: Instant,
+    pub(super) renew_at: Instant,
+    /// When it looks next whether its share is fair.
+    settle_at: Instant,
 }
 
 /// How many shards a replica should hold: as many as any other, and one more where that leaves some over.
@@ -39,7 +41,15 @@ pub(super) fn share(members: usize) -> usize {
 
 impl Shards {
     pub(super) fn new(replica: Replica) -> Self {
-        Self { replica, held: BTreeMap::new(), members: Vec::new(), owed: BTreeMap::new(), renew_at: Instant::now() }
+        let now = Instant::now();
+        Self {
+            replica,
+            held: BTreeMap::new(),
+            members: Vec::new(),
+            owed: BTreeMap::new(),
+            renew_at: now,
+            settle_at: now,
+        }
     }
 
     /// Whether a run is this replica's to write.
@@ -66,16 +76,27 @@ impl Shards {
 impl Engine {
     /// Renews the leases, and moves towards a fair share: gives up what is too much, takes what is free.
     pub(super) async fn look_at_shards(&mut self) {
-        if Instant::now() < self.shards.renew_at {
+        if Instant::now() < self.shards.settle_at {
             return;
         }
         if let Err(error) = self.settle_shards().await {
             return self.is_away(&error);
         }
-        self.shards.renew_at = Instant::now() + Duration::from_millis(limits::SHARD_RENEW_MS);
+        self.shards.settle_at = Instant::now() + Duration::from_millis(limits::SHARD_RENEW_MS);
     }
 
-    pub(super) async fn settle_shards(&mut self) -> record::Result<()> {
+    /// Renews the leases where that is due, in the middle of something long: who does not say in time that it lives is missed.
+    pub(super) async fn renew(&mut self) -> record::Result<()> {
+        if Instant::now() < self.shards.renew_at {
+            return Ok(());
+        }
+        self.attend().await?;
+        self.shards.renew_at = Instant::now() + Duration::from_millis(limits::SHARD_RENEW_MS);
+        Ok(())
+    }
+
+    /// Says that this replica lives, and hears who else does and what is still its own.
+    async fn attend(&mut self) -> record::Result<()> {
         let standing = self.parts.store.attend(&self.shards.replica, &self.shards.held).await?;
         let Standing { members, held, missed } = standing;
         if !missed.is_empty() {
@@ -90,6 +111,13 @@ impl Engine {
         }
         let lost: Vec<Shard> = self.shards.held.keys().filter(|shard| !held.contains(*shard)).copied().collect();
         self.lose(&lost);
+        Ok(())
+    }
+
+    pub(super) async fn settle_shards(&mut self) -> record::Result<()> {
+        self.attend().await?;
+        // What follows may take long, and renews them meanwhile.
+        self.shards.renew_at = Instant::now() + Duration::from_millis(limits::SHARD_RENEW_MS);
         let (fair, holding) = (share(self.shards.members.len()), self.shards.held.len());
         if holding > fair {
             self.give_up(holding - fair).await?;

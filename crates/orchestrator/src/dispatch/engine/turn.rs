@@ -165,6 +165,8 @@ impl Engine {
                 // Another took it over while it was thought lost; the rest of the turn is heard again.
                 self.parts.telemetry.metrics().lease_renew_failed().increment(1);
                 self.lose(&[shard]);
+                // Where one has moved the others mostly have: all are asked about before the next try.
+                self.shards.renew_at = Instant::now();
                 self.undo();
                 if let Err(error) = self.read_unread().await {
                     self.is_away(&error);
