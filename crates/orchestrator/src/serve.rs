@@ -182,7 +182,7 @@ pub async fn serve(
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = config.database()?.open(Arc::clone(&clock)).await?;
+    let store = config.database()?.open(Arc::clone(&clock), &telemetry).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
     let bus = config.bus(&owner, &telemetry, &shutdown)?;

@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use qflow_model::ids::{Digest, RunId, Timestamp};
 use qflow_service::Clock;
+use qflow_telemetry::Telemetry;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Postgres, Result, Settings, Sqlite, Store, postgres, sqlite};
@@ -93,11 +94,11 @@ impl Database {
         }
     }
 
-    /// Opens it to work with.
-    pub async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
+    /// Opens it to work with; metrics tell of its connections.
+    pub async fn open(&self, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Result<Arc<dyn Store>> {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(Sqlite::open(path, clock)?),
-            Self::Postgres(settings) => Arc::new(Postgres::open(settings).await?),
+            Self::Postgres(settings) => Arc::new(Postgres::open(settings).await?.measured(telemetry)),
         })
     }
 

@@ -55,7 +55,7 @@ async fn system(folder: &Path, server: Option<&Server>) -> System {
 }
 
 async fn open(system: &System) -> Arc<dyn Store> {
-    system.database.open(Arc::new(SystemClock)).await.unwrap()
+    system.database.open(Arc::new(SystemClock), &qflow_telemetry::Telemetry::silent()).await.unwrap()
 }
 
 async fn put(system: &System, name: &str, content: &[u8]) {
