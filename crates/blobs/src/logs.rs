@@ -17,6 +17,11 @@ const NAME_BYTES: usize = 200;
 pub struct Written(BTreeMap<String, BTreeSet<u32>>);
 
 impl Written {
+    /// Whether this one has.
+    pub fn has(&self, node_id: &str, attempt: u32) -> bool {
+        self.0.get(PathPart::from(segment(node_id)).as_ref()).is_some_and(|attempts| attempts.contains(&attempt))
+    }
+
     /// Those of a node, in their order.
     pub fn of(&self, node_id: &str) -> impl Iterator<Item = u32> {
         self.0.get(PathPart::from(segment(node_id)).as_ref()).into_iter().flatten().copied()

@@ -1,6 +1,10 @@
 //! The service's life: from its configuration to its listeners, until the order to stop.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use qflow_blobs::Blobs;
@@ -124,10 +128,17 @@ impl Config {
         let (database, url) = (self.database()?, self.blobs()?);
         if is_there {
             if let Database::Sqlite(path) = &database {
-                anyhow::ensure!(path.is_file(), "there is no database `{}`: QFLOW_DATABASE_URL names another", path.display());
+                anyhow::ensure!(
+                    path.is_file(),
+                    "there is no database `{}`: QFLOW_DATABASE_URL names another",
+                    path.display()
+                );
             }
             if let Some(folder) = url.strip_prefix("file://") {
-                anyhow::ensure!(Path::new(folder).is_dir(), "there is no blob store `{folder}`: QFLOW_BLOBS_URL names another");
+                anyhow::ensure!(
+                    Path::new(folder).is_dir(),
+                    "there is no blob store `{folder}`: QFLOW_BLOBS_URL names another"
+                );
             }
         }
         Ok(System { database, blobs: Blobs::open(&url, self.ca_bundle.as_deref()).await? })

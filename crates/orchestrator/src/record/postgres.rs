@@ -52,8 +52,12 @@ pub(super) use backup::Snapshot;
 pub(super) use restore::{load_backup, vacant};
 #[cfg(test)]
 pub(crate) use tests::{server::Server, tls::certify};
-pub(super) use connection::known;
 pub use url::Settings;
+
+/// The newest schema that this program knows.
+pub(super) fn known() -> i64 {
+    connection::known()
+}
 
 const INBOX: &str = "SELECT id, run, input FROM inbox WHERE shard = ANY($1::smallint[]) ORDER BY id";
 const POSTED: &str = "SELECT FROM inbox WHERE id = $1";
