@@ -109,7 +109,7 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
 
 async fn system(args: &SystemArgs, data_dir: &Path, is_there: bool) -> Result<System, Fail> {
     let server = std::env::var("QFLOW_SERVER").unwrap_or_default();
-    if args.database_url.is_none() && !server.is_empty() {
+    if is_there && args.database_url.is_none() && !server.is_empty() {
         return Err(Fail::usage(format!(
             "QFLOW_SERVER is {server}, and a back-up reads the database itself: set QFLOW_DATABASE_URL and QFLOW_BLOBS_URL as its \
              orchestrators have them, or unset QFLOW_SERVER for the data directory's own"

@@ -2,6 +2,8 @@
 
 mod container;
 mod start;
+#[cfg(test)]
+mod tests;
 mod warm;
 
 use std::{
@@ -64,7 +66,7 @@ pub struct Pool {
 #[derive(Default)]
 struct Inside {
     idle: Vec<Container>,
-    busy: BTreeMap<String, Brief>,
+    busy: BTreeMap<String, Busy>,
     ended: VecDeque<RunId>,
     warm: BTreeMap<Digest, Warm>,
     coming: Vec<Coming>,
@@ -73,6 +75,18 @@ struct Inside {
     /// The number of the last start.
     started: u64,
     closed: bool,
+}
+
+/// A container at work, or on its way out.
+struct Busy {
+    brief: Brief,
+    class: ContainerClass,
+}
+
+impl Busy {
+    fn new(container: &Container, status: &'static str) -> Self {
+        Self { brief: container.brief(status), class: container.state.class.clone() }
+    }
 }
 
 /// Where an attempt's container is to be had.
@@ -94,10 +108,12 @@ pub fn random(bytes: usize) -> std::io::Result<String> {
 }
 
 impl Inside {
-    /// Whether a container is at work for an owner whose attempts may follow one another.
-    fn works_for(&self, owner: &Owner) -> bool {
+    /// Whether a container of a class is at work for an owner whose attempts may follow one another.
+    fn works_for(&self, owner: &Owner, class: &ContainerClass) -> bool {
         let Owner::Run(run) = owner else { return false };
-        self.busy.values().any(|brief| brief.run == Some(*run) && brief.status != STOPPING)
+        let is_its =
+            |busy: &Busy| busy.brief.run == Some(*run) && busy.brief.status != STOPPING && busy.class == *class;
+        self.busy.values().any(is_its)
     }
 }
 
@@ -183,7 +199,7 @@ impl Pool {
                 (Found::Here(Box::new(inside.idle.remove(at))), None)
             }
             (Choice::Start { .. }, Some(at)) => (Found::Coming(inside.coming[at].number), None),
-            (Choice::Start { .. }, None) if holds && inside.works_for(owner) => (Found::Held, None),
+            (Choice::Start { .. }, None) if holds && inside.works_for(owner, class) => (Found::Held, None),
             (Choice::Start { evict }, None) => {
                 if let Some(coming) = inside.coming.iter_mut().find(|coming| coming.is_for(class)) {
                     coming.claimed = true;
@@ -220,7 +236,7 @@ impl Pool {
         container.state.attempts += 1;
         container.state.order = Some(bare(order));
         self.keep(&container);
-        self.inside().busy.insert(container.state.id.clone(), container.brief("running"));
+        self.inside().busy.insert(container.state.id.clone(), Busy::new(&container, "running"));
         container
     }
 
@@ -296,7 +312,7 @@ impl Pool {
             }
             let leaving = std::mem::take(&mut self.inside().idle);
             leaving.into_iter().for_each(|container| self.let_go(container, "shutdown"));
-            while self.inside().busy.values().any(|brief| brief.status == STOPPING) {
+            while self.inside().busy.values().any(|busy| busy.brief.status == STOPPING) {
                 arrivals.changed().await.ok();
             }
         };
@@ -306,7 +322,7 @@ impl Pool {
 
     /// Removes a container beside whoever asks for it.
     fn let_go(self: &Arc<Self>, container: Container, reason: &'static str) {
-        self.inside().busy.insert(container.state.id.clone(), container.brief(STOPPING));
+        self.inside().busy.insert(container.state.id.clone(), Busy::new(&container, STOPPING));
         let pool = Arc::clone(self);
         tokio::spawn(async move {
             if reason == RETIRED {
@@ -320,7 +336,7 @@ impl Pool {
     pub async fn remove(&self, container: Container, reason: &str) {
         let State { id, spec, .. } = &container.state;
         let exit_code = container.exit.borrow().and_then(|exit| exit.code);
-        self.inside().busy.insert(id.clone(), container.brief(STOPPING));
+        self.inside().busy.insert(id.clone(), Busy::new(&container, STOPPING));
         if let Err(error) = self.runtime.remove(id).await {
             let error =
                 ErrorInfo { error_type: error.code().into(), message: error.to_string(), ..ErrorInfo::default() };
@@ -338,7 +354,7 @@ impl Pool {
     /// All containers as told to others.
     pub fn list(&self) -> Vec<Brief> {
         let inside = self.inside();
-        inside.busy.values().cloned().chain(inside.idle.iter().map(|c| c.brief("idle"))).collect()
+        inside.busy.values().map(|busy| busy.brief.clone()).chain(inside.idle.iter().map(|c| c.brief("idle"))).collect()
     }
 }
 

@@ -134,6 +134,17 @@ fn the_same_idempotency_key_names_the_same_run() {
 }
 
 #[test]
+fn a_submission_that_makes_no_run_leaves_no_values() {
+    let house = House::new();
+    let line = ["run", "crates/e2e/cases/blobs/large.py", "-p", "file=@README.md", "--detach", "-o", "json"];
+    let start =
+        || object(&house.home.run(&[&line[..], &["--idempotency-key", "monday"]].concat()), 0)["run_id"].clone();
+    assert_eq!(start(), start());
+    let folders = std::fs::read_dir(house.home.path().join("data/blobs/runs")).expect("the run has its upload");
+    assert_eq!(folders.count(), 1);
+}
+
+#[test]
 fn runs_are_listed_by_workflow_and_status_and_lines_by_node() {
     let house = House::new();
     house.open("go");

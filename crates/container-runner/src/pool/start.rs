@@ -6,7 +6,7 @@ use qflow_model::environment::{ContainerClass, EnvLock};
 use qflow_telemetry::{ErrorInfo, Event};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Container, Pool, State, ended, ms, random};
+use super::{Busy, Container, Pool, State, ended, ms, random};
 use crate::{
     harness::{Link, Said, Told},
     lifecycle::Owner,
@@ -104,7 +104,7 @@ impl Pool {
         let link = Link::listen(&state.spec.directory.join("s"), state.spec.token.clone(), self.runtime.socket_mode())?;
         let exit = self.watch(&state.id);
         let container = Container { state, link, exit, since: Instant::now() };
-        self.inside().busy.insert(container.state.id.clone(), container.brief("running"));
+        self.inside().busy.insert(container.state.id.clone(), Busy::new(&container, "running"));
         Ok(container)
     }
 }

@@ -171,7 +171,7 @@ impl Pool {
     fn left_of_breath(&self) -> Option<Duration> {
         let inside = self.inside();
         let quiet = inside.warm.values().map(|warm| warm.used.elapsed()).min().unwrap_or(BREATH);
-        let waiting = inside.busy.values().filter(|brief| brief.status == STOPPING).count();
+        let waiting = inside.busy.values().filter(|busy| busy.brief.status == STOPPING).count();
         BREATH.checked_sub(quiet).filter(|left| !left.is_zero() && waiting <= FOR_FRESH)
     }
 

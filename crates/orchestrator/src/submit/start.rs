@@ -7,6 +7,7 @@ use qflow_model::{
     ids::{Digest, RunId, Timestamp},
     plan::Plan,
     progress::{RunSpec, TraceContext},
+    value::ValueRef,
 };
 use qflow_proto::v1::{self, parameter, start_run_request};
 use qflow_telemetry::traces;
@@ -16,7 +17,7 @@ use super::{Server, TENANT, USER, json, pools, resolve, secrets, source, unavail
 use crate::{
     dispatch::Word,
     plan as planning,
-    record::{Submission, Submitted},
+    record::{self, Submission, Submitted},
     validate::{Given, Judged},
 };
 
@@ -60,6 +61,8 @@ impl Server {
         }
         let spec = self.spec(&judged, plan.digest(), trace, request.no_cache).await?;
         let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
+        let is_kept = |value: &ValueRef| value.inline.is_none() || !value.attachments.is_empty();
+        let has_blobs = spec.params.values().any(|produced| is_kept(&produced.value));
         let submission = Submission {
             spec: Arc::new(spec),
             plan,
@@ -67,7 +70,13 @@ impl Server {
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             relock: request.relock && !resolved.all,
         };
-        let (run, created) = match self.store.submit(submission).await.map_err(|e| unavailable(&e))? {
+        let submitted = self.store.submit(submission).await;
+        // Where the reply of a commit was lost the run may be there: its values stay.
+        let no_run = matches!(submitted, Ok(Submitted::Existing(_)) | Err(record::Error::TooManyQueued { .. }));
+        if has_blobs && no_run {
+            self.blobs.forget_run(id).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        }
+        let (run, created) = match submitted.map_err(|e| unavailable(&e))? {
             Submitted::Created(_) => (id, true),
             Submitted::Existing(run) => (run, false),
         };
