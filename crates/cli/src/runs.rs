@@ -116,7 +116,9 @@ async fn go_on(
             if one.list.output == Output::Json {
                 outln!("{:#}", render::run_json(&run));
             }
-            eprintln!("run {} {}; follow it: qflow runs watch {}", run.run_id, run.status, run.run_id);
+            let further =
+                if run.status.is_terminal() { String::new() } else { format!("; follow it: qflow runs watch {id}") };
+            eprintln!("run {id} {}{further}", run.status);
             return Ok(Exit::Completed);
         }
         let run = run::follow(&client, &id, embedded, run::Interrupt::Cancels).await?;

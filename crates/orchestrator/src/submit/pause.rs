@@ -70,8 +70,8 @@ fn asked(state: &RunState) -> String {
     let ids: Vec<String> = state.attention().take(LISTED).map(|key| format!("`{}`", state.node_id(key))).collect();
     match state.attention().count() {
         0 => "; no node of it needs a decision".to_owned(),
-        count if count > LISTED => format!("; {} and {} more need one", ids.join(", "), count - LISTED),
-        1 => format!("; {} needs one", ids.join(", ")),
-        _ => format!("; {} need one", ids.join(", ")),
+        count if count > LISTED => format!("; {} and {} more need a decision", ids.join(", "), count - LISTED),
+        1 => format!("; {} needs a decision", ids.join(", ")),
+        _ => format!("; {} need a decision", ids.join(", ")),
     }
 }

@@ -166,7 +166,7 @@ pub(crate) fn vacant(path: &Path, schema: i64, replace: bool) -> Result<File> {
 
 /// Puts the file of a back-up in the place of one that nobody has.
 pub(crate) fn load_backup(path: &Path, folder: &Path, rows: &Rows, replace: bool) -> Result<()> {
-    let doing = failed("put the database in its place");
+    let (doing, doing_io) = (failed("put the database in its place"), failed("put the database in its place"));
     let _held = vacant(path, rows.schema, replace)?;
     let mut beside = path.to_owned();
     beside.as_mut_os_string().push(".restoring");
@@ -181,7 +181,10 @@ pub(crate) fn load_backup(path: &Path, folder: &Path, rows: &Rows, replace: bool
         let old = Connection::open(path).map_err(&doing)?;
         old.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0)).map_err(&doing)?;
     }
-    std::fs::rename(&beside, path).map_err(failed("put the database in its place"))
+    std::fs::rename(&beside, path).map_err(&doing_io)?;
+    // What the old one names is removed next: the new one's name is on the disk before.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(doing_io)
 }
 
 /// Makes a copied file one that a restored system may go on with.
