@@ -74,6 +74,10 @@ pub type Doing = (String, f64);
 pub trait Bus: Send + Sync + 'static {
     /// `memory` or `redis`.
     fn kind(&self) -> &'static str;
+    /// Whether what it goes over is not reached; one within a process never is.
+    fn is_away(&self) -> bool {
+        false
+    }
     /// Hears a run's notes from now on.
     fn watch(&self, run: RunId) -> broadcast::Receiver<Note>;
     /// Tells that a run changed; how is put together only where somebody listens here.

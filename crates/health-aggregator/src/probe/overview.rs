@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Probe;
 use crate::{
     submit::{self, Overview},
-    verdict::{Reading, Status},
+    verdict::{Reading, Status, UNREACHABLE},
 };
 
 /// Below it a success rate is told as degraded; the seed's number.
@@ -57,12 +57,17 @@ fn database(overview: &Overview) -> Reading {
     let status = if overview.store.is_empty() { Status::Unhealthy } else { Status::Healthy };
     // The embedded store has one writer; a pool's count comes with Postgres.
     let facts = json!({ "backend": overview.store, "active_connections": 1 });
-    Reading { response_time_ms: overview.store_latency_ms, ..reading("database", status, "unreachable", facts) }
+    Reading { response_time_ms: overview.store_latency_ms, ..reading("database", status, UNREACHABLE, facts) }
 }
 
 fn redis(overview: &Overview) -> Reading {
-    let status = if overview.bus == "redis" { Status::Healthy } else { Status::NotConfigured };
-    reading("redis", status, "unreachable", json!({ "memory_usage": null, "bus": overview.bus }))
+    let status = match (overview.bus.as_str(), overview.bus_away) {
+        // What it costs is latency: no result differs.
+        ("redis", true) => Status::Degraded,
+        ("redis", false) => Status::Healthy,
+        _ => Status::NotConfigured,
+    };
+    reading("redis", status, UNREACHABLE, json!({ "memory_usage": null, "bus": overview.bus }))
 }
 
 fn runners(overview: &Overview) -> Reading {
@@ -162,6 +167,17 @@ mod tests {
         assert_eq!((workflows.status, &workflows.facts["success_rate"]), (Status::Degraded, &json!(95.0)));
         let idle = Overview { ended_last_hour: 0, failed_last_hour: 0, ..embedded() };
         assert_eq!(check(&idle, "workflows").status, Status::Healthy);
+    }
+
+    #[test]
+    fn a_redis_that_is_away_is_degraded_and_not_up_and_so_is_the_whole() {
+        let there = Overview { bus: "redis".to_owned(), ..embedded() };
+        assert_eq!(check(&there, "redis").status, Status::Healthy);
+        assert_eq!(verdict(&readings(&there, &[])), Status::Healthy);
+        let away = Overview { bus_away: true, ..there };
+        let redis = check(&away, "redis");
+        assert_eq!((redis.status, redis.error, redis.is_up()), (Status::Degraded, Some("unreachable"), false));
+        assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
     }
 
     #[test]
