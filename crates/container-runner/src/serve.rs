@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use qflow_blobs::Blobs;
 use qflow_model::{definition::PythonVersion, environment::EnvSpec};
-use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
+use qflow_service::{Auth, Listening, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::{Event, Telemetry, labels::Python};
 use tokio::sync::{mpsc, oneshot};
 
@@ -95,13 +95,11 @@ pub async fn serve(
     config.orchestrator_urls.iter().filter(|url| !url.is_empty()).for_each(|url| edge.dial(url));
 
     let listener = qflow_service::bind(config.listen).await?;
-    let readiness = Readiness::new();
+    let readiness = edge.readiness.clone();
     let mut heard = Listening { grpc: listener.local_addr()?, http: None, admin: None };
-    telemetry.emit(Event::ServiceListening { listener: "grpc", address: heard.grpc.to_string() });
     if let Some(admin) = config.admin {
         let listener = qflow_service::bind(admin).await?;
         heard.admin = Some(listener.local_addr()?);
-        telemetry.emit(Event::ServiceListening { listener: "admin", address: listener.local_addr()?.to_string() });
         tokio::spawn(qflow_service::admin(listener, telemetry.clone(), readiness.clone(), shutdown.clone()));
     }
     readiness.started();

@@ -1,5 +1,7 @@
 //! The edge: gets orders from orchestrators over their work streams, gives words back, and describes itself.
 
+mod reach;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::Pin,
@@ -15,7 +17,7 @@ use qflow_model::{
     progress::KillReason,
 };
 use qflow_proto::{line::fields_json, order::Order, v1};
-use qflow_service::Shutdown;
+use qflow_service::{Readiness, Shutdown};
 use qflow_telemetry::Event;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,15 +32,16 @@ use crate::{
     said::Said,
     sample::Samples,
 };
+use reach::Reach;
 
 /// Messages that may wait on a stream.
 const QUEUE: usize = 1024;
-/// First and longest wait before dialing again.
-const BACKOFF_MS: std::ops::RangeInclusive<u64> = 100..=5_000;
 /// Heartbeats of an orchestrator that may be missed: a deaf stream is a dead one.
 const MISSED: u64 = 3;
 /// Between two looks at the names of secrets: who has just put one there should not wait for a heartbeat.
 const SECRETS: Duration = Duration::from_secs(1);
+/// The part that a runner requires.
+const ORCHESTRATOR: &str = "orchestrator";
 /// Between two answers of `Watch`.
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -55,8 +58,10 @@ pub struct Edge {
     samples: Arc<Samples>,
     streams: Mutex<BTreeMap<String, Open>>,
     credits: Mutex<Credits>,
-    dialed: Mutex<BTreeSet<String>>,
+    dialed: Mutex<BTreeMap<String, Reach>>,
     said: Mutex<Said>,
+    /// Not ready until an orchestrator has answered.
+    pub(crate) readiness: Readiness,
     shutdown: Shutdown,
 }
 
@@ -87,6 +92,8 @@ impl Edge {
         shutdown: Shutdown,
     ) -> Arc<Self> {
         let adopted = runner.held.keys();
+        let readiness = Readiness::new();
+        readiness.set(ORCHESTRATOR, false);
         Arc::new(Self {
             runner,
             runner_id,
@@ -98,41 +105,9 @@ impl Edge {
             streams: Mutex::default(),
             dialed: Mutex::default(),
             said: Mutex::default(),
+            readiness,
             shutdown,
         })
-    }
-
-    /// Keeps a stream to an orchestrator; each is dialed once.
-    pub fn dial(self: &Arc<Self>, url: &str) {
-        if lock(&self.dialed).insert(url.to_owned()) {
-            tokio::spawn(Arc::clone(self).keep(url.to_owned()));
-        }
-    }
-
-    async fn keep(self: Arc<Self>, url: String) {
-        let mut wait = *BACKOFF_MS.start();
-        while !self.shutdown.is_triggered() {
-            let ended = tokio::select! {
-                ended = self.work(&url) => ended,
-                () = self.shutdown.wait() => {
-                    // Whoever still held the sending half would keep the stream, and the orchestrator's drain, open.
-                    lock(&self.streams).remove(&url);
-                    return;
-                }
-            };
-            let was_open = lock(&self.streams).remove(&url).is_some();
-            lock(&self.credits).close(&url);
-            self.deal().await;
-            wait = if was_open { *BACKOFF_MS.start() } else { (wait * 2).min(*BACKOFF_MS.end()) };
-            if was_open && let Err(status) = ended {
-                let note = Event::warning("work_stream_lost", status.message().to_owned());
-                self.runner.telemetry.emit(note.with("url", url.clone()).with("code", format!("{:?}", status.code())));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(wait)) => {}
-                () = self.shutdown.wait() => return,
-            }
-        }
     }
 
     /// One stream, from its hello to its end.
@@ -226,6 +201,7 @@ impl Edge {
         match message {
             Heard::Hello(hello) => {
                 lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: Vec::new(), heard: None });
+                self.answered(url);
                 self.meet(&hello.peers);
                 lock(&self.credits).open(url);
                 self.deal().await;
@@ -274,10 +250,6 @@ impl Edge {
                 }
             }
         }
-    }
-
-    fn meet(self: &Arc<Self>, peers: &[String]) {
-        peers.iter().filter(|peer| !peer.is_empty()).for_each(|peer| self.dial(peer));
     }
 
     /// Notes whose runs are written where, and tells whoever took some over of the outcomes that nobody has acknowledged, and how the

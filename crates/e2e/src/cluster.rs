@@ -152,6 +152,15 @@ impl Cluster {
         series.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a value")).sum()
     }
 
+    /// What the health-aggregator answers below `/health`: the code and the object.
+    pub fn health(&self, path: &str) -> (u16, serde_json::Value) {
+        let url = format!("http://127.0.0.1:{}/health{path}", self.port("hh"));
+        let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}", &url]).output().expect("curl starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, code) = text.rsplit_once('\n').expect("the code is the last line");
+        (code.parse().expect("a code"), serde_json::from_str(body).unwrap_or_default())
+    }
+
     /// What a part wrote.
     pub fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.path().join(format!("{name}.log"))).unwrap_or_default()

@@ -181,5 +181,20 @@ fn redis_may_be_flushed_in_the_middle() {
 #[test]
 fn redis_may_go_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(|cluster| cluster.kill("redis"), 2);
+    let (cluster, _) = goes_on_after(|cluster| cluster.kill("redis"), 2);
+    // It is told for as long as it is so.
+    redis_is(&cluster, "degraded", 0.0);
+    cluster.again();
+    redis_is(&cluster, "healthy", 1.0);
+}
+
+/// Waits until Redis is told to be so, and the whole with it.
+fn redis_is(cluster: &Cluster, status: &str, up: f64) {
+    let told = |path| match cluster.health(path) {
+        (200, body) => body["status"] == status,
+        _ => false,
+    };
+    wait_for(&format!("Redis is {status}"), || told("/redis") && told(""));
+    let series = r#"qflow_dependency_up{dependency="redis",critical="false"}"#;
+    assert!((cluster.metric("ha", series) - up).abs() < 0.5, "it is {status}");
 }

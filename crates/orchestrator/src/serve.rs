@@ -78,7 +78,7 @@ pub struct Config {
     /// Versions of Python that may be planned for.
     #[arg(long, env = "QFLOW_PYTHON_VERSIONS", default_value = "3.8,3.9,3.10,3.11,3.12", value_delimiter = ',')]
     pub python_versions: Vec<String>,
-    /// The address under which runners reach this replica.
+    /// The address under which runners reach this replica: `http://HOST[:PORT]`; default: they know it as a seed.
     #[arg(long, env = "QFLOW_ADVERTISE_URL")]
     pub advertise_url: Option<String>,
     /// The token that services show each other.
@@ -161,6 +161,17 @@ impl Config {
         Ok(Arc::new(Redis::open(bus::Settings { url, password, ca }, owner, telemetry, shutdown)?))
     }
 
+    /// Where runners reach this replica, where that was set.
+    fn advertised(&self) -> anyhow::Result<String> {
+        let url = self.advertise_url.clone().unwrap_or_default();
+        let is_one = url.is_empty() || qflow_service::is_address(&url);
+        anyhow::ensure!(
+            is_one,
+            "QFLOW_ADVERTISE_URL is `{url}`: write http://HOST[:PORT], by which every runner reaches this orchestrator's gRPC port"
+        );
+        Ok(url)
+    }
+
     /// Where it is marked which run is in hand: by port, since replicas on one machine may share a folder.
     fn in_hand(&self) -> anyhow::Result<PathBuf> {
         let folder = &self.data_dir;
@@ -185,6 +196,7 @@ pub async fn serve(
     let service_token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
     let token = qflow_service::read_secret(config.token.clone(), config.token_file.clone())?;
     let telemetry = telemetry.component("orchestrator");
+    let advertised = config.advertised()?;
     let validator = qflow_service::authed_channel(&config.type_validator_url, service_token.as_deref())?;
     let grpc = qflow_service::bind(config.listen).await?;
     let http = qflow_service::bind(config.http_listen).await?;
@@ -205,7 +217,7 @@ pub async fn serve(
         logs: logs.clone(),
         telemetry: telemetry.clone(),
         in_hand: Some(config.in_hand()?),
-        replica: Replica { owner: owner.clone(), url: config.advertise_url.clone().unwrap_or_default() },
+        replica: Replica { owner: owner.clone(), url: advertised },
     };
     let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;
     retention::start(config.retention, &store, &blobs, &telemetry, &shutdown);
@@ -259,4 +271,38 @@ pub async fn serve(
     served?;
     administered.context("serve the admin port")?;
     engine
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[tokio::test]
+    async fn an_address_that_runners_cannot_dial_is_refused_at_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().display().to_string();
+        let ports = ["--orchestrator-listen=127.0.0.1:0", "--orchestrator-http=127.0.0.1:0"];
+        for (url, is_one) in
+            [("banana", false), ("http://", false), ("127.0.0.1:7401", false), ("http://127.0.0.1:7401", true)]
+        {
+            let words =
+                [["qflow-orchestrator", "--data-dir", &data, "--advertise-url", url].as_slice(), &ports].concat();
+            let (shutdown, (listening, _heard)) = (Shutdown::new(), oneshot::channel());
+            // What starts all the same ends at once.
+            shutdown.trigger();
+            let ended = serve(Arguments::parse_from(words).config, Telemetry::silent(), shutdown, listening).await;
+            let said = ended.err().map(|error| error.to_string());
+            let named =
+                said.as_ref().is_some_and(|said| said.starts_with(&format!("QFLOW_ADVERTISE_URL is `{url}`: ")));
+            assert_eq!((said.is_none(), named), (is_one, !is_one), "{said:?}");
+        }
+    }
 }

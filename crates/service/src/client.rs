@@ -61,6 +61,20 @@ pub enum ChannelError {
     },
 }
 
+/// Whether a text is an address under which a service may be called: `http://HOST[:PORT]` or `https://HOST[:PORT]`.
+pub fn is_address(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else { return false };
+    let bare = uri.path() == "/" && uri.query().is_none();
+    // What stands before the host (a name, a password) is no part of an address.
+    let place = uri.authority().and_then(|all| Some((all.host(), all.as_str().strip_prefix(all.host())?)));
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && bare
+        && place.is_some_and(|(host, port)| {
+            !host.is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+        })
+}
+
 /// A channel that connects when first used and again whenever its connection is lost.
 ///
 /// Set message limits on the client: `max_decoding_message_size`. Must be called within a tokio runtime.

@@ -152,3 +152,24 @@ async fn what_cannot_be_a_channel_says_why() {
     assert_eq!(get(channel).await.unwrap_err().code(), Code::Unavailable);
     assert!(told(&telemetry, GET, "UNAVAILABLE"));
 }
+
+#[test]
+fn an_address_is_a_scheme_a_host_and_a_port_and_nothing_else() {
+    for text in ["http://a", "https://a.b:7401", "http://10.0.0.1:7401/", "http://[::1]:7401"] {
+        assert!(is_address(text), "{text}");
+    }
+    let none = [
+        "",
+        "banana",
+        "banana:7401",
+        "ftp://a",
+        "http://",
+        "http://:7401",
+        "http://a:",
+        "http://a:0",
+        "http://a:70000",
+    ];
+    for text in none.into_iter().chain(["http://a/b", "http://a?b", "http://me:secret@a", "http://a b", "/a"]) {
+        assert!(!is_address(text), "{text}");
+    }
+}

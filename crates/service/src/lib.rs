@@ -15,7 +15,7 @@ pub mod trust;
 
 pub use admin::{Readiness, admin};
 pub use auth::{Auth, SecretError, need_secret, read_secret};
-pub use client::{AuthedChannel, ChannelError, authed_channel, channel, tls_channel};
+pub use client::{AuthedChannel, ChannelError, authed_channel, channel, is_address, tls_channel};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edge::{Edge, protect};
 pub use process::{Listening, init, run};

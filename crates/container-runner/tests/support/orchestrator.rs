@@ -72,14 +72,19 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) async fn open() -> Self {
+        Self::open_at("127.0.0.1:0", ServeOptions::default()).await
+    }
+
+    /// One at an address, that may ask for a token.
+    pub(crate) async fn open_at(address: &str, options: ServeOptions) -> Self {
         let (open, opened) = mpsc::channel(4);
-        let listener = qflow_service::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = qflow_service::bind(address.parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = v1::dispatch_service_server::DispatchServiceServer::new(Orchestrator(open));
         let routes = tonic::service::Routes::new(service);
         let shutdown = Shutdown::new();
-        let (options, stop) = (ServeOptions::default(), shutdown.child());
-        tokio::spawn(qflow_service::serve_grpc(listener, routes, options, Telemetry::silent(), stop));
+        let served = qflow_service::serve_grpc(listener, routes, options, Telemetry::silent(), shutdown.child());
+        tokio::spawn(served);
         Self { url, opened, shutdown }
     }
 }

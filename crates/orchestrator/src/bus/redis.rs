@@ -1,9 +1,14 @@
 //! The fan-out among replicas, over Redis: each hears of the runs that somebody watches there. What Redis loses, the next look into
 //! the store mends.
 
+mod cause;
+
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,7 +66,8 @@ pub struct Redis {
     out: mpsc::Sender<(RunId, What)>,
     /// Told when somebody begins to watch.
     watched: Arc<Notify>,
-    speaks: Client,
+    /// Whether it is told that Redis is away.
+    away: Arc<AtomicBool>,
 }
 
 /// What is set of a Redis.
@@ -98,15 +104,17 @@ impl Redis {
     /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
     pub fn open(settings: Settings, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> Result<Self, Wrong> {
         let wrong = |error| Wrong::Address(Some(error));
+        let address = cause::address(&settings.url);
         let builder = bounded(settings.config()?);
         let (speaks, hears) = (builder.build().map_err(wrong)?, builder.build_subscriber_client().map_err(wrong)?);
-        tokio::spawn(tell(speaks.clone(), telemetry.clone(), shutdown.clone()));
+        let away = Arc::new(AtomicBool::new(false));
+        tokio::spawn(tell(speaks.clone(), address, Arc::clone(&away), telemetry.clone(), shutdown.clone()));
         let (out, words) = mpsc::channel(QUEUE);
         let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
-        tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), shutdown.clone()));
+        tokio::spawn(speak(speaks, words, owner.to_owned(), shutdown.clone()));
         tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
         tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
-        Ok(Self { local, out, watched, speaks })
+        Ok(Self { local, out, watched, away })
     }
 
     fn say(&self, run: RunId, what: What) {
@@ -138,25 +146,27 @@ impl Settings {
 }
 
 /// Tells when Redis is away, and why, once until it is there again.
-async fn tell(client: Client, telemetry: Telemetry, shutdown: Shutdown) {
+async fn tell(client: Client, address: String, away: Arc<AtomicBool>, telemetry: Telemetry, shutdown: Shutdown) {
     let (mut errors, mut connected) = (client.error_rx(), client.reconnect_rx());
-    let mut away = false;
     loop {
         tokio::select! {
+            // An error comes again until it is connected, but that comes once: it must not be overtaken by an error before it.
+            biased;
             error = errors.recv() => {
                 let error = match error {
                     Ok((error, _)) => error,
                     Err(broadcast::error::RecvError::Lagged(_)) => continue,
                     Err(broadcast::error::RecvError::Closed) => return,
                 };
-                if !std::mem::replace(&mut away, true) {
-                    let why = format!("Redis is away, so live views are up to a second late and nothing else: {}", error.details());
+                if !away.swap(true, Ordering::Relaxed) {
+                    let costs = "live views are up to a second late and nothing else";
+                    let why = format!("Redis at {address} is away, so {costs}: {}", cause::plain(error.details()));
                     telemetry.emit(Event::warning("redis_away", why));
                 }
             }
             _ = connected.recv() => {
-                if std::mem::take(&mut away) {
-                    telemetry.emit(Event::info("redis_there", "Redis is there again"));
+                if away.swap(false, Ordering::Relaxed) {
+                    telemetry.emit(Event::info("redis_there", format!("Redis at {address} is there again")));
                 }
             }
             () = shutdown.wait() => return,
@@ -284,8 +294,8 @@ impl Bus for Redis {
         "redis"
     }
 
-    fn is_up(&self) -> bool {
-        self.speaks.is_connected()
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
     }
 
     fn watch(&self, run: RunId) -> broadcast::Receiver<Note> {

@@ -88,11 +88,15 @@ async fn a_redis_is_known_by_its_certificate_and_name_and_knows_us_by_our_passwo
         ("127.0.0.1", "secret", Some(&*other), "UnknownIssuer"),
         ("localhost", "secret", Some(&*ca), "NotValidForName"),
         ("127.0.0.1", "wrongsecret", Some(&*ca), "WRONGPASS"),
+        ("nowhere.invalid", "wrongsecret", Some(&*ca), "failed to lookup address information"),
     ] {
         let told = Told::default();
         let bus = open("a", host, password, ca, &told).unwrap();
         let line = told.away().await;
         assert!(line.contains(why) && !line.contains("wrongsecret"), "{why}: {line}");
+        // Whose it is, and not as a programmer sees it.
+        assert!(line.contains(&format!("Redis at rediss://{host}:{} is away", server.port)), "{line}");
+        assert!(!line.contains("kind:"), "{line}");
         let mut near = bus.watch(run(1));
         bus.changed(run(1), &nothing);
         hears(&mut near, is_change).await;
