@@ -54,10 +54,10 @@ impl Blobs {
     pub async fn open(url: &str, trust: Option<&FilePath>) -> Result<Self, Unopened> {
         if let Some(folder) = url.strip_prefix("file://").filter(|folder| folder.starts_with('/')) {
             let blobs = Self::in_folder(FilePath::new(folder))?;
-            blobs.probe().await.map_err(|error| Unopened::Folder {
+            writable(FilePath::new(folder)).map_err(|source| Unopened::Folder {
                 folder: folder.to_owned(),
                 what: "written to",
-                source: std::io::Error::other(innermost(&error)),
+                source,
             })?;
             return Ok(blobs);
         }
@@ -99,10 +99,21 @@ impl Blobs {
 
     /// Whether objects can be written, read and removed.
     async fn probe(&self) -> Result<(), object_store::Error> {
-        // In containers every service is process 1: its own name, whoever else begins now.
-        let path = Path::from(format!("{PROBE}-{}", uuid::Uuid::now_v7()));
+        let path = Path::from(probe());
         self.store.put(&path, PutPayload::from_static(PROBE.as_bytes())).await?;
         self.store.head(&path).await?;
         self.store.delete(&path).await
     }
+}
+
+/// A name of its own, whoever else begins now: in containers every service is process 1.
+fn probe() -> String {
+    format!("{PROBE}-{}", uuid::Uuid::now_v7())
+}
+
+/// Writes a file and removes it. Not through the store, which goes on trying where a folder cannot have the file that it has just made room for.
+fn writable(folder: &FilePath) -> std::io::Result<()> {
+    let file = folder.join(probe());
+    std::fs::write(&file, PROBE)?;
+    std::fs::remove_file(&file)
 }
