@@ -2,6 +2,7 @@
 
 mod conclude;
 mod hear;
+mod insist;
 mod prepare;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
