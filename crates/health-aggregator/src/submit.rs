@@ -35,6 +35,8 @@ pub struct Overview {
     pub store_latency_ms: f64,
     /// The bus's kind.
     pub bus: String,
+    /// Whether it does not answer.
+    pub bus_down: bool,
 }
 
 /// What is known of a runner.
@@ -93,6 +95,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         store: answer.store,
         store_latency_ms: answer.store_latency_ms,
         bus: answer.bus,
+        bus_down: answer.bus_down,
     })
 }
 

@@ -74,6 +74,10 @@ pub type Doing = (String, f64);
 pub trait Bus: Send + Sync + 'static {
     /// `memory` or `redis`.
     fn kind(&self) -> &'static str;
+    /// Whether it answers; without it live views look into the store.
+    fn is_up(&self) -> bool {
+        true
+    }
     /// Hears a run's notes from now on.
     fn watch(&self, run: RunId) -> broadcast::Receiver<Note>;
     /// Tells that a run changed; how is put together only where somebody listens here.

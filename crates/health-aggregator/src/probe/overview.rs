@@ -61,7 +61,11 @@ fn database(overview: &Overview) -> Reading {
 }
 
 fn redis(overview: &Overview) -> Reading {
-    let status = if overview.bus == "redis" { Status::Healthy } else { Status::NotConfigured };
+    let status = match (overview.bus.as_str(), overview.bus_down) {
+        ("redis", false) => Status::Healthy,
+        ("redis", true) => Status::Unhealthy,
+        _ => Status::NotConfigured,
+    };
     reading("redis", status, "unreachable", json!({ "memory_usage": null, "bus": overview.bus }))
 }
 
@@ -162,6 +166,15 @@ mod tests {
         assert_eq!((workflows.status, &workflows.facts["success_rate"]), (Status::Degraded, &json!(95.0)));
         let idle = Overview { ended_last_hour: 0, failed_last_hour: 0, ..embedded() };
         assert_eq!(check(&idle, "workflows").status, Status::Healthy);
+    }
+
+    #[test]
+    fn a_redis_that_does_not_answer_degrades_the_whole() {
+        let away = Overview { bus: "redis".to_owned(), bus_down: true, ..embedded() };
+        assert_eq!(check(&away, "redis").status, Status::Unhealthy);
+        assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
+        let there = Overview { bus_down: false, ..away };
+        assert_eq!(verdict(&readings(&there, &[])), Status::Healthy);
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub(crate) fn embedded() -> OverviewResponse {
         store: "sqlite".into(),
         store_latency_ms: 0.123,
         bus: "memory".into(),
+        bus_down: false,
     }
 }
 

@@ -61,6 +61,7 @@ pub struct Redis {
     out: mpsc::Sender<(RunId, What)>,
     /// Told when somebody begins to watch.
     watched: Arc<Notify>,
+    speaks: Client,
 }
 
 /// What is set of a Redis.
@@ -102,10 +103,10 @@ impl Redis {
         tokio::spawn(tell(speaks.clone(), telemetry.clone(), shutdown.clone()));
         let (out, words) = mpsc::channel(QUEUE);
         let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
-        tokio::spawn(speak(speaks, words, owner.to_owned(), shutdown.clone()));
+        tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), shutdown.clone()));
         tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
         tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
-        Ok(Self { local, out, watched })
+        Ok(Self { local, out, watched, speaks })
     }
 
     fn say(&self, run: RunId, what: What) {
@@ -281,6 +282,10 @@ async fn subscribe(client: SubscriberClient, local: Arc<Local>, watched: Arc<Not
 impl Bus for Redis {
     fn kind(&self) -> &'static str {
         "redis"
+    }
+
+    fn is_up(&self) -> bool {
+        self.speaks.is_connected()
     }
 
     fn watch(&self, run: RunId) -> broadcast::Receiver<Note> {
