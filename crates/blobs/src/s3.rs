@@ -14,10 +14,9 @@ use crate::{innermost, open::Unopened};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a request may take, which moves a part at most: 8 MiB at 1.2 Mbit/s.
 const REQUEST: Duration = Duration::from_secs(60);
-/// For how long a request is tried again: past it whoever waits is told, well before an attempt's lease is over.
+/// For how long a request is tried again, however often that is: past it whoever waits is told, well before an attempt's lease is over.
 const RETRY: Duration = Duration::from_secs(15);
-/// How often it is tried again, the pauses doubling from the first to the longest.
-const RETRIES: usize = 8;
+/// The pauses between, doubling from the first to the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// Secrets that may be given by a file.
@@ -90,7 +89,7 @@ impl Settings {
             .with_virtual_hosted_style_request(self.endpoint().is_none() && !bucket.contains('.'))
             .with_retry(RetryConfig {
                 backoff: BackoffConfig { init_backoff: PAUSE.0, max_backoff: PAUSE.1, base: 2.0 },
-                max_retries: RETRIES,
+                max_retries: usize::MAX,
                 retry_timeout: RETRY,
             });
         for (key, value) in &self.0 {
@@ -185,6 +184,42 @@ mod tests {
         }
         let error = read(&[]).unwrap().store("key:hidden@bucket/prefix", None).err().unwrap().to_string();
         assert!(error.starts_with("QFLOW_BLOBS_URL: a bucket's name") && !error.contains("hidden"), "{error}");
+    }
+
+    /// A server of one answer a connection: it is busy so often, then it takes what it is given. Its address, and how often it was asked.
+    async fn busy(times: usize) -> (String, tokio::task::JoinHandle<usize>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            for asked in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"value") {
+                    assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "a request ends with what it brings");
+                }
+                let status = if asked < times { "503 Slow Down" } else { "200 OK" };
+                let head =
+                    format!("HTTP/1.1 {status}\r\nETag: \"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                if asked == times {
+                    return asked + 1;
+                }
+            }
+            unreachable!("there are numbers for all of them")
+        });
+        (url, served)
+    }
+
+    #[tokio::test]
+    async fn a_request_is_tried_again_while_there_is_time_however_often_it_failed() {
+        use object_store::{ObjectStoreExt as _, PutPayload, path::Path};
+        let (url, served) = busy(9).await;
+        let settings =
+            read(&[("AWS_ENDPOINT_URL", &url), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key")]);
+        let store = settings.unwrap().store("bucket", None).ok().unwrap();
+        store.put(&Path::from("name"), PutPayload::from_static(b"value")).await.unwrap();
+        assert_eq!(served.await.unwrap(), 10);
     }
 
     #[test]

@@ -39,6 +39,9 @@ fn node_json(node: &Node) -> Value {
         "phases": node.phases,
         "error": node.error,
     });
+    if !node.warnings.is_empty() {
+        shown["warnings"] = json!(node.warnings);
+    }
     if node.node_type != "python" {
         shown["type"] = json!(node.node_type);
     }

@@ -133,9 +133,22 @@ fn line(node: &Node) -> String {
         let _ = write!(line, " · {}", printable(&error.error_type));
     }
     for warning in &node.warnings {
-        let _ = write!(line, " · warning: {}", printable(warning));
+        let _ = write!(line, " · warning: {}", printable(&sentence(warning)));
     }
     line
+}
+
+/// Characters of a text that a row has room for.
+const ROW_CHARS: usize = 120;
+
+/// The first sentence of a text, as far as a row has room for it; `-o json` has all.
+fn sentence(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.split_once(". ").map_or(first, |(first, _)| first);
+    if first.chars().count() <= ROW_CHARS {
+        return first.to_owned();
+    }
+    first.chars().take(ROW_CHARS).chain(['…']).collect()
 }
 
 /// Shows a run while it goes.
@@ -277,6 +290,16 @@ pub(crate) mod tests {
         let from = qflow_model::progress::ReusedFrom { run_id, node_id: "a".to_owned(), attempt: 1 };
         let reused = Node { attempts: 0, reused_from: Some(from), ..node("a", NodeStatus::Completed) };
         assert!(line(&reused).ends_with(&format!("completed · reused from run {run_id}")), "{}", line(&reused));
+    }
+
+    #[test]
+    fn a_row_has_the_first_sentence_of_a_warning_and_no_more_than_it_has_room_for() {
+        let row =
+            |warning: &str| line(&Node { warnings: vec![warning.to_owned()], ..node("a", NodeStatus::Completed) });
+        assert!(row("it is late. Look at the clock.").ends_with(" · warning: it is late"));
+        assert!(row("read `a.b`: no\nsuch thing").ends_with(" · warning: read `a.b`: no"));
+        let long = row(&"ä".repeat(500));
+        assert_eq!((long.matches('ä').count(), long.ends_with('…')), (ROW_CHARS, true));
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! Content of results on its way in: written to disk piece by piece, its digest worked out on the way; whole, it becomes a blob.
+//! Content of results on its way in: written to disk piece by piece, its digest worked out on the way; whole, it is to become a blob.
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use qflow_blobs::Blobs;
 use qflow_model::{
-    ids::{Digest, Pieces, RunId},
+    ids::{Digest, Pieces},
     limits::VALUE_BYTES,
 };
 use tokio::io::AsyncWriteExt as _;
@@ -29,9 +28,17 @@ pub enum Error {
     /// The disk does not take it.
     #[error("keep content: {0}")]
     Disk(#[from] std::io::Error),
-    /// The store does not take it.
-    #[error(transparent)]
-    Blob(#[from] qflow_blobs::Error),
+}
+
+/// Content that is all there, and no blob yet.
+#[derive(Debug)]
+pub struct Whole {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+    /// Where they are.
+    pub file: PathBuf,
 }
 
 /// What came of an attempt so far. It is in a folder of the attempt's own, so that the runner after a restart goes on with it.
@@ -91,11 +98,12 @@ impl Contents {
         self.folder.join(format!("{}.done", self.whole.len()))
     }
 
-    /// Takes a piece; one that was taken before a restart is passed over.
-    pub async fn take(&mut self, blobs: &Blobs, run: RunId, piece: &Piece, bytes: &Bytes) -> Result<(), Error> {
+    /// Takes a piece; one that was taken before a restart is passed over. With the last one the content is whole, and is to become a
+    /// blob and be [`Self::kept`] before the next one comes.
+    pub async fn take(&mut self, piece: &Piece, bytes: &Bytes) -> Result<Option<Whole>, Error> {
         let number = piece.content as usize;
         if number < self.whole.len() {
-            return Ok(());
+            return Ok(None);
         }
         if number > self.whole.len() || number >= CONTENTS {
             return Err(Error::OutOfOrder);
@@ -111,7 +119,7 @@ impl Contents {
             }
             self.write(bytes).await?;
         }
-        if piece.last { self.keep(blobs, run).await } else { Ok(()) }
+        if piece.last { self.close().map(Some) } else { Ok(None) }
     }
 
     async fn write(&mut self, bytes: &Bytes) -> Result<(), Error> {
@@ -130,15 +138,16 @@ impl Contents {
         Ok(())
     }
 
-    async fn keep(&mut self, blobs: &Blobs, run: RunId) -> Result<(), Error> {
-        let Some(Open { file, pieces, size }) = self.open.take() else { return Err(Error::OutOfOrder) };
-        drop(file);
-        let digest = pieces.finish();
-        let part = self.part();
-        blobs.take_in(run, digest, &part).await?;
+    fn close(&mut self) -> Result<Whole, Error> {
+        let Open { file: _, pieces, size } = self.open.take().ok_or(Error::OutOfOrder)?;
+        Ok(Whole { digest: pieces.finish(), size, file: self.part() })
+    }
+
+    /// Notes that content is a blob now.
+    pub async fn kept(&mut self, Whole { digest, size, file }: Whole) -> Result<(), Error> {
         tokio::fs::write(self.done(), format!("{digest} {size}")).await?;
         // Not before that: had the runner ended between, it would be sent once more. Where it was moved, it is not there.
-        tokio::fs::remove_file(part).await.ok();
+        tokio::fs::remove_file(file).await.ok();
         self.whole.push((digest, size));
         Ok(())
     }
@@ -159,10 +168,20 @@ impl Contents {
 
 #[cfg(test)]
 mod tests {
+    use qflow_blobs::Blobs;
+    use qflow_model::ids::RunId;
+
     use super::*;
 
     fn run() -> RunId {
         RunId(uuid::Uuid::from_u128(1))
+    }
+
+    async fn take(contents: &mut Contents, blobs: &Blobs, piece: Piece, bytes: &'static str) {
+        if let Some(whole) = contents.take(&piece, &bytes.into()).await.unwrap() {
+            blobs.take_in(run(), whole.digest, &whole.file).await.unwrap();
+            contents.kept(whole).await.unwrap();
+        }
     }
 
     fn piece(content: u32, offset: u64, size: usize, last: bool) -> Piece {
@@ -175,28 +194,40 @@ mod tests {
         let blobs = Blobs::in_folder(&folder.path().join("blobs")).unwrap();
         let at = folder.path().join("contents");
         let mut first = Contents::new(at.clone());
-        first.take(&blobs, run(), &piece(0, 0, 3, false), &"abc".into()).await.unwrap();
-        first.take(&blobs, run(), &piece(0, 3, 0, true), &Bytes::new()).await.unwrap();
-        first.take(&blobs, run(), &piece(1, 0, 2, false), &"de".into()).await.unwrap();
+        take(&mut first, &blobs, piece(0, 0, 3, false), "abc").await;
+        take(&mut first, &blobs, piece(0, 3, 0, true), "").await;
+        take(&mut first, &blobs, piece(1, 0, 2, false), "de").await;
         drop(first);
         let mut second = Contents::resume(at).await.unwrap();
         // Sent again, since the acknowledgement was lost.
-        second.take(&blobs, run(), &piece(0, 3, 0, true), &Bytes::new()).await.unwrap();
-        second.take(&blobs, run(), &piece(1, 0, 2, false), &"de".into()).await.unwrap();
-        second.take(&blobs, run(), &piece(1, 2, 1, true), &"f".into()).await.unwrap();
+        take(&mut second, &blobs, piece(0, 3, 0, true), "").await;
+        take(&mut second, &blobs, piece(1, 0, 2, false), "de").await;
+        take(&mut second, &blobs, piece(1, 2, 1, true), "f").await;
         assert_eq!((second.get(0), second.get(1)), (Some((Digest::of(b"abc"), 3)), Some((Digest::of(b"def"), 3))));
         assert_eq!(blobs.read(run(), Digest::of(b"def")).await.unwrap(), "def");
     }
 
     #[tokio::test]
+    async fn content_that_was_whole_when_its_runner_ended_and_was_no_blob_is_so_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("contents");
+        let mut first = Contents::new(at.clone());
+        assert!(first.take(&piece(0, 0, 3, true), &"abc".into()).await.unwrap().is_some());
+        drop(first);
+        let mut second = Contents::resume(at).await.unwrap();
+        let whole = second.take(&piece(0, 0, 3, true), &"abc".into()).await.unwrap().unwrap();
+        assert_eq!((whole.digest, whole.size), (Digest::of(b"abc"), 3));
+        assert_eq!(std::fs::read(whole.file).unwrap(), b"abc");
+    }
+
+    #[tokio::test]
     async fn a_gap_and_a_value_past_its_bound_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::in_folder(&folder.path().join("blobs")).unwrap();
         let mut contents = Contents::new(folder.path().join("contents"));
-        let gap = contents.take(&blobs, run(), &piece(0, 5, 1, false), &"x".into()).await;
+        let gap = contents.take(&piece(0, 5, 1, false), &"x".into()).await;
         assert!(matches!(gap, Err(Error::OutOfOrder)));
         contents.size = VALUE_BYTES;
-        let past = contents.take(&blobs, run(), &piece(0, 0, 1, false), &"x".into()).await;
+        let past = contents.take(&piece(0, 0, 1, false), &"x".into()).await;
         assert!(matches!(past, Err(Error::TooLarge)));
     }
 }

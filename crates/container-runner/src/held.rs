@@ -67,6 +67,11 @@ impl Held {
         })
     }
 
+    /// How an attempt hears that it must end; nothing where it is not held.
+    pub(crate) fn killed(&self, key: AttemptKey) -> Option<watch::Receiver<Option<KillReason>>> {
+        self.inside().get(&key).map(|one| one.kill.subscribe())
+    }
+
     /// What an attempt has to wait for before its code begins; nothing where it may be made twice.
     pub(crate) fn permission(&self, key: AttemptKey) -> Option<Permission> {
         let inside = self.inside();

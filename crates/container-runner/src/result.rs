@@ -1,7 +1,6 @@
-//! A result is taken: decoded, checked against its declared type, asked, and kept as a value.
+//! A result is checked: decoded, held against its declared type, asked; what is large of it is to be written before it counts. Pure.
 
 use bytes::Bytes;
-use qflow_blobs::Blobs;
 use qflow_model::{
     ids::Digest,
     limits::{INLINE_VALUE_BYTES, VALUE_BYTES},
@@ -26,9 +25,18 @@ pub struct Raw {
     pub attachments: Vec<AttachmentHead>,
 }
 
-/// Checks and keeps a result; what the harness says of it is not believed but worked out again.
-pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -> Result<Produced, Ending> {
-    let (run, returns, asks) = (order.key.run, &order.returns, &order.asks);
+/// A result that is good.
+#[derive(Debug)]
+pub struct Checked {
+    /// The value.
+    pub produced: Produced,
+    /// What has to be a blob before it is one.
+    pub blobs: Vec<(Digest, Bytes)>,
+}
+
+/// Checks a result; what the harness says of it is not believed but worked out again.
+pub fn check(order: &Order, raw: Raw, contents: &Contents) -> Result<Checked, Ending> {
+    let (returns, asks) = (&order.returns, &order.asks);
     let mut parts = raw.parts.into_iter();
     let encoding = parts.next().unwrap_or_default();
     let streamed = raw.attachments.iter().filter_map(|head| contents.get(head.content?)).map(|(_, size)| size);
@@ -50,8 +58,7 @@ pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -
     tagged::check_fields(&value, &ty, &order.classes)
         .map_err(|e| failed(FailureClass::User, "output_type", e.to_string()))?;
     let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
-    let unkept = |e: qflow_blobs::Error| Ending::Lost { reason: "blob_unwritable".into(), message: e.to_string() };
-    let mut attachments = Vec::new();
+    let (mut attachments, mut blobs) = (Vec::new(), Vec::new());
     for head in raw.attachments {
         let missing = || failed(FailureClass::User, "protocol", "an attachment that did not come");
         let (digest, size) = if let Some(number) = head.content {
@@ -59,7 +66,7 @@ pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -
         } else {
             let content = parts.next().ok_or_else(missing)?;
             let (digest, size) = (Digest::of(&content), content.len() as u64);
-            blobs.write(run, digest, content).await.map_err(unkept)?;
+            blobs.push((digest, content));
             (digest, size)
         };
         attachments.push(Attachment { digest, size, kind: head.kind });
@@ -70,9 +77,10 @@ pub async fn take(blobs: &Blobs, order: &Order, raw: Raw, contents: &Contents) -
     let items = raw.items.filter(|items| !is_inline && value.as_array().is_some_and(|a| a.len() == *items as usize));
     let inline = is_inline.then(|| encoding.to_vec());
     if !is_inline {
-        blobs.write(run, digest, encoding).await.map_err(unkept)?;
+        blobs.push((digest, encoding));
     }
-    Ok(Produced { value: ValueRef { digest, size, inline, items, attachments }, answers })
+    let value = ValueRef { digest, size, inline, items, attachments };
+    Ok(Checked { produced: Produced { value, answers }, blobs })
 }
 
 /// Whether every pickle in a value says where it was made: whoever reads it relies on that.

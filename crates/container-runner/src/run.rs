@@ -3,6 +3,7 @@
 mod carry;
 mod conclude;
 mod hear;
+mod insist;
 mod prepare;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

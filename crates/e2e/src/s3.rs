@@ -13,16 +13,27 @@ pub struct S3 {
     script: Child,
 }
 
+/// The script's word for a server whose objects are files.
+const LASTING: [&str; 1] = ["rclone"];
 /// What the script ends with where there is nothing to start.
 const MISSING: i32 = 3;
 
 impl S3 {
     /// Starts one; nothing where none is installed and none is required.
     pub fn start() -> Option<Self> {
+        Self::of(&[])
+    }
+
+    /// The same of one whose objects outlive it, see [`Self::stop`]. It knows no ranges.
+    pub fn lasting() -> Option<Self> {
+        Self::of(&LASTING)
+    }
+
+    fn of(kind: &[&str]) -> Option<Self> {
         let folder =
             tempfile::Builder::new().prefix("qflow-s3-").tempdir_in("/tmp").expect("/tmp takes folders").keep();
         let mut script = Command::new(super::root().join("deploy/local/s3"));
-        script.arg("during").arg(&folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        script.arg("during").arg(&folder).args(kind).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = script.spawn().expect("the script starts");
         let mut said = String::new();
         let stdout = script.stdout.take().expect("it is piped");
@@ -35,6 +46,22 @@ impl S3 {
         assert!(std::env::var_os("QFLOW_REQUIRE_S3").is_none(), "an S3 server is required, and not installed");
         eprintln!("skipped: no S3 server here, see deploy/local/s3");
         None
+    }
+
+    /// Ends a server that is to come back; its objects stay.
+    pub fn stop(&self) {
+        self.script("down", &[]);
+    }
+
+    /// Has it come back.
+    pub fn again(&self) {
+        self.script("up", &LASTING);
+    }
+
+    fn script(&self, verb: &str, kind: &[&str]) {
+        let mut script = Command::new(super::root().join("deploy/local/s3"));
+        let output = script.arg(verb).arg(&self.folder).args(kind).output().expect("the script starts");
+        assert!(output.status.success(), "{}", super::said(&output));
     }
 
     /// What a service's environment must say to keep its blobs here, below a prefix.

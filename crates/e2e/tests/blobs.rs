@@ -111,3 +111,38 @@ fn values_and_logs_lie_in_the_bucket_outlive_their_runner_and_leave_with_their_r
     let runs = object(&cluster.run(1, &["runs", "list", "-o", "json"]), 0);
     assert_eq!(runs.as_array().map(Vec::len), Some(0));
 }
+
+#[test]
+fn an_outage_of_the_bucket_costs_time_and_no_attempt() {
+    let Some(s3) = S3::lasting() else { return };
+    let cluster = Cluster::with("process", s3.settings());
+    let folder = format!("folder={}", cluster.path().display());
+    let begun = cluster.run(1, &["run", &case("outage.py"), "-p", &folder, "--detach", "-o", "json"]);
+    let run = run_id(&object(&begun, 0));
+    let get = || object(&cluster.run(1, &["runs", "get", &run, "-o", "json"]), 0);
+    let ended = |node: &Value| node["node_id"] == "fill[0]" && node["status"] == "completed";
+    wait_for("one text is in the bucket", || get()["nodes"].as_array().is_some_and(|nodes| nodes.iter().any(ended)));
+    wait_for("another is made", || cluster.path().join("begun-1").exists());
+    s3.stop();
+    std::fs::write(cluster.path().join("go"), "").expect("the folder is ours");
+
+    // It is told what is there, and in one line what is not.
+    let lines = cluster.run(2, &["runs", "logs", &run]);
+    let (out, error) = (String::from_utf8_lossy(&lines.stdout), String::from_utf8_lossy(&lines.stderr));
+    assert!(out.contains("fill[1] | filling 1"), "{}", said(&lines));
+    assert_eq!(lines.status.code(), Some(1), "{}", said(&lines));
+    let wanted = "lines of attempts that are over cannot be had: the blob store does not answer; try again later";
+    assert!(error.trim_end().ends_with(wanted) && error.trim_end().lines().count() == 1, "{error}");
+
+    let logs = || ["runner-1", "runner-2"].map(|runner| cluster.log(runner)).concat();
+    wait_for("a runner waits with a result", || logs().contains("waiting for the blob store to take its result"));
+    s3.again();
+    let ran = object(&cluster.run(2, &["runs", "watch", &run, "-o", "json"]), 0);
+    assert_eq!((&ran["status"], &ran["result"]), (&"completed".into(), &(6 * (3 << 19)).into()), "{ran:#}");
+    let nodes = ran["nodes"].as_array().expect("a run has nodes");
+    let elements = nodes.iter().filter(|node| node["node_id"].as_str().is_some_and(|id| id.ends_with(']')));
+    let attempts: Vec<_> = elements.map(|node| node["attempts"].as_u64()).collect();
+    assert_eq!(attempts, [Some(1); 12], "{ran:#}");
+    let (waited, over) = (logs().matches("blob_store_awaited").count(), logs().matches("blob_store_wait_over").count());
+    assert!(waited > 0 && waited == over, "{waited} {over}");
+}

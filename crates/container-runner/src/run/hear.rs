@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use qflow_model::{outcome::Ending, status::FailureClass};
+use qflow_model::{outcome::Ending, status::FailureClass, value::Produced};
 use qflow_telemetry::{Event, SpanRecord, TraceContext};
 use tokio::time::Instant;
 
-use super::{Over, Progress, Runner, Stage, Word, ms};
+use super::{Over, Progress, Runner, Stage, Word, insist::Wanted, ms};
 use crate::{
     content,
     ending::{failed, import, killed, lost, node_ref},
@@ -95,7 +95,7 @@ impl Runner {
                 let raw = result::Raw { parts: heard.parts, items, attachments };
                 progress.value = Some(match progress.untaken.take() {
                     Some(ending) => Err(ending),
-                    None => result::take(&self.blobs, progress.order, raw, &progress.contents).await,
+                    None => self.result(progress, raw).await,
                 });
                 progress.phases.upload_ms += ms(began);
                 None
@@ -112,12 +112,29 @@ impl Runner {
             return;
         }
         let bytes = parts.into_iter().next().unwrap_or_default();
-        let taken = progress.contents.take(&self.blobs, progress.order.key.run, piece, &bytes).await;
-        progress.untaken = taken.err().map(|error| match error {
-            content::Error::TooLarge => failed(FailureClass::User, "output_size", error.to_string()),
-            content::Error::OutOfOrder => failed(FailureClass::User, "protocol", error.to_string()),
-            content::Error::Disk(_) | content::Error::Blob(_) => lost("blob_unwritable", &error.to_string()),
-        });
+        progress.untaken = self.take(progress, piece, &bytes).await.err();
+    }
+
+    /// Takes a piece, and makes content that is whole with it a blob.
+    async fn take(&self, progress: &mut Progress<'_>, piece: &Piece, bytes: &Bytes) -> Result<(), Ending> {
+        let order = progress.order;
+        if let Some(whole) = progress.contents.take(piece, bytes).await.map_err(|error| untaken(&error))? {
+            let once = || self.blobs.take_in(order.key.run, whole.digest, &whole.file);
+            self.insist(order, Wanted::Result, once).await?;
+            progress.contents.kept(whole).await.map_err(|error| untaken(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Checks a result, and makes what is large of it blobs.
+    async fn result(&self, progress: &Progress<'_>, raw: result::Raw) -> Result<Produced, Ending> {
+        let order = progress.order;
+        let result::Checked { produced, blobs } = result::check(order, raw, &progress.contents)?;
+        for (digest, bytes) in blobs {
+            let once = || self.blobs.write(order.key.run, digest, bytes.clone());
+            self.insist(order, Wanted::Result, once).await?;
+        }
+        Ok(produced)
     }
 
     async fn lines(&self, progress: &mut Progress<'_>, mut lines: Vec<Line>) {
@@ -155,6 +172,14 @@ impl Runner {
         record.attributes = span.attributes.into_iter().map(|(name, value)| (name, progress.redacted(value))).collect();
         record.error = span.error.map(|error| progress.redact(&error));
         self.telemetry.record_span(record);
+    }
+}
+
+fn untaken(error: &content::Error) -> Ending {
+    match error {
+        content::Error::TooLarge => failed(FailureClass::User, "output_size", error.to_string()),
+        content::Error::OutOfOrder => failed(FailureClass::User, "protocol", error.to_string()),
+        content::Error::Disk(_) => lost("blob_unwritable", &error.to_string()),
     }
 }
 

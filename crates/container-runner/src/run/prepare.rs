@@ -7,7 +7,7 @@ use qflow_proto::order::{Converted, Order};
 use qflow_telemetry::{SpanRecord, TraceContext, traces};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Progress, Runner, Stage, Word, carry, ms};
+use super::{Progress, Runner, Stage, Word, carry, insist::Wanted, ms};
 use crate::{
     ending::{failed, killed},
     harness::{AttemptSay, Say},
@@ -75,8 +75,17 @@ impl Runner {
     pub(super) async fn begin(&self, container: &Container, progress: &mut Progress<'_>) -> Result<(), Ending> {
         let order = progress.order;
         let reader = self.reader(container, order);
-        let resolved = resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader).await;
-        let resolved = resolved.map_err(|e| match e {
+        let once = || async {
+            if reader.folder.exists() {
+                // What an earlier try laid out may be the blobs themselves by another name: nothing is written over them.
+                tokio::fs::remove_dir_all(&reader.folder).await.ok();
+            }
+            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader).await {
+                Err(resolve::Error::Blob(error)) => Err(error),
+                done => Ok(done),
+            }
+        };
+        let resolved = self.insist(order, Wanted::Arguments, once).await?.map_err(|e| match e {
             resolve::Error::Path { .. } => failed(FailureClass::User, "argument", e.to_string()),
             resolve::Error::Pickle { .. } => failed(FailureClass::User, "pickle", e.to_string()),
             resolve::Error::Blob(_) | resolve::Error::Disk(_) => {

@@ -205,8 +205,10 @@ impl RunState {
         if once {
             self.needs_attention(key, failure, effects);
         } else if self.run(key.node).infra_retries < limits::INFRASTRUCTURE_RETRIES {
+            let used = self.run(key.node).infra_retries;
+            let delay = if is_elsewhere(&failure.error_type) { 0 } else { backoff_ms(&trouble(), used, key) };
             self.run_mut(key.node).infra_retries += 1;
-            self.retry(key, 0, "infrastructure", failure, now, effects);
+            self.retry(key, delay, "infrastructure", failure, now, effects);
         } else {
             self.end(key.node, NodeStatus::Failed, Some(failure), now, effects);
         }
@@ -301,6 +303,19 @@ fn may_retry(retry: &Retry, failure: &Failure, status: NodeStatus) -> bool {
     };
     let by_default = timed_out || failure.mro.iter().any(|name| name == "Exception");
     failure.retry_after_ms.is_some() || if retry.on.is_empty() { by_default } else { retry.on.iter().any(named) }
+}
+
+/// Reasons that say no more than that the attempt's runner or container is gone: another is there at once.
+const GONE: [&str; 6] = ["runner_lost", "runner_cancelled", "container_vanished", "link_lost", "fenced", "restored"];
+
+/// Whether another attempt, elsewhere, has what this one lacked.
+fn is_elsewhere(reason: &str) -> bool {
+    GONE.contains(&reason)
+}
+
+/// How attempts follow one another while the platform is in trouble: all that there are must not be used up within a moment of it.
+fn trouble() -> Retry {
+    Retry { retries: limits::INFRASTRUCTURE_RETRIES, backoff_ms: 1000, exponential: true, on: Vec::new() }
 }
 
 /// The longest delay between attempts: a day, so that a policy cannot park a run for ever.

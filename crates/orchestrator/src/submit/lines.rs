@@ -104,7 +104,14 @@ impl Reading<'_> {
 
     /// All of a run that has ended, but what was told.
     async fn whole(&mut self, state: &RunState) -> Result<(), Stop> {
-        let written = self.written().await?;
+        let written = match self.written().await {
+            Ok(written) => written,
+            Err(stop) => {
+                // What is there is told all the same.
+                self.rows(&Written::default()).await?;
+                return Err(stop);
+            }
+        };
         self.rows(&written).await?;
         // Looked at again: rows leave once there is an object.
         let written = self.written().await?;
@@ -183,8 +190,14 @@ impl Reading<'_> {
     }
 }
 
+/// The orchestrator answers, the store behind it does not: what was told is good, and not all.
 fn broken(error: &qflow_blobs::Error) -> Stop {
-    Stop::Broken(Status::unavailable(format!("{error}; try again")))
+    let why = if error.is_absent() {
+        "have left the blob store"
+    } else {
+        "cannot be had: the blob store does not answer; try again later"
+    };
+    Stop::Broken(Status::aborted(format!("lines of attempts that are over {why}")))
 }
 
 fn answers(lines: impl Iterator<Item = StoredLine>) -> Vec<v1::StreamLogsResponse> {

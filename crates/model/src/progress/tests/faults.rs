@@ -58,6 +58,24 @@ fn lost_attempts_are_given_anew_three_times_and_then_the_platform_has_failed() {
 }
 
 #[test]
+fn trouble_of_the_platform_is_given_time_between_attempts() {
+    let (mut state, mut now, mut pauses) = (chain(), NOW, vec![]);
+    for _ in 1..=3 {
+        let (leased, key) = lease(state);
+        state = leased.step(Input::Lost { key, reason: "blob_unwritable".into() }, now).unwrap().0;
+        assert_eq!(state.node(key.node).unwrap().status, NodeStatus::Retrying);
+        let at = state.next_wake().unwrap();
+        pauses.push(at.ms_since(now) / 1000);
+        now = at;
+        state = state.step(Input::Tick, now).unwrap().0;
+    }
+    assert_eq!(pauses, [1, 2, 4], "whole seconds");
+    let (state, key) = lease(state);
+    let (state, _) = state.step(Input::Lost { key, reason: "blob_unwritable".into() }, now).unwrap();
+    assert_eq!(state.head.status, RunStatus::Failed);
+}
+
+#[test]
 fn a_cancelled_run_kills_what_runs_and_takes_no_late_outcome() {
     let (state, key) = lease(chain());
     let (state, effects) = state.step(Input::Cancel { by: "u".into() }, NOW).unwrap();
