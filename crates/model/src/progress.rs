@@ -21,7 +21,7 @@ use std::{
 
 pub use event::{Effect, Happening, Input, KillReason, Refused};
 pub use pause::QUARANTINED;
-pub use restored::ATTEMPTS_LEFT;
+pub use restored::Ahead;
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use qflow_model::ids::{Digest, RunId, Timestamp};
+use qflow_model::{
+    ids::{Digest, RunId, Timestamp},
+    progress::Ahead,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
@@ -105,10 +108,12 @@ impl Manifest {
         std::fs::write(folder.join(MANIFEST), text).map_err(file("write", folder))
     }
 
-    /// What is to be put into a database.
+    /// What is to be put into a database, each time with numbers of its own.
     pub fn load(&self) -> Rows {
         Rows {
             schema: self.schema,
+            // The low bits of such an id are random.
+            ahead: Ahead::drawn(uuid::Uuid::now_v7().as_u128() as u32),
             pieces: self.rows.iter().map(|file| file.piece.clone()).collect(),
             gone: self.removed_runs.clone(),
             gone_kept: self.removed_outputs.clone(),

@@ -10,15 +10,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qflow_model::ids::{Digest, RunId, Timestamp};
+use qflow_model::{
+    ids::{Digest, RunId, Timestamp},
+    progress::Ahead,
+};
 use qflow_service::Clock;
 use qflow_telemetry::Telemetry;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Postgres, Result, Settings, Sqlite, Store, postgres, sqlite};
-
-/// How far a restored store's epochs are ahead of those that were backed up: no replica of another system has one that high.
-pub(super) const EPOCHS_AHEAD: i64 = 1 << 32;
 
 /// Rows that a newer version wrote.
 pub(super) fn newer(found: i64, known: i64) -> Error {
@@ -45,10 +45,12 @@ pub struct Piece {
 }
 
 /// The rows of a store in files of a folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
     /// The schema's version.
     pub schema: i64,
+    /// How far the numbers of what comes of them are ahead of theirs.
+    pub ahead: Ahead,
     /// The files.
     pub pieces: Vec<Piece>,
     /// Runs whose values were removed before they could be copied: they had ended long before, and are left out.

@@ -4,9 +4,13 @@ use super::*;
 
 /// The run from its rows, as a restored system reads them.
 fn restored(state: &RunState) -> RunState {
+    restored_as(state, Ahead::drawn(0))
+}
+
+fn restored_as(state: &RunState, ahead: Ahead) -> RunState {
     let keys = (0..2).map(|step| NodeKey::root(StepIx(step), None));
-    let rows = keys.map(|key| (key, state.node(key).unwrap().clone().restored())).collect();
-    RunState::restore(state.spec.clone(), state.plan.clone(), state.head.clone().restored(), rows)
+    let rows = keys.map(|key| (key, state.node(key).unwrap().clone().restored(ahead))).collect();
+    RunState::restore(state.spec.clone(), state.plan.clone(), state.head.clone().restored(ahead), rows)
 }
 
 #[test]
@@ -28,6 +32,22 @@ fn what_an_earlier_systems_runner_says_of_a_restored_run_is_late() {
     let (_, ours) = lease(state);
     assert_eq!(later.node, ours.node);
     assert_ne!(later.attempt, ours.attempt);
+}
+
+#[test]
+fn what_another_restore_of_the_same_back_up_says_is_late() {
+    let (before, key) = lease(chain());
+    // Both lost the attempt that was under way, and gave another.
+    let [(_, theirs), (ours_state, ours)] = [7, 8].map(|drawn| {
+        let state = restored_as(&before, Ahead::drawn(drawn));
+        let attempt = state.node(key.node).unwrap().attempt;
+        let lost = Input::Lost { key: AttemptKey { attempt, ..key }, reason: "runner_lost".into() };
+        lease(state.step(lost, NOW).unwrap().0)
+    });
+    assert_eq!(theirs.node, ours.node);
+    let (_, refused) = ours_state.step(Input::Started { key: theirs, container_id: "c".into() }, NOW).unwrap_err();
+    assert!(matches!(refused, Refused::Stale { .. }), "{refused}");
+    assert!(theirs.attempt != ours.attempt && Ahead::drawn(7).epochs() != Ahead::drawn(8).epochs());
 }
 
 #[test]

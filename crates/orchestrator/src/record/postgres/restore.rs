@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 use qflow_model::{
     ids::Digest,
-    progress::{ATTEMPTS_LEFT, NodeRun, RunHead},
+    progress::{NodeRun, RunHead},
 };
 use tokio::{fs::File, io::AsyncReadExt as _};
 use tokio_postgres::Client;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Error, Result,
-        backup::{EPOCHS_AHEAD, Piece, Rows, newer},
+        backup::{Piece, Rows, newer},
     },
     Settings,
     connection::{MIGRATING, apart, known, migrate, tables},
@@ -156,20 +156,20 @@ async fn fence(client: &Client, rows: &Rows) -> Done<()> {
     for Digest(digest) in &rows.gone_kept {
         client.execute(OVER, &[&&digest[..]]).await?;
     }
-    client.execute(FENCE, &[&EPOCHS_AHEAD]).await?;
+    client.execute(FENCE, &[&rows.ahead.epochs()]).await?;
     let (put_head, held, put_node) =
         (client.prepare(PUT_HEAD).await?, client.prepare(HELD).await?, client.prepare(PUT_NODE).await?);
     for row in client.query(UNDONE, &[]).await? {
         let run: Uuid = row.try_get(0)?;
-        let head = read::<RunHead>(&client.query_one(HEAD, &[&run]).await?, 0)?.restored();
+        let head = read::<RunHead>(&client.query_one(HEAD, &[&run]).await?, 0)?.restored(rows.ahead);
         client.execute(&put_head, &[&run, &text(&head)?]).await?;
         for row in client.query(&held, &[&run]).await? {
             let (frame, step, element): (i32, i32, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let node = read::<NodeRun>(&row, 3)?.restored();
+            let node = read::<NodeRun>(&row, 3)?.restored(rows.ahead);
             let (put, attempt) = (text(&node)?, node.attempt as i32);
             client.execute(&put_node, &[&run, &frame, &step, &element, &put, &attempt]).await?;
         }
     }
-    client.execute(SLOTS, &[&(ATTEMPTS_LEFT as i32)]).await?;
+    client.execute(SLOTS, &[&(rows.ahead.attempts() as i32)]).await?;
     Ok(())
 }

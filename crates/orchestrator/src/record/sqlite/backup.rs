@@ -9,7 +9,7 @@ use std::{
 
 use qflow_model::{
     ids::{Digest, RunId, Timestamp},
-    progress::{ATTEMPTS_LEFT, NodeRun, RunHead, RunSpec},
+    progress::{NodeRun, RunHead, RunSpec},
 };
 use qflow_service::Clock;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 use super::{
     super::{
         Error, Result,
-        backup::{self, EPOCHS_AHEAD, Piece, Rows, newer},
+        backup::{self, Piece, Rows, newer},
     },
     Done, SCHEMA, Stop, failed, lock,
     older::bring_up,
@@ -216,24 +216,24 @@ fn fence(db: &Transaction<'_>, rows: &Rows) -> Done<()> {
         let entries = "UPDATE cached SET expires = 0 WHERE id IN (SELECT entry FROM cached_blob WHERE digest = ?)";
         db.prepare_cached(entries)?.execute([digest.to_string()])?;
     }
-    db.execute("UPDATE shard SET owner = '', lease_until = 0, epoch = epoch + ?", [EPOCHS_AHEAD])?;
+    db.execute("UPDATE shard SET owner = '', lease_until = 0, epoch = epoch + ?", [rows.ahead.epochs()])?;
     let all = |sql: &str| -> Done<Vec<(String, i64, i64, i64, String)>> {
-        let mut rows = db.prepare(sql)?;
-        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
+        let mut found = db.prepare(sql)?;
+        let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     };
     let mut put = db.prepare("UPDATE run SET head = ? WHERE id = ?")?;
     for (run, .., head) in all("SELECT id, 0, 0, 0, head FROM run WHERE status != 'completed'")? {
-        put.execute(params![text(&read::<RunHead>(&head)?.restored())?, run])?;
+        put.execute(params![text(&read::<RunHead>(&head)?.restored(rows.ahead))?, run])?;
     }
     let mut put = db.prepare(
         "UPDATE node_run SET node = ?, attempt = ? WHERE run = ? AND frame = ? AND step = ? AND element = ?",
     )?;
     let held = all("SELECT run, frame, step, element, node FROM node_run WHERE status IN ('leased', 'running')")?;
     for (run, frame, step, element, node) in held {
-        let node = read::<NodeRun>(&node)?.restored();
+        let node = read::<NodeRun>(&node)?.restored(rows.ahead);
         put.execute(params![text(&node)?, node.attempt, run, frame, step, element])?;
     }
-    db.execute("UPDATE pool_slot SET attempt = attempt + ?", [ATTEMPTS_LEFT])?;
+    db.execute("UPDATE pool_slot SET attempt = attempt + ?", [rows.ahead.attempts()])?;
     Ok(())
 }
