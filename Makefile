@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down test lint contract bench bench-compare soak fuzz images python-images test-compose
+.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare soak fuzz images python-images test-compose
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -27,12 +27,22 @@ up: ## the shape of a cluster on this machine: two orchestrators on Postgres and
 down: ## ends what `make up` started; its state stays
 	deploy/local/cluster down
 
+stack: ## `make up` and what observes it: Prometheus, Alertmanager, exporters, Jaeger, Elasticsearch, Filebeat; prints where to look
+	cargo build --locked --workspace --bins
+	deploy/local/stack up
+
+stack-down: ## ends what `make stack` started; its state stays
+	deploy/local/stack down
+
 test: ## everything that Docker and processes can prove; installs what is missing
 	deploy/local/test
 
+test-stack: ## what needs a real Jaeger and Elasticsearch: from an exemplar to its trace and lines
+	deploy/local/test-stack
+
 lint: ## formatting, clippy, rustdoc, licences
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --test stack -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked" >&2; fi
 

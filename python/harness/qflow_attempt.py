@@ -17,7 +17,7 @@ class Attempt:
     def __init__(self, order):
         self.order, self.id = order, order["attempt"]
         self.inbox, self.parts, self.open = Inbox(), {}, set()
-        self.outcome, self.error, self.took, self.converted, self.warnings = False, None, 0.0, {}, []
+        self.outcome, self.error, self.took, self.serialized, self.converted, self.warnings = False, None, 0.0, 0.0, {}, []
         self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
         self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True

@@ -227,7 +227,7 @@ def child(sock, order, data, streams, home, fresh):
     if not order.get("network", True) and not order.get("isolated", True):
         watch_network(channel)
     signal.signal(signal.SIGTERM, ending)
-    took, frames, converted = 0.0, [], {}
+    took, wrote, frames, converted = 0.0, 0.0, [], {}
     try:
         if fresh:
             import_entry()
@@ -240,7 +240,9 @@ def child(sock, order, data, streams, home, fresh):
                 value = ending.run(value)
         finally:
             took = (time.perf_counter() - begun) * 1e3
+        begun = time.perf_counter()
         frames = result(order, value, channel, function)
+        wrote = (time.perf_counter() - begun) * 1e3
     except Unserialisable as error:
         frames = [message(type="failed", error=dict(plain_failure("serialization", str(error)), mro=["TypeError", "Exception"]))]
     except qflow_content.TooLarge as error:
@@ -254,7 +256,7 @@ def child(sock, order, data, streams, home, fresh):
     channel.cancelled = False
     for stream in streams:
         stream.rest()
-    channel.send(message(type="took", ms=took, dropped=channel.dropped, converted_ms=converted), *frames)
+    channel.send(message(type="took", ms=took, serialized_ms=wrote, dropped=channel.dropped, converted_ms=converted), *frames)
 
 
 def leave_workers_to_sigterm(ending):

@@ -121,6 +121,7 @@ class Hearing:
             attempt.warn(str(said["text"])[:MESSAGE_CHARS])
         elif kind == "took":
             attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
+            attempt.serialized = float(said["serialized_ms"])
             attempt.converted = {str(name): float(ms) for name, ms in said["converted_ms"].items()}
         elif kind == "failed":
             attempt.error = {k: said["error"][k] for k in plain_failure("", "")}

@@ -347,6 +347,7 @@ class Template(Forks, Hearing):
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             throttled_seconds=(self.throttled.read() - self.throttled_before) / (1e6 if self.throttled.v2 else 1e9),
             user_code_ms=attempt.took,
+            serialized_ms=attempt.serialized,
             converted_ms=attempt.converted,
             log_lines=attempt.sequence,
             log_lines_dropped=attempt.dropped,

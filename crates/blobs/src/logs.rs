@@ -1,6 +1,6 @@
 //! What attempts wrote, once they are over: one object each, `runs/{run}/logs/{node}/{attempt}`, zstd.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -12,14 +12,19 @@ use crate::{Blobs, Error, failed, run_folder};
 /// Bytes of a node's name in a path: a file's name ends at 255.
 const NAME_BYTES: usize = 200;
 
-/// Which attempts of a run have written.
+/// Which attempts of a run have written: their numbers, by what stands for the node in their paths.
 #[derive(Debug, Default)]
-pub struct Written(BTreeSet<Path>);
+pub struct Written(BTreeMap<String, BTreeSet<u32>>);
 
 impl Written {
     /// Whether this one has.
-    pub fn has(&self, run: RunId, node_id: &str, attempt: u32) -> bool {
-        self.0.contains(&Blobs::log_path(run, node_id, attempt))
+    pub fn has(&self, node_id: &str, attempt: u32) -> bool {
+        self.0.get(PathPart::from(segment(node_id)).as_ref()).is_some_and(|attempts| attempts.contains(&attempt))
+    }
+
+    /// Those of a node, in their order.
+    pub fn of(&self, node_id: &str) -> impl Iterator<Item = u32> {
+        self.0.get(PathPart::from(segment(node_id)).as_ref()).into_iter().flatten().copied()
     }
 
     /// Whether none has.
@@ -68,8 +73,16 @@ impl Blobs {
     /// Which attempts of a run have written.
     pub async fn logs(&self, run: RunId) -> Result<Written, Error> {
         let folder = folder(run);
-        let found = self.store.list(Some(&folder)).map_ok(|found| found.location).try_collect().await;
-        found.map(Written).map_err(failed("list", &folder))
+        let mut found = self.store.list(Some(&folder));
+        let mut written = Written::default();
+        while let Some(one) = found.try_next().await.map_err(failed("list", &folder))? {
+            let mut parts = one.location.prefix_match(&folder).into_iter().flatten();
+            let (node, attempt) = (parts.next(), parts.next().and_then(|attempt| attempt.as_ref().parse().ok()));
+            if let (Some(node), Some(attempt)) = (node, attempt) {
+                written.0.entry(node.as_ref().to_owned()).or_default().insert(attempt);
+            }
+        }
+        Ok(written)
     }
 }
 

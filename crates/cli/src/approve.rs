@@ -32,7 +32,7 @@ pub async fn approve(args: ApproveArgs, data_dir: &Path) -> Result<Exit, Fail> {
             return Ok(Exit::Completed);
         }
         // The embedded server ends with this call: the run goes on in it.
-        let run = run::follow(&client, &id, embedded).await?;
+        let run = run::follow(&client, &id, embedded, run::Interrupt::Leaves).await?;
         Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, args.list.output, embedded)))
     })
     .await

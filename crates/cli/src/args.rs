@@ -265,7 +265,7 @@ pub enum RunsCommand {
     },
     /// Fetch what a run or a node of it returned, however large: to standard output, a file or a folder.
     Result(crate::result::ResultArgs),
-    /// Follow a run to its end; the exit code is as of `qflow run`.
+    /// Follow a run to its end; the exit code is as of `qflow run`. An interrupt leaves, the run goes on.
     Watch(OneRun),
     /// Cancel a run.
     Cancel(OneRun),

@@ -87,7 +87,7 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
     let tell = |progress| bar.tell(progress);
     match command {
         BackupCommand::Create { to, allow_missing, of } => {
-            let system = system(&of, data_dir).await?;
+            let system = system(&of, data_dir, true).await?;
             let made = backup::create(&system, &to, allow_missing, &SystemClock, &tell).await;
             bar.end();
             show(&made.map_err(|error| fail(&error))?, &to, "backed up", of.output);
@@ -98,7 +98,7 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
             show(&whole.map_err(|error| fail(&error))?, &from, "whole", output);
         }
         BackupCommand::Restore { from, replace, to } => {
-            let system = system(&to, data_dir).await?;
+            let system = system(&to, data_dir, false).await?;
             let restored = backup::restore(&system, &from, replace, &tell).await;
             bar.end();
             show(&restored.map_err(|error| fail(&error))?, &from, "restored", to.output);
@@ -107,8 +107,15 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
     Ok(Exit::Completed)
 }
 
-async fn system(args: &SystemArgs, data_dir: &Path) -> Result<System, Fail> {
-    let system = parts::system(data_dir, args.database_url.clone(), args.blobs_url.clone()).await;
+async fn system(args: &SystemArgs, data_dir: &Path, is_there: bool) -> Result<System, Fail> {
+    let server = std::env::var("QFLOW_SERVER").unwrap_or_default();
+    if args.database_url.is_none() && !server.is_empty() {
+        return Err(Fail::usage(format!(
+            "QFLOW_SERVER is {server}, and a back-up reads the database itself: set QFLOW_DATABASE_URL and QFLOW_BLOBS_URL as its \
+             orchestrators have them, or unset QFLOW_SERVER for the data directory's own"
+        )));
+    }
+    let system = parts::system(data_dir, args.database_url.clone(), args.blobs_url.clone(), is_there).await;
     system.map_err(|error| Fail::usage(format!("{error:#}")))
 }
 

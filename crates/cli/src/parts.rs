@@ -124,13 +124,18 @@ pub(crate) fn telemetry(single_call: bool) -> Telemetry {
     })
 }
 
-/// The database and the blobs that a server of this machine would open.
-pub(crate) async fn system(data_dir: &Path, database: Option<String>, blobs: Option<String>) -> anyhow::Result<System> {
+/// The database and the blobs that a server of this machine would open; where `is_there`, nothing is made that is not.
+pub(crate) async fn system(
+    data_dir: &Path,
+    database: Option<String>,
+    blobs: Option<String>,
+    is_there: bool,
+) -> anyhow::Result<System> {
     let mut config: qflow_orchestrator::Config = defaults()?;
     data_dir.clone_into(&mut config.data_dir);
     config.database_url = database.or(config.database_url);
     config.blobs_url = blobs.or(config.blobs_url);
-    config.system().await
+    config.system(is_there).await
 }
 
 /// Starts all four, and gives the address for clients.

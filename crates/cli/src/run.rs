@@ -76,7 +76,7 @@ async fn submit(
         eprintln!("follow it: qflow runs watch {run_id}");
         return Ok(Exit::Completed);
     }
-    let followed = follow(client, &run_id, session.is_embedded());
+    let followed = follow(client, &run_id, session.is_embedded(), Interrupt::Cancels);
     let run = match args.timeout {
         None => followed.await?,
         Some(limit) => match tokio::time::timeout(limit, followed).await {
@@ -98,8 +98,17 @@ async fn timed_out(client: &Client, run_id: &str, embedded: bool) -> Fail {
     Fail::new(Exit::TimedOut, format!("run {run_id} has not ended within --timeout; {goes_on}"))
 }
 
-/// Shows the run until it has ended; `None` where the user interrupted it, and it was cancelled.
-pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Option<Run>, Fail> {
+/// What an interrupt does to the run that is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// It is cancelled: whoever started it follows it.
+    Cancels,
+    /// It goes on: somebody looks at it.
+    Leaves,
+}
+
+/// Shows the run until it has ended; `None` where the user interrupted it.
+pub async fn follow(client: &Client, run_id: &str, embedded: bool, interrupt: Interrupt) -> Result<Option<Run>, Fail> {
     let mut view = View::new();
     let mut changes = client.watch(run_id).await?;
     let mut lines = client.logs(run_id, "", true).await?.fuse();
@@ -112,6 +121,12 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool) -> Result<Opt
         tokio::select! {
             biased;
             () = orders.next() => {
+                if interrupt == Interrupt::Leaves {
+                    let again = if embedded { "goes on when a server is there again" } else { "goes on" };
+                    view.note(&format!("run {run_id} {again}: qflow runs watch {run_id}"));
+                    view.finish();
+                    return Ok(None);
+                }
                 if std::mem::replace(&mut interrupted, true) { break }
                 view.note("cancelling; interrupt again to leave at once");
                 client.cancel(run_id).await?;

@@ -96,7 +96,7 @@ async fn watch(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
     let session = dev::session(&one.list.server, data_dir).await?;
     let id = one.run.to_string();
     run::with(session, |client, embedded| async move {
-        let run = run::follow(&client, &id, embedded).await?;
+        let run = run::follow(&client, &id, embedded, run::Interrupt::Leaves).await?;
         Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
     })
     .await
@@ -119,7 +119,7 @@ async fn go_on(
             eprintln!("run {} {}; follow it: qflow runs watch {}", run.run_id, run.status, run.run_id);
             return Ok(Exit::Completed);
         }
-        let run = run::follow(&client, &id, embedded).await?;
+        let run = run::follow(&client, &id, embedded, run::Interrupt::Cancels).await?;
         Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
     })
     .await

@@ -32,6 +32,9 @@ use crate::{
     spool::Spool,
 };
 
+/// How long an attempt waits for one of its run's containers at work before another is started: short attempts are over before
+/// that, and a start takes processors from them.
+const HOLD: Duration = Duration::from_millis(100);
 /// How long a container may be idle.
 const IDLE: Duration = Duration::from_mins(5);
 /// Ended runs that are remembered, for containers given back after their run's end.
@@ -77,6 +80,8 @@ enum Found {
     Here(Box<Container>),
     /// Being started, under this number: it may be this attempt's once it is there, or another that is free before.
     Coming(u64),
+    /// Its run's own are at work, and one may soon be free: none is started yet.
+    Held,
     /// Nowhere yet: one is to be started under this number.
     Nowhere(u64),
 }
@@ -86,6 +91,14 @@ pub fn random(bytes: usize) -> std::io::Result<String> {
     let mut buffer = vec![0; bytes];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut buffer)?;
     Ok(buffer.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+}
+
+impl Inside {
+    /// Whether a container is at work for an owner whose attempts may follow one another.
+    fn works_for(&self, owner: &Owner) -> bool {
+        let Owner::Run(run) = owner else { return false };
+        self.busy.values().any(|brief| brief.run == Some(*run) && brief.status != STOPPING)
+    }
 }
 
 impl Pool {
@@ -113,8 +126,9 @@ impl Pool {
         let (class, owner) = (lifecycle::class(order, &order.lock), Owner::of(order));
         self.used(order, &class);
         let (mut arrivals, mut claim) = (self.arrivals.subscribe(), None);
+        let hold = Instant::now() + HOLD;
         loop {
-            match self.find(&class, &owner, loaded, claim) {
+            match self.find(&class, &owner, loaded, claim, Instant::now() < hold) {
                 Found::Here(container) => {
                     if let Some(container) = self.become_of(*container, &class).await {
                         return Ok(self.hand_out(container, owner, order));
@@ -123,6 +137,10 @@ impl Pool {
                     continue;
                 }
                 Found::Coming(number) => claim = Some(number),
+                Found::Held => {
+                    tokio::time::timeout_at(hold, arrivals.changed()).await.ok();
+                    continue;
+                }
                 Found::Nowhere(number) => {
                     self.telemetry.metrics().warm_pool_misses().increment(1);
                     claim = Some(number);
@@ -145,7 +163,14 @@ impl Pool {
         Some(failed.remove(at).1)
     }
 
-    fn find(self: &Arc<Self>, class: &ContainerClass, owner: &Owner, loaded: &str, claim: Option<u64>) -> Found {
+    fn find(
+        self: &Arc<Self>,
+        class: &ContainerClass,
+        owner: &Owner,
+        loaded: &str,
+        claim: Option<u64>,
+        holds: bool,
+    ) -> Found {
         let mut guard = self.inside();
         let inside = &mut *guard;
         let idle: Vec<Idle> = inside.idle.iter().map(idle).collect();
@@ -158,6 +183,7 @@ impl Pool {
                 (Found::Here(Box::new(inside.idle.remove(at))), None)
             }
             (Choice::Start { .. }, Some(at)) => (Found::Coming(inside.coming[at].number), None),
+            (Choice::Start { .. }, None) if holds && inside.works_for(owner) => (Found::Held, None),
             (Choice::Start { evict }, None) => {
                 if let Some(coming) = inside.coming.iter_mut().find(|coming| coming.is_for(class)) {
                     coming.claimed = true;

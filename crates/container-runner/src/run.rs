@@ -1,5 +1,6 @@
 //! One attempt, from its order to its outcome: environment, container, import, arguments, user code, result.
 
+mod carry;
 mod conclude;
 mod hear;
 mod prepare;

@@ -56,6 +56,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// Bytes in its temporary folder, where it has one of its own; nothing else can be written to.
+    pub disk_bytes: Option<u64>,
     /// Seconds throttled.
     pub throttled_seconds: f64,
     /// Processes and threads.

@@ -29,6 +29,8 @@ pub struct Sample {
     pub cpu_percent: f64,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// Bytes that it has written, where that can be told.
+    pub disk_bytes: Option<u64>,
     /// Processes and threads.
     pub pids: u64,
 }
@@ -65,8 +67,8 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
                 if elapsed > 0.0 { (usage.cpu_seconds - seconds).max(0.0) / may * 100.0 } else { 0.0 }
             });
             now.insert(container.id.clone(), (usage.cpu_seconds, at));
-            let Usage { memory_bytes, pids, .. } = usage;
-            let sample = Sample { cpu_percent, memory_bytes, pids };
+            let Usage { memory_bytes, disk_bytes, pids, .. } = usage;
+            let sample = Sample { cpu_percent, memory_bytes, disk_bytes, pids };
             show(runner.telemetry.metrics(), &container, sample, &mut shown);
             there.insert(container.id.clone());
             found.insert(container.id, sample);
@@ -87,20 +89,25 @@ async fn settle(runner: &Runner) {
     }
 }
 
-/// What metrics tell of a container: processors, memory, and how much of it there may be.
-type Shown = BTreeMap<String, [Live; 3]>;
+/// What metrics tell of a container: processors, memory, how much of it there may be, and disk.
+type Shown = BTreeMap<String, [Live; 4]>;
 
 /// Sets the gauges of one container.
 fn show(metrics: &Metrics, container: &Brief, sample: Sample, shown: &mut Shown) {
     let (id, python) = (|| Open::of(&container.id), Python::of(&container.python));
     let make = || {
-        let cpu = metrics.container_cpu(id(), python);
-        [cpu, metrics.container_memory(id(), python), metrics.container_memory_limit(id(), python)]
+        [
+            metrics.container_cpu(id(), python),
+            metrics.container_memory(id(), python),
+            metrics.container_memory_limit(id(), python),
+            metrics.container_disk(id(), python),
+        ]
     };
-    let [cpu, memory, limit] = shown.entry(container.id.clone()).or_insert_with(make);
+    let [cpu, memory, limit, disk] = shown.entry(container.id.clone()).or_insert_with(make);
     cpu.set(sample.cpu_percent);
     memory.set(sample.memory_bytes as f64);
     limit.set(container.memory_bytes as f64);
+    disk.set_or_clear(sample.disk_bytes.map(|bytes| bytes as f64));
 }
 
 /// Takes away the gauges of containers that are gone.
@@ -145,13 +152,14 @@ mod tests {
             cpu_millis: 1000,
             memory_bytes: 512 << 20,
         };
-        let sample = Sample { cpu_percent: 37.5, memory_bytes: 64 << 20, pids: 3 };
+        let sample = Sample { cpu_percent: 37.5, memory_bytes: 64 << 20, disk_bytes: Some(4096), pids: 3 };
         let mut shown = Shown::new();
         show(telemetry.metrics(), &container, sample, &mut shown);
         let text = telemetry.render(None).1;
         for line in [
             r#"qflow_container_cpu_usage_percent{container_id="c1",python_version="3.12"} 37.5"#,
             r#"qflow_container_memory_usage_bytes{container_id="c1",python_version="3.12"} 67108864"#,
+            r#"qflow_container_disk_usage_bytes{container_id="c1",python_version="3.12"} 4096"#,
             r#"qflow_container_memory_limit_bytes{container_id="c1",python_version="3.12"} 536870912"#,
         ] {
             assert!(text.contains(line), "{line}: {text}");

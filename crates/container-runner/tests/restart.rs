@@ -99,6 +99,7 @@ async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str
         isolation: Isolation::Run,
         idempotent: step == 1,
         traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+        sources: Vec::new(),
         idempotency_key: "k".into(),
     };
     let order_json = serde_json::to_vec(&order).unwrap();

@@ -24,14 +24,19 @@ impl Cluster {
 
     /// The same, whose programs see these variables.
     pub fn with(runtime: &'static str, settings: Vec<(String, String)>) -> Self {
+        let cluster = Self::new(runtime, settings);
+        cluster.again();
+        cluster
+    }
+
+    /// One that nothing has started yet.
+    pub(crate) fn new(runtime: &'static str, settings: Vec<(String, String)>) -> Self {
         // Short, since the paths of sockets in it end at 107 bytes.
         let folder = tempfile::Builder::new().prefix("qc").tempdir_in("/tmp").expect("/tmp takes folders").keep();
         // Postgres may be another user's process: it must be able to pass through to its own folder.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&folder, open).expect("the folder is ours");
-        let cluster = Self { folder, runtime, settings };
-        cluster.again();
-        cluster
+        Self { folder, runtime, settings }
     }
 
     /// Starts whatever does not run.
@@ -52,14 +57,20 @@ impl Cluster {
     }
 
     fn script(&self, verb: &str) -> Output {
+        let mut command = Command::new(root().join("deploy/local/cluster"));
+        command.arg(verb);
+        self.settle(&mut command);
+        command.output().expect("the script starts")
+    }
+
+    /// Has a script mean this cluster.
+    pub(crate) fn settle(&self, command: &mut Command) {
         let programs = crate::program();
         let bin = programs.parent().expect("a program lies in a folder");
-        let mut command = Command::new(root().join("deploy/local/cluster"));
-        command.arg(verb).env("QFLOW_CLUSTER_DIR", &self.folder).env("QFLOW_CLUSTER_BIN", bin);
+        command.env("QFLOW_CLUSTER_DIR", &self.folder).env("QFLOW_CLUSTER_BIN", bin);
         command.env("QFLOW_RUNTIME", self.runtime).env("QFLOW_PYTHONS", crate::pythons());
         command.env("QFLOW_CA_BUNDLE", crate::ca_bundle()).env_remove("QFLOW_SERVER").env_remove("QFLOW_TOKEN");
         command.env_remove("QFLOW_BLOBS_URL").envs(self.settings.iter().map(|(name, value)| (name, value)));
-        command.output().expect("the script starts")
     }
 
     /// `qflow ARGS…` against one of the two orchestrators, 1 or 2; not yet started.
@@ -97,9 +108,18 @@ impl Cluster {
 
     /// Ends Postgres as a power cut would, and starts it again.
     pub fn restart_postgres(&self) {
+        self.postgres("restart");
+    }
+
+    /// Stops Postgres.
+    pub fn stop_postgres(&self) {
+        self.postgres("down");
+    }
+
+    fn postgres(&self, verb: &str) {
         let script = root().join("deploy/local/postgres");
-        let done = Command::new(script).arg("restart").arg(self.folder.join("postgres")).status();
-        assert!(done.expect("the script starts").success(), "Postgres starts again");
+        let done = Command::new(script).arg(verb).arg(self.folder.join("postgres")).status();
+        assert!(done.expect("the script starts").success(), "Postgres: {verb}");
     }
 
     /// What Postgres answers to a query: a line a row.

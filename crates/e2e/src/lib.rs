@@ -3,6 +3,7 @@
 mod cluster;
 mod postgres;
 mod s3;
+mod stack;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use std::{
 pub use cluster::Cluster;
 pub use postgres::Postgres;
 pub use s3::S3;
+pub use stack::{Stack, get};
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -245,11 +247,16 @@ fn pause() {
 const FACT: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Waits until something is so.
-pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, is_so: impl FnMut() -> bool) {
+    wait_seeing(what, is_so, String::new);
+}
+
+/// The same; where it does not come about, what is seen instead is told.
+pub fn wait_seeing(what: &str, mut is_so: impl FnMut() -> bool, seen: impl Fn() -> String) {
     #[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
     let begun = std::time::Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < FACT, "{what}: not so yet");
+        assert!(begun.elapsed() < FACT, "{what}: not so yet {}", seen());
         pause();
     }
 }

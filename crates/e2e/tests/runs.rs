@@ -166,6 +166,28 @@ fn a_node_runs_no_wider_than_it_says() {
     assert!(begun.windows(3).all(|three| three[2] - three[0] >= 0.19), "{begun:?}");
 }
 
+fn interrupt(client: std::process::Child) {
+    let sent = std::process::Command::new("kill").args(["-INT", &client.id().to_string()]).status();
+    assert!(sent.expect("kill starts").success());
+    let output = client.wait_with_output().expect("qflow ends");
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+}
+
+#[test]
+fn who_only_looks_at_a_run_leaves_it_alone() {
+    let house = House::new();
+    let line = ["run", house.file.as_str(), "-w", "held", "--detach", "-o", "json"];
+    let run = object(&house.home.run(&line), 0)["run_id"].as_str().expect("a run has an id").to_owned();
+    let mut client = house.home.qflow(&["runs", "watch", &run]).spawn().expect("qflow starts");
+    house.once(&run, |run| status(run, "hold") == "running");
+    // It has shown the run, so it hears signals.
+    let mut shown = [0; 1];
+    std::io::Read::read_exact(client.stderr.as_mut().expect("it is piped"), &mut shown).expect("it shows the run");
+    interrupt(client);
+    let after = house.get(&run);
+    assert_eq!((&after["status"], status(&after, "hold")), (&"running".into(), "running"), "{after:#}");
+}
+
 #[test]
 fn an_interrupt_cancels_the_run() {
     let house = House::new();
@@ -181,9 +203,6 @@ fn an_interrupt_cancels_the_run() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the run is accepted");
     };
     house.once(&run, |run| status(run, "hold") == "running");
-    let sent = std::process::Command::new("kill").args(["-INT", &client.id().to_string()]).status();
-    assert!(sent.expect("kill starts").success());
-    let output = client.wait_with_output().expect("qflow ends");
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    interrupt(client);
     assert_eq!(house.get(&run)["status"], "cancelled");
 }

@@ -20,6 +20,8 @@ use crate::record::{self, backup::Database};
 pub const FORMAT: u32 = 1;
 /// What the whole is told by; written last.
 const MANIFEST: &str = "manifest.json";
+/// The manifest's digest, as `sha256sum` has it.
+const SUMS: &str = "SHA256SUMS";
 /// Where rows are.
 const ROWS: &str = "database";
 /// Where blobs are, under the names that they have in their store.
@@ -104,7 +106,7 @@ pub enum Error {
     },
     /// The store lacks what the database names.
     #[error(
-        "{count} blobs that the database names are missing or damaged in the blob store, the first is `{first}`: mend that, or go on without them (--allow-missing)"
+        "blobs that the database names are missing or damaged in the blob store: {count}, the first is `{first}`; look whether QFLOW_BLOBS_URL is the one that the services have, mend them, or go on without them (--allow-missing)"
     )]
     Missing {
         /// How many.

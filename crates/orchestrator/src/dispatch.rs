@@ -1,6 +1,7 @@
 //! Dispatch: what reaches the engine, and how others reach it. One engine owns the runs of its shards.
 
 mod engine;
+mod flow;
 mod locks;
 mod orders;
 mod runners;

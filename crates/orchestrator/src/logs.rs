@@ -129,7 +129,7 @@ impl Keeper {
 /// Removes rows of attempts whose lines are objects. What fails leaves rows behind: they are not read, and go with the run.
 async fn clear(store: Arc<dyn Store>, blobs: Arc<Blobs>, run: RunId, attempts: BTreeSet<Attempt>) {
     let Ok(written) = blobs.logs(run).await else { return };
-    let over: Vec<_> = attempts.into_iter().filter(|(node, attempt)| written.has(run, node, *attempt)).collect();
+    let over: Vec<_> = attempts.into_iter().filter(|(node, attempt)| written.has(node, *attempt)).collect();
     if !over.is_empty() {
         store.drop_lines(run, over).await.ok();
     }

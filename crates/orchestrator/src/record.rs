@@ -52,10 +52,10 @@ pub enum Error {
         path: String,
     },
     /// The file was written by another version.
-    #[error("`{path}` has schema version {found}, this program knows {known}")]
+    #[error("{what} has schema version {found}, this program knows {known}")]
     Schema {
-        /// The file.
-        path: String,
+        /// What.
+        what: String,
         /// Its version.
         found: i64,
         /// Ours.

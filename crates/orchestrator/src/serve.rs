@@ -1,6 +1,10 @@
 //! The service's life: from its configuration to its listeners, until the order to stop.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use qflow_blobs::Blobs;
@@ -119,9 +123,25 @@ impl Config {
     }
 
     /// What is to be backed up or restored into: the database and the blobs that a service would open.
-    pub async fn system(&self) -> anyhow::Result<System> {
-        let blobs = Blobs::open(&self.blobs()?, self.ca_bundle.as_deref()).await?;
-        Ok(System { database: self.database()?, blobs })
+    /// Where `is_there`, nothing is made that is not.
+    pub async fn system(&self, is_there: bool) -> anyhow::Result<System> {
+        let (database, url) = (self.database()?, self.blobs()?);
+        if is_there {
+            if let Database::Sqlite(path) = &database {
+                anyhow::ensure!(
+                    path.is_file(),
+                    "there is no database `{}`: QFLOW_DATABASE_URL names another",
+                    path.display()
+                );
+            }
+            if let Some(folder) = url.strip_prefix("file://") {
+                anyhow::ensure!(
+                    Path::new(folder).is_dir(),
+                    "there is no blob store `{folder}`: QFLOW_BLOBS_URL names another"
+                );
+            }
+        }
+        Ok(System { database, blobs: Blobs::open(&url, self.ca_bundle.as_deref()).await? })
     }
 
     fn blobs(&self) -> anyhow::Result<String> {
@@ -185,7 +205,7 @@ pub async fn serve(
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = config.database()?.open(Arc::clone(&clock)).await?;
+    let store = config.database()?.open(Arc::clone(&clock), &telemetry).await?;
     let blobs = Arc::new(Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?);
     let owner = format!("orchestrator-{}", uuid::Uuid::now_v7());
     let bus = config.bus(&owner, &telemetry, &shutdown)?;

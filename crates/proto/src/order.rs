@@ -47,6 +47,9 @@ pub struct Order {
     pub user: String,
     /// The arguments by name.
     pub arguments: Vec<(String, Argument)>,
+    /// What kind of node each argument comes from, `input` where it is a parameter of the run; literals have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<(String, String)>,
     /// Declared types of the parameters by name.
     pub types: Vec<(String, TypeText)>,
     /// Which arguments are converted to their declared type.

@@ -4,8 +4,8 @@ use crate::{
     define::{Kind, MetricDef, catalogue},
     labels::{
         Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, Label, NodeStatus,
-        NodeType, Open, PackageCount, PauseCause, Phase, Python, RetryReason, RunState, RunStatus, Serialization,
-        Truth, TypeName, Validation,
+        NodeType, Open, PackageCount, PauseCause, Phase, PoolName, Python, RetryReason, RunState, RunStatus,
+        Serialization, Truth, TypeName, Validation,
     },
 };
 
@@ -34,6 +34,8 @@ const B: &[f64] = &[
     268_435_456.,
     1_073_741_824.,
 ];
+/// Shares of what there may be.
+const R: &[f64] = &[0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.];
 /// Numbers of things.
 const N: &[f64] = &[1., 2., 5., 10., 20., 50., 100., 200., 500., 1000.];
 
@@ -53,6 +55,10 @@ catalogue! {
     /// Runs that have not ended, by state.
     workflows_in_state: Gauge = "qflow_workflows_in_state"
         { state: RunState } max 4, owner Orchestrator
+
+    /// How long the oldest run of a workflow that has not ended has been running.
+    workflow_oldest_running: Live = "qflow_workflow_oldest_running_seconds"
+        { workflow_id: Open } max 200, owner Orchestrator
 
     /// Runs that are paused, by what for.
     workflows_paused: Gauge = "qflow_workflows_paused"
@@ -130,6 +136,18 @@ catalogue! {
     store_commit_batch: Histogram(N) = "qflow_store_commit_batch_size"
         {  } max 1, owner Orchestrator
 
+    /// Connections of a pool.
+    pool_size: Gauge = "qflow_pool_size"
+        { pool: PoolName } max 2, owner Orchestrator
+
+    /// Connections of a pool that are in use.
+    pool_in_use: Gauge = "qflow_pool_in_use"
+        { pool: PoolName } max 2, owner Orchestrator
+
+    /// How long callers waited for a connection of a pool.
+    pool_wait: Histogram(F) = "qflow_pool_wait_seconds"
+        { pool: PoolName } max 2, owner Orchestrator
+
     /// From the producer's commit to the consumer's start.
     data_flow: Histogram(X) = "qflow_data_flow_duration_seconds"
         { source_node_type: NodeType, target_node_type: NodeType } max 49, owner Orchestrator
@@ -165,6 +183,22 @@ catalogue! {
     /// Memory that a container may use.
     container_memory_limit: Live = "qflow_container_memory_limit_bytes"
         { container_id: Open, python_version: Python } max 100, owner ContainerRunner
+
+    /// Bytes that a container has written: its temporary folder, since its image is not written to.
+    container_disk: Live = "qflow_container_disk_usage_bytes"
+        { container_id: Open, python_version: Python } max 100, owner ContainerRunner
+
+    /// Processor time of attempts.
+    container_cpu_seconds: Sum = "qflow_container_cpu_seconds_total"
+        {  } max 1, owner ContainerRunner
+
+    /// Time for which attempts were held back, since they had used up their processors.
+    container_throttled: Sum = "qflow_container_cpu_throttled_seconds_total"
+        {  } max 1, owner ContainerRunner
+
+    /// The most memory that an attempt had, as a share of what it may have.
+    container_peak_memory: Histogram(R) = "qflow_container_peak_memory_ratio"
+        {  } max 1, owner ContainerRunner
 
     /// Containers that ended.
     container_exits: Counter = "qflow_container_exits_total"

@@ -61,6 +61,8 @@ closed! {
     Cache = "hit" | "miss";
     /// Which cache: outputs of nodes, definitions of sources, or another.
     CacheName = "node" | "definition" | "other";
+    /// Which pool of connections.
+    PoolName = "database" | "other";
     /// Whose failure.
     Class = "user" | "platform" | "unknown";
     /// Why an attempt is repeated.

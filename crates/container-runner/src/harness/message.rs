@@ -167,6 +167,8 @@ pub struct EndedSaid {
     pub throttled_seconds: f64,
     /// Milliseconds in the function.
     pub user_code_ms: f64,
+    /// Milliseconds in which the result was written.
+    pub serialized_ms: f64,
     /// Milliseconds that each converted argument took.
     pub converted_ms: BTreeMap<String, f64>,
     /// Lines kept.

@@ -6,15 +6,16 @@ use qflow_model::{
     outcome::{Ending, LINES_NOT_KEPT, Outcome},
     progress::KillReason,
     status::FailureClass,
+    value::ValueRef,
 };
 use qflow_proto::order::Order;
 use qflow_telemetry::{
     ErrorInfo, Event, TraceContext,
-    labels::{Open, Python, TypeName},
+    labels::{DataSize, Open, Python, Serialization, TypeName},
 };
 use qflow_types::Ty;
 
-use super::{Over, Progress, Runner, Word, prepare::laid_out};
+use super::{Over, Progress, Runner, Word, carry::size, prepare::laid_out};
 use crate::{
     content::Contents,
     ending::{certificate, failed, failure, killed, node_ref, timed_out},
@@ -64,7 +65,7 @@ impl Runner {
             let node = node_ref(order);
             self.telemetry.emit(Event::PythonError { node, container_id: container_id.clone(), error });
         }
-        self.measure(order, &over.said);
+        self.measure(order, &over);
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {
             warnings.push(format!("{LINES_NOT_KEPT}{error}"));
@@ -120,8 +121,18 @@ impl Runner {
         if order.idempotent { Ok(()) } else { self.spool.sync().await }
     }
 
-    fn measure(&self, order: &Order, said: &EndedSaid) {
+    fn measure(&self, order: &Order, Over { ending, said, .. }: &Over) {
         let (metrics, trace) = (self.telemetry.metrics(), TraceContext::parse(&order.traceparent));
+        metrics.container_cpu_seconds().add(said.cpu_seconds);
+        metrics.container_throttled().add(said.throttled_seconds);
+        if said.peak_memory_bytes > 0 {
+            let share = said.peak_memory_bytes as f64 / order.resources.memory_bytes.max(1) as f64;
+            metrics.container_peak_memory().record_in(share, trace.as_ref());
+        }
+        if let Ending::Completed(produced) = ending {
+            let (form, size) = (form(&produced.value), DataSize::bytes(size(&produced.value)));
+            metrics.serialization(form, size).record_in(said.serialized_ms / 1e3, trace.as_ref());
+        }
         if said.user_code_ms > 0.0 {
             let python = Python::of(&order.lock.python.to_string());
             metrics
@@ -147,6 +158,13 @@ impl Runner {
         }
         Ok(Some(self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, &lines).await?))
     }
+}
+
+/// What a value is written in: what of it is not JSON, where there is any.
+fn form(value: &ValueRef) -> Serialization {
+    let has = |kind: &str| value.attachments.iter().any(|attachment| attachment.kind == kind);
+    let of_attachments = ["pickle", "arrow"].into_iter().find(|kind| has(kind));
+    Serialization::of(of_attachments.unwrap_or(if value.attachments.is_empty() { "tagged" } else { "other" }))
 }
 
 /// A type's root constructor, which is what metrics tell types apart by.

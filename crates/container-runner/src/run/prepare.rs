@@ -7,7 +7,7 @@ use qflow_proto::order::{Converted, Order};
 use qflow_telemetry::{SpanRecord, TraceContext, traces};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Progress, Runner, Stage, Word, ms};
+use super::{Progress, Runner, Stage, Word, carry, ms};
 use crate::{
     ending::{failed, killed},
     harness::{AttemptSay, Say},
@@ -84,6 +84,7 @@ impl Runner {
             }
             resolve::Error::Stored(_) => failed(FailureClass::Platform, "argument", e.to_string()),
         })?;
+        carry::measure(self.telemetry.metrics(), order);
         let mut say = self.attempt(progress);
         (say.size, say.attachments) = (resolved.object.len() as u64, resolved.heads);
         let parts = std::iter::once(resolved.object).chain(resolved.attachments).collect();

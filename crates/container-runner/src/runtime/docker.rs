@@ -171,6 +171,14 @@ fn working_set(memory: ContainerMemoryStats) -> u64 {
     memory.usage.unwrap_or_default().saturating_sub(inactive.copied().unwrap_or_default())
 }
 
+/// Bytes in tmpfs: version 2 of cgroups says them, in version 1 they are the cache that is no file's.
+fn written(memory: &ContainerMemoryStats) -> Option<u64> {
+    let stats = memory.stats.as_ref()?;
+    let of = |name: &str| stats.get(name).copied();
+    let files = || Some(of("total_active_file")? + of("total_inactive_file")?);
+    of("shmem").or_else(|| Some(of("total_cache")?.saturating_sub(files()?)))
+}
+
 fn small_log() -> HostConfigLogConfig {
     let bounds = [("max-size", "1m"), ("max-file", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     HostConfigLogConfig { typ: Some("json-file".into()), config: Some(bounds.into()) }
@@ -297,6 +305,7 @@ impl Runtime for DockerRuntime {
         let seconds = |ns: Option<u64>| ns.unwrap_or_default() as f64 / 1e9;
         Ok(Usage {
             cpu_seconds: seconds(cpu.cpu_usage.and_then(|usage| usage.total_usage)),
+            disk_bytes: stats.memory_stats.as_ref().and_then(written),
             memory_bytes: stats.memory_stats.map(working_set).unwrap_or_default(),
             throttled_seconds: seconds(cpu.throttling_data.and_then(|data| data.throttled_time)),
             pids: stats.pids_stats.and_then(|pids| pids.current).unwrap_or_default(),

@@ -283,6 +283,7 @@ impl Runtime for ProcessRuntime {
         Ok(Usage {
             cpu_seconds: ticks as f64 / TICKS_PER_SECOND,
             memory_bytes,
+            disk_bytes: None,
             throttled_seconds: 0.0,
             pids: family.len() as u64,
         })

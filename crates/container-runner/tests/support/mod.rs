@@ -92,6 +92,7 @@ impl Bench {
             isolation: Isolation::Run,
             idempotent: true,
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+            sources: Vec::new(),
             idempotency_key: "k".into(),
         }
     }

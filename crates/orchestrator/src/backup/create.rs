@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -13,7 +14,7 @@ use qflow_service::Clock;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::{
-    BLOBS, Error, FORMAT, File, LIST, MANIFEST, Manifest, Progress, ROWS, Result, System, copy, file, kept,
+    BLOBS, Error, FORMAT, File, LIST, Manifest, Progress, ROWS, Result, System, copy, file, kept,
     manifest::{RowsFile, measure},
     named,
 };
@@ -21,6 +22,9 @@ use crate::record::backup::Snapshot;
 
 /// Runs, or kept blobs, that are asked for at once.
 const PAGE: u32 = 256;
+/// Between two looks whether a run is being removed, and how many there are.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOKS: u32 = 20;
 /// Blobs that are copied at once.
 const COPIES: usize = 8;
 
@@ -50,7 +54,8 @@ pub async fn create(
 
 /// Where a back-up grows: beside its place, so that it comes there by a change of its name.
 fn beside(to: &Path) -> PathBuf {
-    let mut part = to.to_owned();
+    // A name that ends with a slash would lead into the folder that is not there yet.
+    let mut part: PathBuf = to.components().collect();
     part.as_mut_os_string().push(format!(".part-{}", uuid::Uuid::now_v7().simple()));
     part
 }
@@ -96,8 +101,7 @@ async fn fill(
     let folder = std::fs::File::open(part).map_err(file("open", part))?;
     // All of it is on the disk before there is a manifest that says so.
     rustix::fs::syncfs(&folder).map_err(|error| file("write to the disk", part)(error.into()))?;
-    let text = serde_json::to_vec_pretty(&manifest).map_err(|error| file("write", part)(error.into()))?;
-    std::fs::write(part.join(MANIFEST), text).map_err(file("write", part))?;
+    manifest.write(part)?;
     rustix::fs::syncfs(&folder).map_err(|error| file("write to the disk", part)(error.into()))?;
     Ok(manifest)
 }
@@ -113,6 +117,8 @@ struct Copying<'a> {
     to: PathBuf,
     list: BufWriter<tokio::fs::File>,
     copied: Copied,
+    /// Runs, and what of theirs was not there.
+    torn: Vec<(RunId, Vec<String>)>,
 }
 
 /// What became of them.
@@ -130,7 +136,7 @@ impl<'a> Copying<'a> {
     async fn start(from: &'a Blobs, part: &Path) -> Result<Self> {
         let list = part.join(LIST);
         let list = tokio::fs::File::create(&list).await.map_err(file("write", &list))?;
-        Ok(Self { from, to: part.join(BLOBS), list: BufWriter::new(list), copied: Copied::default() })
+        Ok(Self { from, to: part.join(BLOBS), list: BufWriter::new(list), copied: Copied::default(), torn: Vec::new() })
     }
 
     async fn all(mut self, rows: &mut dyn Snapshot, tell: &(dyn Fn(Progress) + Sync)) -> Result<Copied> {
@@ -149,6 +155,7 @@ impl<'a> Copying<'a> {
                 tell(Progress::Runs { done: self.copied.runs, all, bytes: self.copied.bytes });
             }
         }
+        self.judge(rows).await?;
         let mut last = None;
         loop {
             let page = rows.kept(last, PAGE).await?;
@@ -168,12 +175,28 @@ impl<'a> Copying<'a> {
         wanted.extend(self.from.names(&format!("runs/{run}")).await?);
         let there = self.fetch(wanted).await?;
         let missing: Vec<String> = named.difference(&there).cloned().collect();
-        if !missing.is_empty() && !rows.is_there(run).await? {
-            self.copied.removed_runs.push(run);
-        } else {
-            self.copied.missing.extend(missing);
+        if !missing.is_empty() {
+            self.torn.push((run, missing));
         }
         self.copied.runs += 1;
+        Ok(())
+    }
+
+    /// Tells runs that are being removed, whose values go before their rows, from those whose values are lost.
+    async fn judge(&mut self, rows: &mut dyn Snapshot) -> Result<()> {
+        for look in 0..LOOKS {
+            let mut still = Vec::new();
+            for (run, missing) in std::mem::take(&mut self.torn) {
+                if rows.is_there(run).await? { still.push((run, missing)) } else { self.copied.removed_runs.push(run) }
+            }
+            self.torn = still;
+            if self.torn.is_empty() || look + 1 == LOOKS {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.copied.missing.extend(self.torn.drain(..).flat_map(|(_, missing)| missing));
+        self.copied.removed_runs.sort_unstable();
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use qflow_model::ids::{Digest, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
-use super::{Error, FORMAT, MANIFEST, Result, damaged, file};
+use super::{Error, FORMAT, MANIFEST, Result, SUMS, damaged, file};
 use crate::record::backup::{Piece, Rows};
 
 /// Bytes that are read of a file at once.
@@ -91,7 +91,18 @@ impl Manifest {
         if only.format != FORMAT {
             return Err(Error::Format { found: only.format, by: only.qflow });
         }
+        let sums = std::fs::read_to_string(folder.join(SUMS)).unwrap_or_default();
+        if sums != sum(&text) {
+            return Err(damaged(MANIFEST, format!("is not what `{SUMS}` says of it")));
+        }
         serde_json::from_slice(&text).map_err(wrong)
+    }
+
+    /// Writes it, and what tells whether it is whole.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(|error| file("write", folder)(error.into()))?;
+        std::fs::write(folder.join(SUMS), sum(&text)).map_err(file("write", folder))?;
+        std::fs::write(folder.join(MANIFEST), text).map_err(file("write", folder))
     }
 
     /// What is to be put into a database.
@@ -108,6 +119,11 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.rows.iter().map(|file| file.bytes).sum::<u64>() + self.list.bytes + self.blob_bytes
     }
+}
+
+/// The manifest's line, as `sha256sum` writes and checks it.
+fn sum(manifest: &[u8]) -> String {
+    format!("{}  {MANIFEST}\n", Digest::of(manifest))
 }
 
 /// The size and digest of a file, read piece by piece.

@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
 use super::{BLOBS, Error, File, LIST, Manifest, Progress, ROWS, Result, System, damaged, file, manifest::check};
+use crate::record::backup::readable;
 
 /// Blobs that are read or written at once.
 const TOGETHER: usize = 8;
@@ -15,6 +16,7 @@ const PLACES: [&str; 2] = ["runs", "cache"];
 /// Reads all of a back-up, and refuses one that is not what was written.
 pub async fn verify(folder: &Path, tell: &(dyn Fn(Progress) + Sync)) -> Result<Manifest> {
     let manifest = Manifest::read(folder)?;
+    readable(&manifest.database, manifest.schema)?;
     let all = manifest.bytes();
     let mut done = 0;
     for rows in &manifest.rows {

@@ -8,7 +8,12 @@ mod runs;
 mod shards;
 mod turn;
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use qflow_blobs::Blobs;
 use qflow_model::{
@@ -20,7 +25,7 @@ use qflow_model::{
 };
 use qflow_service::Shutdown;
 use qflow_telemetry::{
-    Event, Telemetry,
+    Event, Live, Telemetry,
     labels::{self, Label as _, PauseCause},
 };
 use tokio::{
@@ -107,6 +112,8 @@ pub struct Engine {
     posted: Vec<oneshot::Sender<()>>,
     /// Attempts that were ordered a second time because the first order did not arrive.
     reordered: HashSet<AttemptKey>,
+    /// Gauges of workflows that have runs.
+    running: BTreeMap<String, Live>,
     /// Nobody is declared lost before: an outage of ours is not a runner's fault.
     reap_from: Instant,
     /// How long to wait for the store after it failed; none while it answers.
@@ -143,6 +150,7 @@ impl Engine {
             look: false,
             posted: Vec::new(),
             reordered: HashSet::new(),
+            running: BTreeMap::new(),
             reap_from: Instant::now() + lease(),
             away: None,
             failures: 0,
@@ -271,7 +279,7 @@ impl Engine {
     }
 
     /// Gauges of what is in memory: as it is now, not what happened.
-    fn gauge(&self) {
+    fn gauge(&mut self) {
         let (metrics, census) = (self.parts.telemetry.metrics(), self.runs.census());
         for (status, label) in
             [(RunStatus::Pending, "pending"), (RunStatus::Running, "running"), (RunStatus::Paused, "paused")]
@@ -288,6 +296,19 @@ impl Engine {
         metrics.queue_depth().set(f64::from(census.ready));
         let oldest = self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64());
         metrics.queue_oldest_age().set(oldest);
+        let now = self.clock.now();
+        self.running.retain(|workflow, gauge| {
+            let stays = census.oldest.contains_key(workflow);
+            if !stays {
+                gauge.clear();
+            }
+            stays
+        });
+        for (workflow, since) in census.oldest {
+            let gauge = metrics.workflow_oldest_running(labels::Open::of(&workflow));
+            gauge.set(now.ms_since(since) as f64 / 1e3);
+            self.running.insert(workflow, gauge);
+        }
     }
 
     /// Tells others what is seen from here.

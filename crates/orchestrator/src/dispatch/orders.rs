@@ -13,7 +13,7 @@ use qflow_model::{
 };
 use qflow_proto::order::{Converted, Order};
 
-use super::tell::attempt_span;
+use super::{flow, tell::attempt_span};
 
 /// The order of an attempt that is leased; nothing where it is not any more.
 pub(super) fn order(
@@ -40,6 +40,7 @@ pub(super) fn order(
         tenant: spec.tenant.clone(),
         user: spec.user.clone(),
         arguments: state.arguments(key.node),
+        sources: flow::into(state, key.node).map(|from| (from.argument, from.node_type.to_owned())).collect(),
         types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
         conversions: conversions(state, key),
         returns: node.returns.clone(),

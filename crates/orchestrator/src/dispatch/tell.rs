@@ -8,7 +8,11 @@ use qflow_model::{
     progress::{Happening, QUARANTINED, ReusedFrom, RunState},
     status::{NodeStatus, RunStatus},
 };
-use qflow_telemetry::{ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext, traces::system_time};
+use qflow_telemetry::{
+    ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext, labels::NodeType, traces::system_time,
+};
+
+use super::flow;
 
 /// The span of an attempt: it follows from its name, so that runner and orchestrator mean the same one.
 pub(super) fn attempt_span(key: AttemptKey) -> String {
@@ -99,6 +103,10 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
         Happening::NodeLeased { queued_ms, .. } => telemetry.metrics().queue_wait().record(*queued_ms as f64 / 1e3),
         Happening::NodeStarted { node, attempt } => {
             let detail = state.node(*node).and_then(|run| run.detail.as_ref());
+            let target = Plan::node_type(state.planned(*node));
+            for from in flow::into(state, *node) {
+                flowed(telemetry, state, (from.node_type, target), now.ms_since(from.at));
+            }
             telemetry.emit(Event::NodeStarted {
                 node: node_ref(state, *node, *attempt),
                 container_id: detail.map(|d| d.container_id.clone()),
@@ -138,12 +146,23 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
     }
 }
 
+/// Tells how long a value was on its way from one kind of node to another.
+fn flowed(telemetry: &Telemetry, state: &RunState, (source, target): (&str, &str), took_ms: u64) {
+    let flow = telemetry.metrics().data_flow(NodeType::of(source), NodeType::of(target));
+    flow.record_in(took_ms as f64 / 1e3, Some(&trace(state)));
+}
+
 fn run_ended(telemetry: &Telemetry, state: &RunState, status: RunStatus, now: Timestamp) {
     let (spec, head) = (&state.spec, &state.head);
     let run = run_ref(state);
     let ended = head.ended_at.unwrap_or(now);
     let error = head.error.as_ref().map(|error| error_info(&error.failure));
     let took_ms = ended.ms_since(spec.created_at);
+    if status == RunStatus::Completed {
+        for (source, at) in flow::out_of(state) {
+            flowed(telemetry, state, (source, "output"), ended.ms_since(at));
+        }
+    }
     let said = match status {
         RunStatus::Completed => "workflow_complete",
         RunStatus::Cancelled => "workflow_cancelled",

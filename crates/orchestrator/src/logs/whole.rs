@@ -37,12 +37,8 @@ pub fn written(state: &RunState, node_id: &str, written: &Written) -> Vec<Attemp
     if written.is_empty() {
         return Vec::new();
     }
-    let run = state.spec.id;
-    let nodes = state.nodes().map(|(key, node)| (state.node_id(key), node.attempt));
-    let attempts = nodes
-        .filter(|(id, _)| is_of(id, node_id))
-        .flat_map(|(id, last)| (1..=last).map(move |attempt| (id.clone(), attempt)));
-    attempts.filter(|(id, attempt)| written.has(run, id, *attempt)).collect()
+    let nodes = state.nodes().map(|(key, _)| state.node_id(key)).filter(|id| is_of(id, node_id));
+    nodes.flat_map(|id| written.of(&id).map(|attempt| (id.clone(), attempt)).collect::<Vec<_>>()).collect()
 }
 
 /// Whether some attempt of a run may have been lost with its runner: its history says which.

@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use qflow_model::ids::{Digest, RunId, Timestamp};
 use qflow_service::Clock;
+use qflow_telemetry::Telemetry;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Postgres, Result, Settings, Sqlite, Store, postgres, sqlite};
@@ -21,7 +22,13 @@ pub(super) const EPOCHS_AHEAD: i64 = 1 << 32;
 
 /// Rows that a newer version wrote.
 pub(super) fn newer(found: i64, known: i64) -> Error {
-    Error::Schema { path: "the back-up".to_owned(), found, known }
+    Error::Schema { what: "the back-up".to_owned(), found, known }
+}
+
+/// Refuses rows of a kind of database that a newer version wrote.
+pub(crate) fn readable(kind: &str, schema: i64) -> Result<()> {
+    let known = if kind == "sqlite" { sqlite::SCHEMA } else { postgres::known() };
+    if schema > known { Err(newer(schema, known)) } else { Ok(()) }
 }
 
 /// A file of rows.
@@ -87,11 +94,11 @@ impl Database {
         }
     }
 
-    /// Opens it to work with.
-    pub async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
+    /// Opens it to work with; metrics tell of its connections.
+    pub async fn open(&self, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Result<Arc<dyn Store>> {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(Sqlite::open(path, clock)?),
-            Self::Postgres(settings) => Arc::new(Postgres::open(settings).await?),
+            Self::Postgres(settings) => Arc::new(Postgres::open(settings).await?.measured(telemetry)),
         })
     }
 

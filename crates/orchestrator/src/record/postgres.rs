@@ -31,6 +31,7 @@ use qflow_model::{
     plan::Plan,
     progress::Happening,
 };
+use qflow_telemetry::{Histogram, Telemetry, labels::PoolName};
 use tokio_postgres::Row;
 
 use self::{
@@ -53,6 +54,11 @@ pub(super) use restore::{load_backup, vacant};
 pub(crate) use tests::{server::Server, tls::certify};
 pub use url::Settings;
 
+/// The newest schema that this program knows.
+pub(super) fn known() -> i64 {
+    connection::known()
+}
+
 const INBOX: &str = "SELECT id, run, input FROM inbox WHERE shard = ANY($1::smallint[]) ORDER BY id";
 const POSTED: &str = "SELECT FROM inbox WHERE id = $1";
 const UNFINISHED: &str = "
@@ -66,6 +72,7 @@ const LOCK: &str = "SELECT lock FROM env_lock WHERE spec = $1 AND at >= $2 ORDER
 pub struct Postgres {
     pool: deadpool_postgres::Pool,
     wake: Wake,
+    waits: Option<Histogram>,
     plans: Shared<Plan>,
 }
 
@@ -75,11 +82,29 @@ impl Postgres {
         let target = target(settings)?;
         connection::migrate(&target, None).await?;
         let pool = connection::pool(&target)?;
-        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default() })
+        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None })
+    }
+
+    /// Has metrics tell of its connections, and of how long callers wait for one.
+    #[must_use]
+    pub fn measured(mut self, telemetry: &Telemetry) -> Self {
+        let (pool, name) = (self.pool.clone(), || PoolName::of("database"));
+        telemetry.collect(move |metrics| {
+            let status = pool.status();
+            metrics.pool_size(name()).set(status.size as f64);
+            metrics.pool_in_use(name()).set(status.size.saturating_sub(status.available) as f64);
+        });
+        self.waits = Some(telemetry.metrics().pool_wait(name()));
+        self
     }
 
     async fn client(&self, doing: &'static str) -> Result<Object> {
-        self.pool.get().await.map_err(|error| Stop::from(error).while_doing(doing))
+        let began = tokio::time::Instant::now();
+        let client = self.pool.get().await;
+        if let Some(waits) = &self.waits {
+            waits.record(began.elapsed().as_secs_f64());
+        }
+        client.map_err(|error| Stop::from(error).while_doing(doing))
     }
 
     async fn transaction(&self, doing: &'static str) -> Result<Tx> {

@@ -41,7 +41,7 @@ use super::{
 };
 
 /// The version of the schema below, in `SQLite`'s `user_version`.
-const SCHEMA: i64 = 4;
+pub(super) const SCHEMA: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
@@ -125,7 +125,7 @@ impl Sqlite {
         } else if found < SCHEMA {
             bring_up(&mut connection, found)?;
         } else if found != SCHEMA {
-            return Err(Error::Schema { path: shown.to_owned(), found, known: SCHEMA });
+            return Err(Error::Schema { what: format!("`{shown}`"), found, known: SCHEMA });
         }
         // Whoever held shards before held the file as well, and has let go of it.
         connection.execute("UPDATE shard SET owner = '', lease_until = 0", []).map_err(&wrong)?;

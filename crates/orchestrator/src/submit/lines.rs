@@ -121,9 +121,8 @@ impl Reading<'_> {
                 return Ok(());
             }
             self.after = last;
-            let wanted = |line: &StoredLine| {
-                is_of(&line.node_id, self.node_id) && !but.has(self.run, &line.node_id, line.attempt)
-            };
+            let wanted =
+                |line: &StoredLine| is_of(&line.node_id, self.node_id) && !but.has(&line.node_id, line.attempt);
             let lines: Vec<_> = lines.into_iter().filter(wanted).collect();
             let told = &mut self.told;
             let answers = answers(lines.into_iter().flat_map(|line| told.next(line)));
@@ -161,7 +160,7 @@ impl Reading<'_> {
             }
         };
         torn.extend(whole::unkept(state));
-        torn.retain(|((node, attempt), _)| is_of(node, self.node_id) && !written.has(self.run, node, *attempt));
+        torn.retain(|((node, attempt), _)| is_of(node, self.node_id) && !written.has(node, *attempt));
         let told = &mut self.told;
         let ends = torn.into_iter().map(|(attempt, at)| told.torn(&attempt.0, attempt.1, at, why(&attempt)));
         let answers = answers(ends);

@@ -14,11 +14,7 @@ use query::{Found, Known};
 use serde_json::Value;
 
 /// Rows of the catalogue that no rule and no panel queries, and why.
-const UNQUERIED: &[(&str, &str)] = &[
-    ("qflow_data_flow_duration_seconds", "nothing feeds it yet"),
-    ("qflow_data_serialization_duration_seconds", "nothing feeds it yet"),
-    ("qflow_data_transfer_size_bytes", "nothing feeds it yet"),
-];
+const UNQUERIED: &[(&str, &str)] = &[];
 
 /// Panels that Grafana draws itself; others are plug-ins, or Angular and gone.
 const PANELS: [&str; 5] = ["timeseries", "stat", "gauge", "heatmap", "table"];

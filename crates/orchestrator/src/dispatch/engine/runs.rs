@@ -68,6 +68,8 @@ pub(super) struct Census {
     /// Paused ones, by what for.
     pub(super) paused: BTreeMap<&'static str, u32>,
     pub(super) ready: u32,
+    /// Since when the oldest run of each workflow that has begun has been running.
+    pub(super) oldest: BTreeMap<String, Timestamp>,
 }
 
 /// All runs in memory.
@@ -193,6 +195,10 @@ impl Runs {
                 *census.paused.entry(cause).or_default() += 1;
             }
             census.ready += state.ready().map(|key| state.waiting(key)).sum::<u32>();
+            if let Some(at) = state.head.started_at.filter(|_| !state.head.status.is_terminal()) {
+                let oldest = census.oldest.entry(state.plan.workflow.clone()).or_insert(at);
+                *oldest = at.min(*oldest);
+            }
         }
         census
     }

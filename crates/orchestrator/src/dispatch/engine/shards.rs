@@ -105,7 +105,7 @@ impl Engine {
             self.parts.telemetry.emit(note.with("missed", missed.join(", ")));
         }
         if members != self.shards.members {
-            let note = Event::info("replicas_changed", format!("{} orchestrators share the runs", members.len()));
+            let note = Event::info("replicas_changed", format!("orchestrators that share the runs: {}", members.len()));
             self.parts.telemetry.emit(note.with("owner", self.shards.replica.owner.clone()));
             self.shards.members = members;
         }

@@ -55,7 +55,7 @@ async fn system(folder: &Path, server: Option<&Server>) -> System {
 }
 
 async fn open(system: &System) -> Arc<dyn Store> {
-    system.database.open(Arc::new(SystemClock)).await.unwrap()
+    system.database.open(Arc::new(SystemClock), &qflow_telemetry::Telemetry::silent()).await.unwrap()
 }
 
 async fn put(system: &System, name: &str, content: &[u8]) {
@@ -243,13 +243,17 @@ async fn what_is_damaged_or_cut_off_is_refused_and_nothing_is_touched(server: Op
     let path = to.join("manifest.json");
     let newer = Manifest { schema: manifest.schema + 1, ..manifest.clone() };
     std::fs::write(&path, serde_json::to_vec(&newer).unwrap()).unwrap();
+    refused("is not what `SHA256SUMS` says of it").await;
+    newer.write(&to).unwrap();
+    let error = verify(&to, &quiet).await.unwrap_err().to_string();
+    assert!(error.starts_with("the back-up has schema version"), "{error}");
     let error = restore(&target, &to, false, &quiet).await.unwrap_err();
     assert!(matches!(error, Error::Record(Refused::Schema { .. })), "{error}");
     std::fs::write(&path, json!({"format": 2, "qflow": "9.9"}).to_string()).unwrap();
     refused("format 2, this program knows 1: restore it with the version that made it (9.9)").await;
     std::fs::remove_file(&path).unwrap();
     refused("no whole back-up").await;
-    std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    manifest.write(&to).unwrap();
     restore(&target, &to, false, &quiet).await.unwrap();
 }
 

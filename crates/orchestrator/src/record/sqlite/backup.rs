@@ -76,7 +76,7 @@ fn open(path: &Path) -> Result<Connection> {
 }
 
 fn other_schema(path: &Path, found: i64) -> Error {
-    Error::Schema { path: path.display().to_string(), found, known: SCHEMA }
+    Error::Schema { what: format!("`{}`", path.display()), found, known: SCHEMA }
 }
 
 #[async_trait::async_trait]

@@ -1,0 +1,116 @@
+//! The stack of `make stack`, of a test's own: a cluster, and beside it what observes it, with minutes of rules as seconds.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+use crate::{Cluster, root, said};
+
+/// A minute of rules and routes is a second.
+const SPEED: &str = "60";
+
+/// A stack that ends with the test.
+pub struct Stack {
+    /// What is observed.
+    pub cluster: Cluster,
+    folder: PathBuf,
+    parts: &'static str,
+}
+
+impl Stack {
+    /// Starts one, with `parts` of it as the script names them.
+    pub fn start(runtime: &'static str, parts: &'static str) -> Self {
+        let cluster = Cluster::new(runtime, Vec::new());
+        let stack = Self { folder: cluster.path().join("stack"), cluster, parts };
+        stack.again();
+        stack
+    }
+
+    /// Starts whatever does not run.
+    pub fn again(&self) {
+        let output = self.script("up");
+        assert!(output.status.success(), "the stack comes up: {}", said(&output));
+    }
+
+    fn script(&self, verb: &str) -> Output {
+        let mut command = Command::new(root().join("deploy/local/stack"));
+        command.arg(verb).env("QFLOW_STACK_DIR", &self.folder);
+        command.env("QFLOW_STACK_PARTS", self.parts).env("QFLOW_STACK_SPEED", SPEED);
+        self.cluster.settle(&mut command);
+        command.output().expect("the script starts")
+    }
+
+    /// An address that `up` printed, by the word before it.
+    pub fn address(&self, name: &str) -> String {
+        let said = std::fs::read_to_string(self.folder.join("addresses")).expect("the stack told its addresses");
+        let line = said.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        line.unwrap_or_else(|| panic!("{name} has an address in:\n{said}")).to_owned()
+    }
+
+    /// Sends a signal to a part: `jaeger`, `elasticsearch`, `filebeat`, `otel-collector`.
+    pub fn signal(&self, part: &str, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.join(part).join(format!("{part}.pid"))).expect("it was started");
+        let done = Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().expect("kill starts");
+        assert!(done.success(), "{part} ran");
+    }
+
+    /// What Prometheus answers to a path of its API with these parameters.
+    pub fn prometheus(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let answer = get(&format!("{}/api/v1/{path}", self.address("Prometheus")), parameters);
+        assert_eq!(answer["status"], "success", "{path} {parameters:?}: {answer}");
+        answer["data"].clone()
+    }
+
+    /// The series that an expression gives now.
+    pub fn query(&self, expression: &str) -> Vec<Value> {
+        let data = self.prometheus("query", &[("query", expression)]);
+        data["result"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Alerts that Alertmanager has: name, severity and state, `active` or `suppressed`.
+    pub fn alerts(&self) -> Vec<[String; 3]> {
+        let alerts = get(&format!("{}/api/v2/alerts", self.address("Alertmanager")), &[]);
+        let one = |alert: &Value| {
+            let words = [&alert["labels"]["alertname"], &alert["labels"]["severity"], &alert["status"]["state"]];
+            words.map(|word| word.as_str().unwrap_or_default().to_owned())
+        };
+        alerts.as_array().into_iter().flatten().map(one).collect()
+    }
+
+    /// Has receivers begin anew.
+    pub fn forget_notifications(&self) {
+        std::fs::write(self.folder.join("notifications.jsonl"), "").expect("the stack's folder takes files");
+    }
+
+    /// What receivers got so far: whose it is (`email`, `slack`, `deadman`) and its headline.
+    pub fn notifications(&self) -> Vec<(String, String)> {
+        let said = std::fs::read_to_string(self.folder.join("notifications.jsonl")).unwrap_or_default();
+        let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let one = |line: Value| {
+            let headline = [&line["subject"], &line["said"]["attachments"][0]["title"]].map(|v| v.as_str());
+            let by = line["by"].as_str().unwrap_or_default().to_owned();
+            (by, headline.into_iter().flatten().collect::<String>())
+        };
+        lines.map(one).collect()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.script("down");
+    }
+}
+
+/// What an address answers with JSON, asked with parameters.
+pub fn get(url: &str, parameters: &[(&str, &str)]) -> Value {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--get", "--noproxy", "*", "--max-time", "60", url]);
+    for (name, value) in parameters {
+        curl.arg("--data-urlencode").arg(format!("{name}={value}"));
+    }
+    let output = curl.output().expect("curl is installed");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{url} answers: {error}: {}", said(&output)))
+}

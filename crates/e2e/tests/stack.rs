@@ -1,0 +1,204 @@
+//! From an exemplar to its trace in a real Jaeger and to its lines in a real Elasticsearch; and what hangs or is gone there holds no
+//! run up. Not in `make test`: `make test-stack` builds what these need first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
+
+use qflow_e2e::{Stack, get, object, wait_for, wait_seeing};
+use serde_json::{Value, json};
+
+/// One stack at a time: each is fifteen programs.
+static ONE: Mutex<()> = Mutex::new(());
+
+const CASE: &str = "crates/e2e/cases/observed.py";
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A workflow of the case, to its end.
+fn run(stack: &Stack, workflow: &str, code: i32) -> Value {
+    object(&stack.cluster.run(1, &["run", CASE, "-w", workflow, "-o", "json"]), code)
+}
+
+/// The spans that Jaeger has of a trace.
+fn spans(stack: &Stack, trace: &str) -> Vec<Value> {
+    let found = get(&format!("{}/api/traces/{trace}", stack.address("Jaeger")), &[]);
+    list(&found["data"]).iter().flat_map(|trace| list(&trace["spans"])).cloned().collect()
+}
+
+/// Spans as a tree of names, siblings in the order of their start, each with its part of Qflow.
+fn tree(spans: &[Value]) -> String {
+    fn write(of: &str, depth: usize, children: &BTreeMap<String, Vec<&Value>>, out: &mut String) {
+        for span in children.get(of).map_or(&[][..], Vec::as_slice) {
+            let tag = list(&span["tags"]).iter().find(|tag| tag["key"] == "qflow.component");
+            let part = tag.map_or("", |tag| text(tag, "value"));
+            out.push_str(&format!("{}{} ({part})\n", "  ".repeat(depth), text(span, "operationName")));
+            write(text(span, "spanID"), depth + 1, children, out);
+        }
+    }
+    let mut children: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    let there: BTreeSet<&str> = spans.iter().map(|span| text(span, "spanID")).collect();
+    for span in spans {
+        let parent = list(&span["references"]).iter().find(|reference| reference["refType"] == "CHILD_OF");
+        // The caller's own span is not here.
+        let parent = parent.map(|parent| text(parent, "spanID")).filter(|parent| there.contains(parent));
+        children.entry(parent.unwrap_or_default().to_owned()).or_default().push(span);
+    }
+    children
+        .values_mut()
+        .for_each(|c| c.sort_by_key(|s| (s["startTime"].as_u64(), text(s, "operationName").to_owned())));
+    let mut out = String::new();
+    write("", 0, &children, &mut out);
+    out
+}
+
+/// Documents of an index of Elasticsearch that a query finds.
+fn documents(stack: &Stack, index: &str, query: &str) -> Vec<Value> {
+    let url = format!("{}/{index}/_search", stack.address("Elasticsearch"));
+    let found = get(&url, &[("q", query), ("size", "1000")]);
+    list(&found["hits"]["hits"]).iter().map(|hit| hit["_source"].clone()).collect()
+}
+
+/// Events of the lines of a trace that Elasticsearch has, and what user code wrote among them.
+fn lines(stack: &Stack, trace: &str) -> Vec<(String, String)> {
+    let found = documents(stack, "qflow-logs", &format!("trace.id:{trace}"));
+    found.iter().map(|line| (text(line, "event.action").to_owned(), text(line, "message").to_owned())).collect()
+}
+
+#[test]
+fn an_exemplar_leads_to_its_trace_and_that_to_its_lines() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = Stack::start("docker", "metrics traces logs");
+    let run = run(&stack, "is_traced", 0);
+    let trace = text(&run, "trace_id");
+    let query = "qflow_workflow_execution_duration_seconds_bucket{workflow_id=\"is_traced\"}";
+    let exemplars = || {
+        let now = stack.prometheus("query", &[("query", "time()")]);
+        let end = text(&json!({"now": now["result"][1]}), "now").to_owned();
+        let found = stack.prometheus("query_exemplars", &[("query", query), ("start", "0"), ("end", &end)]);
+        let series = list(&found).iter().flat_map(|series| list(&series["exemplars"]).to_vec());
+        series.map(|exemplar| text(&exemplar["labels"], "trace_id").to_owned()).collect::<Vec<_>>()
+    };
+    wait_for("the run's exemplar is scraped", || !exemplars().is_empty());
+    assert_eq!(exemplars(), [trace], "the exemplar names the run's trace");
+    wait_seeing("Jaeger has the whole trace", || tree(&spans(&stack, trace)) == TREE, || tree(&spans(&stack, trace)));
+    let has = |event: &str, message: &str| {
+        lines(&stack, trace).iter().any(|(action, said)| action == event && said.contains(message))
+    };
+    wait_for("Elasticsearch has the run's lines and the user's", || {
+        has("workflow_start", "") && has("workflow_complete", "") && has("user_line", "splits 'one trace'")
+    });
+}
+
+/// A run of one node in a new container, with a span of the user's.
+const TREE: &str = "\
+workflow_execution (orchestrator)
+  type_validation (type-validator)
+  node_execution (orchestrator)
+    container_management (container-runner)
+    split words (container-runner)
+";
+
+/// Lines of a log that are none, or that no index takes as they are.
+fn hostile() -> Vec<String> {
+    let fine =
+        json!({"@timestamp": "2026-01-01T00:00:00.000001Z", "message": "fine", "event.action": "x", "sequence": 1});
+    let with = |key: &str, value: Value| {
+        let mut line = fine.clone();
+        line[key] = value;
+        line.to_string()
+    };
+    let mut many = fine.clone();
+    (0..2000).for_each(|n| many[format!("k{n}")] = n.into());
+    vec![
+        fine.to_string(),
+        with("message", "x".repeat(1_000_000).into()),
+        many.to_string(),
+        with("duration_ms", "soon".into()),
+        with("sequence", json!({"a": 1})),
+        with("message", json!([{"a": 1}])),
+        with("trace", "scalar".into()),
+        with("_index", "evil".into()),
+        with("@timestamp", "yesterday".into()),
+        format!("{fine}{fine}"),
+        "{\"broken\": ".to_owned(),
+        "thread 'main' panicked at src/main.rs:1".to_owned(),
+        "[1, 2]".to_owned(),
+        "null".to_owned(),
+        "\"\"".to_owned(),
+        "\u{0}\u{7f}\u{feff}".to_owned(),
+    ]
+}
+
+#[test]
+fn whatever_lines_come_arrive_or_are_dead_letters() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = Stack::start("process", "logs");
+    let hostile = hostile();
+    std::fs::write(stack.cluster.path().join("by-hand.log"), hostile.join("\n") + "\n")
+        .expect("the folder takes files");
+    let of_ours = |index: &str| {
+        let all = documents(&stack, index, "*:*");
+        all.into_iter().filter(|document| document.to_string().contains("by-hand.log")).collect::<Vec<_>>()
+    };
+    // As many arrive as lie in what is searched: Filebeat sends a line once more where it is not sure.
+    wait_for("every line is somewhere", || {
+        of_ours("qflow-logs").len() + of_ours("qflow-dead-letter").len() >= hostile.len()
+    });
+    let (arrived, dead) = (of_ours("qflow-logs"), of_ours("qflow-dead-letter"));
+    assert_eq!(arrived.len(), 4, "what can be searched: {arrived:?}");
+    assert_eq!(dead.len(), hostile.len() - 4, "{dead:?}");
+    for letter in &dead {
+        let why = [&letter["error.message"], &letter["error"]["message"]];
+        assert!(why.iter().any(|why| why.as_str().is_some_and(|why| !why.is_empty())), "it says why: {letter}");
+    }
+}
+
+/// Spans of a service that were dropped.
+fn dropped(stack: &Stack) -> bool {
+    !stack.query("sum(qflow_telemetry_spans_total{outcome=\"dropped\"}) > 0").is_empty()
+}
+
+#[test]
+fn what_hangs_or_is_gone_holds_no_run_up() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = Stack::start("process", "metrics traces logs collector");
+    // What failed is kept whole by the collector's tail sampling.
+    let failed = run(&stack, "fails", 1);
+    let kept = || tree(&spans(&stack, text(&failed, "trace_id"))).contains("workflow_execution");
+    wait_for("the collector sends a failed run on", kept);
+
+    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+        stack.signal(part, "STOP");
+    }
+    let run_hung = run(&stack, "is_traced", 0);
+    wait_for("spans that a hung collector does not take are counted", || {
+        run(&stack, "is_traced", 0);
+        dropped(&stack)
+    });
+    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+        stack.signal(part, "CONT");
+    }
+    let trace = text(&run_hung, "trace_id");
+    wait_for("lines of the time in between arrive", || {
+        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
+    });
+
+    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+        stack.signal(part, "KILL");
+    }
+    let run_alone = run(&stack, "is_traced", 0);
+    assert_eq!(run_alone["status"], "completed", "{run_alone:#}");
+    stack.again();
+    let trace = text(&run_alone, "trace_id");
+    wait_for("lines of the time without it arrive", || {
+        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
+    });
+}
