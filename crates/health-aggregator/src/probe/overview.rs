@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_redis_that_does_not_answer_degrades_the_whole() {
-        let away = Overview { bus: "redis".to_owned(), bus_down: true, ..embedded() };
+        let away = Overview { bus: "redis".to_owned(), bus_down: true, failed_last_hour: 0, ..embedded() };
         assert_eq!(check(&away, "redis").status, Status::Unhealthy);
         assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
         let there = Overview { bus_down: false, ..away };
