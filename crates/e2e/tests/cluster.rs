@@ -183,18 +183,15 @@ fn redis_may_go_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (cluster, _) = goes_on_after(|cluster| cluster.kill("redis"), 2);
     // It is told for as long as it is so.
-    redis_is(&cluster, "degraded", 0.0);
+    redis_is(&cluster, "unhealthy", "degraded", 0.0);
     cluster.again();
-    redis_is(&cluster, "healthy", 1.0);
+    redis_is(&cluster, "healthy", "healthy", 1.0);
 }
 
-/// Waits until Redis is told to be so, and the whole with it.
-fn redis_is(cluster: &Cluster, status: &str, up: f64) {
-    let told = |path| match cluster.health(path) {
-        (200, body) => body["status"] == status,
-        _ => false,
-    };
-    wait_for(&format!("Redis is {status}"), || told("/redis") && told(""));
+/// Waits until Redis is told to be so and the whole, which goes on, with it.
+fn redis_is(cluster: &Cluster, status: &str, whole: &str, up: f64) {
+    let told = |path, status| matches!(cluster.health(path), (200, body) if body["status"] == status);
+    wait_for(&format!("Redis is {status}"), || told("/redis", status) && told("", whole));
     let series = r#"qflow_dependency_up{dependency="redis",critical="false"}"#;
     assert!((cluster.metric("ha", series) - up).abs() < 0.5, "it is {status}");
 }

@@ -79,7 +79,8 @@ impl Cache {
         for Aged { reading, age_seconds } in self.now().into_iter().filter(|aged| !unknown(&aged.reading)) {
             let dependency = Dependency::of(reading.name);
             let critical = Truth::of(if reading.critical { "true" } else { "false" });
-            metrics.dependency_up(dependency, critical).set(f64::from(u8::from(reading.is_up())));
+            let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
+            metrics.dependency_up(dependency, critical).set(up);
             metrics.health_check_age(dependency).set(age_seconds);
         }
     }

@@ -35,8 +35,8 @@ pub struct Overview {
     pub store_latency_ms: f64,
     /// The bus's kind.
     pub bus: String,
-    /// Whether the replica does not reach it.
-    pub bus_away: bool,
+    /// Whether it does not answer.
+    pub bus_down: bool,
 }
 
 /// What is known of a runner.
@@ -95,7 +95,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         store: answer.store,
         store_latency_ms: answer.store_latency_ms,
         bus: answer.bus,
-        bus_away: answer.bus_away,
+        bus_down: answer.bus_down,
     })
 }
 

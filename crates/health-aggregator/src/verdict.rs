@@ -27,9 +27,6 @@ impl Status {
     }
 }
 
-/// Why a part that does not answer is not healthy.
-pub const UNREACHABLE: &str = "unreachable";
-
 /// What one probe found out about one part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -48,11 +45,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether the part is there, however little it costs that it is not.
-    pub fn is_up(&self) -> bool {
-        self.status != Status::Unhealthy && self.error != Some(UNREACHABLE)
-    }
-
     /// A part that does not work, and why.
     pub fn unhealthy(name: &'static str, critical: bool, error: &'static str) -> Self {
         Self { name, status: Status::Unhealthy, critical, response_time_ms: 0.0, error: Some(error), facts: Map::new() }

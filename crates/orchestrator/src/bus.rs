@@ -74,9 +74,9 @@ pub type Doing = (String, f64);
 pub trait Bus: Send + Sync + 'static {
     /// `memory` or `redis`.
     fn kind(&self) -> &'static str;
-    /// Whether what it goes over is not reached; one within a process never is.
-    fn is_away(&self) -> bool {
-        false
+    /// Whether it answers; without it live views look into the store.
+    fn is_up(&self) -> bool {
+        true
     }
     /// Hears a run's notes from now on.
     fn watch(&self, run: RunId) -> broadcast::Receiver<Note>;

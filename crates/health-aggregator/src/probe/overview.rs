@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Probe;
 use crate::{
     submit::{self, Overview},
-    verdict::{Reading, Status, UNREACHABLE},
+    verdict::{Reading, Status},
 };
 
 /// Below it a success rate is told as degraded; the seed's number.
@@ -57,17 +57,16 @@ fn database(overview: &Overview) -> Reading {
     let status = if overview.store.is_empty() { Status::Unhealthy } else { Status::Healthy };
     // The embedded store has one writer; a pool's count comes with Postgres.
     let facts = json!({ "backend": overview.store, "active_connections": 1 });
-    Reading { response_time_ms: overview.store_latency_ms, ..reading("database", status, UNREACHABLE, facts) }
+    Reading { response_time_ms: overview.store_latency_ms, ..reading("database", status, "unreachable", facts) }
 }
 
 fn redis(overview: &Overview) -> Reading {
-    let status = match (overview.bus.as_str(), overview.bus_away) {
-        // What it costs is latency: no result differs.
-        ("redis", true) => Status::Degraded,
+    let status = match (overview.bus.as_str(), overview.bus_down) {
         ("redis", false) => Status::Healthy,
+        ("redis", true) => Status::Unhealthy,
         _ => Status::NotConfigured,
     };
-    reading("redis", status, UNREACHABLE, json!({ "memory_usage": null, "bus": overview.bus }))
+    reading("redis", status, "unreachable", json!({ "memory_usage": null, "bus": overview.bus }))
 }
 
 fn runners(overview: &Overview) -> Reading {
@@ -170,14 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_that_is_away_is_degraded_and_not_up_and_so_is_the_whole() {
-        let there = Overview { bus: "redis".to_owned(), ..embedded() };
-        assert_eq!(check(&there, "redis").status, Status::Healthy);
-        assert_eq!(verdict(&readings(&there, &[])), Status::Healthy);
-        let away = Overview { bus_away: true, ..there };
-        let redis = check(&away, "redis");
-        assert_eq!((redis.status, redis.error, redis.is_up()), (Status::Degraded, Some("unreachable"), false));
+    fn a_redis_that_does_not_answer_degrades_the_whole() {
+        let away = Overview { bus: "redis".to_owned(), bus_down: true, failed_last_hour: 0, ..embedded() };
+        assert_eq!(check(&away, "redis").status, Status::Unhealthy);
         assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
+        let there = Overview { bus_down: false, ..away };
+        assert_eq!(verdict(&readings(&there, &[])), Status::Healthy);
     }
 
     #[test]

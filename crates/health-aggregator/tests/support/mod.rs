@@ -102,7 +102,7 @@ pub(crate) fn embedded() -> OverviewResponse {
         store: "sqlite".into(),
         store_latency_ms: 0.123,
         bus: "memory".into(),
-        bus_away: false,
+        bus_down: false,
     }
 }
 

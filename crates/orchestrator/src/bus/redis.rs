@@ -5,10 +5,7 @@ mod cause;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -66,8 +63,7 @@ pub struct Redis {
     out: mpsc::Sender<(RunId, What)>,
     /// Told when somebody begins to watch.
     watched: Arc<Notify>,
-    /// Whether it is told that Redis is away.
-    away: Arc<AtomicBool>,
+    speaks: Client,
 }
 
 /// What is set of a Redis.
@@ -107,14 +103,13 @@ impl Redis {
         let address = cause::address(&settings.url);
         let builder = bounded(settings.config()?);
         let (speaks, hears) = (builder.build().map_err(wrong)?, builder.build_subscriber_client().map_err(wrong)?);
-        let away = Arc::new(AtomicBool::new(false));
-        tokio::spawn(tell(speaks.clone(), address, Arc::clone(&away), telemetry.clone(), shutdown.clone()));
+        tokio::spawn(tell(speaks.clone(), address, telemetry.clone(), shutdown.clone()));
         let (out, words) = mpsc::channel(QUEUE);
         let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
-        tokio::spawn(speak(speaks, words, owner.to_owned(), shutdown.clone()));
+        tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), shutdown.clone()));
         tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
         tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
-        Ok(Self { local, out, watched, away })
+        Ok(Self { local, out, watched, speaks })
     }
 
     fn say(&self, run: RunId, what: What) {
@@ -146,8 +141,9 @@ impl Settings {
 }
 
 /// Tells when Redis is away, and why, once until it is there again.
-async fn tell(client: Client, address: String, away: Arc<AtomicBool>, telemetry: Telemetry, shutdown: Shutdown) {
+async fn tell(client: Client, address: String, telemetry: Telemetry, shutdown: Shutdown) {
     let (mut errors, mut connected) = (client.error_rx(), client.reconnect_rx());
+    let mut away = false;
     loop {
         tokio::select! {
             // An error comes again until it is connected, but that comes once: it must not be overtaken by an error before it.
@@ -158,14 +154,14 @@ async fn tell(client: Client, address: String, away: Arc<AtomicBool>, telemetry:
                     Err(broadcast::error::RecvError::Lagged(_)) => continue,
                     Err(broadcast::error::RecvError::Closed) => return,
                 };
-                if !away.swap(true, Ordering::Relaxed) {
+                if !std::mem::replace(&mut away, true) {
                     let costs = "live views are up to a second late and nothing else";
                     let why = format!("Redis at {address} is away, so {costs}: {}", cause::plain(error.details()));
                     telemetry.emit(Event::warning("redis_away", why));
                 }
             }
             _ = connected.recv() => {
-                if away.swap(false, Ordering::Relaxed) {
+                if std::mem::take(&mut away) {
                     telemetry.emit(Event::info("redis_there", format!("Redis at {address} is there again")));
                 }
             }
@@ -294,8 +290,8 @@ impl Bus for Redis {
         "redis"
     }
 
-    fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
+    fn is_up(&self) -> bool {
+        self.speaks.is_connected()
     }
 
     fn watch(&self, run: RunId) -> broadcast::Receiver<Note> {

@@ -32,6 +32,6 @@ pub(super) async fn overview(server: &Server) -> Result<v1::OverviewResponse, St
         store: server.store.kind().to_owned(),
         store_latency_ms,
         bus: server.bus.kind().to_owned(),
-        bus_away: server.bus.is_away(),
+        bus_down: !server.bus.is_up(),
     })
 }
