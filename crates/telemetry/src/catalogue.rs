@@ -58,7 +58,7 @@ catalogue! {
 
     /// How long the oldest run of a workflow that has not ended has been running.
     workflow_oldest_running: Live = "qflow_workflow_oldest_running_seconds"
-        { workflow_id: Open } max 200, owner Orchestrator
+        { workflow_id: Open } max 50, owner Orchestrator
 
     /// Runs that are paused, by what for.
     workflows_paused: Gauge = "qflow_workflows_paused"
@@ -154,7 +154,7 @@ catalogue! {
 
     /// Time in user code.
     python_execution: Histogram(X) = "qflow_python_code_execution_duration_seconds"
-        { python_version: Python, node_id: Open } max 100, owner ContainerRunner
+        { python_version: Python, node_id: Open } max 85, owner ContainerRunner
 
     /// Time to install requirements.
     dependency_installation: Histogram(I) = "qflow_python_dependency_installation_duration_seconds"

@@ -160,8 +160,9 @@ fn each_lost_element_of_a_map_is_decided_about() {
     let (state, _) = state.step(resume(&[first.node], &[]), NOW).unwrap();
     assert_eq!((state.head.status, ids(&state).len()), (RunStatus::Paused, 0));
     let (state, _) = state.step(resume(&[second.node], &[]), NOW).unwrap();
+    // Whoever became ready first stays first.
     assert_eq!(
         (state.head.status, ids(&state)),
-        (RunStatus::Running, vec!["b[0]".into(), "b[1]".into(), "b[2]".into()])
+        (RunStatus::Running, vec!["b[2]".into(), "b[0]".into(), "b[1]".into()])
     );
 }
