@@ -24,6 +24,9 @@ fn mode() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(LAID_OUT)
 }
 
+/// Bytes that are read of a folder's file at once.
+const FOLDER_BYTES: usize = 1 << 20;
+
 impl Blobs {
     /// Makes a file on this machine a blob. Where blobs are files too it is moved, at once if both are on one file system; to a bucket
     /// it goes part by part, and stays.
@@ -82,7 +85,9 @@ impl Blobs {
 
     /// Each a request of its own: none takes long, and one that breaks off is tried again by itself.
     fn in_pieces(&self, path: &Path, size: u64) -> BoxStream<'static, Result<Bytes, object_store::Error>> {
-        let ranges = (0..size).step_by(PART_BYTES).map(move |at| at..size.min(at + PART_BYTES as u64));
+        // A folder answers at once: what is held of it is small.
+        let bytes = if self.folder.is_some() { FOLDER_BYTES } else { PART_BYTES };
+        let ranges = (0..size).step_by(bytes).map(move |at| at..size.min(at + bytes as u64));
         let (store, path) = (Arc::clone(&self.store), path.clone());
         let read = move |range| {
             let (store, path) = (Arc::clone(&store), path.clone());
