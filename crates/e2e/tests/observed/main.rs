@@ -29,6 +29,7 @@ const UNFED: &[(&str, &str)] = &[
     ("qflow_lease_expired_total", "a runner that is lost"),
     ("qflow_lease_renew_failed_total", "a shard that is lost"),
     ("qflow_log_lines_dropped_total", "a reader of lines that hangs"),
+    ("qflow_orchestrators_missed_total", "an orchestrator that ends without a word"),
     ("qflow_telemetry_label_overflow_total", "more names than rows tell apart: they come last"),
     ("qflow_telemetry_spans_total", "a receiver of spans: `make test-stack` has one"),
 ];
@@ -40,11 +41,14 @@ const UNSELECTED: &[(&str, &str)] = &[
         "rpc_server_call_duration_seconds_count{rpc_response_status_code=~\"UNKNOWN|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|DATA_LOSS\"}",
         "a call that fails by our fault",
     ),
+    ("qflow:slo_budget_left:ratio", "a month of calls, of which some seconds may have none"),
+    ("qflow_active_containers{status=\"running\"}", "a node that runs for longer than from one scrape to the next"),
     ("up{job=\"qflow-dev\"}", "the embedded shape"),
 ];
 
 /// Panels that may be empty here, and what fills them.
 const EMPTY: &[(&str, &str)] = &[
+    ("Qflow Overview: Oldest run", "a run that goes on"),
     ("SLO: Calls that failed by our fault", "a call that fails by our fault"),
     ("SLO: Failures of ours", "a failure of ours"),
 ];
