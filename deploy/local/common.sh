@@ -21,3 +21,19 @@ need() {
   as_root env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq ${missing[*]}" >"$cache/apt.log" 2>&1 ||
     { tail -n 5 "$cache/apt.log" >&2; return 1; }
 }
+
+# So many ports that are free, one a line: below those that the system hands out by itself, which any connection may take meanwhile.
+free_ports() {
+  python3 - "$1" <<'PY'
+import random, socket, sys
+held = []
+for port in random.sample(range(15000, 32000), 2000):
+    if len(held) == int(sys.argv[1]):
+        break
+    try:
+        held.append(socket.create_server(("127.0.0.1", port)))
+    except OSError:
+        pass
+print(*(one.getsockname()[1] for one in held), sep="\n")
+PY
+}

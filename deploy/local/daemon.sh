@@ -91,12 +91,7 @@ answers() {
 ports() {
   local dir=$1
   shift
-  [ -s "$dir/ports" ] || python3 - "$@" >"$dir/ports" <<'PY'
-import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in sys.argv[1:]]
-for name, one in zip(sys.argv[1:], held):
-    print("%s=%d" % (name, one.getsockname()[1]))
-PY
+  [ -s "$dir/ports" ] || paste -d= <(printf '%s\n' "$@") <(free_ports $#) >"$dir/ports"
   # shellcheck source=/dev/null
   . "$dir/ports"
 }
