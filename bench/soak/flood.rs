@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use qflow_bench::stub::{Options, Stub};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -19,7 +20,6 @@ use crate::{
     now,
     report::{Report, mib, ms, quantile},
     rows,
-    stub::{Options, Stub},
 };
 
 /// Submissions of a client that are under way at once.

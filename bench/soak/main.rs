@@ -9,7 +9,6 @@ mod history;
 mod memory;
 mod report;
 mod rows;
-mod stub;
 
 use std::{path::PathBuf, time::Duration};
 

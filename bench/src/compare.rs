@@ -25,9 +25,9 @@ impl Change {
         Some(self.now? / self.before?)
     }
 
-    /// Whether it got worse beyond noise.
-    pub(crate) fn is_worse(&self) -> bool {
-        self.by().is_some_and(|by| by > self.noise)
+    /// Whether it was measured, and did not get worse beyond noise.
+    pub(crate) fn holds(&self) -> bool {
+        self.now.is_some() && self.by().is_none_or(|by| by <= self.noise)
     }
 
     /// The same in a word.
@@ -78,5 +78,7 @@ mod tests {
         let verdicts: Vec<_> = compare(&before, &now).iter().map(|change| (change.goal, change.verdict())).collect();
         let told = [(1, "WORSE"), (1, "as before"), (3, "better"), (6, "not measured now"), (9, "new")];
         assert_eq!(verdicts, told);
+        let hold: Vec<_> = compare(&before, &now).iter().map(Change::holds).collect();
+        assert_eq!(hold, [false, true, true, false, true]);
     }
 }

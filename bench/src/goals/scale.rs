@@ -1,5 +1,6 @@
 //! Goal 8: what a node costs in a run of 10 to 100,000, and how long a map of 100,000 takes to be planned.
 
+use qflow_bench::stub::Stub;
 use serde_json::json;
 
 use super::{
@@ -11,7 +12,6 @@ use crate::{
     clock::{ms, now},
     cluster::Shape,
     rows,
-    stub::Stub,
 };
 
 /// Nodes of a run: the map itself is one of them.

@@ -1,6 +1,7 @@
 //! Goal 4: durable transitions of nodes a second, with a runner that answers at once.
 
 use futures_util::future::try_join_all;
+use qflow_bench::stub::{Options, Stub};
 use serde_json::json;
 
 use super::{Lab, Row};
@@ -8,7 +9,6 @@ use crate::{
     cluster::{Cluster, Shape},
     floors::Floor,
     rows,
-    stub::{Options, Stub},
 };
 
 /// A map over a list.
@@ -22,8 +22,7 @@ pub(super) const SLOTS: u32 = 256;
 /// The stub for a cluster without a runner, with room for so many attempts.
 pub(super) fn stub(cluster: &Cluster, slots: u32) -> Stub {
     Stub::start(Options {
-        url: cluster.services.clone(),
-        token: cluster.token().to_owned(),
+        orchestrators: vec![(cluster.services.clone(), cluster.token().to_owned())],
         name: "stub".to_owned(),
         python: "3.11".to_owned(),
         slots,

@@ -1,0 +1,3 @@
+//! What measuring and soaking share.
+
+pub mod stub;
