@@ -1,6 +1,7 @@
 //! Tests of the whole: the `qflow` program as users run it, on real backends. Here: what those tests share.
 
 mod cluster;
+mod during;
 mod postgres;
 mod s3;
 mod stack;

@@ -1,72 +1,42 @@
 //! An S3 server of a test's own.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
 };
 
-/// A server that ends with the test, however that ends: it reads from it until then.
-pub struct S3 {
-    folder: PathBuf,
-    script: Child,
-}
+use crate::during::During;
+
+/// A server that ends with the test.
+pub struct S3(During);
 
 /// The script's word for a server whose objects are files.
 const LASTING: [&str; 1] = ["rclone"];
-/// What the script ends with where there is nothing to start.
-const MISSING: i32 = 3;
 
 impl S3 {
     /// Starts one; nothing where none is installed and none is required.
     pub fn start() -> Option<Self> {
-        Self::of(&[])
+        During::start("s3", &[]).map(Self)
     }
 
     /// The same of one whose objects outlive it, see [`Self::stop`]. It knows no ranges.
     pub fn lasting() -> Option<Self> {
-        Self::of(&LASTING)
-    }
-
-    fn of(kind: &[&str]) -> Option<Self> {
-        let folder =
-            tempfile::Builder::new().prefix("qflow-s3-").tempdir_in("/tmp").expect("/tmp takes folders").keep();
-        let mut script = Command::new(super::root().join("deploy/local/s3"));
-        script.arg("during").arg(&folder).args(kind).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut script = script.spawn().expect("the script starts");
-        let mut said = String::new();
-        let stdout = script.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut said).expect("the script speaks");
-        if said.trim() == "ready" {
-            return Some(Self { folder, script });
-        }
-        let ended = script.wait().expect("a child can be waited for");
-        assert_eq!(ended.code(), Some(MISSING), "the S3 server does not start: what it said stands above");
-        assert!(std::env::var_os("QFLOW_REQUIRE_S3").is_none(), "an S3 server is required, and not installed");
-        eprintln!("skipped: no S3 server here, see deploy/local/s3");
-        None
+        During::start("s3", &LASTING).map(Self)
     }
 
     /// Ends a server that is to come back; its objects stay.
     pub fn stop(&self) {
-        self.script("down", &[]);
+        self.0.script("down", &[]);
     }
 
     /// Has it come back.
     pub fn again(&self) {
-        self.script("up", &LASTING);
-    }
-
-    fn script(&self, verb: &str, kind: &[&str]) {
-        let mut script = Command::new(super::root().join("deploy/local/s3"));
-        let output = script.arg(verb).arg(&self.folder).args(kind).output().expect("the script starts");
-        assert!(output.status.success(), "{}", super::said(&output));
+        self.0.script("up", &LASTING);
     }
 
     /// What a service's environment must say to keep its blobs here, below a prefix.
     pub fn settings(&self) -> Vec<(String, String)> {
-        let text = std::fs::read_to_string(self.folder.join("settings")).expect("the script writes it");
+        let text = std::fs::read_to_string(self.0.folder.join("settings")).expect("the script writes it");
         let named = text.lines().filter_map(|line| line.split_once('='));
         let url = ("QFLOW_BLOBS_URL", "s3://qflow/team/blobs");
         named.chain([url]).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -85,12 +55,5 @@ impl S3 {
         assert!(answer.contains("<ListBucketResult"), "{answer}");
         let keys = answer.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
         keys.map(str::to_owned).collect()
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        drop(self.script.stdin.take());
-        drop(self.script.wait());
     }
 }
