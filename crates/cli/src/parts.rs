@@ -157,7 +157,7 @@ async fn validator(starting: &mut Starting, token: &str) -> anyhow::Result<Strin
     config.service_token_file = None;
     config.loopback_only = true;
     // One process: what it has read is at hand.
-    config.redis_url = None;
+    config.redis.url = None;
     let listening = starting
         .launch("type-validator", move |telemetry, shutdown, listening| {
             qflow_type_validator::serve(config, telemetry, shutdown, listening)

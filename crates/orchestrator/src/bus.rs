@@ -7,10 +7,7 @@ mod redis;
 
 use std::sync::Arc;
 
-pub use self::{
-    local::Local,
-    redis::{Redis, Settings},
-};
+pub use self::{local::Local, redis::Redis};
 
 use qflow_model::{
     ids::{NodeKey, RunId},

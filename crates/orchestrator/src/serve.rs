@@ -9,13 +9,13 @@ use std::{
 use anyhow::Context;
 use qflow_blobs::Blobs;
 use qflow_model::definition::PythonVersion;
-use qflow_service::{Auth, Clock, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
+use qflow_service::{Auth, Clock, Listening, Readiness, RedisArgs, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
 use crate::{
     backup::System,
-    bus::{self, Bus, Local, Redis},
+    bus::{Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
     record::{Settings, backup::Database, member::Replica},
@@ -38,18 +38,9 @@ pub struct Config {
     /// Where runs are kept: `sqlite://PATH` or `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=verify-full|disable]`; default: `qflow.db` in the data directory.
     #[arg(long, env = "QFLOW_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where replicas hear of one another's runs: `redis://HOST`, or `rediss://HOST` with TLS; default: they look into the database every second.
-    #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-    /// Its password, where the address has none.
-    #[arg(long, env = "QFLOW_REDIS_PASSWORD", hide_env_values = true)]
-    pub redis_password: Option<String>,
-    /// A file that holds it.
-    #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
-    pub redis_password_file: Option<PathBuf>,
-    /// Certificates by which Redis is known; default: `QFLOW_CA_BUNDLE`, else the system's.
-    #[arg(long, env = "QFLOW_REDIS_CA")]
-    pub redis_ca: Option<PathBuf>,
+    /// A Redis.
+    #[command(flatten)]
+    pub redis: RedisArgs,
     /// The password for Postgres.
     #[arg(long, env = "QFLOW_DATABASE_PASSWORD", hide_env_values = true)]
     pub database_password: Option<String>,
@@ -152,13 +143,10 @@ impl Config {
     }
 
     fn bus(&self, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
-        let Some(url) = self.redis_url.clone().filter(|url| !url.is_empty()) else {
+        let Some(settings) = self.redis.settings(self.ca_bundle.as_deref())? else {
             return Ok(Arc::new(Local::default()));
         };
-        let (plain, file) = (self.redis_password.clone(), self.redis_password_file.clone());
-        let password = qflow_service::read_secret(plain, file).context("read QFLOW_REDIS_PASSWORD[_FILE]")?;
-        let ca = self.redis_ca.clone().or_else(|| self.ca_bundle.clone());
-        Ok(Arc::new(Redis::open(bus::Settings { url, password, ca }, owner, telemetry, shutdown)?))
+        Ok(Arc::new(Redis::open(settings, owner, telemetry, shutdown)?))
     }
 
     /// Where runners reach this replica, where that was set.

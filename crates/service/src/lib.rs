@@ -9,6 +9,8 @@ mod methods;
 mod process;
 mod ready;
 mod red;
+#[cfg(feature = "redis")]
+mod redis;
 mod server;
 mod shutdown;
 pub mod trust;
@@ -20,5 +22,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use edge::{Edge, protect};
 pub use process::{Listening, init, run};
 pub use ready::Ask;
+#[cfg(feature = "redis")]
+pub use redis::{NotRedis, RedisArgs, RedisSettings};
 pub use server::{ServeError, ServeOptions, bind, serve_grpc, serve_http};
 pub use shutdown::Shutdown;

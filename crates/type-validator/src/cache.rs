@@ -15,7 +15,7 @@ use qflow_model::{definition::Source, ids::Digest};
 pub use self::{
     entry::{Seal, program},
     local::Local,
-    redis::{NotAnAddress, Redis},
+    redis::Redis,
 };
 use crate::validate::Inspected;
 

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use qflow_model::ids::Digest;
-use qflow_service::{Auth, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
+use qflow_service::{Auth, Listening, Readiness, RedisArgs, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
@@ -32,18 +32,9 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
     pub service_token_file: Option<PathBuf>,
-    /// Where validators share what they have read: `redis://HOST`, or `rediss://HOST` with TLS; default: each keeps its own in memory.
-    #[arg(long, env = "QFLOW_REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-    /// Its password, where the address has none.
-    #[arg(long, env = "QFLOW_REDIS_PASSWORD", hide_env_values = true)]
-    pub redis_password: Option<String>,
-    /// A file that holds it.
-    #[arg(long, env = "QFLOW_REDIS_PASSWORD_FILE")]
-    pub redis_password_file: Option<PathBuf>,
-    /// Certificates by which Redis is known; default: `QFLOW_CA_BUNDLE`, else the system's.
-    #[arg(long, env = "QFLOW_REDIS_CA")]
-    pub redis_ca: Option<PathBuf>,
+    /// A Redis.
+    #[command(flatten)]
+    pub redis: RedisArgs,
     /// Certificates to trust.
     #[arg(long, env = "QFLOW_CA_BUNDLE", hide = true)]
     pub ca_bundle: Option<PathBuf>,
@@ -56,15 +47,12 @@ impl Config {
     /// Where definitions are kept: shared only where there is a token by which entries are known as the services' own.
     fn known(&self, token: Option<&str>, shutdown: &Shutdown) -> anyhow::Result<Known> {
         let program = Arc::new(OnceLock::new());
-        let url = self.redis_url.as_deref().filter(|url| !url.is_empty());
-        let Some((url, token)) = url.zip(token) else {
+        let Some((settings, token)) = self.redis.settings(self.ca_bundle.as_deref())?.zip(token) else {
             // One process is one program: its name does not matter.
             program.get_or_init(|| Digest::of(b""));
             return Ok(Known { cache: Arc::new(Local::default()), program });
         };
-        let password = qflow_service::read_secret(self.redis_password.clone(), self.redis_password_file.clone())?;
-        let ca = self.redis_ca.as_deref().or(self.ca_bundle.as_deref());
-        let cache = Arc::new(Redis::open(url, password, ca, Seal::new(token), shutdown)?);
+        let cache = Arc::new(Redis::open(settings, Seal::new(token), shutdown)?);
         let named = Arc::clone(&program);
         tokio::task::spawn_blocking(move || {
             // A program that cannot be read shares nothing: whoever asks has its source read.

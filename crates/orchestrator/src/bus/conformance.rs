@@ -8,7 +8,7 @@ use std::{
 };
 
 use qflow_model::ids::StepIx;
-use qflow_service::Shutdown;
+use qflow_service::{RedisSettings, Shutdown};
 use qflow_telemetry::Telemetry;
 
 use super::*;
@@ -159,7 +159,7 @@ impl Server {
     }
 
     fn bus(&self, owner: &str, shutdown: &Shutdown) -> Redis {
-        let settings = Settings { url: format!("redis://127.0.0.1:{}", self.port), ..Settings::default() };
+        let settings = RedisSettings { url: format!("redis://127.0.0.1:{}", self.port), ..RedisSettings::default() };
         Redis::open(settings, owner, &Telemetry::silent(), shutdown).unwrap()
     }
 
@@ -208,7 +208,7 @@ async fn is_up(bus: &Redis, wanted: bool) {
 
 #[tokio::test]
 async fn an_address_that_is_none_says_what_one_looks_like() {
-    let settings = Settings { url: "http://cache".into(), ..Settings::default() };
+    let settings = RedisSettings { url: "http://cache".into(), ..RedisSettings::default() };
     let error = Redis::open(settings, "a", &Telemetry::silent(), &Shutdown::new()).err().map(|e| e.to_string());
     assert!(error.is_some_and(|text| text.contains("redis://")));
 }

@@ -15,11 +15,11 @@ use fred::{
     prelude::{Client, Config},
     types::{
         Builder, Message,
-        config::{ReconnectPolicy, TlsConnector, UnresponsiveConfig},
+        config::{ReconnectPolicy, UnresponsiveConfig},
     },
 };
 use qflow_model::ids::{NodeKey, RunId};
-use qflow_service::{Shutdown, trust};
+use qflow_service::{NotRedis, RedisSettings, Shutdown};
 use qflow_telemetry::{Event, Telemetry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -66,40 +66,19 @@ pub struct Redis {
     speaks: Client,
 }
 
-/// What is set of a Redis.
-#[derive(Clone, Default)]
-pub struct Settings {
-    /// `redis://[USER@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS.
-    pub url: String,
-    /// The password, where it is not the URL's.
-    pub password: Option<String>,
-    /// A file of certificates to trust; default: the system's.
-    pub ca: Option<std::path::PathBuf>,
-}
-
-/// Why there is no fan-out. A Redis that is away, or is not who it should be, is none: it is told, and tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum Wrong {
-    /// No address.
-    #[error("QFLOW_REDIS_URL is not redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS")]
-    Address(#[source] Option<fred::error::Error>),
-    /// No certificates to trust.
-    #[error("QFLOW_REDIS_CA names {0}")]
-    Certificates(String),
-}
-
-/// How an address may begin; those with `-` name several hosts.
-const SCHEMES: [&str; 6] =
-    ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://", "redis-sentinel://", "rediss-sentinel://"];
-
 fn channel(run: RunId) -> String {
     format!("qflow:run:{run}")
 }
 
 impl Redis {
     /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
-    pub fn open(settings: Settings, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> Result<Self, Wrong> {
-        let wrong = |error| Wrong::Address(Some(error));
+    pub fn open(
+        settings: RedisSettings,
+        owner: &str,
+        telemetry: &Telemetry,
+        shutdown: &Shutdown,
+    ) -> Result<Self, NotRedis> {
+        let wrong = |error| NotRedis::Address(Some(error));
         let address = cause::address(&settings.url);
         let builder = bounded(settings.config()?);
         let (speaks, hears) = (builder.build().map_err(wrong)?, builder.build_subscriber_client().map_err(wrong)?);
@@ -115,28 +94,6 @@ impl Redis {
     fn say(&self, run: RunId, what: What) {
         // A queue that is full is a Redis that is away or behind: the others find it in the store.
         self.out.try_send((run, what)).ok();
-    }
-}
-
-impl Settings {
-    fn config(self) -> Result<Config, Wrong> {
-        if !SCHEMES.iter().any(|scheme| self.url.starts_with(scheme)) {
-            return Err(Wrong::Address(None));
-        }
-        // The URL's `s` would be taken for this system's certificates, read anew: ours are set below.
-        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
-        let plain = scheme.strip_prefix("rediss").map(|more| format!("redis{more}://{rest}"));
-        let mut config =
-            Config::from_url(plain.as_deref().unwrap_or(&self.url)).map_err(|error| Wrong::Address(Some(error)))?;
-        if plain.is_some() {
-            let roots = trust::roots(self.ca.as_deref()).map_err(|error| Wrong::Certificates(error.to_string()))?;
-            config.tls = Some(TlsConnector::from(trust::tls(roots)).into());
-        }
-        if self.password.is_some() {
-            config.password = self.password;
-        }
-        config.fail_fast = false;
-        Ok(config)
     }
 }
 
@@ -171,7 +128,8 @@ async fn tell(client: Client, address: String, telemetry: Telemetry, shutdown: S
 }
 
 /// A client with every time-out set: the defaults wait for ever.
-fn bounded(config: Config) -> Builder {
+fn bounded(mut config: Config) -> Builder {
+    config.fail_fast = false;
     let mut builder = Builder::from_config(config);
     builder
         .with_connection_config(|connection| {

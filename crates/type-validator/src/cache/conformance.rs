@@ -9,7 +9,7 @@ use fred::{
     interfaces::{ClientLike, KeysInterface},
     prelude::{Builder, Client, Config},
 };
-use qflow_service::Shutdown;
+use qflow_service::{RedisSettings, Shutdown};
 
 use super::*;
 use crate::validate::inspect;
@@ -102,8 +102,12 @@ impl Server {
     }
 
     fn cache(&self, token: &str, shutdown: &Shutdown) -> Redis {
-        Redis::open(&format!("redis://127.0.0.1:{}", self.port), None, None, Seal::new(token), shutdown).unwrap()
+        Redis::open(at(format!("redis://127.0.0.1:{}", self.port)), Seal::new(token), shutdown).unwrap()
     }
+}
+
+fn at(url: String) -> RedisSettings {
+    RedisSettings { url, ..RedisSettings::default() }
 }
 
 impl Drop for Server {
@@ -189,7 +193,7 @@ async fn another_validator_finds_it_and_whoever_lacks_the_token_puts_nothing_in(
 async fn a_redis_that_is_away_costs_a_moment_and_memory_serves_on() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let shutdown = Shutdown::new();
-    let cache = Redis::open(&format!("redis://127.0.0.1:{port}"), None, None, Seal::new("t"), &shutdown).unwrap();
+    let cache = Redis::open(at(format!("redis://127.0.0.1:{port}")), Seal::new("t"), &shutdown).unwrap();
     let (key, read) = (key(&source(SOUND), program()), Arc::new(inspect(&source(SOUND))));
     assert_eq!(cache.get(key).await, None);
     cache.put(key, &read);
@@ -199,6 +203,8 @@ async fn a_redis_that_is_away_costs_a_moment_and_memory_serves_on() {
 
 #[tokio::test]
 async fn an_address_that_is_none_says_what_one_looks_like() {
-    let error = Redis::open("http://cache", None, None, Seal::new("t"), &Shutdown::new()).err().map(|e| e.to_string());
-    assert!(error.is_some_and(|text| text.contains("redis://")));
+    for none in ["http://cache", "redisfoo://cache"] {
+        let error = Redis::open(at(none.to_owned()), Seal::new("t"), &Shutdown::new()).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|text| text.contains("redis://")), "{none}");
+    }
 }

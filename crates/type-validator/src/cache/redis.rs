@@ -1,19 +1,18 @@
 //! Definitions that validators share over Redis, the newest in memory too. What Redis loses is read again from its source.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use fred::{
     interfaces::{ClientLike, KeysInterface},
-    prelude::{Client, Config},
+    prelude::Client,
     types::{
         Builder, Expiration,
-        config::{ReconnectPolicy, TlsConnector, UnresponsiveConfig},
+        config::{ReconnectPolicy, UnresponsiveConfig},
     },
 };
 use qflow_model::ids::Digest;
-use qflow_service::{Shutdown, trust};
+use qflow_service::{NotRedis, RedisSettings, Shutdown};
 use tokio::sync::mpsc;
 
 use super::{Cache, KEPT, Local, Seal};
@@ -36,38 +35,14 @@ pub struct Redis {
     out: mpsc::Sender<(Digest, Vec<u8>)>,
 }
 
-/// Why definitions are not shared.
-#[derive(Debug, thiserror::Error)]
-#[error("QFLOW_REDIS_URL is not redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS")]
-pub struct NotAnAddress(#[source] Option<fred::error::Error>);
-
 fn name(key: Digest) -> String {
     format!("qflow:definition:{key}")
 }
 
 impl Redis {
     /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
-    pub fn open(
-        url: &str,
-        password: Option<String>,
-        ca: Option<&Path>,
-        seal: Seal,
-        shutdown: &Shutdown,
-    ) -> anyhow::Result<Self> {
-        if !url.starts_with("redis") {
-            return Err(NotAnAddress(None).into());
-        }
-        // The URL's `s` would be taken for this system's certificates: ours are set below.
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let plain = scheme.strip_prefix("rediss").map(|more| format!("redis{more}://{rest}"));
-        let mut config =
-            Config::from_url(plain.as_deref().unwrap_or(url)).map_err(|error| NotAnAddress(Some(error)))?;
-        if plain.is_some() {
-            config.tls = Some(TlsConnector::from(trust::tls(trust::roots(ca).context("QFLOW_REDIS_CA")?)).into());
-        }
-        if password.is_some() {
-            config.password = password;
-        }
+    pub fn open(settings: RedisSettings, seal: Seal, shutdown: &Shutdown) -> Result<Self, NotRedis> {
+        let mut config = settings.config()?;
         // A look while there is no connection finds nothing, at once.
         config.fail_fast = true;
         let mut builder = Builder::from_config(config);
@@ -83,7 +58,7 @@ impl Redis {
             })
             .with_performance_config(|performance| performance.default_command_timeout = PATIENCE)
             .set_policy(ReconnectPolicy::new_exponential(0, BACKOFF_MS.0, BACKOFF_MS.1, 2));
-        let client = builder.build().map_err(|error| NotAnAddress(Some(error)))?;
+        let client = builder.build().map_err(|error| NotRedis::Address(Some(error)))?;
         let (out, entries) = mpsc::channel(QUEUE);
         tokio::spawn(write(client.clone(), entries, shutdown.clone()));
         Ok(Self { local: Local::default(), client, seal, out })

@@ -75,7 +75,7 @@ async fn a_redis_is_known_by_its_certificate_and_name_and_knows_us_by_our_passwo
     let (shutdown, ca) = (Shutdown::new(), server.folder.path().join("ca.pem"));
     let open = |owner: &str, host: &str, password: &str, ca: Option<&Path>, told: &Told| {
         let url = format!("rediss://{host}:{}", server.port);
-        let settings = Settings { url, password: Some(password.into()), ca: ca.map(Path::to_owned) };
+        let settings = RedisSettings { url, password: Some(password.into()), ca: ca.map(Path::to_owned) };
         Redis::open(settings, owner, &told.telemetry(), &shutdown)
     };
     let told = Told::default();
