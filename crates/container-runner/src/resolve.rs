@@ -1,18 +1,21 @@
 //! Arguments become bytes beside their consumer: stored values are read, whole or by range, and put together.
 
-use std::path::{Path as FilePath, PathBuf};
+mod reader;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use qflow_blobs::Blobs;
 use qflow_model::{
     expression::{Path, Segment},
-    ids::{Digest, RunId},
+    ids::RunId,
     value::{Argument, Attachment, ValueRef, outcome},
 };
 use qflow_types::value as tagged;
 use serde_json::{Map, Value};
 
-use crate::{harness::AttachmentHead, unpack};
+pub use self::reader::Reader;
+use crate::harness::AttachmentHead;
 
 /// The end of an encoding with an offset table: a line break and the skeleton's length in 20 digits.
 const TAIL: u64 = 21;
@@ -21,23 +24,6 @@ const TABLE_BYTES: u64 = 110 << 20;
 
 /// Bytes of an attachment that go with the message; more lies in the container's folder, and no process holds it whole.
 const WHOLE_BYTES: u64 = 64 << 10;
-/// Bytes of a file's name, as Linux has it.
-const NAME_BYTES: usize = 255;
-
-/// Who will read the arguments, and where what is large is laid out for them.
-#[derive(Clone, Debug)]
-pub struct Reader {
-    /// A folder of the attempt's own on this machine; made when it is needed.
-    pub folder: PathBuf,
-    /// The same as seen inside.
-    pub inside: String,
-    /// Whether nobody inside can write to it.
-    pub sealed: bool,
-    /// The environment's lock.
-    pub lock: String,
-    /// Whose run it is.
-    pub user: String,
-}
 
 /// The arguments of an attempt, as they go to the harness.
 #[derive(Debug, Default)]
@@ -118,73 +104,6 @@ pub async fn arguments(
         }
     }
     Ok(resolved)
-}
-
-impl Reader {
-    /// Lays an attachment out in a folder of its own, by the name it is known by; gives where that is inside.
-    async fn lay_out(
-        &self,
-        blobs: &Blobs,
-        run: RunId,
-        attachment: &Attachment,
-        number: usize,
-        name: &str,
-    ) -> Result<String, Error> {
-        let (folder, name) = (self.folder.join(number.to_string()), file_name(name));
-        open_folder(&folder).await.map_err(|e| Error::Disk(format!("{}: {e}", folder.display())))?;
-        let to = folder.join(name);
-        if attachment.kind == "folder" {
-            unpack(blobs, run, attachment.digest, &to).await?;
-        } else {
-            blobs.lay_out(run, attachment.digest, &to, self.sealed).await?;
-        }
-        Ok(format!("{}/{number}/{name}", self.inside))
-    }
-}
-
-/// Unpacks a blob that is the archive of a folder.
-async fn unpack(blobs: &Blobs, run: RunId, digest: Digest, to: &FilePath) -> Result<(), Error> {
-    let beside = to.with_extension("tar");
-    blobs.lay_out(run, digest, &beside, true).await?;
-    let (archive, folder) = (beside.clone(), to.to_owned());
-    let unpacked =
-        tokio::task::spawn_blocking(move || unpack::folder(std::fs::File::open(archive)?, &folder, unpack::READ_ONLY))
-            .await;
-    // What stays goes with the folder it is in.
-    tokio::fs::remove_file(&beside).await.ok();
-    let unpacked = unpacked.unwrap_or_else(|_| Err(std::io::Error::other("unpacking ended early")));
-    unpacked.map_err(|e| Error::Disk(format!("unpack {}: {e}", to.display())))
-}
-
-impl Reader {
-    /// A pickle runs code of its environment: it goes to an equal one, of the same user, or nowhere.
-    fn may_unpickle(&self, pickle: &Map<String, Value>) -> Result<(), Error> {
-        let is = |key: &str, wanted: &str| pickle.get(key).and_then(Value::as_str) == Some(wanted);
-        let why = if !is("lock", &self.lock) {
-            "it was pickled in another environment: give both nodes the same python and requirements, or return its data"
-        } else if !is("user", &self.user) {
-            "it was pickled in a run of another user"
-        } else {
-            return Ok(());
-        };
-        Err(Error::Pickle { name: String::new(), message: why.to_owned() })
-    }
-}
-
-/// A folder that the container's user may look into.
-async fn open_folder(folder: &FilePath) -> std::io::Result<()> {
-    tokio::fs::create_dir_all(folder).await?;
-    for each in [folder.parent().unwrap_or(folder), folder] {
-        tokio::fs::set_permissions(each, std::os::unix::fs::PermissionsExt::from_mode(0o755)).await?;
-    }
-    Ok(())
-}
-
-/// The name that user code gave a file, where it is one.
-fn file_name(name: &str) -> &str {
-    let good =
-        !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(['/', '\0']) && name != "." && name != "..";
-    if good { name } else { "content" }
 }
 
 struct Resolver<'a> {
@@ -351,167 +270,4 @@ fn pick(whole: Value, element: u32) -> Result<Value, Error> {
 
 fn nowhere(message: &str) -> Error {
     Error::Path { name: String::new(), message: message.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use qflow_model::value::OutcomeError;
-
-    fn run() -> RunId {
-        RunId(uuid::Uuid::from_u128(1))
-    }
-
-    fn inline(text: &str) -> ValueRef {
-        ValueRef {
-            digest: Digest::of(text.as_bytes()),
-            size: text.len() as u64,
-            inline: Some(text.as_bytes().to_vec()),
-            items: None,
-            attachments: vec![],
-        }
-    }
-
-    fn blobs() -> (tempfile::TempDir, Blobs) {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::in_folder(folder.path()).unwrap();
-        (folder, blobs)
-    }
-
-    fn reader(folder: &FilePath) -> Reader {
-        Reader {
-            folder: folder.join("in"),
-            inside: "/run/qflow/in".into(),
-            sealed: true,
-            lock: "l".into(),
-            user: "u".into(),
-        }
-    }
-
-    async fn text(blobs: &Blobs, argument: Argument) -> String {
-        let reader = reader(FilePath::new("/nowhere"));
-        let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader).await.unwrap();
-        String::from_utf8(resolved.object.to_vec()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_path_and_an_element_are_applied_beside_the_consumer() {
-        let (_folder, blobs) = blobs();
-        let value = inline(r#"[{"a":1},{"a":2}]"#);
-        let path = vec![Segment::Key("a".into())];
-        assert_eq!(text(&blobs, Argument::Value { value, element: Some(1), path }).await, r#"{"x":2}"#);
-        let gathered = Argument::Gathered { values: vec![inline("1"), inline("2")], path: vec![Segment::Index(-1)] };
-        assert_eq!(text(&blobs, gathered).await, r#"{"x":2}"#);
-    }
-
-    #[tokio::test]
-    async fn an_element_of_a_long_list_is_read_by_its_range() {
-        let (_folder, blobs) = blobs();
-        let skeleton = r#"["aa",[1,2],"c"]"#;
-        let encoding = format!("{skeleton}\n1,6,12\n{:020}", skeleton.len());
-        let digest = Digest::of(encoding.as_bytes());
-        let value = ValueRef { digest, size: encoding.len() as u64, inline: None, items: Some(3), attachments: vec![] };
-        blobs.write(run(), digest, encoding).await.unwrap();
-        for (element, wanted) in [(0, r#"{"x":"aa"}"#), (1, r#"{"x":[1,2]}"#), (2, r#"{"x":"c"}"#)] {
-            let argument = Argument::Value { value: value.clone(), element: Some(element), path: vec![] };
-            assert_eq!(text(&blobs, argument).await, wanted);
-        }
-    }
-
-    #[tokio::test]
-    async fn attachments_of_several_values_are_numbered_together() {
-        let (_folder, blobs) = blobs();
-        let mut parts = Vec::new();
-        for content in ["one", "two"] {
-            let digest = Digest::of(content.as_bytes());
-            blobs.write(run(), digest, content).await.unwrap();
-            let mut value = inline(r#"{"$":"attachment","k":"bytes","i":0}"#);
-            value.attachments = vec![Attachment { digest, size: 3, kind: "bytes".into() }];
-            parts.push(Argument::Value { value, element: None, path: vec![] });
-        }
-        let reader = reader(FilePath::new("/nowhere"));
-        let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader).await.unwrap();
-        let object: Value = serde_json::from_slice(&resolved.object).unwrap();
-        assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
-        assert_eq!(resolved.attachments, ["one", "two"]);
-    }
-
-    #[tokio::test]
-    async fn an_outcome_has_its_value_or_its_error() {
-        let (_folder, blobs) = blobs();
-        let value = Argument::Value { value: inline("[1]"), element: None, path: vec![] };
-        let good = Argument::Outcome { value: Some(Box::new(value)), error: None };
-        let error =
-            OutcomeError { error_type: "E".into(), message: "m".into(), status: "timed_out".into(), attempts: 3 };
-        let bad = Argument::Outcome { value: None, error: Some(Box::new(error)) };
-        let list = serde_json::to_vec(&Argument::List(vec![good, bad])).unwrap();
-        let digest = Digest::of(&list);
-        blobs.write(run(), digest, list.clone()).await.unwrap();
-        let kept = ValueRef { digest, size: list.len() as u64, inline: None, items: None, attachments: vec![] };
-        let read: Value = serde_json::from_str(&text(&blobs, Argument::Kept(kept)).await).unwrap();
-        let error = serde_json::json!({"type": "E", "message": "m", "status": "timed_out", "attempts": 3});
-        let error = serde_json::json!({"$": "object", "t": "qflow.OutcomeError", "v": error});
-        assert_eq!(read["x"][0], serde_json::json!({"$": "outcome", "v": {"ok": true, "value": [1], "error": null}}));
-        assert_eq!(
-            read["x"][1],
-            serde_json::json!({"$": "outcome", "v": {"ok": false, "value": null, "error": error}})
-        );
-    }
-
-    #[tokio::test]
-    async fn a_path_that_leads_nowhere_names_the_parameter() {
-        let (_folder, blobs) = blobs();
-        let argument = Argument::Gathered { values: vec![], path: vec![Segment::Index(0)] };
-        let reader = reader(FilePath::new("/nowhere"));
-        let error = arguments(&blobs, run(), &[("rows".into(), argument)], &reader).await.unwrap_err();
-        assert_eq!(error.to_string(), "argument `rows`: list index out of range");
-    }
-
-    async fn stored(blobs: &Blobs, skeleton: &str, kind: &str, content: Vec<u8>) -> Argument {
-        let mut value = inline(skeleton);
-        let (digest, size) = (Digest::of(&content), content.len() as u64);
-        blobs.write(run(), digest, content).await.unwrap();
-        value.attachments = vec![Attachment { digest, size, kind: kind.into() }];
-        Argument::Value { value, element: None, path: vec![] }
-    }
-
-    #[tokio::test]
-    async fn files_and_what_is_large_are_laid_out_read_only_beside_the_container() {
-        let (folder, blobs) = blobs();
-        let file = stored(&blobs, r#"{"$":"attachment","k":"file","i":0,"n":"a.csv"}"#, "file", b"1,2".to_vec()).await;
-        let odd = stored(&blobs, r#"{"$":"attachment","k":"file","i":0,"n":"../a"}"#, "file", b"3".to_vec()).await;
-        let large = stored(&blobs, r#"{"$":"attachment","k":"bytes","i":0}"#, "bytes", vec![7; 70_000]).await;
-        let given: Vec<_> = ["x", "y", "z"].map(String::from).into_iter().zip([file, odd, large]).collect();
-        for sealed in [true, false] {
-            let reader = Reader { sealed, folder: folder.path().join(sealed.to_string()), ..reader(folder.path()) };
-            let resolved = arguments(&blobs, run(), &given, &reader).await.unwrap();
-            let paths: Vec<_> = resolved.heads.iter().map(|head| head.path.clone().unwrap()).collect();
-            assert_eq!(paths, ["/run/qflow/in/0/a.csv", "/run/qflow/in/1/content", "/run/qflow/in/2/content"]);
-            assert!(resolved.attachments.is_empty());
-            let laid_out = reader.folder.join("0/a.csv");
-            assert_eq!(std::fs::read(&laid_out).unwrap(), b"1,2");
-            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&laid_out).unwrap().permissions());
-            assert_eq!(mode & 0o777, 0o444);
-            let links = std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(&laid_out).unwrap());
-            assert_eq!(links, if sealed { 2 } else { 1 });
-        }
-    }
-
-    #[tokio::test]
-    async fn a_pickle_goes_to_an_equal_environment_of_the_same_user_only() {
-        let (folder, blobs) = blobs();
-        for (lock, user, why) in [
-            ("l", "u", None),
-            ("m", "u", Some("argument `x`: it was pickled in another environment")),
-            ("l", "v", Some("argument `x`: it was pickled in a run of another user")),
-        ] {
-            let skeleton = format!(r#"{{"$":"attachment","k":"pickle","i":0,"lock":"{lock}","user":"{user}"}}"#);
-            let argument = stored(&blobs, &skeleton, "pickle", b"p".to_vec()).await;
-            let told = arguments(&blobs, run(), &[("x".into(), argument)], &reader(folder.path())).await;
-            match why {
-                None => assert_eq!(told.unwrap().attachments, ["p"]),
-                Some(why) => assert!(told.unwrap_err().to_string().starts_with(why)),
-            }
-        }
-    }
 }

@@ -1,15 +1,14 @@
 //! The edge: gets orders from orchestrators over their work streams, gives words back, and describes itself.
 
+mod describe;
 mod reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::Stream;
 use qflow_model::{
     environment::EnvSpec,
     ids::{AttemptKey, RunId, Shard},
@@ -21,7 +20,7 @@ use qflow_service::{Readiness, Shutdown};
 use qflow_telemetry::Event;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 use v1::{work_request::Message as Say, work_response::Message as Heard};
 
 use crate::{
@@ -32,6 +31,7 @@ use crate::{
     said::Said,
     sample::Samples,
 };
+pub use describe::{Service, routes};
 use reach::Reach;
 
 /// Messages that may wait on a stream.
@@ -42,8 +42,6 @@ const MISSED: u64 = 3;
 const SECRETS: Duration = Duration::from_secs(1);
 /// The part that a runner requires.
 const ORCHESTRATOR: &str = "orchestrator";
-/// Between two answers of `Watch`.
-const WATCH: Duration = Duration::from_secs(1);
 
 /// All streams of a runner.
 pub struct Edge {
@@ -390,52 +388,5 @@ impl Edge {
 
     fn containers(&self) -> Vec<v1::Container> {
         self.runner.pool.list().into_iter().map(|brief| self.container(brief)).collect()
-    }
-}
-
-/// `ContainerRunnerService`, over an edge.
-#[derive(Clone)]
-pub struct Service(pub Arc<Edge>);
-
-/// The routes of the service.
-pub fn routes(service: Service) -> tonic::service::Routes {
-    tonic::service::Routes::new(v1::container_runner_service_server::ContainerRunnerServiceServer::new(service))
-}
-
-#[tonic::async_trait]
-impl v1::container_runner_service_server::ContainerRunnerService for Service {
-    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {
-        let hello = self.0.hello();
-        Ok(Response::new(v1::DescribeResponse {
-            runner_id: hello.runner_id,
-            runtime: hello.runtime,
-            runtime_version: hello.runtime_version,
-            slots: hello.slots,
-            python_versions: hello.python_versions,
-        }))
-    }
-
-    async fn list_containers(
-        &self,
-        _: Request<v1::ListContainersRequest>,
-    ) -> Result<Response<v1::ListContainersResponse>, Status> {
-        Ok(Response::new(v1::ListContainersResponse { containers: self.0.containers() }))
-    }
-
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
-
-    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let (tell, told) = mpsc::channel(1);
-        let edge = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            let mut looks = tokio::time::interval(WATCH);
-            while !edge.shutdown.is_triggered() {
-                looks.tick().await;
-                if tell.send(Ok(v1::WatchResponse { containers: edge.containers() })).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
     }
 }

@@ -24,7 +24,6 @@ use qflow_model::{
     definition::{Problem, PythonVersion, Source},
     ids::RunId,
     limits,
-    plan::{Plan, WorkflowIx},
     progress::RunState,
     status::RunStatus,
 };
@@ -270,7 +269,7 @@ impl OrchestratorService for Server {
     ) -> Result<Response<Self::StreamLogsStream>, Status> {
         let v1::StreamLogsRequest { run_id, node_id, follow } = request.into_inner();
         let state = self.run_named(&run_id).await?;
-        if let Err(known) = is_known(&state.plan, &node_id) {
+        if let Err(known) = lines::is_known(&state.plan, &node_id) {
             return Err(Status::not_found(format!(
                 "run {run_id} has no node `{node_id}`; it has {}",
                 known.join(", ")
@@ -353,21 +352,6 @@ impl Server {
     async fn shown(&self, id: &str) -> Result<v1::Run, Status> {
         Ok(show::whole(&self.run_named(id).await?, &*self.bus, &self.blobs).await)
     }
-}
-
-/// Whether an id may name nodes of a plan, of elements and calls that are yet to be too; else the ids that there are at that place.
-fn is_known(plan: &Plan, node_id: &str) -> Result<(), Vec<String>> {
-    let (mut workflow, mut above) = (Some(WorkflowIx::ROOT), String::new());
-    for part in node_id.split('/').filter(|part| !part.is_empty()) {
-        let bare = part.split('[').next().unwrap_or_default();
-        let steps = workflow.map_or(&[][..], |workflow| &plan.workflow(workflow).steps);
-        let Some(step) = steps.iter().find(|step| step.id == bare) else {
-            return Err(steps.iter().map(|step| format!("{above}{}", step.id)).collect());
-        };
-        above = format!("{above}{bare}/");
-        workflow = step.calls;
-    }
-    Ok(())
 }
 
 fn source(sent: v1::Source) -> Result<Source, Status> {

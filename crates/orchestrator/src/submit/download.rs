@@ -7,7 +7,7 @@ use qflow_proto::v1::{self, download_result_response::Part};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{Server, is_known};
+use super::{Server, lines::is_known};
 use crate::result::{
     Error,
     download::{self, Download},

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use futures_util::TryStreamExt as _;
 use qflow_blobs::Written;
-use qflow_model::{ids::RunId, progress::RunState};
+use qflow_model::{
+    ids::RunId,
+    plan::{Plan, WorkflowIx},
+    progress::RunState,
+};
 use qflow_proto::{line::fields_json, v1};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tonic::Status;
@@ -22,6 +26,21 @@ use crate::{
 
 /// Bytes of lines in one answer: well below a message's bound.
 const ANSWER_BYTES: usize = 256 * 1024;
+
+/// Whether an id may name nodes of a plan, of elements and calls that are yet to be too; else the ids that there are at that place.
+pub(super) fn is_known(plan: &Plan, node_id: &str) -> Result<(), Vec<String>> {
+    let (mut workflow, mut above) = (Some(WorkflowIx::ROOT), String::new());
+    for part in node_id.split('/').filter(|part| !part.is_empty()) {
+        let bare = part.split('[').next().unwrap_or_default();
+        let steps = workflow.map_or(&[][..], |workflow| &plan.workflow(workflow).steps);
+        let Some(step) = steps.iter().find(|step| step.id == bare) else {
+            return Err(steps.iter().map(|step| format!("{above}{}", step.id)).collect());
+        };
+        above = format!("{above}{bare}/");
+        workflow = step.calls;
+    }
+    Ok(())
+}
 
 type Answers = mpsc::Sender<Result<v1::StreamLogsResponse, Status>>;
 

@@ -1,5 +1,8 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
+mod crashes;
+mod flaky;
+mod given;
 mod limits;
 mod pauses;
 mod shards;
@@ -30,6 +33,10 @@ use qflow_telemetry::Telemetry;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use self::{
+    flaky::Flaky,
+    given::{definition, done, lock, outcome, plan, plan_of, source},
+};
 use super::{Engine, Parts};
 use crate::{
     dispatch::{Handle, Hello, Said, Say, StreamId, Word},
@@ -42,191 +49,6 @@ use crate::{
         pool::{Pool, PoolState, Removed},
     },
 };
-
-/// A store that does not do the next so many commits.
-struct Flaky {
-    inner: Box<dyn Store>,
-    failing: AtomicU32,
-}
-
-#[async_trait]
-impl Store for Flaky {
-    fn kind(&self) -> &'static str {
-        self.inner.kind()
-    }
-    async fn now(&self) -> Result<Timestamp> {
-        self.inner.now().await
-    }
-    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
-        self.inner.attend(replica, held).await
-    }
-    async fn leave(&self, owner: &str) -> Result<()> {
-        self.inner.leave(owner).await
-    }
-    async fn take_shards(&self, owner: &str, most: usize) -> Result<BTreeMap<Shard, Epoch>> {
-        self.inner.take_shards(owner, most).await
-    }
-    async fn release(&self, held: &BTreeMap<Shard, Epoch>) -> Result<()> {
-        self.inner.release(held).await
-    }
-    async fn woken(&self) {
-        self.inner.woken().await;
-    }
-    async fn submit(&self, submission: Submission) -> Result<Submitted> {
-        self.inner.submit(submission).await
-    }
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
-        self.inner.register(source, workflows).await
-    }
-    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
-        self.inner.post(run, command).await
-    }
-    async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {
-        self.inner.inbox(shards).await
-    }
-    async fn is_posted(&self, row: i64) -> Result<bool> {
-        self.inner.is_posted(row).await
-    }
-    async fn commit(&self, batch: Batch) -> Result<Timestamp> {
-        let fails = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if fails {
-            return Err(Error::Database { doing: "commit", source: "the disk is full".into() });
-        }
-        self.inner.commit(batch).await
-    }
-    async fn unfinished(&self, shards: &BTreeSet<Shard>) -> Result<Vec<RunId>> {
-        self.inner.unfinished(shards).await
-    }
-    async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
-        self.inner.load(run).await
-    }
-    async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {
-        self.inner.history(run).await
-    }
-    async fn list(&self, filter: Filter) -> Result<Vec<Listed>> {
-        self.inner.list(filter).await
-    }
-    async fn workflows(&self) -> Result<Vec<Registered>> {
-        self.inner.workflows().await
-    }
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
-        self.inner.source(digest).await
-    }
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
-        self.inner.lock(spec, since).await
-    }
-    async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()> {
-        self.inner.append_lines(run, lines).await
-    }
-    async fn lines(&self, run: RunId, after: i64) -> Result<(Vec<StoredLine>, i64)> {
-        self.inner.lines(run, after).await
-    }
-    async fn drop_lines(&self, run: RunId, attempts: Vec<(String, u32)>) -> Result<()> {
-        self.inner.drop_lines(run, attempts).await
-    }
-    async fn set_pool(&self, pool: Pool) -> Result<()> {
-        self.inner.set_pool(pool).await
-    }
-    async fn remove_pool(&self, tenant: String, name: String) -> Result<Removed> {
-        self.inner.remove_pool(tenant, name).await
-    }
-    async fn pools(&self, tenant: String) -> Result<Vec<PoolState>> {
-        self.inner.pools(tenant).await
-    }
-    async fn cached(&self, scope: Scope, keys: Vec<Digest>) -> Result<Vec<Option<Hit>>> {
-        self.inner.cached(scope, keys).await
-    }
-    async fn expire(&self, limit: u32) -> Result<Expired> {
-        self.inner.expire(limit).await
-    }
-    async fn forget(&self, blobs: Vec<Digest>) -> Result<()> {
-        self.inner.forget(blobs).await
-    }
-    async fn expire_runs(&self, older_ms: u64, limit: u32) -> Result<Vec<RunId>> {
-        self.inner.expire_runs(older_ms, limit).await
-    }
-    async fn forget_runs(&self, runs: Vec<RunId>) -> Result<()> {
-        self.inner.forget_runs(runs).await
-    }
-    async fn totals(&self) -> Result<Totals> {
-        self.inner.totals().await
-    }
-}
-
-/// A chain of `length` steps `a`, `a-2`, …, each after the one before.
-fn plan(length: u32) -> Arc<Plan> {
-    plan_of(length, &json!({}))
-}
-
-/// The same of a node with further options.
-fn plan_of(length: u32, options: &serde_json::Value) -> Arc<Plan> {
-    let definition = serde_json::from_value(definition(length, options)).unwrap();
-    let python = ["3.11".parse().unwrap()];
-    Arc::new(qflow_model::plan::plan(&definition, "w", source().digest(), &python).unwrap())
-}
-
-fn definition(length: u32, options: &serde_json::Value) -> serde_json::Value {
-    let mut node = json!({
-        "name": "a", "file": "w.py", "params": [], "returns": "Any", "convert": false, "idempotent": true,
-        "isolation": "run", "frames": false, "place": {"file": "w.py", "line": 1, "column": 1},
-        "retry": {"retries": 0, "backoff_ms": 0, "exponential": false},
-        "resources": qflow_model::definition::Resources::default(),
-    });
-    for (name, value) in options.as_object().into_iter().flatten() {
-        node[name] = value.clone();
-    }
-    let id = |ix: u32| if ix == 0 { "a".to_owned() } else { format!("a-{}", ix + 1) };
-    let place = json!({"file": "w.py", "line": 9, "column": 1});
-    let step = |ix: u32| {
-        json!({"id": id(ix), "kind": {"node": {"function": "a"}}, "arguments": [], "guards": [], "place": place,
-               "after": if ix == 0 { vec![] } else { vec![ix - 1] }})
-    };
-    json!({
-        "nodes": {"a": node},
-        "workflows": {"w": {
-            "name": "w", "function": "w", "params": [], "returns": "Any", "branches": [], "on_failure": "finish",
-            "steps": (0..length).map(step).collect::<Vec<_>>(), "place": place,
-            "result": {"result": {"step": length - 1}},
-        }},
-    })
-}
-
-fn source() -> Source {
-    Source { entry: "w.py".into(), files: [("w.py".into(), "…".into())].into() }
-}
-
-fn lock(spec: &EnvSpec) -> EnvLock {
-    EnvLock {
-        spec: spec.digest(),
-        python: spec.python,
-        lock: String::new(),
-        image: "/usr/bin/python".into(),
-        harness: Digest::of(b""),
-        uv: String::new(),
-        platform: "linux/amd64".into(),
-        packages: 0,
-    }
-}
-
-fn outcome(ending: Ending) -> Box<Outcome> {
-    Box::new(Outcome {
-        ending,
-        phases: Phases::default(),
-        container_id: "c".into(),
-        peak_memory_bytes: 0,
-        cpu_seconds: 0.0,
-        log_lines: 0,
-        log_lines_dropped: 0,
-        log: None,
-        warnings: vec![],
-    })
-}
-
-fn done() -> Box<Outcome> {
-    let bytes = b"1".to_vec();
-    let value = ValueRef { digest: Digest::of(&bytes), size: 1, inline: Some(bytes), items: None, attachments: vec![] };
-    outcome(Ending::Completed(Box::new(Produced { value, answers: vec![] })))
-}
 
 /// A store, and the engine on it that was started last.
 struct House {
@@ -517,97 +339,4 @@ async fn runs_take_turns_at_few_slots() {
     let mut runner = Player::connect(&house, 1, vec![]).await;
     let served: BTreeSet<RunId> = [runner.order().await.key.run, runner.order().await.key.run].into();
     assert_eq!(served, [first, second].into());
-}
-
-/// `map(child, [1, 2])`, where `child` is a chain of two; then an approval, a sleep, and one node more.
-fn plan_of_calls(sleep: &str) -> Arc<Plan> {
-    let mut definition = definition(2, &json!({}));
-    let place = json!({"file": "w.py", "line": 9, "column": 1});
-    let step = |id: &str, kind: serde_json::Value, more: serde_json::Value| {
-        let mut step = json!({"id": id, "kind": kind, "arguments": [], "guards": [], "place": place});
-        more.as_object().unwrap().iter().for_each(|(key, value)| step[key] = value.clone());
-        step
-    };
-    definition["workflows"]["child"] = definition["workflows"]["w"].clone();
-    definition["workflows"]["child"]["name"] = json!("child");
-    definition["workflows"]["child"]["params"] = json!([{"name": "x", "type": "int", "place": place}]);
-    definition["workflows"]["w"]["steps"] = json!([
-        step(
-            "child",
-            json!({"workflow": {"workflow": "child"}}),
-            json!({"over": ["x"], "arguments": [["x", {"literal": [1, 2]}]]})
-        ),
-        step("approval", json!({"approval": {"name": "finance"}}), json!({"after": [0]})),
-        step("sleep", json!("sleep"), json!({"after": [1], "arguments": [["duration", {"literal": sleep}]]})),
-        step("a", json!({"node": {"function": "a"}}), json!({"after": [2]})),
-    ]);
-    definition["workflows"]["w"]["result"] = json!({"result": {"step": 0}});
-    let python = ["3.11".parse().unwrap()];
-    let definition = serde_json::from_value(definition).unwrap();
-    Arc::new(qflow_model::plan::plan(&definition, "w", source().digest(), &python).unwrap())
-}
-
-/// Ends what is ordered, with a crash of the engine after each; what was ordered.
-async fn crash_by_crash(mut house: House, count: u32, stream: &mut u64) -> (House, Vec<String>) {
-    let mut ordered = Vec::new();
-    for _ in 0..count {
-        *stream += 1;
-        let mut runner = Player::connect(&house, *stream, vec![]).await;
-        let order = runner.order().await;
-        assert!(runner.ends(order.key, done()).await);
-        ordered.push(format!("{}@{}", order.node_id, order.key.attempt));
-        house = house.restarted().await;
-    }
-    (house, ordered)
-}
-
-async fn calls_and_waits_survive_crashes(store: Box<dyn Store>, sleep: &str) {
-    let house = House::over(store).await;
-    let run = house.submit_plan(1, plan_of_calls(sleep), false).await;
-    let mut stream = 0;
-    let (house, ordered) = crash_by_crash(house, 4, &mut stream).await;
-    assert_eq!(
-        ordered.iter().map(|id| &id[..id.len() - 2]).collect::<BTreeSet<_>>().len(),
-        4,
-        "each once: {ordered:?}"
-    );
-    assert!(ordered.iter().any(|id| id.starts_with("child[1]/a-2@")), "{ordered:?}");
-    let state = async |house: &House| {
-        let loaded = house.store.load(run).await.unwrap().unwrap();
-        qflow_model::progress::RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes)
-    };
-    let waiting = state(&house).await;
-    assert_eq!(waiting.head.asked.as_ref().map(|asked| asked.name.as_str()), Some("finance"));
-    let node = waiting.find("approval").unwrap();
-    let answer = Command::Approve { node, approved: true, by: "ada".into(), comment: String::new() };
-    house.store.post(run, answer).await.unwrap();
-    house.engine.work_off().await;
-    let house = house.restarted().await;
-    let slept = state(&house).await;
-    let detail = |id: &str| slept.node(slept.find(id).unwrap()).unwrap().detail.clone().unwrap();
-    assert_eq!(detail("approval").answered.unwrap().by.as_deref(), Some("ada"));
-    assert!(detail("sleep").until.is_some(), "the timer is in the rows");
-    let (house, ordered) = crash_by_crash(house, 1, &mut stream).await;
-    assert!(ordered[0].starts_with("a@"), "{ordered:?}");
-    assert_eq!(house.status(run).await, RunStatus::Completed);
-    let history = house.store.history(run).await.unwrap();
-    let mut completed = BTreeSet::new();
-    for (_, happening) in history {
-        if let Happening::NodeEnded { node, status: NodeStatus::Completed, .. } = happening {
-            assert!(completed.insert(node), "{node:?} completed twice");
-        }
-    }
-    assert_eq!(completed.len(), 10, "four nodes in two calls, the calls and their map, two waits, one node");
-}
-
-#[tokio::test(start_paused = true)]
-async fn calls_and_waits_survive_crashes_in_memory() {
-    calls_and_waits_survive_crashes(Box::new(Memory::new(Arc::new(ManualClock::at(Timestamp(1))))), "2m").await;
-}
-
-/// In real time: a database on its own thread looks idle to a clock that stands.
-#[tokio::test]
-async fn calls_and_waits_survive_crashes_in_sqlite() {
-    let clock = Arc::new(ManualClock::at(Timestamp(1)));
-    calls_and_waits_survive_crashes(Box::new(crate::record::Sqlite::in_memory(clock).unwrap()), "1s").await;
 }
