@@ -1,5 +1,6 @@
 //! Large values and logs, in a folder or a bucket: the one place that knows where what lies and how it is read, written and removed.
 
+mod answers;
 #[cfg(test)]
 mod conformance;
 mod files;
@@ -8,6 +9,7 @@ mod kept;
 mod logs;
 mod named;
 mod open;
+mod patience;
 mod s3;
 mod uploads;
 mod values;
@@ -19,14 +21,18 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart, path::Path};
 use qflow_model::ids::{Digest, RunId};
 
+pub use answers::Answers;
 pub use logs::Written;
 pub use open::Unopened;
+pub use patience::Patience;
 pub use uploads::Uploading;
 
 /// Where blobs are.
 #[derive(Clone, Debug)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    /// `file`, `s3`, `memory`.
+    kind: &'static str,
     /// Where they are files of this machine.
     folder: Option<PathBuf>,
     /// Where it is asked by who must not wait.

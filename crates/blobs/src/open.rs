@@ -73,7 +73,7 @@ impl Blobs {
         place: &str,
         trust: Option<&FilePath>,
     ) -> Result<Self, Unopened> {
-        let blobs = Self { store: settings.store(place, trust)?, folder: None, haste: None };
+        let blobs = Self { store: settings.store(place, trust)?, kind: "s3", folder: None, haste: None };
         blobs.probe().await.map_err(|source| Unopened::Unusable {
             url: format!("s3://{place}"),
             remedy: settings.remedy(place, &source),
@@ -89,12 +89,12 @@ impl Blobs {
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(std::io::Error::other(error)))?;
         // A run's folder goes with what was in it.
         let store: Arc<dyn ObjectStore> = Arc::new(store.with_automatic_cleanup(true));
-        Ok(Self { store, folder: Some(folder.to_owned()), haste: None })
+        Ok(Self { store, kind: "file", folder: Some(folder.to_owned()), haste: None })
     }
 
     /// None outlives the process: for tests and throw-away servers.
     pub fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), folder: None, haste: None }
+        Self { store: Arc::new(InMemory::new()), kind: "memory", folder: None, haste: None }
     }
 
     /// Whether objects can be written, read and removed.
@@ -112,7 +112,7 @@ fn probe() -> String {
 }
 
 /// Writes a file and removes it. Not through the store, which goes on trying where a folder cannot have the file that it has just made room for.
-fn writable(folder: &FilePath) -> std::io::Result<()> {
+pub(crate) fn writable(folder: &FilePath) -> std::io::Result<()> {
     let file = folder.join(probe());
     std::fs::write(&file, PROBE)?;
     std::fs::remove_file(&file)

@@ -66,6 +66,10 @@ impl Settings {
     /// The store at `BUCKET[/PREFIX]`.
     pub(crate) fn store(&self, place: &str, trust: Option<&FilePath>) -> Result<Arc<dyn ObjectStore>, Unopened> {
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        if bucket.is_empty() {
+            let why = format!("`s3://{place}` names no bucket: write s3://BUCKET or s3://BUCKET/PREFIX");
+            return Err(setting("QFLOW_BLOBS_URL", why));
+        }
         // Not shown: what is no name may be a password.
         if !bucket.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
             let why = "a bucket's name has letters, digits, `.`, `-` and `_`; who asks is said by AWS_ACCESS_KEY_ID and \
@@ -182,6 +186,8 @@ mod tests {
             let error = settings.store("bucket", None).err().unwrap().to_string();
             assert!(error.starts_with(&format!("AWS_ENDPOINT_URL: `{wrong}` is neither http://HOST")), "{error}");
         }
+        let error = read(&[]).unwrap().store("/prefix", None).err().unwrap().to_string();
+        assert_eq!(error, "QFLOW_BLOBS_URL: `s3:///prefix` names no bucket: write s3://BUCKET or s3://BUCKET/PREFIX");
         let error = read(&[]).unwrap().store("key:hidden@bucket/prefix", None).err().unwrap().to_string();
         assert!(error.starts_with("QFLOW_BLOBS_URL: a bucket's name") && !error.contains("hidden"), "{error}");
     }

@@ -67,7 +67,7 @@ impl Server {
     pub(super) fn store(&self) -> Blobs {
         let place = format!("qflow/t/{}", self.prefixes.fetch_add(1, Ordering::Relaxed));
         let store = self.settings(&[]).store(&place, None).ok().expect("its settings are whole");
-        Blobs { store: Arc::clone(&store), folder: None, haste: None }
+        Blobs { store: Arc::clone(&store), kind: "s3", folder: None, haste: None }
     }
 
     /// What the bucket of one that checks signatures holds, as files below a folder: its keys.

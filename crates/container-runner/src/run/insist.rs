@@ -1,7 +1,6 @@
 //! What an attempt reads from the blob store and writes to it, where that does not answer: it waits, and tries again, rather than be lost.
 
-use std::time::Duration;
-
+use qflow_blobs::Patience;
 use qflow_model::{ids::AttemptKey, outcome::Ending, progress::KillReason};
 use qflow_proto::order::Order;
 use qflow_telemetry::Event;
@@ -9,11 +8,6 @@ use tokio::time::Instant;
 
 use super::{Runner, Word};
 use crate::ending::{killed, lost, timed_out};
-
-/// For how long an attempt waits: longer than a store takes to start again or to move, and not so long that nobody hears of it.
-const PATIENCE: Duration = Duration::from_mins(10);
-/// The pauses between tries, doubling from the first to the longest. Each try is several requests, with pauses of their own.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// What an attempt wants of the blob store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +74,8 @@ impl Runner {
         let began = Instant::now();
         self.telemetry.emit(event("blob_store_awaited", format!("{}: {error}", wanted.said())));
         self.say(order, Word::Doing { doing: wanted.said().to_owned(), fraction: -1.0 }).await;
-        let done = again(&once, |error| wanted.may_come(error), self.end_of(order.key, wanted)).await;
+        let tried = Patience::ATTEMPT.again(&once, |error| wanted.may_come(error));
+        let done = unless(self.end_of(order.key, wanted), tried).await;
         let said = match &done {
             Ok(_) => "the blob store answers again",
             Err(Stopped::Killed(_)) => "the attempt was ordered to end",
@@ -112,70 +107,30 @@ impl Runner {
     }
 }
 
-/// Tries again after a pause, and again after longer ones, as long as patience lasts and an error leaves hope.
-async fn again<T, E, F: Future<Output = Result<T, E>>>(
-    once: impl Fn() -> F,
-    may_come: impl Fn(&E) -> bool,
+/// What is tried, where no order to end comes before.
+async fn unless<T, E>(
     end: impl Future<Output = KillReason>,
+    tried: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Stopped<E>> {
-    let (began, mut pause) = (Instant::now(), PAUSE.0);
-    tokio::pin!(end);
-    loop {
-        let next = async {
-            tokio::time::sleep(pause).await;
-            once().await
-        };
-        let tried = tokio::select! {
-            biased;
-            why = &mut end => return Err(Stopped::Killed(why)),
-            tried = next => tried,
-        };
-        match tried {
-            Ok(done) => return Ok(done),
-            Err(error) if began.elapsed() >= PATIENCE || !may_come(&error) => return Err(Stopped::GivenUp(error)),
-            Err(_) => pause = (pause * 2).min(PAUSE.1),
-        }
+    tokio::select! {
+        biased;
+        why = end => Err(Stopped::Killed(why)),
+        tried = tried => tried.map_err(Stopped::GivenUp),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, future::pending};
+    use std::future::pending;
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn what_fails_is_tried_again_until_it_is_done() {
-        let tries = Cell::new(0);
-        let once = || async {
-            tries.set(tries.get() + 1);
-            if tries.get() < 6 { Err("away") } else { Ok("there") }
-        };
-        let began = Instant::now();
-        assert_eq!(again(once, |_| true, pending()).await, Ok("there"));
-        assert_eq!((tries.get(), began.elapsed().as_secs()), (6, 1 + 2 + 4 + 8 + 15 + 15));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_ends_after_ten_minutes_with_the_last_error() {
-        let began = Instant::now();
-        let never = again(|| async { Err::<(), _>("away") }, |_| true, pending()).await;
-        assert_eq!(never, Err(Stopped::GivenUp("away")));
-        let waited = began.elapsed();
-        assert!(waited >= PATIENCE && waited <= PATIENCE + PAUSE.1, "{waited:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_error_without_hope_and_an_order_to_end_end_the_waiting() {
-        let absent = again(|| async { Err::<(), _>("absent") }, |_| false, pending()).await;
-        assert_eq!(absent, Err(Stopped::GivenUp("absent")));
-        let end = async {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            KillReason::Cancelled
-        };
-        // A try that does not come back does not hold it up either.
-        let stuck = again(pending::<Result<(), &str>>, |_| true, end).await;
+    #[tokio::test]
+    async fn an_order_to_end_ends_the_waiting_also_for_a_try_that_does_not_come_back() {
+        let stuck = unless(async { KillReason::Cancelled }, pending::<Result<(), &str>>()).await;
         assert_eq!(stuck, Err(Stopped::Killed(KillReason::Cancelled)));
+        let given_up = unless(pending(), async { Err::<(), _>("away") }).await;
+        assert_eq!(given_up, Err(Stopped::GivenUp("away")));
     }
 
     #[test]
