@@ -2,6 +2,7 @@
 
 mod carry;
 mod conclude;
+mod deliver;
 mod hear;
 mod insist;
 mod prepare;

@@ -85,6 +85,7 @@ pub async fn serve(
     tokio::spawn(fence::watch(Arc::clone(&edge), shutdown.clone()));
     if let Some(python) = runner.runtime.pythons().last() {
         // Most workflows say nothing of their Python: its container is there before the first of them.
+    tokio::spawn(Arc::clone(&runner).deliver(shutdown.clone()));
         let spec = EnvSpec { python: *python, requirements: Vec::new() };
         if let Ok(lock) = runner.environments.lock(&spec).await {
             runner.pool.warm(lock);

@@ -1,6 +1,7 @@
 //! What must outlive the runner: outcomes until they are acknowledged, lines until they are an object, containers' states.
 
 mod journal;
+mod owed;
 
 use std::{
     io::Write as _,
@@ -12,6 +13,7 @@ use journal::Journal;
 use qflow_model::{ids::AttemptKey, outcome::Outcome};
 
 use crate::harness::Line;
+pub use owed::Owed;
 
 /// Names of outcomes in the journal.
 const OUTCOME: &str = "outcome/";
@@ -67,12 +69,14 @@ impl Spool {
         self.journal.get(&format!("{OUTCOME}{key}"))
     }
 
-    /// Forgets an outcome that was acknowledged, and the attempt's lines.
+    /// Forgets an outcome that was acknowledged, and the attempt's lines where they are an object.
     pub fn forget(&self, key: AttemptKey) {
         // Told again after a restart, it is acknowledged again.
         self.journal.remove(&format!("{OUTCOME}{key}")).ok();
-        // Absent is what is wanted.
-        std::fs::remove_file(self.lines(key)).ok();
+        if !self.is_owed(key) {
+            // Absent is what is wanted.
+            std::fs::remove_file(self.lines(key)).ok();
+        }
     }
 
     /// Attempts whose outcomes were not acknowledged.
@@ -144,6 +148,34 @@ mod tests {
         spool.add_lines(key, &[line(0), line(1)]).unwrap();
         spool.add_lines(key, &[line(2)]).unwrap();
         assert_eq!(spool.lines_kept(key), 3);
+    }
+
+    #[test]
+    fn owed_lines_outlast_the_runner_and_their_outcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |step| AttemptKey {
+            run: RunId(uuid::Uuid::from_u128(1)),
+            node: NodeKey::root(StepIx(step), None),
+            attempt: 1,
+        };
+        let owed =
+            |step, since| Owed { key: key(step), node_id: "a".into(), since: qflow_model::ids::Timestamp(since) };
+        let line =
+            Line { sequence: 0, at_us: 0, stream: "stdout".into(), text: "a".into(), fields: serde_json::Map::new() };
+        let spool = Spool::open(folder.path()).unwrap();
+        for step in 0..3 {
+            spool.add_lines(key(step), &[line.clone()]).unwrap();
+        }
+        spool.owe(&owed(0, 20)).unwrap();
+        spool.owe(&owed(1, 10)).unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        (0..3).for_each(|step| spool.forget(key(step)));
+        let bytes = spool.read_lines(key(0)).len() as u64;
+        assert!(bytes > 0 && spool.read_lines(key(2)).is_empty());
+        assert_eq!(spool.owed(), [(owed(1, 10), bytes), (owed(0, 20), bytes)], "the oldest first");
+        spool.settle(key(1));
+        assert_eq!(spool.owed(), [(owed(0, 20), bytes)]);
+        assert!(spool.read_lines(key(1)).is_empty());
     }
 
     #[test]

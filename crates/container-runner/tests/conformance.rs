@@ -11,7 +11,13 @@ use qflow_container_runner::{
     harness::{Said, Say, Told},
     runtime::Runtime,
 };
-use qflow_model::{definition::Isolation, expression::Segment, outcome::Ending, progress::KillReason, value::Argument};
+use qflow_model::{
+    definition::Isolation,
+    expression::Segment,
+    outcome::{Ending, LINES_LATE},
+    progress::KillReason,
+    value::Argument,
+};
 use support::{Bench, docker, failure, folder, literal, name, processes, produced, text};
 
 const SOURCE: &str = r#"
@@ -100,6 +106,28 @@ async fn lines_arrive_by_stream_and_are_kept_as_one_object(bench: &mut Bench) {
     let object = bench.runner.blobs.read_log(key.run, "talks", 1).await.unwrap();
     assert_eq!(String::from_utf8(object.to_vec()).unwrap().lines().count(), lines.len());
     assert!(outcome.log.is_some());
+}
+
+/// They outlast the acknowledgement of their outcome.
+async fn lines_that_the_blob_store_does_not_take_are_written_once_it_does(bench: &mut Bench) {
+    let (blobs, aside) = (bench.folder.join("blobs"), bench.folder.join("aside"));
+    std::fs::rename(&blobs, &aside).unwrap();
+    std::fs::write(&blobs, "no folder").unwrap();
+    let mut order = bench.order("talks", "None", &[]).await;
+    order.node_id = "talks[1]".into();
+    let key = order.key;
+    let (outcome, lines) = bench.run(order).await;
+    assert!(outcome.log.is_none() && outcome.warnings[0].starts_with(LINES_LATE), "{outcome:?}");
+    let runner = Arc::clone(&bench.runner);
+    runner.spool.forget(key);
+    runner.deliver_lines().await;
+    assert_eq!(runner.spool.owed().len(), 1);
+    std::fs::remove_file(&blobs).unwrap();
+    std::fs::rename(&aside, &blobs).unwrap();
+    runner.deliver_lines().await;
+    let object = runner.blobs.read_log(key.run, "talks[1]", 1).await.unwrap();
+    assert_eq!(String::from_utf8(object.to_vec()).unwrap().lines().count(), lines.len());
+    assert_eq!((runner.spool.owed(), runner.spool.read_lines(key)), (vec![], vec![]), "nothing of it is kept here");
 }
 
 async fn an_attempt_past_its_time_is_timed_out(bench: &mut Bench) {
@@ -247,6 +275,7 @@ async fn suite(runtime: Arc<dyn Runtime>) {
     attempts_of_a_run_follow_one_another_in_a_container(&mut bench).await;
     an_exception_comes_with_its_traceback_and_what_was_left(&mut bench).await;
     lines_arrive_by_stream_and_are_kept_as_one_object(&mut bench).await;
+    lines_that_the_blob_store_does_not_take_are_written_once_it_does(&mut bench).await;
     an_attempt_past_its_time_is_timed_out(&mut bench).await;
     a_killed_attempt_is_cancelled(&mut bench).await;
     a_process_that_exits_fails_with_its_code(&mut bench).await;

@@ -55,6 +55,11 @@ pub const SHARD_RENEW_MS: u64 = 2_000;
 pub const TIMEOUT_GRACE_MS: u64 = 10_000;
 /// Milliseconds between SIGTERM and SIGKILL.
 pub const KILL_GRACE_MS: u64 = 5_000;
+/// Milliseconds for which a runner keeps the lines of an attempt that is over, where the blob store does not take them: it will be mended
+/// within a day, and nobody reads older ones who did not ask for a run to be kept.
+pub const LINES_LATE_MS: u64 = 24 * 3600 * 1000;
+/// Bytes of such lines that a runner keeps: the oldest go first.
+pub const LINES_LATE_BYTES: u64 = 1 << 30;
 /// Milliseconds for which a lock of an environment is reused by new runs.
 pub const LOCK_REUSE_MS: u64 = 24 * 3600 * 1000;
 /// Milliseconds for which an idempotency key is remembered.

@@ -3,7 +3,7 @@
 use qflow_model::{
     definition::TypeText,
     ids::Digest,
-    outcome::{Ending, LINES_NOT_KEPT, Outcome},
+    outcome::{Ending, Outcome},
     progress::KillReason,
     status::FailureClass,
     value::ValueRef,
@@ -68,7 +68,7 @@ impl Runner {
         self.measure(order, &over);
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {
-            warnings.push(format!("{LINES_NOT_KEPT}{error}"));
+            warnings.push(self.owe_lines(order, &error));
             None
         });
         warnings.extend(over.said.warnings.iter().map(|warning| progress.redact(warning)));

@@ -4,7 +4,8 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use qflow_blobs::{Blobs, Written};
 use qflow_model::{
     ids::{RunId, Timestamp},
-    outcome::LINES_NOT_KEPT,
+    limits,
+    outcome::{LINES_LATE, LINES_NOT_KEPT},
     progress::{Happening, NodeRun, RunState},
 };
 
@@ -64,12 +65,26 @@ pub fn torn(state: &RunState, history: &[(Timestamp, Happening)]) -> Vec<(Attemp
     lost.map(|(node, attempt, at)| ((state.node_id(node), attempt), at)).collect()
 }
 
-/// Attempts whose runners could keep no object, and when they ended.
-pub fn unkept(state: &RunState) -> Vec<(Attempt, Timestamp)> {
+/// An attempt whose lines its runner could not write as an object when it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unkept {
+    /// Which.
+    pub attempt: Attempt,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Whether its runner may write them still.
+    pub may_come: bool,
+}
+
+/// Attempts whose runners could write no object when they ended.
+pub fn unkept(state: &RunState, now: Timestamp) -> Vec<Unkept> {
     let unkept = state.nodes().filter_map(|(key, node)| {
         let detail = node.detail.as_ref()?;
-        let is_unkept = detail.warnings.iter().any(|warning| warning.starts_with(LINES_NOT_KEPT));
-        is_unkept.then(|| ((state.node_id(key), node.attempt), detail.ended_at.unwrap_or_default()))
+        let begins = |with: &str| detail.warnings.iter().any(|warning| warning.starts_with(with));
+        let (late, at) = (begins(LINES_LATE), detail.ended_at.unwrap_or_default());
+        let may_come = late && now.ms_since(at) < limits::LINES_LATE_MS;
+        let unkept = Unkept { attempt: (state.node_id(key), node.attempt), at, may_come };
+        (late || begins(LINES_NOT_KEPT)).then_some(unkept)
     });
     unkept.collect()
 }

@@ -1,7 +1,5 @@
 //! The stream of a run's lines: rows while its attempts run, objects once they are over; what is missing is told.
 
-use std::collections::BTreeSet;
-
 use futures_util::TryStreamExt as _;
 use qflow_blobs::Written;
 use qflow_model::{
@@ -41,6 +39,9 @@ pub(super) fn is_known(plan: &Plan, node_id: &str) -> Result<(), Vec<String>> {
     }
     Ok(())
 }
+
+/// What is told of lines that their runner keeps on its disk until it can write them.
+const MAY_COME: &str = "which the runner keeps until the blob store takes them, for a day at most: look again later";
 
 type Answers = mpsc::Sender<Result<v1::StreamLogsResponse, Status>>;
 
@@ -177,18 +178,15 @@ impl Reading<'_> {
             let history = history.map_err(|error| Stop::Broken(unavailable(&error)))?;
             torn = whole::torn(state, &history);
         }
-        let lost: BTreeSet<_> = torn.iter().map(|(attempt, _)| attempt.clone()).collect();
-        let why = |attempt: &Attempt| {
-            if lost.contains(attempt) {
-                "where the runner was lost before it kept them"
-            } else {
-                "where the runner could not keep them in the blob store"
-            }
-        };
-        torn.extend(whole::unkept(state));
-        torn.retain(|((node, attempt), _)| is_of(node, self.node_id) && !written.has(node, *attempt));
+        let lost = torn.into_iter().map(|(attempt, at)| (attempt, at, "where the runner was lost before it kept them"));
+        let unkept = whole::unkept(state, self.server.clock.now()).into_iter().map(|one| {
+            let why = if one.may_come { MAY_COME } else { "where the runner could not keep them in the blob store" };
+            (one.attempt, one.at, why)
+        });
+        let mut ends: Vec<_> = lost.chain(unkept).collect();
+        ends.retain(|((node, attempt), ..)| is_of(node, self.node_id) && !written.has(node, *attempt));
         let told = &mut self.told;
-        let ends = torn.into_iter().map(|(attempt, at)| told.torn(&attempt.0, attempt.1, at, why(&attempt)));
+        let ends = ends.into_iter().map(|((node, attempt), at, why)| told.torn(&node, attempt, at, why));
         let answers = answers(ends);
         self.tell(answers).await
     }
