@@ -1,13 +1,14 @@
-//! Retention: runs that ended longer ago than is wanted are removed in small batches, their values first and then their rows.
+//! Retention: runs that ended longer ago than is wanted are removed in small batches, their values first and then their rows; and uploads
+//! that no run took.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use qflow_blobs::Blobs;
 use qflow_model::duration;
-use qflow_service::Shutdown;
+use qflow_service::{Clock, Shutdown};
 use qflow_telemetry::{Event, Telemetry};
 
-use crate::record::Store;
+use crate::{record::Store, submit::TENANT};
 
 /// Runs that are removed at once: few enough that nobody waits for it.
 const BATCH: u32 = 20;
@@ -68,6 +69,26 @@ pub(crate) fn start(
     });
 }
 
+/// Between two looks for uploads that are a day old.
+const UPLOADS: Duration = Duration::from_hours(1);
+
+/// Removes uploads that are a day old, until the order to stop: any replica may, whoever took them in.
+pub(crate) fn forget_uploads(blobs: &Arc<Blobs>, clock: &Arc<dyn Clock>, telemetry: &Telemetry, shutdown: &Shutdown) {
+    let (blobs, clock) = (Arc::clone(blobs), Arc::clone(clock));
+    let (telemetry, shutdown) = (telemetry.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        loop {
+            if let Err(error) = blobs.forget_uploads(TENANT, clock.now()).await {
+                telemetry.emit(Event::warning("uploads_not_removed", error.to_string()));
+            }
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(UPLOADS) => {}
+            }
+        }
+    });
+}
+
 /// Removes a batch of runs; how many. Values go first: what is left of a run after a crash is found again by its rows.
 async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Result<u32> {
     let runs = store.expire_runs(older_ms, BATCH).await?;
@@ -84,7 +105,7 @@ async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Resu
 #[cfg(test)]
 mod tests {
     use qflow_model::ids::{Digest, RunId, Timestamp};
-    use qflow_service::ManualClock;
+    use qflow_service::{ManualClock, SystemClock};
 
     use super::*;
     use crate::record::{Memory, ended};
@@ -96,6 +117,25 @@ mod tests {
         for wrong in ["", "0", "-1d", "soon"] {
             assert!(wrong.parse::<Keep>().is_err(), "{wrong}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_no_run_takes_goes_after_a_day_without_another_one() {
+        let (blobs, clock) = (Arc::new(Blobs::in_memory()), Arc::new(ManualClock::at(SystemClock.now())));
+        let (digest, stop) = (Digest::of(b"upload"), Shutdown::new());
+        let mut upload = blobs.begin_upload(TENANT, "one").await.unwrap();
+        upload.write(b"upload".to_vec()).await.unwrap();
+        upload.keep(digest).await.unwrap();
+        let of_clock: Arc<dyn Clock> = clock.clone();
+        forget_uploads(&blobs, &of_clock, &Telemetry::silent(), &stop);
+        let is_there = async || !blobs.names("uploads").await.unwrap().is_empty();
+        clock.advance_ms(23 * 3_600_000);
+        tokio::time::sleep(2 * UPLOADS).await;
+        assert!(is_there().await);
+        clock.advance_ms(2 * 3_600_000);
+        tokio::time::sleep(2 * UPLOADS).await;
+        assert!(!is_there().await);
+        stop.trigger();
     }
 
     #[tokio::test]

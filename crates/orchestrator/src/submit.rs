@@ -50,7 +50,7 @@ pub use validator::Remote;
 pub use work::Work;
 
 /// Whose everything is until tenants come.
-const TENANT: &str = "default";
+pub(crate) const TENANT: &str = "default";
 /// Who everybody is until users come.
 const USER: &str = "local";
 /// Bytes of what somebody says to an answer: a note, not a document.
@@ -133,7 +133,7 @@ impl OrchestratorService for Server {
         &self,
         request: Request<tonic::Streaming<v1::UploadBlobRequest>>,
     ) -> Result<Response<v1::UploadBlobResponse>, Status> {
-        upload::take(&self.blobs, self.clock.now(), request.into_inner()).await.map(Response::new)
+        upload::take(&self.blobs, request.into_inner()).await.map(Response::new)
     }
 
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {

@@ -22,10 +22,8 @@ const PIECE: Duration = Duration::from_secs(30);
 /// Takes in content piece by piece; none of it is held in memory for longer than it takes to write it.
 pub(super) async fn take(
     blobs: &Blobs,
-    now: Timestamp,
     mut pieces: Streaming<v1::UploadBlobRequest>,
 ) -> Result<v1::UploadBlobResponse, Status> {
-    blobs.forget_uploads(TENANT, now).await.map_err(|e| unavailable(&e))?;
     let (mut writing, mut digest, mut size) =
         (blobs.begin_upload(TENANT, &traces::new_span_id()).await.map_err(|e| unavailable(&e))?, Digest::pieces(), 0);
     let taken = async {
