@@ -63,7 +63,9 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
             Ok(Exit::Completed)
         }
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "qflow", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "qflow", &mut script);
+            print::bytes(&script);
             Ok(Exit::Completed)
         }
     }

@@ -153,3 +153,21 @@ fn what_cannot_be_tested_says_why() {
     let told = desk.told(&["test", "f.py", "-k", "nothing"], 2);
     assert!(told.contains("none of 1 cases holds `nothing`"), "{told}");
 }
+
+#[test]
+fn a_full_disk_is_told_and_a_reader_that_has_gone_is_not() {
+    let version = || {
+        let mut command = Command::new(qflow_e2e::program());
+        command.args(["version", "-o", "json"]);
+        command
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let told = version().stdout(full).output().expect("qflow starts");
+    assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+    let error = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(error, "error: write to standard output: No space left on device (os error 28)\n");
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    drop(reader);
+    let gone = version().stdout(writer).output().expect("qflow starts");
+    assert_eq!((gone.status.code(), gone.stderr.as_slice()), (Some(141), &b""[..]));
+}
