@@ -11,6 +11,7 @@ pub mod exit;
 pub mod new;
 pub mod parameters;
 mod parts;
+mod paused;
 pub mod pools;
 pub mod print;
 pub mod render;

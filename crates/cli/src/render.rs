@@ -28,6 +28,9 @@ pub fn run_json(run: &Run) -> Value {
     if !run.reason.is_empty() {
         shown["reason"] = json!(run.reason);
     }
+    if let Some(at) = &run.paused_at {
+        shown["paused_at"] = json!(at);
+    }
     shown
 }
 

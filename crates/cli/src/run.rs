@@ -11,7 +11,9 @@ use crate::{
     args::{Output, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
-    outln, parameters, render, resolving,
+    outln, parameters,
+    paused::Paused,
+    render, resolving,
     source::{self, Collected},
     submit::{Client, Run, Start, Started},
     tree::View,
@@ -113,7 +115,7 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool, interrupt: In
     let mut changes = client.watch(run_id).await?;
     let mut lines = client.logs(run_id, "", true).await?.fuse();
     let mut interrupted = false;
-    let (mut lines_open, mut stopped) = (true, None);
+    let (mut lines_open, mut stopped, mut paused) = (true, None, Paused::default());
     let mut asking = Asking::new(run_id, embedded);
     // Heard from here on, also while something else is looked at: one that is made anew each time misses signals between.
     let mut orders = Orders::new()?;
@@ -146,6 +148,7 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool, interrupt: In
                     asking.see(&run, &view);
                     if run.status.is_terminal() { break }
                     if let Some(reason) = stands_still(&run, embedded) { stopped = Some(reason); break }
+                    if let Some(told) = paused.see(&run) { view.note(&told) }
                 }
                 None => break,
             },

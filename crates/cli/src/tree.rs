@@ -266,6 +266,7 @@ pub(crate) mod tests {
             created_at: None,
             started_at: None,
             ended_at: None,
+            paused_at: None,
             nodes,
             nodes_completed: 0,
             nodes_total: 2,

@@ -1,6 +1,9 @@
 //! Runs that stand still in a cluster: whichever orchestrator is asked, and whoever holds what they wait for.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use qflow_e2e::{Cluster, object, said, wait_for};
 use serde_json::{Value, json};
@@ -52,6 +55,8 @@ fn charging(cluster: &Cluster, path: &str) -> (String, &'static str) {
 /// Paused at one, resumed at the other.
 fn a_paused_run_goes_on_where_it_was(cluster: &Cluster) {
     let run = started(cluster, 1, FAN_OUT.0);
+    let mut watch = cluster.qflow(1, &["runs", "watch", &run, "-o", "json"]);
+    let watcher = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("qflow starts");
     wait(cluster, 1, &run, |run| nodes(run, "completed").len() >= 2);
     for _ in 0..2 {
         let paused = object(&cluster.run(2, &["runs", "pause", &run, "-o", "json"]), 0);
@@ -67,9 +72,18 @@ fn a_paused_run_goes_on_where_it_was(cluster: &Cluster) {
     let after = wait(cluster, 2, &run, rests);
     assert_eq!(nodes(&after, "completed").len(), nodes(&before, "completed").len(), "{after:#}");
     assert!(after["reason"].as_str().is_some_and(|reason| reason.contains("qflow runs resume")), "{after:#}");
+    let since = after["paused_at"].as_str().expect("it says since when");
+    let told =
+        format!("run {run} is paused since {since}: paused by local; it goes on with: qflow runs resume {run}\n");
     object(&cluster.run(1, &["runs", "resume", &run, "-o", "json"]), 0);
     let ended = wait(cluster, 2, &run, |run| run["status"] == "completed");
-    assert_eq!(ended["result"], json!(FAN_OUT.1));
+    assert_eq!((&ended["result"], &ended["paused_at"]), (&json!(FAN_OUT.1), &Value::Null));
+    // Whoever watched it saw why nothing happened, at the other orchestrator than the one that was asked.
+    let watched = watcher.wait_with_output().expect("it ends with the run");
+    let (out, lines) = (object(&watched, 0), String::from_utf8_lossy(&watched.stderr).into_owned());
+    assert_eq!(out["status"], "completed");
+    let goes_on = format!("run {run} goes on\n");
+    assert_eq!([told, goes_on].map(|line| lines.matches(&line).count()), [1, 1], "{lines}");
     assert!(refused(cluster, 1, &["runs", "pause", &run]).contains("is completed"));
     assert!(refused(cluster, 2, &["runs", "resume", &run]).contains("is completed"));
 }

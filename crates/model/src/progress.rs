@@ -80,6 +80,9 @@ pub struct RunHead {
     /// Why it is paused, or was cancelled; none where only a decision about a node run holds it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Since when it is paused, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
     /// When its first node became ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,

@@ -34,6 +34,8 @@ pub struct Run {
     pub started_at: Option<String>,
     /// When it ended.
     pub ended_at: Option<String>,
+    /// Since when it is paused, where it is.
+    pub paused_at: Option<String>,
     /// Its nodes.
     pub nodes: Vec<Node>,
     /// How many completed.
@@ -167,6 +169,7 @@ pub(super) fn run(run: Option<v1::Run>) -> Result<Run, Fail> {
         created_at: run.created_at.map(time),
         started_at: run.started_at.map(time),
         ended_at: run.ended_at.map(time),
+        paused_at: run.paused_at.map(time),
         nodes: run.nodes.into_iter().map(node).collect::<Result<_, _>>()?,
         nodes_completed: run.nodes_completed,
         nodes_total: run.nodes_total,

@@ -132,6 +132,12 @@ impl RunState {
 }
 
 impl RunHead {
+    /// Notes since when it is paused, and no more once it is not: the row is saved with its status.
+    pub(super) fn note_pause(&mut self, now: Timestamp) {
+        let paused = self.status == RunStatus::Paused;
+        self.paused_at = if paused { self.paused_at.or(Some(now)) } else { None };
+    }
+
     /// Why it is paused: `asked`, `quarantined` or `needs_attention`; nothing where it is not.
     pub fn paused_for(&self) -> Option<&'static str> {
         let paused = self.status == RunStatus::Paused;

@@ -56,6 +56,7 @@ impl RunState {
         let head = RunHead {
             status: RunStatus::Pending,
             reason: None,
+            paused_at: None,
             started_at: None,
             ended_at: None,
             branches: vec![None; plan.root().branches.len()],

@@ -19,7 +19,10 @@ impl RunState {
     pub fn step(mut self, input: Input, now: Timestamp) -> Result<(Self, Vec<Effect>), (Self, Refused)> {
         let mut effects = Vec::new();
         match self.apply(input, now, &mut effects) {
-            Ok(()) => Ok((self, effects)),
+            Ok(()) => {
+                self.head.note_pause(now);
+                Ok((self, effects))
+            }
             Err(refused) => Err((self, refused)),
         }
     }

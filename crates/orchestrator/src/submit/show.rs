@@ -49,6 +49,7 @@ fn head(spec: &RunSpec, workflow: &str, head: &RunHead) -> v1::Run {
         tenant: spec.tenant.clone(),
         nodes_completed: 0,
         nodes_total: 0,
+        paused_at: head.paused_at.map(time),
     }
 }
 

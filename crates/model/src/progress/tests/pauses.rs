@@ -51,6 +51,21 @@ fn what_runs_while_paused_goes_on_and_nothing_new_begins() {
 }
 
 #[test]
+fn a_paused_run_says_since_when_and_one_that_goes_on_no_more() {
+    let (later, latest) = (NOW.plus_ms(5), NOW.plus_ms(9));
+    let pause = || Input::Pause { reason: "paused by u".into() };
+    let (state, _) = chain().step(pause(), later).unwrap();
+    assert_eq!(state.head.paused_at, Some(later));
+    let (state, _) = state.step(pause(), latest).unwrap();
+    assert_eq!(state.head.paused_at, Some(later), "a pause of a pause changes nothing");
+    let (state, _) = state.step(resume(&[], &[]), latest).unwrap();
+    assert_eq!(state.head.paused_at, None);
+    let (state, _) = state.step(pause(), latest).unwrap();
+    let (state, _) = state.step(Input::Cancel { by: "u".into() }, latest).unwrap();
+    assert_eq!(state.head.paused_at, None, "it has ended");
+}
+
+#[test]
 fn a_paused_run_with_nothing_left_to_begin_ends() {
     let (state, key) = lease(run(vec![node("a", |_| ())], vec![step("a", vec![])], vec![], |_| ()));
     let (state, _) = state.step(Input::Pause { reason: "paused by u".into() }, NOW).unwrap();
