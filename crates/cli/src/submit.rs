@@ -30,6 +30,8 @@ use shown::{pool, run, time};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call may take to be answered; streams only until they begin.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes of files that a server copies within a second where it is slow: a start waits for that.
+const COPIED_A_SECOND: u64 = 4 << 20;
 /// Between keep-alive pings, so that a stream whose peer is gone ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -174,6 +176,9 @@ impl Client {
             };
             v1::Parameter { name, value: Some(value) }
         };
+        let uploaded =
+            start.parameters.iter().map(|(_, given)| if let Given::Upload(of) = given { of.size } else { 0 });
+        let copying = Duration::from_secs(uploaded.sum::<u64>() / COPIED_A_SECOND);
         let request = v1::StartRunRequest {
             what: Some(v1::start_run_request::What::Digest(start.digest)),
             workflow: start.workflow,
@@ -182,7 +187,9 @@ impl Client {
             relock: start.relock,
             no_cache: start.no_cache,
         };
-        let answer = self.0.clone().start_run(request).await.map_err(|e| fail(&e))?.into_inner();
+        let mut request = Request::new(request);
+        request.set_timeout(DEADLINE + copying);
+        let answer = self.1.clone().start_run(request).await.map_err(|e| fail(&e))?.into_inner();
         let warnings = read(&answer.problems_json)?.unwrap_or_default();
         Ok(Started { run_id: answer.run_id, created: answer.created, warnings })
     }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, process::Stdio};
 
 use qflow_e2e::{Cluster, S3, object, root, said, wait_for};
+use qflow_model::ids::Digest;
 use serde_json::Value;
 
 fn case(name: &str) -> String {
@@ -87,6 +88,14 @@ fn values_and_logs_lie_in_the_bucket_outlive_their_runner_and_leave_with_their_r
     let text = cluster.run(2, &["runs", "result", &large, "--node", "fill", "-o", "raw"]);
     assert_eq!(text.stdout.len(), (3 << 20) + 1, "{}", text.status);
     assert!(s3.objects(&format!("runs/{large}")).len() >= 4, "{:?}", s3.objects("runs"));
+
+    // A parameter of several parts: sent in parts, copied by the server, fetched in parts.
+    let parts = folder.path().join("parts.bin");
+    let part: Vec<u8> = (0..24 << 20).map(|at: u32| (at / 7) as u8 ^ (at >> 11) as u8).collect();
+    std::fs::write(&parts, &part).expect("it takes files");
+    let file = format!("file=@{}", parts.display());
+    let weighed = object(&cluster.run(2, &["run", &case("weigh.py"), "-p", &file, "-o", "json"]), 0);
+    assert_eq!(weighed["result"], format!("{} {}", part.len(), Digest::of(&part)));
 
     // Lines go on after everything between was lost, and are read when whoever wrote them is gone.
     let run = talk_through_trouble(&cluster);

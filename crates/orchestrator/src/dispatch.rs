@@ -46,6 +46,8 @@ pub enum Word {
     Lock(EnvSpec, oneshot::Sender<LockResult>),
     /// A runner said something.
     Runner(StreamId, Said),
+    /// An order is still being made to fit into a message; answered where its attempt is still to be had.
+    Fitting(AttemptKey, oneshot::Sender<()>),
     /// An order was made to fit into a message, or why not.
     Fitted(AttemptKey, Result<Box<Order>, String>),
 }

@@ -22,6 +22,9 @@ use crate::{
 /// How long a gRPC call may take to be answered, a stream to begin: longer than any of them needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a start may take: files are copied for it and environments resolved before it is answered.
+pub(crate) const STARTING: Duration = Duration::from_mins(5);
+
 /// What stands before every call.
 #[derive(Clone)]
 pub struct Edge {
@@ -55,7 +58,10 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     let mut guard = guard.given(red::given(request.headers()));
     let answering = traces::within(context, next.run(request));
     // What streams in takes as long as it is large: who takes it bounds the wait for each piece.
-    let answered = if methods::streams_in(method) { Ok(answering.await) } else { timeout(DEADLINE, answering).await };
+    let answered = match deadline(method) {
+        Some(deadline) => timeout(deadline, answering).await,
+        None => Ok(answering.await),
+    };
     let Ok(response) = answered else {
         guard.finish(red::name(Code::DeadlineExceeded));
         return trailers_only(Code::DeadlineExceeded, "no answer within 30 s");
@@ -97,6 +103,14 @@ fn is_deliberate(request: &Request) -> bool {
 /// The content's type without its parameters.
 fn kind(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}
+
+/// By when a method is answered; nothing for one that takes as long as what streams in is large.
+fn deadline(method: &str) -> Option<Duration> {
+    if methods::streams_in(method) {
+        return None;
+    }
+    Some(if methods::starts(method) { STARTING } else { DEADLINE })
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

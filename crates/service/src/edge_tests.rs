@@ -76,11 +76,11 @@ async fn a_call_that_is_never_answered_ends_by_the_deadline_and_is_counted() {
     let telemetry = Telemetry::silent();
     let edge = Edge { auth: Auth::None, loopback_only: false, telemetry: telemetry.clone() };
     let hangs = Router::new().fallback(std::future::pending::<()>);
-    let path = "/qflow.v1.OrchestratorService/StartRun";
+    let path = "/qflow.v1.OrchestratorService/GetRun";
     let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
     let answer = protect(hangs, edge).oneshot(request).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "4");
-    let line = "rpc_server_call_duration_seconds_count{rpc_method=\"qflow.v1.OrchestratorService/StartRun\",\
+    let line = "rpc_server_call_duration_seconds_count{rpc_method=\"qflow.v1.OrchestratorService/GetRun\",\
                 rpc_response_status_code=\"DEADLINE_EXCEEDED\"} 1";
     let text = telemetry.render(None).1;
     assert!(text.contains(line), "{text}");
@@ -95,4 +95,17 @@ async fn a_call_that_streams_in_is_answered_however_late() {
     let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
     let answer = protect(slow, edge).oneshot(request).await.unwrap();
     assert_eq!((answer.status(), answer.headers().get("grpc-status")), (StatusCode::OK, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_has_the_time_to_copy_files_and_no_more() {
+    use tower::ServiceExt as _;
+    let path = "/qflow.v1.OrchestratorService/StartRun";
+    for (takes, status) in [(STARTING - DEADLINE, None), (STARTING + DEADLINE, Some("4".parse().unwrap()))] {
+        let edge = Edge { auth: Auth::None, loopback_only: false, telemetry: Telemetry::silent() };
+        let slow = Router::new().fallback(move || tokio::time::sleep(takes));
+        let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+        let answer = protect(slow, edge).oneshot(request).await.unwrap();
+        assert_eq!(answer.headers().get("grpc-status"), status.as_ref());
+    }
 }

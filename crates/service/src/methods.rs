@@ -45,6 +45,11 @@ pub(crate) fn streams_in(method: &str) -> bool {
     STREAMS_IN.contains(method)
 }
 
+/// Whether a method copies files of any size before it is answered.
+pub(crate) fn starts(method: &str) -> bool {
+    method == "qflow.v1.OrchestratorService/StartRun"
+}
+
 /// The methods of a set of descriptors; a set that cannot be read, which reflection reports, has none.
 fn described(set: &[u8]) -> BTreeSet<String> {
     methods(set, |_| true)
@@ -107,6 +112,7 @@ mod tests {
         for other in ["qflow.v1.OrchestratorService/StartRun", "qflow.v1.DispatchService/Work", OTHER] {
             assert!(!streams_in(other), "{other}");
         }
+        assert!(starts(label("/qflow.v1.OrchestratorService/StartRun")), "there is such a method");
     }
 
     #[test]

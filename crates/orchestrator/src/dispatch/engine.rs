@@ -1,5 +1,6 @@
 //! The engine: hears words, steps runs, leases what is ready, commits all of it at once, then acts. Nothing else writes a run.
 
+mod fit;
 mod heard;
 mod in_hand;
 mod pools;

@@ -1,13 +1,14 @@
 //! A submission: judged, planned, and kept before it is acknowledged.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use qflow_blobs::Patience;
 use qflow_model::{
     definition::{Problem, Source},
     ids::{Digest, RunId, Timestamp},
     plan::Plan,
     progress::{RunSpec, TraceContext},
-    value::ValueRef,
+    value::{Produced, ValueRef},
 };
 use qflow_proto::v1::{self, parameter, start_run_request};
 use qflow_telemetry::traces;
@@ -100,6 +101,24 @@ impl Server {
         known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
     }
 
+    /// A new run's parameters: large values are kept as blobs, uploads given to it.
+    async fn parameters(&self, id: RunId, judged: &Judged) -> Result<BTreeMap<String, Produced>, Status> {
+        let mut params = judged.parameters.clone();
+        for produced in params.values_mut() {
+            let outline = || {
+                let mut value = produced.value.clone();
+                async move { self.blobs.outline(id, &mut value).await.map(|()| value) }
+            };
+            produced.value = Patience::CALL.insist(outline, |_| true).await.map_err(|error| away(&error))?;
+            for attachment in &produced.value.attachments {
+                let take = || self.blobs.take_upload(TENANT, id, attachment.digest);
+                let taken = Patience::CALL.insist(take, |_| true).await.map_err(|error| away(&error))?;
+                upload::is_whole(attachment, taken)?;
+            }
+        }
+        Ok(params)
+    }
+
     /// What never changes of a new run, its parameters' large values kept apart.
     async fn spec(
         &self,
@@ -110,16 +129,25 @@ impl Server {
     ) -> Result<RunSpec, Status> {
         let created_at = self.clock.now();
         let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
-        let mut params = judged.parameters.clone();
-        for produced in params.values_mut() {
-            let kept = self.blobs.outline(id, &mut produced.value).await;
-            kept.map_err(|e| Status::unavailable(format!("{e}; nothing was accepted, try again")))?;
-            for attachment in &produced.value.attachments {
-                upload::give(&self.blobs, id, attachment).await?;
+        let params = match self.parameters(id, judged).await {
+            Ok(params) => params,
+            Err(status) => {
+                // There is no run: what was kept for it before that leaves, once it can.
+                let blobs = Arc::clone(&self.blobs);
+                tokio::spawn(async move { Patience::ATTEMPT.insist(|| blobs.forget_run(id), |_| true).await.ok() });
+                return Err(status);
             }
-        }
+        };
         Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
+}
+
+/// What a caller whose run was not accepted hears of a blob store that is away.
+fn away(error: &qflow_blobs::Error) -> Status {
+    let waited = Patience::CALL.most.as_secs();
+    Status::unavailable(format!(
+        "the blob store has not taken the large parameters of this run for {waited} s ({error}); nothing was accepted, try again in a minute"
+    ))
 }
 
 /// The caller's trace with a root span of ours under the caller's, or a new one.

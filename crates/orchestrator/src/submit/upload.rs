@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use qflow_blobs::Blobs;
-use qflow_model::{
-    ids::{Digest, RunId, Timestamp},
-    limits,
-    value::Attachment,
-};
+use qflow_model::{ids::Digest, limits, value::Attachment};
 use qflow_proto::v1;
 use qflow_telemetry::traces;
 use tokio::time::timeout;
@@ -62,9 +58,9 @@ pub(super) fn read(sent: v1::Upload) -> Result<Upload, Status> {
     Ok(Upload { digest, size: sent.size, kind: sent.kind, name: sent.name })
 }
 
-/// Gives a run the content that a parameter of it refers to.
-pub(super) async fn give(blobs: &Blobs, run: RunId, attachment: &Attachment) -> Result<(), Status> {
-    match blobs.take_upload(TENANT, run, attachment.digest).await.map_err(|e| unavailable(&e))? {
+/// Whether the content that a parameter refers to was there, by its bytes, and is all of it.
+pub(super) fn is_whole(attachment: &Attachment, taken: Option<u64>) -> Result<(), Status> {
+    match taken {
         Some(size) if size == attachment.size => Ok(()),
         Some(size) => Err(Status::invalid_argument(format!(
             "upload {} has {size} bytes, not {}",

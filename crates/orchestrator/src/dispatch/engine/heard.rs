@@ -40,6 +40,7 @@ impl Engine {
             }
             Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
+            Word::Fitting(key, goes_on) => self.fitting(key, goes_on),
             Word::Fitted(key, fitted) => self.fitted(key, fitted),
         }
     }

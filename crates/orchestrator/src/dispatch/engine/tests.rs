@@ -1,6 +1,7 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
 mod crashes;
+mod fit;
 mod flaky;
 mod given;
 mod limits;

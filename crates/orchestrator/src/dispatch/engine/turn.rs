@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use qflow_blobs::Blobs;
 use qflow_model::{
     environment::EnvLock,
     ids::{AttemptKey, NodeKey, RunId, Timestamp},
@@ -11,12 +10,9 @@ use qflow_model::{
 };
 use qflow_proto::order::Order;
 use qflow_telemetry::Event;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::oneshot, time::Instant};
 
-use super::{BACKOFF, Engine, LAZY, StreamId, Word, pools, runs::NotStepped};
+use super::{BACKOFF, Engine, LAZY, StreamId, Word, fit::fit, pools, runs::NotStepped};
 use crate::{
     bus::{Bus, Changed, Shown},
     dispatch::{LockResult, Say, orders, runners::Secrets, tell},
@@ -305,20 +301,12 @@ impl Engine {
         let holder = state.and_then(|state| state.holder(key.node)).unwrap_or_default();
         if let Ok(order) = fitted {
             self.runners.tell(holder, Say::Attempt(order));
+            // What it was waiting for is there.
+            self.parts.bus.doing(key.run, key.node, (String::new(), -1.0));
         } else {
             self.runners.release(key);
             self.give(key.run, Input::Lost { key, reason: "blob_store".to_owned() });
         }
-    }
-}
-
-/// Makes an order fit beside the engine, which waits for no blob.
-async fn fit(mut order: Order, blobs: Arc<Blobs>, engine: mpsc::WeakSender<Word>) {
-    let key = order.key;
-    let fitted = orders::fit(&mut order, &blobs).await.map_err(|error| error.to_string());
-    if let Some(engine) = engine.upgrade() {
-        // The engine may have ended: who takes its runs over orders anew.
-        engine.send(Word::Fitted(key, fitted.map(|()| Box::new(order)))).await.ok();
     }
 }
 
