@@ -26,7 +26,8 @@ manifest with sizes and digests. It is made while the services run. To restore, 
   qflow backup verify --from /backups/2026-11-26
   qflow backup restore --from /backups/2026-11-26
 
-The database and the blobs are those that the services are told of: QFLOW_DATABASE_URL (with
+FOLDER is a folder of this machine, never a bucket: what copies folders can bring it to one. The blob store that is backed up or restored
+into may be a bucket. The database and the blobs are those that the services are told of: QFLOW_DATABASE_URL (with
 QFLOW_DATABASE_PASSWORD_FILE and QFLOW_DATABASE_CA) and QFLOW_BLOBS_URL; without them, those of the data directory.";
 
 /// `qflow backup`.
@@ -87,17 +88,20 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
     let tell = |progress| bar.tell(progress);
     match command {
         BackupCommand::Create { to, allow_missing, of } => {
+            folder(&to)?;
             let system = system(&of, data_dir, true).await?;
             let made = backup::create(&system, &to, allow_missing, &SystemClock, &tell).await;
             bar.end();
             show(&made.map_err(|error| fail(&error))?, &to, "backed up", of.output);
         }
         BackupCommand::Verify { from, output } => {
+            folder(&from)?;
             let whole = backup::verify(&from, &tell).await;
             bar.end();
             show(&whole.map_err(|error| fail(&error))?, &from, "whole", output);
         }
         BackupCommand::Restore { from, replace, to } => {
+            folder(&from)?;
             let system = system(&to, data_dir, false).await?;
             let restored = backup::restore(&system, &from, replace, &tell).await;
             bar.end();
@@ -105,6 +109,17 @@ pub async fn backup(command: BackupCommand, data_dir: &Path) -> Result<Exit, Fai
         }
     }
     Ok(Exit::Completed)
+}
+
+/// A back-up's own place: what looks like a bucket's address would become a folder of that name.
+fn folder(path: &Path) -> Result<(), Fail> {
+    let shown = path.display().to_string();
+    if !shown.contains("://") {
+        return Ok(());
+    }
+    Err(Fail::usage(format!(
+        "`{shown}` is no folder of this machine, and a back-up is one: make it in a folder, then copy that where you keep it"
+    )))
 }
 
 async fn system(args: &SystemArgs, data_dir: &Path, is_there: bool) -> Result<System, Fail> {
@@ -198,6 +213,13 @@ impl Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buckets_address_is_no_place_for_a_back_up() {
+        let refused = folder(Path::new("s3://backups/today")).unwrap_err();
+        assert_eq!((refused.exit, refused.message.contains("is no folder of this machine")), (Exit::Usage, true));
+        assert!(folder(Path::new("/backups/today")).is_ok());
+    }
 
     #[test]
     fn a_refusal_ends_by_its_kind() {

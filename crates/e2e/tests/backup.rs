@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-use qflow_e2e::{Cluster, Home, Postgres, object, said, wait_for};
+use qflow_e2e::{Cluster, Home, Postgres, S3, object, said, wait_for};
 use serde_json::Value;
 
 /// A line, and a result that is too large for a row.
@@ -120,4 +120,36 @@ fn an_embedded_server_is_backed_up_while_it_serves_and_damage_is_refused() {
     assert!(restored.status.success(), "{}", said(&restored));
     let result = other.run(&["runs", "result", &done]);
     assert!(result.status.success() && result.stdout.len() >= 100_000, "{}", said(&result));
+}
+
+/// A home whose blobs lie in a bucket of that server, below a prefix of its own.
+fn on(s3: &S3, prefix: &str) -> Home {
+    let named = |home: Home, (name, value): (String, String)| match name.as_str() {
+        "QFLOW_BLOBS_URL" => home,
+        _ => home.with(name.leak(), value),
+    };
+    s3.settings().into_iter().fold(Home::new("process"), named).with("QFLOW_BLOBS_URL", format!("s3://qflow/{prefix}"))
+}
+
+#[test]
+fn blobs_of_a_bucket_are_backed_up_and_restored_into_another() {
+    let Some(s3) = S3::start() else { return };
+    let place = tempfile::tempdir().expect("a folder for the back-up");
+    let backup = place.path().join("backup");
+    let to = backup.to_str().expect("a UTF-8 path");
+    let from = on(&s3, "old");
+    let done = id(&object(&from.run(&["run", &large(place.path()), "-o", "json"]), 0));
+    let made = object(&from.run(&["backup", "create", "--to", to, "-o", "json"]), 0);
+    assert!(made["blobs"].as_u64() >= Some(2) && made["missing"] == Value::Array(vec![]), "a value and lines: {made}");
+    assert_eq!(object(&from.run(&["backup", "verify", "--from", to, "-o", "json"]), 0)["blobs"], made["blobs"]);
+    let elsewhere = on(&s3, "new");
+    let restored = object(&elsewhere.run(&["backup", "restore", "--from", to, "-o", "json"]), 0);
+    assert_eq!(restored["blobs"], made["blobs"]);
+    drop(from);
+    let result = elsewhere.run(&["runs", "result", &done]);
+    assert!(result.status.success() && result.stdout.len() >= 100_000, "{}", said(&result));
+    let lines = elsewhere.run(&["runs", "logs", &done]);
+    assert!(String::from_utf8_lossy(&lines.stdout).contains("made it"), "{}", said(&lines));
+    let bucket = elsewhere.run(&["backup", "create", "--to", "s3://qflow/backup"]);
+    assert_eq!(bucket.status.code(), Some(2), "{}", said(&bucket));
 }
