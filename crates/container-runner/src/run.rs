@@ -9,7 +9,7 @@ mod prepare;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use qflow_blobs::Blobs;
+use qflow_blobs::{Answers, Blobs};
 use qflow_model::{
     limits::KILL_GRACE_MS,
     outcome::{Ending, Phases},
@@ -85,6 +85,8 @@ pub struct Runner {
     pub environments: Environments,
     /// Holds values.
     pub blobs: Blobs,
+    /// Whether they can be had.
+    pub answers: Answers,
     /// Keeps what must survive.
     pub spool: Spool,
     /// Reads secrets.

@@ -45,6 +45,7 @@ pub async fn serve(
         let offered = runtime.pythons().iter().any(|python| python.to_string() == version.trim());
         telemetry.metrics().python_available(Python::of(version.trim())).set(f64::from(u8::from(offered)));
     }
+    let blobs = Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?;
     let slots = config.slots();
     let (words, to_tell) = mpsc::channel(WORDS);
     let bound = slots as usize + IDLE;
@@ -59,7 +60,8 @@ pub async fn serve(
         ),
         environments: Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone())?,
         runtime,
-        blobs: Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?,
+        answers: blobs.watched(qflow_service::tells_of_blobs(&telemetry)),
+        blobs,
         spool,
         secrets: Secrets::new(config.secrets_dir.clone()),
         held: Held::default(),
@@ -83,9 +85,9 @@ pub async fn serve(
     );
     tokio::spawn(Arc::clone(&edge).speak(to_tell));
     tokio::spawn(fence::watch(Arc::clone(&edge), shutdown.clone()));
+    tokio::spawn(Arc::clone(&runner).deliver(shutdown.clone()));
     if let Some(python) = runner.runtime.pythons().last() {
         // Most workflows say nothing of their Python: its container is there before the first of them.
-    tokio::spawn(Arc::clone(&runner).deliver(shutdown.clone()));
         let spec = EnvSpec { python: *python, requirements: Vec::new() };
         if let Ok(lock) = runner.environments.lock(&spec).await {
             runner.pool.warm(lock);

@@ -192,6 +192,7 @@ impl Edge {
             warm_environments: self.runner.environments.warm(),
             secrets: None,
             sequence: 0,
+            blobs_away: self.runner.answers.is_away(),
         }
     }
 

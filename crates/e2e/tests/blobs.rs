@@ -145,6 +145,11 @@ fn an_outage_of_the_bucket_costs_time_and_no_attempt() {
 
     let logs = || ["runner-1", "runner-2"].map(|runner| cluster.log(runner)).concat();
     wait_for("a runner waits with a result", || logs().contains("waiting for the blob store to take its result"));
+    let found = || cluster.health("").1["checks"]["blobs"].clone();
+    wait_for("health says so", || found()["status"] == "unhealthy");
+    let (code, health) = cluster.health("");
+    assert_eq!((code, &health["status"]), (200, &"degraded".into()), "{health:#}");
+    assert_eq!(found()["backend"], "s3");
     s3.again();
     let ran = object(&cluster.run(2, &["runs", "watch", &run, "-o", "json"]), 0);
     assert_eq!((&ran["status"], &ran["result"]), (&"completed".into(), &(6 * (3 << 19)).into()), "{ran:#}");
@@ -154,4 +159,5 @@ fn an_outage_of_the_bucket_costs_time_and_no_attempt() {
     assert_eq!(attempts, [Some(1); 12], "{ran:#}");
     let (waited, over) = (logs().matches("blob_store_awaited").count(), logs().matches("blob_store_wait_over").count());
     assert!(waited > 0 && waited == over, "{waited} {over}");
+    wait_for("health says that it is there", || found()["status"] == "healthy");
 }

@@ -45,7 +45,7 @@ async fn part(State(Shared { cache, .. }): State<Shared>, Path(part): Path<Strin
     let name = match part.as_str() {
         "containers" => "docker",
         "python" => "python_environments",
-        name @ ("database" | "redis" | "workflows") => name,
+        name @ ("database" | "redis" | "blobs" | "workflows") => name,
         _ => return (StatusCode::NOT_FOUND, Json(json!({ "status": "unknown", "error": "no_such_check" }))),
     };
     match cache.get(name) {

@@ -1,10 +1,10 @@
 //! The only file of this crate that names the wire: what it asks of others, and how it answers.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use qflow_proto::v1;
 use qflow_service::AuthedChannel;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -37,6 +37,12 @@ pub struct Overview {
     pub bus: String,
     /// Whether it does not answer.
     pub bus_down: bool,
+    /// The blob store's kind; empty where that is not told.
+    pub blobs: String,
+    /// Whether it does not answer the orchestrator.
+    pub blobs_away: bool,
+    /// Orchestrators with which attempts wait that no runner has a stream to.
+    pub stranded: Vec<String>,
 }
 
 /// What is known of a runner.
@@ -54,23 +60,48 @@ pub struct Runner {
     pub running: u32,
     /// Containers that it has.
     pub containers: u32,
+    /// Whether the blob store does not answer it.
+    pub blobs_away: bool,
 }
 
-/// Asks every replica at once and takes the first good answer; without one, the error of the first to fail.
-pub async fn any<T, F>(channels: &[AuthedChannel], ask: fn(AuthedChannel) -> F) -> Result<T, &'static str>
+/// How long a good answer may come after one that is not: below a probe's own time.
+const BETTER: Duration = Duration::from_secs(2);
+
+/// Asks every replica at once and takes the first answer that is good, or that has been the best for a while; without one, the error of
+/// the first to fail.
+pub async fn any<T, F>(
+    channels: &[AuthedChannel],
+    ask: fn(AuthedChannel) -> F,
+    is_good: fn(&T) -> bool,
+) -> Result<T, &'static str>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, &'static str>> + Send + 'static,
 {
-    let mut asked: JoinSet<_> = channels.iter().cloned().map(ask).collect();
-    let mut failed = None;
-    while let Some(answer) = asked.join_next().await {
-        match answer.unwrap_or(Err("failed")) {
-            Ok(answer) => return Ok(answer),
-            Err(error) => failed = failed.or(Some(error)),
+    best(channels.iter().cloned().map(ask).collect(), is_good).await
+}
+
+async fn best<T: Send + 'static>(
+    mut asked: JoinSet<Result<T, &'static str>>,
+    is_good: fn(&T) -> bool,
+) -> Result<T, &'static str> {
+    let (mut best, mut failed) = (None, None);
+    let mut until = None;
+    loop {
+        let answer = tokio::select! {
+            answer = asked.join_next() => answer,
+            () = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await }, if until.is_some() => None,
+        };
+        match answer.map(|answer| answer.unwrap_or(Err("failed"))) {
+            None => return best.ok_or(failed.unwrap_or("unreachable")),
+            Some(Ok(answer)) if is_good(&answer) => return Ok(answer),
+            Some(Ok(answer)) => {
+                until = until.or_else(|| Some(Instant::now() + BETTER));
+                best = best.or(Some(answer));
+            }
+            Some(Err(error)) => failed = failed.or(Some(error)),
         }
     }
-    Err(failed.unwrap_or("unreachable"))
 }
 
 /// Asks an orchestrator for its overview; the error is a code for the answer's `error`.
@@ -84,6 +115,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         slots: r.slots,
         running: r.running,
         containers: r.containers,
+        blobs_away: r.blobs_away,
     });
     Ok(Overview {
         runners: runners.collect(),
@@ -96,6 +128,9 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         store_latency_ms: answer.store_latency_ms,
         bus: answer.bus,
         bus_down: answer.bus_down,
+        blobs: answer.blobs,
+        blobs_away: answer.blobs_away,
+        stranded: answer.stranded,
     })
 }
 
@@ -156,4 +191,29 @@ fn health(checks: Vec<Aged>) -> v1::Health {
         error: reading.error.unwrap_or_default().to_owned(),
     });
     v1::Health { status: whole.as_str().to_owned(), checks: checks.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(answers: &[(u64, Result<u32, &'static str>)]) -> JoinSet<Result<u32, &'static str>> {
+        let after = |(seconds, answer): (u64, Result<u32, &'static str>)| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            answer
+        };
+        answers.iter().copied().map(after).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_answer_is_waited_for_a_little_and_any_answer_is_better_than_none() {
+        let is_good = |answer: &u32| *answer > 10;
+        assert_eq!(best(asked(&[(0, Ok(1)), (1, Ok(11)), (9, Err("timeout"))]), is_good).await, Ok(11));
+        assert_eq!(best(asked(&[(0, Ok(1)), (1, Ok(2))]), is_good).await, Ok(1));
+        let begun = Instant::now();
+        assert_eq!(best(asked(&[(0, Ok(1)), (9, Ok(11))]), is_good).await, Ok(1));
+        assert_eq!(begun.elapsed(), BETTER, "a replica that hangs keeps nobody from what another knows");
+        assert_eq!(best(asked(&[(0, Err("failed")), (1, Err("timeout"))]), is_good).await, Err("failed"));
+        assert_eq!(best(asked(&[]), is_good).await, Err("unreachable"));
+    }
 }

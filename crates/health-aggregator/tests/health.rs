@@ -106,6 +106,7 @@ async fn the_pages_hold_the_seeds_keys() {
         ("containers", "docker"),
         ("python", "python_environments"),
         ("workflows", "workflows"),
+        ("blobs", "blobs"),
     ];
     for (path, check) in parts {
         let (status, part) = health(aggregator.http(), &format!("/health/{path}")).await;

@@ -71,6 +71,8 @@ pub enum Said {
         secrets: Option<SecretNames>,
         /// Its number, where an answer is wanted; else 0.
         sequence: u64,
+        /// Whether the blob store does not answer it.
+        blobs_away: bool,
     },
     /// An attempt began.
     Started(AttemptKey, String),
@@ -137,6 +139,8 @@ pub struct Seen {
     pub containers: u32,
     /// Seconds since it was heard.
     pub age_seconds: f64,
+    /// Whether the blob store does not answer it.
+    pub blobs_away: bool,
 }
 
 /// The whole as seen from outside.
@@ -150,6 +154,8 @@ pub struct Sight {
     pub met: bool,
     /// Shards whose runs are written here.
     pub shards: BTreeSet<Shard>,
+    /// Orchestrators with which attempts wait that no runner comes for.
+    pub stranded: Vec<String>,
     /// Where runners reach the orchestrators that live, this one included.
     pub peers: Vec<String>,
 }

@@ -26,7 +26,7 @@ use qflow_model::{
 };
 
 use cache::{Cached, Expired, Hit, Scope};
-use member::{Replica, Standing};
+use member::{Attending, Standing};
 use pool::{Pool, PoolState, Removed, Slot};
 
 #[cfg(test)]
@@ -313,7 +313,7 @@ pub trait Store: Send + Sync + 'static {
     /// The store's clock: it alone decides what has expired.
     async fn now(&self) -> Result<Timestamp>;
     /// Says that a replica lives, for the time of a shard's lease, and renews the leases of shards that it holds under these epochs.
-    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing>;
+    async fn attend(&self, attending: Attending<'_>) -> Result<Standing>;
     /// Says that a replica has left: whatever it holds is free at once.
     async fn leave(&self, owner: &str) -> Result<()>;
     /// Takes at most so many shards for `owner`, each under a higher epoch, of those that are nobody's or whose lease is over.

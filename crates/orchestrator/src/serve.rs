@@ -214,6 +214,7 @@ pub async fn serve(
     let server = Server {
         store,
         blobs,
+        answers,
         bus,
         logs,
         engine,

@@ -65,6 +65,8 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     /// Where large values are.
     pub blobs: Arc<Blobs>,
+    /// Whether they can be had.
+    pub answers: qflow_blobs::Answers,
     /// Live changes.
     pub bus: Arc<dyn Bus>,
     /// Lines of user code.

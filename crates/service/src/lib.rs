@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod blobs;
 mod client;
 mod clock;
 mod edge;
@@ -17,6 +18,7 @@ pub mod trust;
 
 pub use admin::{Readiness, admin};
 pub use auth::{Auth, SecretError, need_secret, read_secret};
+pub use blobs::tells_of_blobs;
 pub use client::{AuthedChannel, ChannelError, authed_channel, channel, is_address, tls_channel};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edge::{Edge, protect};

@@ -74,7 +74,7 @@ closed! {
     /// A class of size.
     DataSize = "le_1KiB" | "le_64KiB" | "le_1MiB" | "le_16MiB" | "le_256MiB" | "gt_256MiB";
     /// What the whole depends on, by its name in `/health`.
-    Dependency = "database" | "redis" | "docker" | "python_environments" | "workflows" | "orchestrator"
+    Dependency = "database" | "redis" | "blobs" | "docker" | "python_environments" | "workflows" | "orchestrator"
         | "type_validator" | "other";
     /// What became of a span or a line.
     Delivery = "sent" | "dropped";

@@ -49,11 +49,13 @@ impl Bench {
             Pool::new(Arc::clone(&runtime), spool.clone(), folder.join("run"), name(&folder), 8, telemetry.clone());
         let environments =
             Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone()).unwrap();
+        let blobs = Blobs::in_folder(&folder.join("blobs")).unwrap();
         let runner = Arc::new(Runner {
             runtime,
             pool,
             environments,
-            blobs: Blobs::in_folder(&folder.join("blobs")).unwrap(),
+            answers: blobs.watched(|_| ()),
+            blobs,
             spool,
             secrets: Secrets::new(None),
             held: Held::default(),

@@ -24,8 +24,14 @@ pub struct OverviewProbe {
     pub pythons: Vec<String>,
 }
 
-const NAMES: &[(&str, bool)] =
-    &[("database", true), ("redis", false), ("docker", true), ("python_environments", false), ("workflows", false)];
+const NAMES: &[(&str, bool)] = &[
+    ("database", true),
+    ("redis", false),
+    ("blobs", false),
+    ("docker", true),
+    ("python_environments", false),
+    ("workflows", false),
+];
 
 #[async_trait]
 impl Probe for OverviewProbe {
@@ -34,7 +40,8 @@ impl Probe for OverviewProbe {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        match submit::any(&self.channels, submit::overview).await {
+        // One that no runner has a stream to knows no runners: another may.
+        match submit::any(&self.channels, submit::overview, |overview| !overview.runners.is_empty()).await {
             Ok(overview) => readings(&overview, &self.pythons),
             Err(error) => NAMES.iter().map(|(name, critical)| Reading::unhealthy(name, *critical, error)).collect(),
         }
@@ -43,7 +50,14 @@ impl Probe for OverviewProbe {
 
 /// The checks that an overview answers.
 pub fn readings(overview: &Overview, promised: &[String]) -> Vec<Reading> {
-    vec![database(overview), redis(overview), runners(overview), pythons(overview, promised), workflows(overview)]
+    vec![
+        database(overview),
+        redis(overview),
+        blobs(overview),
+        runners(overview),
+        pythons(overview, promised),
+        workflows(overview),
+    ]
 }
 
 fn reading(name: &'static str, status: Status, error: &'static str, facts: Value) -> Reading {
@@ -69,8 +83,24 @@ fn redis(overview: &Overview) -> Reading {
     reading("redis", status, "unreachable", json!({ "memory_usage": null, "bus": overview.bus }))
 }
 
+/// Large values and logs: of no call's making, so never critical; what runs waits for it.
+fn blobs(overview: &Overview) -> Reading {
+    let away = overview.runners.iter().filter(|runner| runner.blobs_away).count();
+    let (status, error) = match (overview.blobs.is_empty(), overview.blobs_away, away) {
+        (true, ..) => (Status::NotConfigured, ""),
+        (_, true, _) => (Status::Unhealthy, "unreachable"),
+        (_, false, 0) => (Status::Healthy, ""),
+        _ => (Status::Degraded, "unreachable_for_runners"),
+    };
+    reading("blobs", status, error, json!({ "backend": overview.blobs, "runners_without": away }))
+}
+
 fn runners(overview: &Overview) -> Reading {
-    let status = if overview.runners.is_empty() { Status::Unhealthy } else { Status::Healthy };
+    let (status, error) = match (overview.runners.is_empty(), overview.stranded.is_empty()) {
+        (true, _) => (Status::Unhealthy, "no_runner"),
+        (false, false) => (Status::Degraded, "orchestrator_without_runner"),
+        (false, true) => (Status::Healthy, ""),
+    };
     let total: u32 = overview.runners.iter().map(|r| r.containers).sum();
     let active: u32 = overview.runners.iter().map(|r| r.running).sum();
     let docker = overview.runners.iter().find(|r| r.runtime == "docker").map(|r| r.version.as_str());
@@ -82,8 +112,9 @@ fn runners(overview: &Overview) -> Reading {
         "runtimes": runtimes,
         "runners": overview.runners.len(),
         "slots": overview.runners.iter().map(|r| r.slots).sum::<u32>(),
+        "orchestrators_without_runner": overview.stranded,
     });
-    reading("docker", status, "no_runner", facts)
+    reading("docker", status, error, facts)
 }
 
 fn pythons(overview: &Overview, promised: &[String]) -> Reading {
@@ -138,6 +169,7 @@ mod tests {
             failed_last_hour: 1,
             store: "sqlite".to_owned(),
             bus: "memory".to_owned(),
+            blobs: "file".to_owned(),
             ..Overview::default()
         }
     }
@@ -175,6 +207,34 @@ mod tests {
         assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
         let there = Overview { bus_down: false, ..away };
         assert_eq!(verdict(&readings(&there, &[])), Status::Healthy);
+    }
+
+    #[test]
+    fn a_blob_store_that_does_not_answer_degrades_the_whole() {
+        let well = Overview { failed_last_hour: 0, ..embedded() };
+        let away = Overview { blobs_away: true, ..well.clone() };
+        let blobs = check(&away, "blobs");
+        assert_eq!(
+            (blobs.status, blobs.error, &blobs.facts["backend"]),
+            (Status::Unhealthy, Some("unreachable"), &json!("file"))
+        );
+        assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
+        let mut partly = well.clone();
+        partly.runners.push(Runner { blobs_away: true, ..partly.runners[0].clone() });
+        let blobs = check(&partly, "blobs");
+        assert_eq!((blobs.status, blobs.error), (Status::Degraded, Some("unreachable_for_runners")));
+        assert_eq!(blobs.facts["runners_without"], 1);
+        assert_eq!(verdict(&readings(&well, &[])), Status::Healthy);
+        assert_eq!(check(&Overview { blobs: String::new(), ..well }, "blobs").status, Status::NotConfigured);
+    }
+
+    #[test]
+    fn an_orchestrator_that_no_runner_comes_to_degrades_the_whole_and_is_named() {
+        let stranded = Overview { stranded: vec!["http://banana".to_owned()], failed_last_hour: 0, ..embedded() };
+        let runners = check(&stranded, "docker");
+        assert_eq!((runners.status, runners.error), (Status::Degraded, Some("orchestrator_without_runner")));
+        assert_eq!(runners.facts["orchestrators_without_runner"], json!(["http://banana"]));
+        assert_eq!(verdict(&readings(&stranded, &[])), Status::Degraded);
     }
 
     #[test]

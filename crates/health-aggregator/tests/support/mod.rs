@@ -91,6 +91,7 @@ pub(crate) fn embedded() -> OverviewResponse {
         running: 1,
         containers: 3,
         age_seconds: 0.5,
+        blobs_away: false,
     };
     OverviewResponse {
         runners: vec![runner.clone(), RunnerOverview { runner_id: "runner-2".into(), running: 2, ..runner }],
@@ -103,6 +104,9 @@ pub(crate) fn embedded() -> OverviewResponse {
         store_latency_ms: 0.123,
         bus: "memory".into(),
         bus_down: false,
+        blobs: "file".into(),
+        blobs_away: false,
+        stranded: Vec::new(),
     }
 }
 

@@ -319,6 +319,7 @@ impl Engine {
             oldest_queued_seconds: self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64()),
             met: self.runners.met,
             shards: self.shards.ids(),
+            stranded: self.shards.stranded.iter().map(|member| member.name().to_owned()).collect(),
             peers: self.shards.members.iter().map(|member| member.url.clone()).filter(|url| !url.is_empty()).collect(),
         };
         self.sight.send_if_modified(|known| {

@@ -30,6 +30,7 @@ pub(super) struct Runner {
     containers: u32,
     warm: BTreeSet<Digest>,
     heard: Instant,
+    blobs_away: bool,
 }
 
 /// What an attempt must be able to read: its tenant, and names.
@@ -74,6 +75,7 @@ impl Runners {
             containers: 0,
             warm: BTreeSet::new(),
             heard: Instant::now(),
+            blobs_away: false,
         };
         self.streams.insert(stream, runner);
     }
@@ -119,6 +121,13 @@ impl Runners {
             }
         }
         self.streams.get(&stream).map(|runner| runner.hello.runner_id.clone())
+    }
+
+    /// Notes whether the blob store does not answer a runner.
+    pub(super) fn blobs(&mut self, stream: StreamId, away: bool) {
+        if let Some(runner) = self.streams.get_mut(&stream) {
+            runner.blobs_away = away;
+        }
     }
 
     /// Begins an attempt's lease, or renews it.
@@ -231,6 +240,7 @@ impl Runners {
             running: runner.running,
             containers: runner.containers,
             age_seconds: runner.heard.elapsed().as_secs_f64(),
+            blobs_away: runner.blobs_away,
         };
         let mut all: Vec<Seen> = self.streams.values().map(seen).collect();
         all.sort_by(|a, b| a.hello.runner_id.cmp(&b.hello.runner_id));

@@ -241,6 +241,7 @@ conformance_in_time!(
     an_output_that_is_kept_anew_takes_the_place,
     blobs_go_with_the_last_entry_that_owns_them,
     a_shard_has_one_owner_at_a_time,
+    a_replica_that_no_runner_comes_to_is_known_to_the_others,
     a_dead_replicas_shards_are_free_after_a_lease,
     what_is_given_back_is_free_at_once_and_written_to_no_more,
     commands_and_open_runs_are_found_by_shard,

@@ -24,7 +24,7 @@ use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals, all_shards,
     cache::{Expired, Hit, Scope},
-    member::{Replica, Standing},
+    member::{Attending, Member, Standing},
     pool::{Pool, PoolState, Removed},
 };
 
@@ -37,7 +37,7 @@ pub struct Memory {
 #[derive(Default)]
 struct Tables {
     shards: BTreeMap<Shard, Owned>,
-    members: BTreeMap<String, (Replica, Timestamp)>,
+    members: BTreeMap<String, Member>,
     runs: BTreeMap<RunId, Row>,
     inbox: Vec<InboxRow>,
     last_inbox: i64,
@@ -125,18 +125,19 @@ impl Store for Memory {
         Ok(self.clock.now())
     }
 
-    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
+    async fn attend(&self, Attending { replica, held, stranded }: Attending<'_>) -> Result<Standing> {
         let (mut tables, now) = (self.tables(), self.clock.now());
         let until = now.plus_ms(limits::SHARD_LEASE_MS);
-        let missed = tables.members.extract_if(.., |_, (_, until)| *until <= now).map(|(owner, _)| owner).collect();
-        tables.members.insert(replica.owner.clone(), (replica.clone(), until));
+        let missed = tables.members.extract_if(.., |_, member| member.until <= now).map(|(owner, _)| owner).collect();
+        let member = Member { replica: replica.clone(), until, stranded };
+        tables.members.insert(replica.owner.clone(), member);
         let renewed = tables.held_under(held).map(|(shard, owned)| {
             owned.until = until;
             shard
         });
         let held = renewed.collect();
-        let members = tables.members.values().map(|(replica, _)| replica.clone()).collect();
-        Ok(Standing { members, held, missed })
+        let (members, stranded) = Member::told(tables.members.values());
+        Ok(Standing { members, stranded, held, missed })
     }
 
     async fn leave(&self, owner: &str) -> Result<()> {

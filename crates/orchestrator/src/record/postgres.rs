@@ -43,7 +43,7 @@ use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
     cache::{Expired, Hit, Scope},
-    member::{Replica, Standing},
+    member::{Attending, Standing},
     pool::{Pool, PoolState, Removed},
 };
 use crate::shared::Shared;
@@ -155,10 +155,10 @@ impl Store for Postgres {
         times.first().copied().ok_or(Error::Database { doing, source: "it did not answer".into() })
     }
 
-    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
+    async fn attend(&self, attending: Attending<'_>) -> Result<Standing> {
         let doing = "attend";
         let tx = self.transaction(doing).await?;
-        let done = shards::attend(&tx, replica, held).await;
+        let done = shards::attend(&tx, attending).await;
         let standing = end(tx, doing, done).await?;
         self.wake.owns(&standing.held);
         Ok(standing)

@@ -36,7 +36,7 @@ use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
     cache::{Expired, Hit, Scope},
-    member::{Replica, Standing},
+    member::{Attending, Standing},
     pool::{Pool, PoolState, Removed},
 };
 
@@ -202,12 +202,12 @@ impl Store for Sqlite {
         Ok(self.clock.now())
     }
 
-    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
+    async fn attend(&self, attending: Attending<'_>) -> Result<Standing> {
         let now = self.clock.now();
-        let (members, missed) = shards::attend(&self.members, replica, now);
-        let held = held.clone();
+        let (members, stranded, missed) = shards::attend(&self.members, attending, now);
+        let held = attending.held.clone();
         let held = self.within("look at shards", move |db| shards::ours(db, &held)).await?;
-        Ok(Standing { members, held, missed })
+        Ok(Standing { members, stranded, held, missed })
     }
 
     async fn leave(&self, owner: &str) -> Result<()> {

@@ -21,6 +21,7 @@ pub(super) async fn overview(server: &Server) -> Result<v1::OverviewResponse, St
         running: seen.running,
         containers: seen.containers,
         age_seconds: seen.age_seconds,
+        blobs_away: seen.blobs_away,
     };
     Ok(v1::OverviewResponse {
         runners: sight.runners.iter().map(runner).collect(),
@@ -33,5 +34,8 @@ pub(super) async fn overview(server: &Server) -> Result<v1::OverviewResponse, St
         store_latency_ms,
         bus: server.bus.kind().to_owned(),
         bus_down: !server.bus.is_up(),
+        blobs: server.blobs.kind().to_owned(),
+        blobs_away: server.answers.is_away(),
+        stranded: sight.stranded,
     })
 }

@@ -221,8 +221,9 @@ impl Reader {
             Heard::Heartbeat(beat) => {
                 let attempts = beat.attempts.iter().map(|key| attempt(key)).collect::<Result<_, _>>()?;
                 let warm = beat.warm_environments.iter().filter_map(|digest| digest.parse().ok()).collect();
-                let (secrets, sequence) = (beat.secrets.map(secrets), beat.sequence);
-                self.say(Said::Heartbeat { attempts, containers: beat.containers, warm, secrets, sequence }).await;
+                let (secrets, sequence, blobs_away) = (beat.secrets.map(secrets), beat.sequence, beat.blobs_away);
+                let containers = beat.containers;
+                self.say(Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away }).await;
             }
             Heard::Started(started) => self.say(Said::Started(attempt(&started.attempt)?, started.container_id)).await,
             Heard::Ended(ended) => {

@@ -54,7 +54,8 @@ impl Engine {
                 self.publish();
             }
             Said::Credits(count) => self.runners.credit(stream, count),
-            Said::Heartbeat { attempts, containers, warm, secrets, sequence } => {
+            Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away } => {
+                self.runners.blobs(stream, blobs_away);
                 if let Some(runner_id) = self.runners.heartbeat(stream, &attempts, containers, warm, secrets)
                     && let Some(shards) = self.shards.owed_by(&runner_id)
                 {

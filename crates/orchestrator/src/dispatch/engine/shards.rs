@@ -15,8 +15,11 @@ use tokio::time::Instant;
 use super::{Engine, Word};
 use crate::record::{
     self,
-    member::{Replica, Standing},
+    member::{Attending, Replica, Standing},
 };
+
+/// For how long attempts may wait without any runner before the others are told: one that starts anew is back by then.
+const STRANDED: Duration = Duration::from_secs(10);
 
 /// What an engine holds, and among whom.
 pub(super) struct Shards {
@@ -26,6 +29,10 @@ pub(super) struct Shards {
     pub(super) held: BTreeMap<Shard, Epoch>,
     /// All that live, itself included.
     pub(super) members: Vec<Replica>,
+    /// Those of them with which attempts wait that no runner comes for.
+    pub(super) stranded: Vec<Replica>,
+    /// Whether this replica was one of them when it last said that it lives.
+    strands: bool,
     /// Runners that are to say once more what they hold of shards that were taken over, since they said it to another.
     owed: BTreeMap<String, BTreeSet<Shard>>,
     /// When the leases are renewed next.
@@ -46,6 +53,8 @@ impl Shards {
             replica,
             held: BTreeMap::new(),
             members: Vec::new(),
+            stranded: Vec::new(),
+            strands: false,
             owed: BTreeMap::new(),
             renew_at: now,
             settle_at: now,
@@ -97,8 +106,10 @@ impl Engine {
 
     /// Says that this replica lives, and hears who else does and what is still its own.
     async fn attend(&mut self) -> record::Result<()> {
-        let standing = self.parts.store.attend(&self.shards.replica, &self.shards.held).await?;
-        let Standing { members, held, missed } = standing;
+        let stranded = self.look_for_runners();
+        let attending = Attending { replica: &self.shards.replica, held: &self.shards.held, stranded };
+        let Standing { members, stranded, held, missed } = self.parts.store.attend(attending).await?;
+        self.shards.stranded = stranded;
         if !missed.is_empty() {
             self.parts.telemetry.metrics().orchestrators_missed().increment(missed.len() as u64);
             let note = Event::warning("replicas_missed", "an orchestrator ended without a word: its shards move");
@@ -112,6 +123,27 @@ impl Engine {
         let lost: Vec<Shard> = self.shards.held.keys().filter(|shard| !held.contains(*shard)).copied().collect();
         self.lose(&lost);
         Ok(())
+    }
+
+    /// Whether attempts have waited here for a while and no runner has a stream to this replica; told when that begins and when it ends.
+    fn look_for_runners(&mut self) -> bool {
+        let waits = self.runs.oldest_queued().is_some_and(|since| since.elapsed() >= STRANDED);
+        let stranded = waits && self.runners.is_empty();
+        if std::mem::replace(&mut self.shards.strands, stranded) != stranded {
+            let Replica { owner, url } = self.shards.replica.clone();
+            let note = if stranded {
+                let at =
+                    if url.is_empty() { "it has no QFLOW_ADVERTISE_URL" } else { "QFLOW_ADVERTISE_URL is not reached" };
+                let why = format!(
+                    "attempts wait here and no runner has a stream to this orchestrator: no runner runs, or {at}"
+                );
+                Event::warning("no_runner_comes", why)
+            } else {
+                Event::info("runners_come", "attempts wait no longer for want of a runner's stream")
+            };
+            self.parts.telemetry.emit(note.with("owner", owner).with("url", url));
+        }
+        stranded
     }
 
     pub(super) async fn settle_shards(&mut self) -> record::Result<()> {

@@ -46,7 +46,7 @@ use crate::{
         Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Memory, Registered, Result, Store, StoredLine,
         Submission, Submitted, Totals,
         cache::{Expired, Hit, Scope},
-        member::{Replica, Standing},
+        member::{Attending, Replica, Standing},
         pool::{Pool, PoolState, Removed},
     },
 };

@@ -18,6 +18,7 @@ use super::{
         Batch, Change, Error as Refused, Filter, StoredLine, Submission, all_shards,
         cache::{Cached, Scope},
         conformance::{ended, submission},
+        member::{Attending, Replica},
         pool::Pool,
         postgres::Server,
     },
@@ -356,8 +357,9 @@ async fn a_database_that_replicas_live_on_is_not_restored_into() {
     let from = system(folder.path(), Some(server)).await;
     let store = open(&from).await;
     back_up(&from, &folder.path().join("backup")).await;
-    let replica = super::super::member::Replica { owner: "orchestrator-1".into(), url: "http://a".into() };
-    store.attend(&replica, &BTreeMap::new()).await.unwrap();
+    let replica = Replica { owner: "orchestrator-1".into(), url: "http://a".into() };
+    let held = BTreeMap::new();
+    store.attend(Attending { replica: &replica, held: &held, stranded: false }).await.unwrap();
     let refused = restore(&from, &folder.path().join("backup"), true, &quiet).await.map(drop).unwrap_err().to_string();
     assert!(refused.contains("orchestrators run on this database (orchestrator-1 http://a)"), "{refused}");
     store.leave("orchestrator-1").await.unwrap();

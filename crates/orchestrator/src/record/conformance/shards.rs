@@ -1,13 +1,33 @@
 //! What every store promises of shards and of the replicas that own them.
 
-use super::{super::member::Replica, *};
+use super::{
+    super::member::{Attending, Replica, Standing},
+    *,
+};
 
 fn replica(owner: &str) -> Replica {
     Replica { owner: owner.to_owned(), url: format!("http://{owner}") }
 }
 
+async fn stand(store: &dyn Store, owner: &str, held: &BTreeMap<Shard, Epoch>, stranded: bool) -> Standing {
+    store.attend(Attending { replica: &replica(owner), held, stranded }).await.unwrap()
+}
+
 async fn attend(store: &dyn Store, owner: &str, held: &BTreeMap<Shard, Epoch>) -> BTreeSet<Shard> {
-    store.attend(&replica(owner), held).await.unwrap().held
+    stand(store, owner, held, false).await.held
+}
+
+/// That attempts wait in vain with a replica is known to all of them, until it says otherwise or lives no more.
+pub(super) async fn a_replica_that_no_runner_comes_to_is_known_to_the_others(store: &dyn Store, clock: &dyn Hand) {
+    let none = BTreeMap::new();
+    assert_eq!(stand(store, "a", &none, true).await.stranded, [replica("a")]);
+    let other = stand(store, "b", &none, false).await;
+    assert_eq!((other.stranded, other.members.len()), (vec![replica("a")], 2));
+    assert_eq!(stand(store, "a", &none, false).await.stranded, []);
+    assert_eq!(stand(store, "b", &none, false).await.stranded, []);
+    stand(store, "a", &none, true).await;
+    clock.advance_ms(qflow_model::limits::SHARD_LEASE_MS + 1).await;
+    assert_eq!(stand(store, "b", &none, false).await.stranded, [], "it lives no more");
 }
 
 /// A shard is taken by one replica, and by no other as long as that one says that it lives.
@@ -15,7 +35,7 @@ pub(super) async fn a_shard_has_one_owner_at_a_time(store: &dyn Store, clock: &d
     attend(store, "a", &BTreeMap::new()).await;
     let ours = store.take_shards("a", 40).await.unwrap();
     assert_eq!(ours.len(), 40);
-    let standing = store.attend(&replica("b"), &BTreeMap::new()).await.unwrap();
+    let standing = stand(store, "b", &BTreeMap::new(), false).await;
     assert_eq!(standing.members, [replica("a"), replica("b")]);
     let theirs = store.take_shards("b", 64).await.unwrap();
     assert_eq!(theirs.len(), 24);
@@ -34,10 +54,10 @@ pub(super) async fn a_dead_replicas_shards_are_free_after_a_lease(store: &dyn St
     let old = store.take_shards("a", 64).await.unwrap();
     attend(store, "a", &old).await;
     clock.advance_ms(qflow_model::limits::SHARD_LEASE_MS + 1).await;
-    let alone = store.attend(&replica("b"), &BTreeMap::new()).await.unwrap();
+    let alone = stand(store, "b", &BTreeMap::new(), false).await;
     assert_eq!(alone.members, [replica("b")]);
     assert_eq!(alone.missed, ["a"]);
-    assert!(store.attend(&replica("b"), &BTreeMap::new()).await.unwrap().missed.is_empty(), "it is missed once");
+    assert!(stand(store, "b", &BTreeMap::new(), false).await.missed.is_empty(), "it is missed once");
     let new = store.take_shards("b", 64).await.unwrap();
     assert_eq!(new.len(), 64);
     assert!(new.iter().all(|(shard, epoch)| old[shard] < *epoch));
@@ -60,7 +80,7 @@ pub(super) async fn what_is_given_back_is_free_at_once_and_written_to_no_more(st
     store.release(&given).await.unwrap();
     assert_eq!(attend(store, "b", &taken).await.len(), 10, "an older owner gives nothing back");
     store.leave("a").await.unwrap();
-    let standing = store.attend(&replica("b"), &taken).await.unwrap();
+    let standing = stand(store, "b", &taken, false).await;
     assert!(standing.missed.is_empty() && standing.members == [replica("b")], "who leaves is not missed: {standing:?}");
     assert_eq!(store.take_shards("b", 64).await.unwrap().len(), 54, "what it holds is not taken once more");
 }

@@ -26,7 +26,10 @@ const CREATE: Duration = Duration::from_secs(4);
 /// Which lock a replica holds while it changes tables; the number is "qflow".
 pub(super) const MIGRATING: i64 = 0x71_66_6c_6f_77;
 /// The tables, version by version: forward and additive, so that the version before goes on beside a newer one.
-const MIGRATIONS: [(&str, &str); 1] = [("V1__runs", include_str!("migrations/V1__runs.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__runs", include_str!("migrations/V1__runs.sql")),
+    ("V2__stranded", include_str!("migrations/V2__stranded.sql")),
+];
 
 pub(super) fn pool(target: &Target) -> Result<Pool> {
     // A closed connection is seen without asking; one that has gone silent is ended by the kernel.

@@ -8,7 +8,7 @@ use qflow_model::{
 };
 
 use super::{
-    super::member::{Replica, Standing},
+    super::member::{Attending, Replica, Standing},
     batch::FENCE,
     transaction::{Done, Param, Tx},
 };
@@ -25,10 +25,11 @@ FROM unnest($1::smallint[], $2::bigint[]) AS ours (id, epoch) WHERE shard.id = o
 const FREE: &str = "UPDATE shard SET owner = '', lease_until = '-infinity' WHERE owner = $1";
 const GONE: &str = "DELETE FROM replica WHERE owner = $1";
 const LIVES: &str = "
-INSERT INTO replica (owner, url, lease_until) VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 ms')
-ON CONFLICT (owner) DO UPDATE SET url = excluded.url, lease_until = excluded.lease_until";
+INSERT INTO replica (owner, url, stranded, lease_until)
+VALUES ($1, $2, $4, clock_timestamp() + $3::bigint * interval '1 ms')
+ON CONFLICT (owner) DO UPDATE SET url = excluded.url, stranded = excluded.stranded, lease_until = excluded.lease_until";
 const BURY: &str = "DELETE FROM replica WHERE lease_until < now() RETURNING owner";
-const LIVING: &str = "SELECT owner, url FROM replica ORDER BY owner";
+const LIVING: &str = "SELECT owner, url, stranded FROM replica ORDER BY owner";
 
 /// Shards and epochs as columns.
 pub(super) fn columns(held: &BTreeMap<Shard, Epoch>) -> (Vec<i16>, Vec<i64>) {
@@ -36,12 +37,12 @@ pub(super) fn columns(held: &BTreeMap<Shard, Epoch>) -> (Vec<i16>, Vec<i64>) {
 }
 
 /// Says that a replica lives, renews what it holds, and reads who else lives.
-pub(super) async fn attend(tx: &Tx, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Done<Standing> {
+pub(super) async fn attend(tx: &Tx, Attending { replica, held, stranded }: Attending<'_>) -> Done<Standing> {
     let (ids, epochs) = columns(held);
     let lease = limits::SHARD_LEASE_MS as i64;
     let writes: [(&str, Vec<Param<'_>>); 4] = [
         (FENCE, vec![&ids, &epochs, &lease]),
-        (LIVES, vec![&replica.owner, &replica.url, &lease]),
+        (LIVES, vec![&replica.owner, &replica.url, &lease, &stranded]),
         (BURY, vec![]),
         (LIVING, vec![]),
     ];
@@ -62,7 +63,9 @@ pub(super) async fn attend(tx: &Tx, replica: &Replica, held: &BTreeMap<Shard, Ep
     let ours: Done<BTreeSet<Shard>> = ours.iter().map(shard).collect();
     let replica = |row: &tokio_postgres::Row| Ok(Replica { owner: row.try_get(0)?, url: row.try_get(1)? });
     let members: Done<Vec<Replica>> = living.iter().map(replica).collect();
-    Ok(Standing { members: members?, held: ours?, missed: missed? })
+    let waits = |row: &&tokio_postgres::Row| row.try_get(2).unwrap_or(false);
+    let stranded: Done<Vec<Replica>> = living.iter().filter(waits).map(replica).collect();
+    Ok(Standing { members: members?, stranded: stranded?, held: ours?, missed: missed? })
 }
 
 /// Forgets a replica, and frees what it holds.

@@ -11,17 +11,26 @@ use qflow_model::{
 };
 use rusqlite::{Transaction, params};
 
-use super::{super::member::Replica, Done};
+use super::{
+    super::member::{Attending, Member, Replica},
+    Done,
+};
 
-/// Replicas by owner, with the time until which each lives.
-pub(super) type Members = BTreeMap<String, (Replica, Timestamp)>;
+/// Replicas by owner.
+pub(super) type Members = BTreeMap<String, Member>;
 
-/// Says that a replica lives; all that do, and who does no more.
-pub(super) fn attend(members: &Mutex<Members>, replica: &Replica, now: Timestamp) -> (Vec<Replica>, Vec<String>) {
+/// Says that a replica lives; all that do, those with which attempts wait in vain, and who does not live any more.
+pub(super) fn attend(
+    members: &Mutex<Members>,
+    Attending { replica, stranded, .. }: Attending<'_>,
+    now: Timestamp,
+) -> (Vec<Replica>, Vec<Replica>, Vec<String>) {
     let mut members = members.lock().unwrap_or_else(PoisonError::into_inner);
-    let missed = members.extract_if(.., |_, (_, until)| *until <= now).map(|(owner, _)| owner).collect();
-    members.insert(replica.owner.clone(), (replica.clone(), now.plus_ms(limits::SHARD_LEASE_MS)));
-    (members.values().map(|(replica, _)| replica.clone()).collect(), missed)
+    let missed = members.extract_if(.., |_, member| member.until <= now).map(|(owner, _)| owner).collect();
+    let until = now.plus_ms(limits::SHARD_LEASE_MS);
+    members.insert(replica.owner.clone(), Member { replica: replica.clone(), until, stranded });
+    let (all, stranded) = Member::told(members.values());
+    (all, stranded, missed)
 }
 
 /// Says that a replica has left.
@@ -32,7 +41,7 @@ pub(super) fn leave(members: &Mutex<Members>, owner: &str) {
 /// Who lives now.
 pub(super) fn living(members: &Mutex<Members>, now: Timestamp) -> Vec<String> {
     let members = members.lock().unwrap_or_else(PoisonError::into_inner);
-    members.iter().filter(|(_, (_, until))| *until > now).map(|(owner, _)| owner.clone()).collect()
+    members.iter().filter(|(_, member)| member.until > now).map(|(owner, _)| owner.clone()).collect()
 }
 
 /// Of the shards those that are still held under these epochs.

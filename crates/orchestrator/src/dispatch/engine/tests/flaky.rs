@@ -16,8 +16,8 @@ impl Store for Flaky {
     async fn now(&self) -> Result<Timestamp> {
         self.inner.now().await
     }
-    async fn attend(&self, replica: &Replica, held: &BTreeMap<Shard, Epoch>) -> Result<Standing> {
-        self.inner.attend(replica, held).await
+    async fn attend(&self, attending: Attending<'_>) -> Result<Standing> {
+        self.inner.attend(attending).await
     }
     async fn leave(&self, owner: &str) -> Result<()> {
         self.inner.leave(owner).await

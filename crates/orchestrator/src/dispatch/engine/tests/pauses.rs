@@ -162,8 +162,14 @@ async fn the_outcome_of_one_that_was_lost_decides_where_it_comes_after_all() {
     let house = house.restarted().await;
     let mut runner = Player::connect(&house, 2, vec![key]).await;
     // It is not told to end it, and neither does a heartbeat.
-    let beat =
-        Said::Heartbeat { attempts: vec![key], containers: 1, warm: BTreeSet::new(), secrets: None, sequence: 1 };
+    let beat = Said::Heartbeat {
+        attempts: vec![key],
+        containers: 1,
+        warm: BTreeSet::new(),
+        secrets: None,
+        sequence: 1,
+        blobs_away: false,
+    };
     runner.say(beat).await;
     loop {
         match runner.hears().await {
@@ -208,7 +214,14 @@ async fn a_commit_that_fails_lets_nothing_begin() {
 async fn a_heartbeat_that_is_numbered_is_answered() {
     let house = House::new().await;
     let mut runner = Player::connect(&house, 1, vec![]).await;
-    let beat = Said::Heartbeat { attempts: vec![], containers: 0, warm: BTreeSet::new(), secrets: None, sequence: 7 };
+    let beat = Said::Heartbeat {
+        attempts: vec![],
+        containers: 0,
+        warm: BTreeSet::new(),
+        secrets: None,
+        sequence: 7,
+        blobs_away: false,
+    };
     runner.say(beat).await;
     while !matches!(runner.hears().await, Say::Heard(7)) {}
 }

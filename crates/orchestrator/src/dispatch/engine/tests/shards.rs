@@ -89,7 +89,14 @@ async fn an_order_that_died_with_its_replica_is_given_again_at_the_runners_next_
     let mut there = Player::connect(&second, 1, vec![]).await;
     first.dies();
     until(&clock, || second.engine.sight().shards.len() == 64).await;
-    let beat = Said::Heartbeat { attempts: vec![], containers: 0, warm: BTreeSet::new(), secrets: None, sequence: 0 };
+    let beat = Said::Heartbeat {
+        attempts: vec![],
+        containers: 0,
+        warm: BTreeSet::new(),
+        secrets: None,
+        sequence: 0,
+        blobs_away: false,
+    };
     there.say(beat).await;
     assert_eq!(there.order().await.key, key, "it is no infrastructure retry: it never began");
     assert!(there.ends(key, done()).await);
@@ -214,4 +221,20 @@ async fn replicas_on_postgres_share_the_shards_and_take_over_what_one_leaves() {
     tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("it takes over");
     assert!(there.ends(key, done()).await);
     assert_eq!(second.status(run).await, RunStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_attempts_wait_with_and_no_runner_comes_to_is_named_by_the_others() {
+    let (first, second, clock) = two().await;
+    let mut runner = Player::connect(&first, 1, vec![]).await;
+    let elsewhere = first.submit(OF_THE_FIRST, 1).await;
+    let key = runner.order().await.key;
+    assert!(runner.ends(key, done()).await);
+    assert_eq!(first.status(elsewhere).await, RunStatus::Completed);
+    assert_eq!(first.engine.sight().stranded, Vec::<String>::new());
+    second.submit(OF_THE_SECOND, 1).await;
+    until(&clock, || first.engine.sight().stranded == ["http://b"]).await;
+    let mut late = Player::connect(&second, 2, vec![]).await;
+    late.order().await;
+    until(&clock, || first.engine.sight().stranded.is_empty()).await;
 }
