@@ -63,6 +63,12 @@ impl Locks {
         }
     }
 
+    /// Since when the oldest spec waits for a runner that some run wants which is there.
+    pub(super) fn oldest(&self, is_there: impl Fn(RunId) -> bool) -> Option<Instant> {
+        let waits = |asked: &&Asked| asked.given.is_none() && asked.wants.iter().any(|(run, _)| is_there(*run));
+        self.0.values().filter(waits).map(|asked| asked.since).min()
+    }
+
     /// A runner has gone: what it was to lock is given anew.
     pub(super) fn gone(&mut self, stream: StreamId) {
         for asked in self.0.values_mut().filter(|asked| asked.given == Some(stream)) {
@@ -129,8 +135,11 @@ mod tests {
         let mut first = connect(&mut runners, 1, "3.11");
         locks.want(&spec(), run, 0);
         locks.want(&spec(), RunId(uuid::Uuid::from_u128(2)), 3);
+        assert_eq!(locks.oldest(|one| one == run), Some(Instant::now()));
+        assert_eq!(locks.oldest(|_| false), None, "the runs are over, or another's");
         locks.give(&runners);
         locks.give(&runners);
+        assert_eq!(locks.oldest(|_| true), None, "a runner is at it");
         assert!(matches!(first.try_recv(), Ok(Say::Lock(given, _)) if given == spec()));
         assert!(first.try_recv().is_err());
         locks.gone(StreamId(1));

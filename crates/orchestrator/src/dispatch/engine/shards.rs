@@ -127,7 +127,10 @@ impl Engine {
 
     /// Whether attempts have waited here for a while and no runner has a stream to this replica; told when that begins and when it ends.
     fn look_for_runners(&mut self) -> bool {
-        let waits = self.runs.oldest_queued().is_some_and(|since| since.elapsed() >= STRANDED);
+        // Without a runner environments wait too, and no node of a new run is ready before them.
+        let resolving = self.locks.oldest(|run| self.runs.get(run).is_some());
+        let oldest = self.runs.oldest_queued().into_iter().chain(resolving).min();
+        let waits = oldest.is_some_and(|since| since.elapsed() >= STRANDED);
         let stranded = waits && self.runners.is_empty();
         if std::mem::replace(&mut self.shards.strands, stranded) != stranded {
             let Replica { owner, url } = self.shards.replica.clone();
