@@ -57,7 +57,10 @@ impl Blobs {
             loop {
                 let looked = blobs.look().await;
                 if found.send_if_modified(|was| std::mem::replace(was, looked.is_ok()) != looked.is_ok()) {
-                    tell(looked.as_ref().map(|()| ()).map_err(String::as_str));
+                    match &looked {
+                        Ok(()) => tell(Ok(())),
+                        Err(why) => tell(Err(why)),
+                    }
                 }
                 tokio::select! {
                     () = tokio::time::sleep(EVERY) => {}

@@ -164,7 +164,7 @@ mod tests {
             Line { sequence: 0, at_us: 0, stream: "stdout".into(), text: "a".into(), fields: serde_json::Map::new() };
         let spool = Spool::open(folder.path()).unwrap();
         for step in 0..3 {
-            spool.add_lines(key(step), &[line.clone()]).unwrap();
+            spool.add_lines(key(step), std::slice::from_ref(&line)).unwrap();
         }
         spool.owe(&owed(0, 20)).unwrap();
         spool.owe(&owed(1, 10)).unwrap();

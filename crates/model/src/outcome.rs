@@ -7,7 +7,8 @@ use crate::{ids::Digest, status::FailureClass, value::Produced};
 /// What a warning begins with where an attempt's lines could not be kept as an object.
 pub const LINES_NOT_KEPT: &str = "lines were not kept: ";
 /// How the warning of an attempt begins whose runner keeps its lines until the blob store takes them, see [`crate::limits::LINES_LATE_MS`].
-pub const LINES_LATE: &str = "its lines wait on their runner for the blob store: ";
+pub const LINES_LATE: &str =
+    "the blob store did not take its lines when it ended; their runner keeps them and tries again: ";
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
