@@ -25,9 +25,21 @@ pub async fn run(args: RunArgs, data_dir: &Path) -> Result<Exit, Fail> {
     eprint!("{}", render::problems(&warnings));
     let parameters = parameters::written(&args)?;
     let session = dev::session(&args.server, data_dir).await?;
-    let exit = submit(&args, &source, parameters, &session).await;
+    let end = submit(&args, &source, parameters, &session).await;
+    let embedded = session.is_embedded();
     session.close().await;
-    exit
+    Ok(match end? {
+        End::Ran(run) => tell(&run, args.output, embedded),
+        End::Left(exit) => exit,
+    })
+}
+
+/// How a run was followed: told once nothing of ours runs any more, since a full disk or a closed pipe ends the program.
+enum End {
+    /// To its end.
+    Ran(Box<Run>),
+    /// Not so far.
+    Left(Exit),
 }
 
 async fn submit(
@@ -35,7 +47,7 @@ async fn submit(
     source: &qflow_model::definition::Source,
     parameters: Vec<(String, Written)>,
     session: &Session,
-) -> Result<Exit, Fail> {
+) -> Result<End, Fail> {
     if args.detach && session.is_embedded() {
         return Err(Fail::usage("--detach needs a server that stays: start `qflow dev`, or set QFLOW_SERVER"));
     }
@@ -76,7 +88,7 @@ async fn submit(
             _ => outln!("{run_id}"),
         }
         eprintln!("follow it: qflow runs watch {run_id}");
-        return Ok(Exit::Completed);
+        return Ok(End::Left(Exit::Completed));
     }
     let followed = follow(client, &run_id, session.is_embedded(), Interrupt::Cancels);
     let run = match args.timeout {
@@ -86,8 +98,7 @@ async fn submit(
             Err(_) => return Err(timed_out(client, &run_id, session.is_embedded()).await),
         },
     };
-    let Some(run) = run else { return Ok(Exit::Interrupted) };
-    Ok(tell(&run, args.output, session.is_embedded()))
+    Ok(run.map_or(End::Left(Exit::Interrupted), |run| End::Ran(Box::new(run))))
 }
 
 async fn timed_out(client: &Client, run_id: &str, embedded: bool) -> Fail {

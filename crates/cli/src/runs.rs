@@ -95,11 +95,11 @@ async fn show(
 async fn watch(one: OneRun, data_dir: &Path) -> Result<Exit, Fail> {
     let session = dev::session(&one.list.server, data_dir).await?;
     let id = one.run.to_string();
-    run::with(session, |client, embedded| async move {
-        let run = run::follow(&client, &id, embedded, run::Interrupt::Leaves).await?;
-        Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
-    })
-    .await
+    let embedded = session.is_embedded();
+    let followed = run::with(session, |client, embedded| async move {
+        run::follow(&client, &id, embedded, run::Interrupt::Leaves).await
+    });
+    Ok(followed.await?.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
 }
 
 /// A run that goes on needs a server that stays: an embedded one follows it to its end.
@@ -110,7 +110,8 @@ async fn go_on(
 ) -> Result<Exit, Fail> {
     let session = dev::session(&one.list.server, data_dir).await?;
     let id = one.run.to_string();
-    run::with(session, |client, embedded| async move {
+    let (embedded, output) = (session.is_embedded(), one.list.output);
+    let went_on = run::with(session, |client, embedded| async move {
         let run = call(&client, &id).await?;
         if !embedded {
             if one.list.output == Output::Json {
@@ -119,12 +120,12 @@ async fn go_on(
             let further =
                 if run.status.is_terminal() { String::new() } else { format!("; follow it: qflow runs watch {id}") };
             eprintln!("run {id} {}{further}", run.status);
-            return Ok(Exit::Completed);
+            return Ok(Err(Exit::Completed));
         }
         let run = run::follow(&client, &id, embedded, run::Interrupt::Cancels).await?;
-        Ok(run.map_or(Exit::Interrupted, |run| run::tell(&run, one.list.output, embedded)))
-    })
-    .await
+        Ok(run.ok_or(Exit::Interrupted))
+    });
+    Ok(went_on.await?.map_or_else(|exit| exit, |run| run::tell(&run, output, embedded)))
 }
 
 async fn logs(one: OneRun, node: String, follow: bool, data_dir: &Path) -> Result<Exit, Fail> {

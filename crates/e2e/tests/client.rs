@@ -166,6 +166,15 @@ fn a_full_disk_is_told_and_a_reader_that_has_gone_is_not() {
     assert_eq!(told.status.code(), Some(1), "{}", said(&told));
     let error = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(error, "error: write to standard output: No space left on device (os error 28)\n");
+    // Nor does what ran for it stay behind.
+    let home = Home::new("process");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let ran = home.qflow(&["run", "examples/hello.py", "-p", "name=Ada"]).stdout(full).output().expect("qflow starts");
+    assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+    let named = |line: &Vec<u8>| String::from_utf8_lossy(line).contains(&*home.path().to_string_lossy());
+    let processes = std::fs::read_dir("/proc").expect("Linux has it").flatten();
+    let left = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok()).find(named);
+    assert_eq!(left.map(|line| String::from_utf8_lossy(&line).into_owned()), None);
     let (reader, writer) = std::io::pipe().expect("there are pipes");
     drop(reader);
     let gone = version().stdout(writer).output().expect("qflow starts");
