@@ -138,6 +138,7 @@ impl Server {
                 return Err(status);
             }
         };
+        let params = params.into_iter().map(|(name, produced)| (name, Box::new(produced))).collect();
         Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
 }
