@@ -1,10 +1,10 @@
 //! The only file of this crate that names the wire: what it asks of others, and how it answers.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use qflow_proto::v1;
 use qflow_service::AuthedChannel;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -56,17 +56,27 @@ pub struct Runner {
     pub containers: u32,
 }
 
+/// How long a replica may take to answer, also once another has.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Asks every replica at once and takes the first good answer; without one, the error of the first to fail.
-pub async fn any<T, F>(channels: &[AuthedChannel], ask: fn(AuthedChannel) -> F) -> Result<T, &'static str>
+///
+/// The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
+pub async fn any<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Result<T, &'static str>
 where
+    C: Clone + Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T, &'static str>> + Send + 'static,
 {
-    let mut asked: JoinSet<_> = channels.iter().cloned().map(ask).collect();
+    let bounded = |channel| async move { timeout(ANSWER, ask(channel)).await.unwrap_or(Err("timeout")) };
+    let mut asked: JoinSet<_> = channels.iter().cloned().map(bounded).collect();
     let mut failed = None;
     while let Some(answer) = asked.join_next().await {
         match answer.unwrap_or(Err("failed")) {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                asked.detach_all();
+                return Ok(answer);
+            }
             Err(error) => failed = failed.or(Some(error)),
         }
     }
@@ -156,4 +166,36 @@ fn health(checks: Vec<Aged>) -> v1::Health {
         error: reading.error.unwrap_or_default().to_owned(),
     });
     v1::Health { status: whole.as_str().to_owned(), checks: checks.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A replica that answers after a while, and says when it has.
+    #[derive(Clone)]
+    struct Replica(Duration, mpsc::UnboundedSender<Duration>);
+
+    async fn ask(Replica(after, answered): Replica) -> Result<Duration, &'static str> {
+        tokio::time::sleep(after).await;
+        answered.send(after).unwrap();
+        Ok(after)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_good_answer_counts_and_the_others_are_let_answer_for_a_while() {
+        let (to, mut answered) = mpsc::unbounded_channel();
+        let seconds = [1, 2, 3600].map(Duration::from_secs);
+        let replicas = seconds.map(|after| Replica(after, to.clone()));
+        drop(to);
+        assert_eq!(any(&replicas, ask).await, Ok(seconds[0]));
+        drop(replicas);
+        let mut all = Vec::new();
+        while let Some(after) = answered.recv().await {
+            all.push(after);
+        }
+        assert_eq!(all, seconds[..2], "the third took too long");
+    }
 }
