@@ -33,7 +33,7 @@ fn spans(stack: &Stack, trace: &str) -> Vec<Value> {
     list(&found["data"]).iter().flat_map(|trace| list(&trace["spans"])).cloned().collect()
 }
 
-/// Spans as a tree of names, siblings in the order of their start, each with its part of Qflow.
+/// Spans as a tree of names, siblings by name, each with its part of Qflow.
 fn tree(spans: &[Value]) -> String {
     fn write(of: &str, depth: usize, children: &BTreeMap<String, Vec<&Value>>, out: &mut String) {
         for span in children.get(of).map_or(&[][..], Vec::as_slice) {
@@ -51,9 +51,7 @@ fn tree(spans: &[Value]) -> String {
         let parent = parent.map(|parent| text(parent, "spanID")).filter(|parent| there.contains(parent));
         children.entry(parent.unwrap_or_default().to_owned()).or_default().push(span);
     }
-    children
-        .values_mut()
-        .for_each(|c| c.sort_by_key(|s| (s["startTime"].as_u64(), text(s, "operationName").to_owned())));
+    children.values_mut().for_each(|c| c.sort_by_key(|s| text(s, "operationName").to_owned()));
     let mut out = String::new();
     write("", 0, &children, &mut out);
     out
@@ -161,44 +159,90 @@ fn whatever_lines_come_arrive_or_are_dead_letters() {
     }
 }
 
-/// Spans of a service that were dropped.
-fn dropped(stack: &Stack) -> bool {
-    !stack.query("sum(qflow_telemetry_spans_total{outcome=\"dropped\"}) > 0").is_empty()
+/// Spans that were dropped so far.
+fn dropped(stack: &Stack) -> f64 {
+    ["a1", "a2", "ra1", "ra2", "tva", "ha"]
+        .map(|admin| stack.cluster.metric(admin, "qflow_telemetry_spans_total{outcome=\"dropped\"}"))
+        .iter()
+        .sum()
 }
 
+/// A run while something does not answer: it ends as ever, at the first attempt.
+fn runs_on(stack: &Stack) -> Value {
+    let run = run(stack, "is_traced", 0);
+    assert_eq!(run["status"], "completed", "{run:#}");
+    assert_eq!(run["nodes"][0]["attempts"], 1, "{run:#}");
+    run
+}
+
+/// Lines of each log of the cluster's.
+fn written(stack: &Stack) -> BTreeMap<String, usize> {
+    let files = std::fs::read_dir(stack.cluster.path()).expect("the cluster has a folder").flatten();
+    let logs = files.map(|file| file.path().display().to_string());
+    let logs = logs.filter(|path| path.ends_with(".log") && path.rsplit('/').next().is_some_and(|f| f.contains('-')));
+    logs.map(|path| {
+        let lines = std::fs::read(&path).expect("a log reads").iter().filter(|byte| **byte == b'\n').count();
+        (path, lines)
+    })
+    .collect()
+}
+
+/// Documents of each of these logs, of lines and of dead letters.
+fn arrived(stack: &Stack, logs: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let count = |index: &str, field: &str, path: &str| {
+        let url = format!("{}/{index}/_count", stack.address("Elasticsearch"));
+        let found = get(&url, &[("q", &format!("{field}:\"{path}\""))]);
+        found["count"].as_u64().unwrap_or_default() as usize
+    };
+    let both = |path: &String| {
+        count("qflow-logs", "qflow.read.file.path", path) + count("qflow-dead-letter", "log.file.path", path)
+    };
+    logs.keys().map(|path| (path.clone(), both(path))).collect()
+}
+
+/// What may hang or be gone without anybody's waiting for it.
+const RECEIVERS: [&str; 3] = ["elasticsearch", "jaeger", "otel-collector"];
+
 #[test]
-fn what_hangs_or_is_gone_holds_no_run_up() {
+fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::start("process", "metrics traces logs collector");
     // What failed is kept whole by the collector's tail sampling.
     let failed = run(&stack, "fails", 1);
     let kept = || tree(&spans(&stack, text(&failed, "trace_id"))).contains("workflow_execution");
     wait_for("the collector sends a failed run on", kept);
+    assert!(dropped(&stack) < 1.0, "what is taken is not dropped");
 
-    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+    for part in RECEIVERS {
         stack.signal(part, "STOP");
-    }
-    let run_hung = run(&stack, "is_traced", 0);
-    wait_for("spans that a hung collector does not take are counted", || {
-        run(&stack, "is_traced", 0);
-        dropped(&stack)
-    });
-    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+        runs_on(&stack);
         stack.signal(part, "CONT");
     }
-    let trace = text(&run_hung, "trace_id");
-    wait_for("lines of the time in between arrive", || {
-        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
-    });
 
-    for part in ["elasticsearch", "jaeger", "otel-collector"] {
-        stack.signal(part, "KILL");
-    }
-    let run_alone = run(&stack, "is_traced", 0);
-    assert_eq!(run_alone["status"], "completed", "{run_alone:#}");
-    stack.again();
-    let trace = text(&run_alone, "trace_id");
-    wait_for("lines of the time without it arrive", || {
-        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
+    RECEIVERS.iter().for_each(|part| stack.signal(part, "STOP"));
+    let hung = runs_on(&stack);
+    wait_for("spans that a hung collector does not take are counted", || {
+        runs_on(&stack);
+        dropped(&stack) >= 1.0
     });
+    let lost = "sum(qflow_telemetry_spans_total{outcome=\"dropped\"}) > 0";
+    wait_for("Prometheus sees that", || !stack.query(lost).is_empty());
+    RECEIVERS.iter().for_each(|part| stack.signal(part, "CONT"));
+    let ended =
+        |run: &Value| lines(&stack, text(run, "trace_id")).iter().any(|(event, _)| event == "workflow_complete");
+    wait_for("lines of the time in between arrive", || ended(&hung));
+
+    RECEIVERS.iter().for_each(|part| stack.signal(part, "KILL"));
+    let alone = runs_on(&stack);
+    stack.again();
+    wait_for("lines of the time without them arrive", || ended(&alone));
+
+    stack.cluster.down();
+    let written = written(&stack);
+    assert!(written.len() >= 6 && written.values().all(|lines| *lines > 0), "{written:?}");
+    wait_seeing(
+        "every line of every log is there once",
+        || arrived(&stack, &written) == written,
+        || format!("of {written:?} there are {:?}", arrived(&stack, &written)),
+    );
 }
