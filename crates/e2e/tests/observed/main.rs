@@ -104,6 +104,9 @@ fn run_every_kind(stack: &Stack) {
     }
     let unfit = stack.cluster.run(2, &["run", "crates/e2e/cases/unfit.py"]);
     assert_eq!(unfit.status.code(), Some(3), "{}", said(&unfit));
+    // A call that fails by its caller's fault.
+    let unknown = stack.cluster.run(1, &["runs", "get", "00000000-0000-7000-8000-000000000000"]);
+    assert!(!unknown.status.success(), "{}", said(&unknown));
     let line = ["run", CASE, "-w", "is_cancelled", "--detach", "-o", "json"];
     let started = object(&stack.cluster.run(1, &line), 0);
     let id = text(&started, "run_id");

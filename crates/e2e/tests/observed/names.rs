@@ -6,8 +6,10 @@ use tonic::{Request, transport::Endpoint};
 
 use super::{run, text};
 
-/// Workflows that are run, and nodes that end, each with a name of its own. A definition has no more nodes.
+/// Workflows that are run, each with a name of its own.
 const NAMES: usize = 1000;
+/// Nodes that end, each with a name of its own: a definition has no more of them beside its workflow.
+const NODES: usize = 999;
 /// Workflows of one file: a start sends the whole of it.
 const TOGETHER: usize = 100;
 /// Starts that are under way at once.
@@ -17,11 +19,11 @@ const AT_ONCE: usize = 8;
 fn many_nodes() -> String {
     let mut file =
         "from qflow import node, workflow\n\n\n@node\ndef first() -> int:\n    raise ValueError\n".to_owned();
-    for n in 1..NAMES {
+    for n in 1..NODES {
         file.push_str(&format!("\n\n@node\ndef node_{n}(one: int) -> int:\n    return one\n"));
     }
     file.push_str("\n\n@workflow\ndef all_nodes() -> list[int]:\n    one = first()\n    return [");
-    file.push_str(&(1..NAMES).map(|n| format!("node_{n}(one)")).collect::<Vec<_>>().join(", "));
+    file.push_str(&(1..NODES).map(|n| format!("node_{n}(one)")).collect::<Vec<_>>().join(", "));
     file + "]\n"
 }
 
@@ -72,6 +74,6 @@ pub(crate) fn run_many(stack: &Stack) {
     std::fs::write(&file, many_nodes()).expect("the cluster's folder takes files");
     let failed = run(stack, 1, &file.display().to_string(), "all_nodes", &[]);
     assert_eq!(text(&failed, "status"), "failed", "{failed:#}");
-    assert_eq!(failed["nodes"].as_array().map(Vec::len), Some(NAMES));
+    assert_eq!(failed["nodes"].as_array().map(Vec::len), Some(NODES));
     tokio::runtime::Runtime::new().expect("a runtime starts").block_on(start_all(stack));
 }
