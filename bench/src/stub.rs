@@ -4,7 +4,7 @@
 //! They ask for nothing that a result could be asked: workflows for them map over parameters, and branch on none.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -60,8 +60,8 @@ pub struct Stub {
 /// When the first order came since that was forgotten.
 type First = watch::Sender<Option<Instant>>;
 
-/// Outcomes that nobody has acknowledged, by attempt: whoever writes the run does.
-type Kept = Arc<Mutex<BTreeSet<String>>>;
+/// Outcomes that nobody has acknowledged, by attempt: whoever writes the run does. With each, whether it waited at the last beat.
+type Kept = Arc<Mutex<BTreeMap<String, bool>>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,12 +106,18 @@ impl Drop for Stub {
     }
 }
 
+/// What waits since the beat before.
+fn waiting(kept: &Kept) -> Vec<String> {
+    let since = |(attempt, waits): (&String, &mut bool)| std::mem::replace(waits, true).then(|| attempt.clone());
+    lock(kept).iter_mut().filter_map(since).collect()
+}
+
 fn request(message: Say) -> v1::WorkRequest {
     v1::WorkRequest { message: Some(message) }
 }
 
 async fn work(options: &Options, (url, token): &(String, String), kept: &Kept, first: &First) -> anyhow::Result<()> {
-    let held = || lock(kept).iter().cloned().collect::<Vec<_>>();
+    let held = || lock(kept).keys().cloned().collect::<Vec<_>>();
     let channel = qflow_service::authed_channel(url, Some(token))?;
     let mut client = DispatchServiceClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES)
@@ -131,10 +137,10 @@ async fn work(options: &Options, (url, token): &(String, String), kept: &Kept, f
         let message = tokio::select! {
             message = heard.message() => message?.context("the orchestrator ended it")?.message,
             _ = beat.tick() => {
+                let again: Vec<_> = waiting(kept).iter().map(|attempt| ended(attempt)).collect();
                 let attempts = held();
-                let again: Vec<_> = attempts.iter().map(|attempt| ended(attempt)).collect();
                 to.send(request(Say::Heartbeat(v1::RunnerHeartbeat { attempts, ..Default::default() }))).await?;
-                // What another has taken over since is told again: whoever writes the run acknowledges it.
+                // What another may have taken over since is told again: whoever writes the run acknowledges it.
                 for ended in again {
                     to.send(ended).await?;
                 }
@@ -146,7 +152,7 @@ async fn work(options: &Options, (url, token): &(String, String), kept: &Kept, f
                 first.send_if_modified(|at| at.is_none().then(|| *at = Some(Instant::now())).is_some());
                 let started = v1::AttemptStarted { attempt: attempt.clone(), container_id: options.name.clone() };
                 to.send(request(Say::Started(started))).await?;
-                lock(kept).insert(attempt.clone());
+                lock(kept).insert(attempt.clone(), false);
                 to.send(ended(&attempt)).await?;
                 to.send(request(Say::Credits(v1::Credits { count: 1 }))).await?;
             }

@@ -4,8 +4,8 @@ import io
 import json
 import marshal
 import os
-import random
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from qflow_encoder import Unserialisable, encoding
 from qflow_entry import MESSAGE_CHARS, NAME_CHARS, Entry, clean, failure, import_entry, plain_failure, set_environment
 from qflow_fit import Unfit, fit
 from qflow_frames import VALUE_BYTES, Inbox, blob, message
+from qflow_processes import SIG_IGN, on_signal
 from qflow_said import FIELDS, FIELDS_CHARS, cut, fields_of
 from qflow_shapes import of_function, shape_of
 
@@ -146,10 +147,10 @@ class Channel:
 
 def settle(home):
     """What a forked process does before it knows its attempt."""
-    os.environ.update({"HOME": home, "TMPDIR": home})
+    os.environ["HOME"] = os.environ["TMPDIR"] = home
     os.chdir(home)
     tempfile.tempdir = None
-    random.seed()
+    # The module `random` seeds itself anew in every fork.
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
@@ -209,8 +210,10 @@ def child(sock, order, data, streams, home, fresh):
     """Runs the function in the forked process, and says what came of it."""
     channel = Channel(sock, order, order.get("secrets") or {})
     sdk = sys.modules["qflow"]
-    set_environment(order.get("env") or {})
-    os.environ.update({"QFLOW_SECRET_" + k.upper().replace("-", "_"): v for k, v in channel.secrets.items()})
+    if order.get("env"):  # else it stands as the template has it
+        set_environment(order["env"])
+    for name, secret in channel.secrets.items():
+        os.environ["QFLOW_SECRET_" + name.upper().replace("-", "_")] = secret
     Entry.current = {"function": order["function"], "network": order.get("network", True), "isolated": order.get("isolated", False)}
     for stream in streams:
         stream.channel = channel
@@ -226,7 +229,7 @@ def child(sock, order, data, streams, home, fresh):
     leave_workers_to_sigterm(ending)
     if not order.get("network", True) and not order.get("isolated", True):
         watch_network(channel)
-    signal.signal(signal.SIGTERM, ending)
+    on_signal(signal.SIGTERM, ending)
     took, wrote, frames, converted = 0.0, 0.0, [], {}
     try:
         if fresh:
@@ -250,13 +253,21 @@ def child(sock, order, data, streams, home, fresh):
     except Unfit as error:
         frames = [message(type="failed", error=plain_failure("argument", str(error)))]  # another attempt gets the same
     except BaseException as error:  # the user's error is the node's outcome
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        on_signal(signal.SIGTERM, SIG_IGN)
         frames = [message(type="failed", error=failure(error))]
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    on_signal(signal.SIGTERM, SIG_IGN)
     channel.cancelled = False
     for stream in streams:
         stream.rest()
-    channel.send(message(type="took", ms=took, serialized_ms=wrote, dropped=channel.dropped, converted_ms=converted), *frames)
+    peak, cpu = usage()
+    took = dict(ms=took, serialized_ms=wrote, dropped=channel.dropped, converted_ms=converted, peak_memory_bytes=peak, cpu_seconds=cpu)
+    channel.send(message(type="took", **took), *frames)
+
+
+def usage():
+    """The most bytes that this process had, or one that it waited for; and the seconds of processor that they took."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return max(own.ru_maxrss, others.ru_maxrss) * 1024, own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
 def leave_workers_to_sigterm(ending):

@@ -10,7 +10,7 @@ import traceback
 from qflow_child import SPARE_BYTES, child, rehearse, settle
 from qflow_frames import Protocol, read_exactly
 from qflow_link import Link
-from qflow_processes import Fork, freeze, libc
+from qflow_processes import SIG_DFL, Fork, freeze, libc, on_signal
 
 PR_SET_DUMPABLE = 4
 ERRORS = sys.__stderr__  # the harness's own: the attempt's goes to its channel
@@ -59,8 +59,8 @@ class Forks:
         code, Link.token = 1, ""
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            on_signal(signal.SIGCHLD, SIG_DFL)
+            on_signal(signal.SIGINT, signal.default_int_handler)
             os.setsid()
             os.dup2(fork.out[1], 1)
             os.dup2(fork.err[1], 2)
@@ -68,15 +68,16 @@ class Forks:
                 os.close(fd)
             for sock in (fork.near, self.wake, self.woken, self.link.sock, self.handover):
                 if sock is not None:
-                    sock.close()
+                    os.close(sock.detach())
             self.select.close()
             for counter in (self.oom, self.throttled):
                 if counter.fd is not None:
                     os.close(counter.fd)
             libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
             try:
-                with open("/proc/self/oom_score_adj", "w") as score:
-                    score.write("900")
+                score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+                os.write(score, b"900")
+                os.close(score)
             except OSError:
                 pass
             settle(fork.home)

@@ -24,7 +24,7 @@ def weight_of(line):
 
 
 class Hearing:
-    """The template's part that listens to the attempt. It has `attempt`, `near`, `link`, `close_` and `signal`."""
+    """The template's part that listens to the attempt. It has `attempt`, `near`, `link`, `close_`, `signal` and `tell_early`."""
 
     def on_pipe(self, fd):
         """Reads once; False when nothing is there now."""
@@ -100,6 +100,8 @@ class Hearing:
             self.close_(self.near)
             self.signal(signal.SIGKILL)
             return False
+        if self.attempt.outcome:
+            self.tell_early()
         return True
 
     def child_said(self, said, rest):
@@ -123,6 +125,7 @@ class Hearing:
             attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
             attempt.serialized = float(said["serialized_ms"])
             attempt.converted = {str(name): float(ms) for name, ms in said["converted_ms"].items()}
+            attempt.peak, attempt.cpu = int(said["peak_memory_bytes"]), float(said["cpu_seconds"])
         elif kind == "failed":
             attempt.error = {k: said["error"][k] for k in plain_failure("", "")}
         elif kind == "content":

@@ -9,6 +9,8 @@ import signal
 import socket
 import struct
 import time
+from _signal import SIG_DFL, SIG_IGN
+from _signal import signal as on_signal  # without `signal`'s enums: pages that every fork would copy for them
 
 REAP_S = 2.0  # to end what an attempt started; past it the container goes
 libc = ctypes.CDLL(None)

@@ -5,7 +5,6 @@ import base64
 import collections
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -23,6 +22,8 @@ from qflow_hearing import Hearing
 from qflow_processes import Counter, descendants, leave, libc, reap_all, wipe
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL at a time-out
+LEAVE_S = 1.0  # for a process to end that has said all
+READS = 16  # of each pipe at that time: past it somebody still writes
 FIRST_S = 0.02  # after an import: its first attempt comes at once, and may be the only one
 REDIAL_S = 0.25  # between two tries to reach the runner
 COUNT_S = 0.1  # between two counts of processes, where no cgroup bounds them
@@ -151,7 +152,7 @@ class Template(Forks, Hearing):
         now, attempt = time.monotonic(), self.attempt
         if self.link.sock is None and now >= self.redial_at:
             self.watch_link()
-            self.link.redial(attempt and attempt.id)
+            self.link.redial(attempt.id if attempt is not None and not attempt.told else None)
             self.redial_at = now + REDIAL_S
         if attempt is None:
             if self.waiting and self.link.sock is not None:
@@ -246,9 +247,8 @@ class Template(Forks, Hearing):
     def refuse(self, attempt, text):
         """An attempt that has no process ends like one whose process did."""
         self.attempt, attempt.status, attempt.error = None, 0, plain_failure("exit", text)
-        attempt.usage = resource.struct_rusage((0,) * 16)
         reap_all()
-        self.tell_end(attempt)
+        self.tell_end(attempt, 0, 0.0)
 
     def open_(self, thing, handler):
         attempt = self.attempt
@@ -277,7 +277,7 @@ class Template(Forks, Hearing):
             pass
 
     def stop(self, cause, grace_s):
-        if self.attempt.cause is None and self.attempt.status is None:
+        if self.attempt.cause is None and self.attempt.status is None and not self.attempt.told:
             self.attempt.cause, self.attempt.kill_at = cause, time.monotonic() + grace_s
             self.signal(signal.SIGTERM)
 
@@ -298,26 +298,21 @@ class Template(Forks, Hearing):
             self.finish()
 
     def finish(self):
-        """The child is dead: kills the rest, takes what is left in the pipes, and says how it ended."""
+        """The child is dead: kills the rest, and says how it ended where that was not told before."""
         attempt = self.attempt
         try:
             os.killpg(attempt.pid, signal.SIGKILL)
         except OSError:
             pass
         attempt.clean = reap_all()
-        while self.near in attempt.open and self.on_child():
-            pass
-        for fd in list(attempt.parts):
-            while fd in attempt.open and self.on_pipe(fd):
+        if not attempt.told:
+            while self.near in attempt.open and self.on_child():
                 pass
-        for fd, (name, part) in attempt.parts.items():
-            if fd in attempt.open and part:
-                attempt.line(name, part.decode("utf-8", "replace"), int(time.time() * 1e6))
-        for thing in list(attempt.open):
-            self.close_(thing)
-        attempt.mark_dropped()
-        self.flush_lines()
-        self.tell_end(attempt)
+            self.take_pipes()
+            self.tell_end(attempt, attempt.usage.ru_maxrss * 1024, attempt.usage.ru_utime + attempt.usage.ru_stime)
+        elif not attempt.clean:
+            leave(70)  # the container goes with it
+        self.close_all()
         self.attempt = None
         self.link.flush()
         if attempt.clean:  # else the container goes
@@ -326,15 +321,45 @@ class Template(Forks, Hearing):
                 wipe(folder, (self.order["workdir"],))
             self.settle_at = time.monotonic()
 
-    def tell_end(self, attempt):
-        exited = os.WIFEXITED(attempt.status)
-        code = os.WEXITSTATUS(attempt.status) if exited else None
-        number = None if exited else os.WTERMSIG(attempt.status)
+    def tell_early(self):
+        """The child has said all, and does nothing more but leave: the runner need not wait for that. What comes after is nobody's."""
+        attempt = self.attempt
+        if attempt.told or attempt.cause is not None or attempt.status is not None or not self.take_pipes(READS):
+            return
+        attempt.told = True
+        self.tell_end(attempt, attempt.peak, attempt.cpu)
+        self.close_all()
+        attempt.kill_at, attempt.term_at, attempt.count_at, attempt.fraction = time.monotonic() + LEAVE_S, None, None, None
+
+    def close_all(self):
+        for thing in list(self.attempt.open):
+            self.close_(thing)
+
+    def take_pipes(self, reads=None):
+        """Takes what is in the pipes, and says it; False where that is more than so many reads, or the runner is behind."""
+        attempt = self.attempt
+        for fd in list(attempt.parts):
+            left = reads
+            while fd in attempt.open and self.on_pipe(fd):
+                left = left and left - 1
+                if left == 0:
+                    return False
+        if reads and self.link.is_full():
+            return False
+        for fd, (name, part) in attempt.parts.items():
+            if fd in attempt.open and part:
+                attempt.line(name, part.decode("utf-8", "replace"), int(time.time() * 1e6))
+        attempt.mark_dropped()
+        self.flush_lines()
+        return True
+
+    def tell_end(self, attempt, peak, cpu):
+        status = attempt.status or 0
+        code, number = (os.WEXITSTATUS(status), None) if os.WIFEXITED(status) else (None, os.WTERMSIG(status))
         oom = self.oom.read() != self.oom_before
         error = error_of(attempt, code, number, oom)
         if error is None and oom:
             attempt.warn("a child process was killed for lack of memory")
-        usage = attempt.usage
         self.link.say(
             "ended",
             attempt=attempt.id,
@@ -343,8 +368,8 @@ class Template(Forks, Hearing):
             exit_code=code,
             signal=number,
             oom=oom,
-            peak_memory_bytes=usage.ru_maxrss * 1024,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            peak_memory_bytes=peak,
+            cpu_seconds=cpu,
             throttled_seconds=(self.throttled.read() - self.throttled_before) / (1e6 if self.throttled.v2 else 1e9),
             user_code_ms=attempt.took,
             serialized_ms=attempt.serialized,

@@ -1,6 +1,7 @@
 //! Containers that are there: handed out, taken back, retired; what to do with each is `lifecycle`'s to say.
 
 mod container;
+mod line;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::{
 
 use container::bare;
 pub use container::{Brief, Container, State, ended};
+use line::Line;
 use qflow_model::{
     environment::ContainerClass,
     ids::{Digest, RunId},
@@ -74,6 +76,8 @@ struct Inside {
     failed: Vec<(u64, runtime::Error)>,
     /// The number of the last start.
     started: u64,
+    /// Attempts that wait.
+    line: Line,
     closed: bool,
 }
 
@@ -141,11 +145,13 @@ impl Pool {
     pub async fn take(self: &Arc<Self>, order: &Order, loaded: &str) -> Result<Container, runtime::Error> {
         let (class, owner) = (lifecycle::class(order, &order.lock), Owner::of(order));
         self.used(order, &class);
+        let place = self.line_up(&class, &owner);
         let (mut arrivals, mut claim) = (self.arrivals.subscribe(), None);
         let hold = Instant::now() + HOLD;
         loop {
-            match self.find(&class, &owner, loaded, claim, Instant::now() < hold) {
+            match self.find(&class, &owner, loaded, place.number, claim, Instant::now() < hold) {
                 Found::Here(container) => {
+                    place.leave();
                     if let Some(container) = self.become_of(*container, &class).await {
                         return Ok(self.hand_out(container, owner, order));
                     }
@@ -184,12 +190,18 @@ impl Pool {
         class: &ContainerClass,
         owner: &Owner,
         loaded: &str,
+        place: u64,
         claim: Option<u64>,
         holds: bool,
     ) -> Found {
         let mut guard = self.inside();
         let inside = &mut *guard;
-        let idle: Vec<Idle> = inside.idle.iter().map(idle).collect();
+        // What others wait for longer is theirs.
+        let others = inside.line.before(place, class, owner);
+        let takes = |idle: &Idle| idle.owner == Owner::Nobody || (idle.owner == *owner && idle.class == *class);
+        let all: Vec<Idle> = inside.idle.iter().map(idle).collect();
+        let is_others = others > 0 && all.iter().filter(|idle| takes(idle)).count() <= others;
+        let idle = if is_others { Vec::new() } else { all };
         let busy = inside.busy.len() + inside.coming.len();
         let claimed = inside.coming.iter().position(|coming| Some(coming.number) == claim);
         let (found, evicted) = match (lifecycle::choose(&idle, class, owner, loaded, busy, self.bound), claimed) {

@@ -9,6 +9,7 @@ mod pause;
 mod ready;
 mod resolve;
 mod restored;
+mod rows;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::{
 pub use event::{Effect, Happening, Input, KillReason, Refused};
 pub use pause::QUARANTINED;
 pub use restored::Ahead;
+use rows::Rows;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -62,7 +64,7 @@ pub struct RunSpec {
     /// Its plan's digest.
     pub plan: Digest,
     /// Its parameters.
-    pub params: BTreeMap<String, Produced>,
+    pub params: BTreeMap<String, Box<Produced>>,
     /// Its trace.
     pub trace: TraceContext,
     /// When its submission was committed.
@@ -307,18 +309,11 @@ struct Frame {
     /// Who called it: a node run of a frame before it.
     caller: Option<NodeKey>,
     /// Rows of node runs by step, and the elements of mapped ones.
-    steps: Vec<StepRuns>,
+    steps: Rows,
     /// How many needs of each step have not ended.
     open: Vec<u32>,
     /// Steps that have not ended.
     left: u32,
     /// Attempts held by runners, those in frames below it too.
     held: u32,
-}
-
-/// A step's node run, and its elements' where it is mapped.
-#[derive(Clone, Debug)]
-struct StepRuns {
-    own: NodeRun,
-    elements: Vec<NodeRun>,
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use qflow_model::{
     ids::{AttemptKey, NodeKey, Timestamp},
-    progress::{Effect, Happening, KillReason, RunState},
+    progress::{Effect, Happening, KillReason, NodeRun, RunState},
+    status::NodeStatus,
 };
 
 use crate::record::{Change, pool::Slot};
@@ -105,13 +106,19 @@ fn slot(state: &RunState, key: NodeKey) -> Option<Slot> {
     })
 }
 
-/// Whether history says that an attempt's outcome was taken: what a second delivery of it is answered with.
+/// Whether a node run's row says that an attempt's outcome was taken: what a second delivery of it is answered with. One that was
+/// given up is late each time that it is delivered, and never asked about here.
+pub fn is_taken(run: &NodeRun, key: AttemptKey) -> bool {
+    run.attempt == key.attempt && run.status.is_terminal() && run.status != NodeStatus::Cancelled
+}
+
+/// Whether what has just happened says that an attempt's outcome was taken.
 pub fn was_taken<'a>(history: impl IntoIterator<Item = &'a Happening>, key: AttemptKey) -> Option<bool> {
     let same = |node: NodeKey, attempt: u32| (node, attempt) == (key.node, key.attempt);
     history.into_iter().find_map(|happening| match happening {
         Happening::Superseded { node, attempt } if same(*node, *attempt) => Some(false),
         Happening::NodeEnded { node, attempt, status, .. } if same(*node, *attempt) => {
-            Some(*status != qflow_model::status::NodeStatus::Cancelled)
+            Some(*status != NodeStatus::Cancelled)
         }
         Happening::NodeRetry { node, attempt, kind, .. } if same(*node, *attempt) => Some(kind == "user"),
         _ => None,
@@ -124,7 +131,6 @@ mod tests {
     use qflow_model::{
         ids::{RunId, StepIx},
         outcome::Phases,
-        status::NodeStatus,
     };
 
     #[test]

@@ -64,7 +64,7 @@ impl RunState {
         if !planned.is_mapped() {
             return self.answer_call(own, planned, path);
         }
-        let len = self.frames[frame.0 as usize].steps[step.0 as usize].elements.len();
+        let len = self.frames[frame.0 as usize].steps.elements(step).len();
         match path.split_first() {
             None => Ok(sized(len)),
             Some((Segment::Index(index), rest)) => match position(*index, len) {

@@ -54,8 +54,8 @@ impl RunState {
             return;
         };
         let ready_at = self.run(own).ready_at;
-        let runs = &mut self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
-        runs.elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
+        let element = NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) };
+        self.frames[key.frame.0 as usize].steps.put(key.step, key.index, element);
         let run = self.run_mut(own);
         run.map = Some(MapExtent { cursor: map.cursor + 1, ..map });
         run.status = NodeStatus::Running;

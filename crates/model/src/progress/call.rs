@@ -50,12 +50,13 @@ impl RunState {
         let Some(own) = self.opening.first().copied() else { return false };
         let Some(map) = self.run(own).map else { return self.opening.remove(&own) };
         let ready_at = self.run(own).ready_at;
-        let runs = &mut self.frames[own.frame.0 as usize].steps[own.step.0 as usize];
-        runs.elements.push(NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) });
+        let element = NodeRun { ready_at, ..NodeRun::new(NodeStatus::Ready) };
+        self.frames[own.frame.0 as usize].steps.put(own.step, Some(map.cursor), element);
         let extent = MapExtent { cursor: map.cursor + 1, ..map };
-        runs.own.map = Some(extent);
-        runs.own.status = NodeStatus::Running;
-        runs.own.detail().started_at.get_or_insert(now);
+        let run = self.run_mut(own);
+        run.map = Some(extent);
+        run.status = NodeStatus::Running;
+        run.detail().started_at.get_or_insert(now);
         if !extent.has_room() {
             self.opening.remove(&own);
         }

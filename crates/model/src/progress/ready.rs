@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Frame, NodeDetail, NodeRun, RunHead, RunSpec, RunState, StepRuns};
+use super::{Frame, NodeDetail, NodeRun, RunHead, RunSpec, RunState, rows::Rows};
 use crate::{
     definition::{NodeDef, StepKind},
     environment::EnvLock,
@@ -38,11 +38,10 @@ impl Frame {
     /// A frame of which nothing has begun.
     pub(super) fn new(plan: &Plan, workflow: WorkflowIx, caller: Option<NodeKey>) -> Self {
         let steps = &plan.workflow(workflow).steps;
-        let waiting = || StepRuns { own: NodeRun::new(NodeStatus::Waiting), elements: Vec::new() };
         Self {
             workflow,
             caller,
-            steps: steps.iter().map(|_| waiting()).collect(),
+            steps: Rows::new(steps.len()),
             open: steps.iter().map(|step| step.needs.len() as u32).collect(),
             left: steps.len() as u32,
             held: 0,
@@ -87,11 +86,7 @@ impl RunState {
             frames.push(Frame::new(&plan, called, Some(caller)));
         }
         for (key, row) in rows {
-            let runs = &mut frames[key.frame.0 as usize].steps[key.step.0 as usize];
-            match key.index {
-                None => runs.own = row,
-                Some(_) => runs.elements.push(row),
-            }
+            frames[key.frame.0 as usize].steps.put(key.step, key.index, row);
         }
         let mut state = Self {
             spec,
@@ -117,10 +112,10 @@ impl RunState {
         let plan = self.plan.clone();
         for frame in &mut self.frames {
             let laid_out = plan.workflow(frame.workflow);
-            let ended = |need: &StepIx| frame.steps[need.0 as usize].own.status.is_terminal();
+            let ended = |need: &StepIx| frame.steps.own(*need).status.is_terminal();
             let open = laid_out.steps.iter().map(|step| step.needs.iter().filter(|need| !ended(need)).count() as u32);
             frame.open = open.collect();
-            frame.left = frame.steps.iter().filter(|runs| !runs.own.status.is_terminal()).count() as u32;
+            frame.left = frame.steps.iter().filter(|(_, own, _)| !own.status.is_terminal()).count() as u32;
             frame.held = 0;
         }
         self.ready.clear();
@@ -243,11 +238,7 @@ impl RunState {
 
     /// A node run; an element that was never leased has none.
     pub fn node(&self, key: NodeKey) -> Option<&NodeRun> {
-        let runs = self.frames.get(key.frame.0 as usize)?.steps.get(key.step.0 as usize)?;
-        match key.index {
-            None => Some(&runs.own),
-            Some(index) => runs.elements.get(index as usize),
-        }
+        self.frames.get(key.frame.0 as usize)?.steps.get(key.step, key.index)
     }
 
     /// Every node run, each mapped step before its elements, and whoever called a frame before what is in it.
@@ -257,10 +248,10 @@ impl RunState {
 
     /// Every node run of a frame, those that it calls not included.
     pub(super) fn nodes_of(&self, frame: FrameIx) -> impl Iterator<Item = (NodeKey, &NodeRun)> + '_ {
-        self.frames[frame.0 as usize].steps.iter().enumerate().flat_map(move |(ix, runs)| {
-            let own = NodeKey { frame, step: StepIx(ix as u32), index: None };
-            let elements = runs.elements.iter().enumerate().map(move |(i, run)| (own.element(i as u32), run));
-            std::iter::once((own, &runs.own)).chain(elements)
+        self.frames[frame.0 as usize].steps.iter().flat_map(move |(step, run, elements)| {
+            let own = NodeKey { frame, step, index: None };
+            let elements = elements.iter().enumerate().map(move |(i, run)| (own.element(i as u32), run));
+            std::iter::once((own, run)).chain(elements)
         })
     }
 
@@ -334,9 +325,9 @@ impl RunState {
             let planned = &self.plan.workflow(frame.workflow).steps;
             frame.steps.iter().zip(planned)
         });
-        steps.fold((0, 0), |(done, all), (runs, planned)| match runs.own.map {
+        steps.fold((0, 0), |(done, all), ((_, run, _), planned)| match run.map {
             Some(map) => (done + map.completed + if planned.settled { map.failed } else { 0 }, all + map.length),
-            None => (done + u32::from(ended_well(planned, &runs.own)), all + 1),
+            None => (done + u32::from(ended_well(planned, run)), all + 1),
         })
     }
 
@@ -416,16 +407,12 @@ impl RunState {
     }
 
     pub(super) fn run(&self, key: NodeKey) -> &NodeRun {
-        let runs = &self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
-        key.index.map_or(&runs.own, |index| &runs.elements[index as usize])
+        let rows = &self.frames[key.frame.0 as usize].steps;
+        key.index.map_or_else(|| rows.own(key.step), |index| &rows.elements(key.step)[index as usize])
     }
 
     pub(super) fn run_mut(&mut self, key: NodeKey) -> &mut NodeRun {
-        let runs = &mut self.frames[key.frame.0 as usize].steps[key.step.0 as usize];
-        match key.index {
-            None => &mut runs.own,
-            Some(index) => &mut runs.elements[index as usize],
-        }
+        self.frames[key.frame.0 as usize].steps.get_mut(key.step, key.index)
     }
 }
 

@@ -93,8 +93,7 @@ impl RunState {
     fn param(&self, frame: FrameIx, name: &str, path: &[Segment]) -> Argument {
         let null = || literal(&serde_json::Value::Null, path);
         let Some(caller) = self.frames[frame.0 as usize].caller else {
-            let of = |produced: &Produced| stored(&produced.value, path);
-            return self.spec.params.get(name).map_or_else(null, of);
+            return self.spec.params.get(name).map_or_else(null, |produced| stored(&produced.value, path));
         };
         match self.given(caller, name) {
             Some((given, true)) => self.element(caller.frame, given, caller.index.unwrap_or_default(), path),
@@ -125,7 +124,7 @@ impl RunState {
         if !planned.is_mapped() {
             return self.called(own, planned, path);
         }
-        let elements = &self.frames[frame.0 as usize].steps[step.0 as usize].elements;
+        let elements = self.frames[frame.0 as usize].steps.elements(step);
         match path.split_first() {
             Some((Segment::Index(index), rest)) => match position(*index, elements.len()) {
                 Some(at) => self.called(own.element(at as u32), planned, rest),

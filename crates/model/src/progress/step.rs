@@ -223,7 +223,7 @@ impl RunState {
         if reused(self.run(key).status) || (is_value && settled(self.run(key).status)) {
             return None;
         }
-        let elements = &self.frames[key.frame.0 as usize].steps[key.step.0 as usize].elements;
+        let elements = self.frames[key.frame.0 as usize].steps.elements(key.step);
         let failed = elements.iter().filter(|run| values && settled(run.status)).count() as u32;
         let run = self.run_mut(key);
         run.user_retries = 0;

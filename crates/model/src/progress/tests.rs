@@ -316,11 +316,11 @@ proptest! {
             same_books(&again, &state)?;
             let held_up = state.head.reason.is_some() || !state.attention.is_empty();
             prop_assert!(state.head.status.is_terminal() || (state.head.status == RunStatus::Paused) == held_up);
-            let all_ended = state.frames[0].steps.iter().all(|s| s.own.status.is_terminal());
+            let all_ended = state.frames[0].steps.iter().all(|s| s.1.status.is_terminal());
             prop_assert!(!all_ended || state.head.status.is_terminal());
             for (frame, of) in state.frames.iter().enumerate() {
                 // A call ends with the last of its frame, and nothing of it goes on after it.
-                let ended = of.steps.iter().all(|s| s.own.status.is_terminal());
+                let ended = of.steps.iter().all(|s| s.1.status.is_terminal());
                 let caller = of.caller.map(|caller| state.run(caller).status.is_terminal());
                 prop_assert!(caller.is_none_or(|caller| caller == ended), "frame {}", frame);
             }

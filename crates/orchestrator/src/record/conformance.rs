@@ -141,6 +141,10 @@ async fn node_runs_read_back(store: &dyn Store) {
     let change = Change { run: run.spec.id, head: None, nodes: nodes.clone(), history: vec![], slots: vec![] };
     store.commit(Batch { changes: vec![change], ..Batch::default() }).await.unwrap();
     assert_eq!(store.load(run.spec.id).await.unwrap().unwrap().nodes, nodes);
+    for (key, node) in nodes {
+        assert_eq!(store.node(run.spec.id, key).await.unwrap(), Some(node));
+    }
+    assert_eq!(store.node(run.spec.id, key(Some(2))).await.unwrap(), None);
 }
 
 /// Lists are newest first, by filter, page by page.

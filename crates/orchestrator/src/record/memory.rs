@@ -252,6 +252,10 @@ impl Store for Memory {
         }))
     }
 
+    async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
+        Ok(self.tables().runs.get(&run).and_then(|row| row.nodes.get(&key).cloned()))
+    }
+
     async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {
         Ok(self.tables().runs.get(&run).map(|row| row.history.clone()).unwrap_or_default())
     }

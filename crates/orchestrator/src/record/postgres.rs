@@ -26,10 +26,10 @@ use deadpool_postgres::Object;
 use qflow_model::{
     definition::Source,
     environment::EnvLock,
-    ids::{Digest, Epoch, RunId, Shard, Timestamp},
+    ids::{Digest, Epoch, NodeKey, RunId, Shard, Timestamp},
     limits,
     plan::Plan,
-    progress::Happening,
+    progress::{Happening, NodeRun},
 };
 use qflow_telemetry::{Histogram, Telemetry, labels::PoolName};
 use tokio_postgres::Row;
@@ -64,6 +64,7 @@ const INBOX: &str = "SELECT id, run, input FROM inbox WHERE shard = ANY($1::smal
 const POSTED: &str = "SELECT FROM inbox WHERE id = $1";
 const UNFINISHED: &str = "
 SELECT id FROM run WHERE shard = ANY($1::smallint[]) AND status IN ('pending', 'running', 'paused') ORDER BY id";
+const NODE: &str = "SELECT node FROM node_run WHERE run = $1 AND frame = $2 AND step = $3 AND element = $4";
 const HISTORY: &str = "SELECT at, event FROM history WHERE run = $1 ORDER BY id";
 const WORKFLOWS: &str = "SELECT DISTINCT ON (name) name, digest, at FROM workflow ORDER BY name, at DESC";
 const SOURCE: &str = "SELECT source FROM source WHERE digest = $1";
@@ -248,6 +249,13 @@ impl Store for Postgres {
         let tx = self.transaction(doing).await?;
         let done = rows::load(&tx, &self.plans, run).await;
         end(tx, doing, done).await
+    }
+
+    async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
+        let doing = "read a node run";
+        let at: [Param<'_>; 4] = [&run.0, &(key.frame.0 as i32), &(key.step.0 as i32), &rows::element(key)];
+        let found = self.rows(doing, NODE, &at).await?;
+        Ok(each(doing, &found, |row| read(row, 0))?.pop())
     }
 
     async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {

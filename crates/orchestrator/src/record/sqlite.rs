@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use qflow_model::{
     definition::Source,
     environment::EnvLock,
-    ids::{Digest, Epoch, RunId, SHARDS, Shard, Timestamp},
-    progress::Happening,
+    ids::{Digest, Epoch, NodeKey, RunId, SHARDS, Shard, Timestamp},
+    progress::{Happening, NodeRun},
 };
 use qflow_service::Clock;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -284,6 +284,10 @@ impl Store for Sqlite {
 
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.within("read a run", move |db| load(db, run)).await
+    }
+
+    async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
+        self.within("read a node run", move |db| rows::node(db, run, key)).await
     }
 
     async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use qflow_model::{
     definition::Source,
     environment::EnvLock,
-    ids::{Digest, Epoch, RunId, Shard, Timestamp},
-    progress::Happening,
+    ids::{Digest, Epoch, NodeKey, RunId, Shard, Timestamp},
+    progress::{Happening, NodeRun},
 };
 use qflow_telemetry::{Ended, Telemetry, traces};
 use serde_json::Value;
@@ -130,6 +130,9 @@ impl Store for Traced {
     }
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.told(("SELECT", "run"), self.inner.load(run)).await
+    }
+    async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
+        self.told(("SELECT", "node_run"), self.inner.node(run, key)).await
     }
     async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {
         self.told(("SELECT", "history"), self.inner.history(run)).await

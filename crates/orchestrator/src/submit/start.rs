@@ -113,6 +113,7 @@ impl Server {
                 upload::give(&self.blobs, id, attachment).await?;
             }
         }
+        let params = params.into_iter().map(|(name, produced)| (name, Box::new(produced))).collect();
         Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
 }

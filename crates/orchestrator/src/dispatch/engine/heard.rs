@@ -11,7 +11,7 @@ use qflow_model::{
     ids::{AttemptKey, Digest, RunId, Shard},
     limits,
     outcome::{Failure, Outcome},
-    progress::{Input, KillReason, QUARANTINED, RunState},
+    progress::{Input, KillReason, NodeRun, QUARANTINED, RunState},
     status::RunStatus,
 };
 use qflow_telemetry::Event;
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     dispatch::{Said, Say, locks::suits},
-    progress::{After, was_taken},
+    progress::{After, is_taken, was_taken},
     record::{self, Command, InboxRow},
 };
 
@@ -172,10 +172,14 @@ impl Engine {
         self.turn.words.push(Word::Runner(stream, Said::Ended(key, outcome)));
     }
 
-    /// What an outcome that changes nothing is answered with: the same as the first time.
+    /// What an outcome that changes nothing is answered with: the same as the first time. Read from one row at most: a runner tells
+    /// all that nobody has acknowledged again when we are slow, and then this must not make us slower.
     async fn was_taken(&self, key: AttemptKey) -> record::Result<bool> {
-        let known = self.parts.store.history(key.run).await?;
-        Ok(was_taken(known.iter().map(|(_, happening)| happening), key).unwrap_or(false))
+        let taken = |run: &NodeRun| is_taken(run, key);
+        match self.runs.get(key.run).and_then(|entry| entry.state()) {
+            Some(state) => Ok(state.node(key.node).is_some_and(taken)),
+            None => Ok(self.parts.store.node(key.run, key.node).await?.as_ref().is_some_and(taken)),
+        }
     }
 
     pub(super) fn locked(&mut self, spec: Digest, result: &Result<Arc<EnvLock>, Box<Failure>>) {

@@ -65,7 +65,7 @@ impl House {
     }
 
     async fn over(inner: Box<dyn Store>) -> Self {
-        Self::on(Arc::new(Flaky { inner, failing: AtomicU32::new(0) })).await
+        Self::on(Arc::new(Flaky::over(inner))).await
     }
 
     async fn on(store: Arc<Flaky>) -> Self {
@@ -218,10 +218,14 @@ async fn a_chain_runs_one_step_after_the_other_to_its_end() {
 async fn an_outcome_that_comes_twice_gets_the_same_answer() {
     let house = House::new().await;
     let mut runner = Player::connect(&house, 1, vec![]).await;
-    house.submit(1, 1).await;
+    house.submit(1, 2).await;
+    let first = runner.order().await.key;
+    assert!(runner.ends(first, done()).await && runner.ends(first, done()).await);
     let key = runner.order().await.key;
     assert!(runner.ends(key, done()).await);
-    assert!(runner.ends(key, done()).await);
+    // The run has ended, and has left memory.
+    assert!(runner.ends(key, done()).await && runner.ends(first, done()).await);
+    assert_eq!(house.store.walks.load(Ordering::SeqCst), 0, "a run of 100,000 nodes is not read for one of them");
     let never_ordered = AttemptKey { attempt: 7, ..key };
     assert!(!runner.ends(never_ordered, done()).await);
 }

@@ -162,6 +162,14 @@ pub(super) fn load(db: &Transaction<'_>, run: RunId) -> Done<Option<Loaded>> {
     Ok(Some(Loaded { spec: read(&spec)?, head: read::<RunHead>(&head)?, plan: read(&plan)?, nodes }))
 }
 
+pub(super) fn node(db: &Transaction<'_>, run: RunId, key: NodeKey) -> Done<Option<NodeRun>> {
+    let mut rows = db
+        .prepare_cached("SELECT node FROM node_run WHERE run = ? AND frame = ? AND step = ? AND element = ?")?;
+    let at = params![run.to_string(), key.frame.0, key.step.0, element(key)];
+    let found = rows.query_row(at, |row| row.get::<_, String>(0)).optional()?;
+    found.map(|node| read(&node)).transpose()
+}
+
 pub(super) fn list(db: &Transaction<'_>, filter: &Filter) -> Done<Vec<Listed>> {
     let mut rows = db.prepare_cached(
         "SELECT spec, workflow, head FROM run WHERE tenant = ?1 AND (?2 IS NULL OR workflow = ?2)

@@ -2,10 +2,17 @@
 
 use super::*;
 
-/// A store that does not do the next so many commits.
+/// A store that does not do the next so many commits, and counts how often somebody walks a run's history.
 pub(super) struct Flaky {
     pub(super) inner: Box<dyn Store>,
     pub(super) failing: AtomicU32,
+    pub(super) walks: AtomicU32,
+}
+
+impl Flaky {
+    pub(super) fn over(inner: Box<dyn Store>) -> Self {
+        Self { inner, failing: AtomicU32::new(0), walks: AtomicU32::new(0) }
+    }
 }
 
 #[async_trait]
@@ -59,7 +66,11 @@ impl Store for Flaky {
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.inner.load(run).await
     }
+    async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
+        self.inner.node(run, key).await
+    }
     async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>> {
+        self.walks.fetch_add(1, Ordering::SeqCst);
         self.inner.history(run).await
     }
     async fn list(&self, filter: Filter) -> Result<Vec<Listed>> {

@@ -9,7 +9,7 @@ use crate::record::{Server, Sqlite};
 
 fn sqlite(path: &Path) -> Arc<Flaky> {
     let inner = Box::new(Sqlite::open(path, Arc::new(qflow_service::SystemClock)).unwrap());
-    Arc::new(Flaky { inner, failing: AtomicU32::new(0) })
+    Arc::new(Flaky::over(inner))
 }
 
 impl House {

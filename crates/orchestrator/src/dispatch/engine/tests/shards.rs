@@ -10,7 +10,7 @@ const OF_THE_SECOND: u128 = 40;
 /// Two replicas, once each has its half.
 async fn two() -> (House, House, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp(1)));
-    let store = Arc::new(Flaky { inner: Box::new(Memory::new(clock.clone())), failing: AtomicU32::new(0) });
+    let store = Arc::new(Flaky::over(Box::new(Memory::new(clock.clone()))));
     let first = House::replica(Arc::clone(&store), "a").await;
     assert_eq!(first.engine.sight().shards.len(), 64, "alone it has all");
     let second = House::replica(store, "b").await;
@@ -189,7 +189,7 @@ async fn replicas_on_postgres_share_the_shards_and_take_over_what_one_leaves() {
     let settings = server.database().await;
     let open = async || {
         let inner = Box::new(crate::record::Postgres::open(&settings).await.unwrap());
-        Arc::new(Flaky { inner, failing: AtomicU32::new(0) })
+        Arc::new(Flaky::over(inner))
     };
     let first = House::replica(open().await, "a").await;
     let second = House::replica(open().await, "b").await;
