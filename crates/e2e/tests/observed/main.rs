@@ -278,7 +278,7 @@ fn unselected(stack: &Stack, selectors: &BTreeSet<String>) -> BTreeSet<String> {
 fn rules(stack: &Stack) -> Vec<String> {
     let loaded = stack.prometheus("rules", &[]);
     let groups = loaded["groups"].as_array().into_iter().flatten();
-    groups.flat_map(|group| group["rules"].as_array()).flatten().map(|rule| text(rule, "query").to_owned()).collect()
+    groups.filter_map(|group| group["rules"].as_array()).flatten().map(|rule| text(rule, "query").to_owned()).collect()
 }
 
 #[test]

@@ -115,8 +115,8 @@ impl Redis {
 
     /// The trace of a run that changed, for every 64th change, and where somebody takes spans.
     fn traced(&self, how: &dyn Fn() -> Changed) -> Option<Box<TraceContext>> {
-        let told = self.telemetry.takes_spans() && self.changes.fetch_add(1, Ordering::Relaxed) % TRACED == 0;
-        told.then(|| Box::new(TraceContext::from(&how().spec.trace)))
+        let is_one = || self.changes.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRACED);
+        (self.telemetry.takes_spans() && is_one()).then(|| Box::new(TraceContext::from(&how().spec.trace)))
     }
 }
 
