@@ -4,6 +4,9 @@ fork     F: milliseconds from a request over a unix socket to a warm Python that
 forks    T: such forks a second, four clients at once
 sandbox  Z: the same as F into fresh namespaces, with an overlay as its root and a cgroup, until those are gone again (as root)
 sqlite   L: milliseconds of one row committed to SQLite as Qflow's embedded store has it (WAL, synchronous=FULL)
+start    P: milliseconds from the start of Qflow's own harness, without a container, to its first word
+attempt  H: milliseconds of an attempt in it, 4 ms after the one before: argument, function, result, end
+attempts A: attempts a second in two of them at once, one after another in each
 """
 
 import ctypes
@@ -16,6 +19,9 @@ import tempfile
 import time
 
 ROUNDS = 300
+STARTS = 5
+PAUSE_S = 0.004  # between two attempts of a chain: the way to the orchestrator and back
+NODE = "from qflow import node\n\n@node\ndef each(n: int) -> int:\n    a, b = 0, 1\n    for _ in range(10):\n        a, b = b, a + b\n    return n\n"
 CLIENTS = 4
 FRESH = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, pid, net
 
@@ -177,5 +183,69 @@ def sqlite():
         return median(took)
 
 
+def harness():
+    if not os.path.isdir("python/harness"):
+        sys.exit("Qflow's harness is not here: run this in the project's folder")
+    sys.path.insert(0, "python")
+    from tests.driver import Driver
+
+    return Driver()
+
+
+def start():
+    took = []
+    for _ in range(STARTS):
+        begun = time.perf_counter()
+        driver = harness()
+        took.append((time.perf_counter() - begun) * 1e3)
+        driver.close()
+    return median(took)
+
+
+def attempts_of(driver, pause):
+    """Milliseconds of each attempt."""
+    took = []
+    for n in range(ROUNDS):
+        time.sleep(pause)
+        begun = time.perf_counter()
+        heard = driver.attempt("each", {"n": n})
+        took.append((time.perf_counter() - begun) * 1e3)
+        if heard.form != n:
+            sys.exit("an attempt failed")
+    return took
+
+
+def loaded():
+    driver = harness()
+    driver.load(NODE, function="each")
+    return driver
+
+
+def attempt():
+    driver = loaded()
+    took = attempts_of(driver, PAUSE_S)
+    driver.close()
+    return median(took)
+
+
+def attempts():
+    drivers, clients = [loaded(), loaded()], []
+    begun = time.perf_counter()
+    for driver in drivers:
+        clients.append(os.fork())
+        if clients[-1] == 0:
+            attempts_of(driver, 0)
+            os._exit(0)
+    failed = [client for client in clients if os.waitpid(client, 0)[1]]
+    took = time.perf_counter() - begun
+    for driver in drivers:
+        driver.process.kill()
+    if failed:
+        sys.exit("a client failed")
+    return len(drivers) * ROUNDS / took
+
+
+FLOORS = {"fork": fork, "forks": forks, "sandbox": sandbox, "sqlite": sqlite, "start": start, "attempt": attempt, "attempts": attempts}
+
 if __name__ == "__main__":
-    print({"fork": fork, "forks": forks, "sandbox": sandbox, "sqlite": sqlite}[sys.argv[1]]())
+    print(FLOORS[sys.argv[1]]())

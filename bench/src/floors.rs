@@ -43,12 +43,32 @@ pub(crate) enum Floor {
     D,
     /// Seconds: uv's own cold installation of the same packages.
     U,
+    /// Milliseconds: Qflow's own harness, without a container, until its first word.
+    P,
+    /// Milliseconds: an attempt in it, without any service.
+    H,
+    /// Such attempts a second, in two of them at once.
+    A,
 }
 
 impl Floor {
     /// All, in the order in which they are told.
-    pub(crate) const ALL: [Self; 11] =
-        [Self::F, Self::Z, Self::T, Self::K, Self::C, Self::B, Self::R, Self::Q, Self::L, Self::D, Self::U];
+    pub(crate) const ALL: [Self; 14] = [
+        Self::F,
+        Self::Z,
+        Self::T,
+        Self::K,
+        Self::C,
+        Self::B,
+        Self::R,
+        Self::Q,
+        Self::L,
+        Self::D,
+        Self::U,
+        Self::P,
+        Self::H,
+        Self::A,
+    ];
 
     /// What it is, and in what unit.
     pub(crate) const fn what(self) -> (&'static str, &'static str) {
@@ -64,6 +84,9 @@ impl Floor {
             Self::L => ("commit of a row to SQLite", "ms"),
             Self::D => ("Docker's create and start", "ms"),
             Self::U => ("uv's cold installation", "s"),
+            Self::P => ("start of the harness alone", "ms"),
+            Self::H => ("attempt in the harness alone", "ms"),
+            Self::A => ("such attempts a second, two at once", "/s"),
         }
     }
 }
@@ -86,6 +109,9 @@ impl Floors {
                 Floor::Z => script("sandbox").await,
                 Floor::T => script("forks").await,
                 Floor::L => script("sqlite").await,
+                Floor::P => script("start").await,
+                Floor::H => script("attempt").await,
+                Floor::A => script("attempts").await,
                 Floor::K => rows::commit_ms(postgres).await,
                 Floor::C => rows::commits_s(postgres).await,
                 Floor::B => rows::rows_s(postgres).await,

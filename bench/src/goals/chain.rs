@@ -20,7 +20,7 @@ pub(super) struct Chains {
 }
 
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
-    let floors = [Floor::F, Floor::K, Floor::R];
+    let floors = [Floor::F, Floor::K, Floor::R, Floor::H];
     lab.floors(&floors).await;
     let cluster = lab.running().await?;
     let chains = chains(&cluster.client()?, lab.rounds).await?;

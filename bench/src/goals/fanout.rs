@@ -19,7 +19,7 @@ const REFILL: std::time::Duration = std::time::Duration::from_secs(4);
 const ROUNDS: u32 = 5;
 
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
-    let floors = [Floor::T, Floor::K];
+    let floors = [Floor::T, Floor::K, Floor::A];
     lab.floors(&floors).await;
     let cluster = lab.running().await?;
     let client = cluster.client()?;

@@ -141,7 +141,7 @@ impl Engine {
         self.turn.touched.extend(lazy);
         let changes = self.runs.changes(&self.turn.touched);
         if changes.is_empty() && self.turn.done.is_empty() && self.turn.locks.is_empty() {
-            return self.act().await;
+            return self.act();
         }
         let epoch = |run: RunId| self.shards.held.get_key_value(&run.shard()).map(|(shard, epoch)| (*shard, *epoch));
         let batch = Batch {
@@ -159,7 +159,7 @@ impl Engine {
                 metrics.store_commit_duration().record_in(began.elapsed().as_secs_f64(), trace.as_ref());
                 metrics.store_commit_batch().record(inputs as f64);
                 self.written(at);
-                self.act().await;
+                self.act();
             }
             Err(record::Error::Fenced(shard)) => {
                 // Another took it over while it was thought lost; the rest of the turn is heard again.
@@ -231,11 +231,13 @@ impl Engine {
         self.failures = self.failures.saturating_add(1).min(16);
     }
 
-    /// Acts on what is committed now.
-    async fn act(&mut self) {
-        for run in std::mem::take(&mut self.turn.touched) {
-            self.act_on(run).await;
-        }
+    /// Acts on what is committed now. Orders go out first: who gets them works while the rest is told.
+    fn act(&mut self) {
+        let touched = std::mem::take(&mut self.turn.touched).into_iter();
+        let progress = |run: RunId| Some((run, std::mem::take(&mut self.runs.get_mut(run)?.progress)));
+        let stepped: Vec<(RunId, Progress)> = touched.filter_map(progress).collect();
+        stepped.iter().for_each(|(run, progress)| self.perform(*run, progress));
+        stepped.iter().for_each(|(run, progress)| self.tell(*run, progress));
         self.turn.done.clear();
         self.turn.locks.clear();
         self.turn.cached.clear();
@@ -254,24 +256,15 @@ impl Engine {
         self.turn.resolved.drain(..).for_each(|(waits, result)| waits.send(result).unwrap_or_default());
     }
 
-    async fn act_on(&mut self, run: RunId) {
-        let Some(entry) = self.runs.get_mut(run) else { return };
-        let progress = std::mem::take(&mut entry.progress);
-        let sent = Arc::clone(&entry.sent);
+    /// Does what the steps of a run ask for.
+    fn perform(&mut self, run: RunId, progress: &Progress) {
+        let Some(entry) = self.runs.get(run) else { return };
         let Some(state) = entry.state() else { return };
-        let now = self.clock.now();
-        for happening in &progress.history {
-            tell::tell(&self.parts.telemetry, state, happening, now);
-        }
-        let terminal = state.head.status.is_terminal();
-        let ended: Vec<NodeKey> = ended(&progress);
-        self.parts.bus.rest(run, (!terminal).then_some(&ended[..]));
-        self.parts.bus.changed(run, &|| changed(state, &progress));
-        let mut wanted = Vec::new();
         for after in &progress.after {
             match after {
                 After::Dispatch(key) => {
-                    let Some(order) = orders::order(state, *key, Arc::clone(&sent.files), &sent.main) else {
+                    let Some(order) = orders::order(state, *key, Arc::clone(&entry.sent.files), &entry.sent.main)
+                    else {
                         continue;
                     };
                     if orders::fits(&order) {
@@ -285,7 +278,10 @@ impl Engine {
                     self.runners.release(*key);
                     self.runners.tell(runner, Say::Kill(*key, *reason));
                 }
-                After::Lock { environment } => wanted.push(*environment),
+                After::Lock { environment } => {
+                    self.locks.want(&state.plan.environments[*environment as usize], run, *environment);
+                    resolves(&*self.parts.bus, state, *environment);
+                }
                 After::Begin(key) => {
                     if let Some(runner) = state.holder(key.node) {
                         self.runners.tell(runner, Say::Begin(*key));
@@ -293,11 +289,20 @@ impl Engine {
                 }
             }
         }
-        for environment in wanted {
-            self.locks.want(&state.plan.environments[environment as usize], run, environment);
-            resolves(&*self.parts.bus, state, environment);
-        }
         self.locks.give(&self.runners);
+    }
+
+    /// Tells telemetry and watchers what the steps of a run came to; one that has ended leaves.
+    fn tell(&mut self, run: RunId, progress: &Progress) {
+        let Some(state) = self.runs.get(run).and_then(|entry| entry.state()) else { return };
+        let now = self.clock.now();
+        for happening in &progress.history {
+            tell::tell(&self.parts.telemetry, state, happening, now);
+        }
+        let terminal = state.head.status.is_terminal();
+        let ended: Vec<NodeKey> = ended(progress);
+        self.parts.bus.rest(run, (!terminal).then_some(&ended[..]));
+        self.parts.bus.changed(run, &|| changed(state, progress));
         if terminal {
             self.runs.remove(run);
             self.runners.tell_all(|| Say::RunEnded(run));

@@ -74,7 +74,10 @@ async fn fill(system: &System) -> BTreeMap<Shard, Epoch> {
     let store = open(system).await;
     let held = store.take_shards("a", 64).await.unwrap();
     let first = submission(1, Some("key\u{1}"));
-    let spec = qflow_model::progress::RunSpec { params: [("p".into(), Box::new(stored(PARAM)))].into(), ..(*first.spec).clone() };
+    let spec = qflow_model::progress::RunSpec {
+        params: [("p".into(), Box::new(stored(PARAM)))].into(),
+        ..(*first.spec).clone()
+    };
     store.submit(Submission { spec: Arc::new(spec), ..first }).await.unwrap();
     ended(&*store, 2).await;
     store.submit(submission(3, None)).await.unwrap();
@@ -292,8 +295,10 @@ async fn a_run_that_retention_removes_meanwhile_is_left_out(server: Option<&Serv
     fill(&from).await;
     let store = open(&from).await;
     let large = submission(5, None);
-    let spec =
-        qflow_model::progress::RunSpec { params: [("p".into(), Box::new(stored(b"large")))].into(), ..(*large.spec).clone() };
+    let spec = qflow_model::progress::RunSpec {
+        params: [("p".into(), Box::new(stored(b"large")))].into(),
+        ..(*large.spec).clone()
+    };
     store.submit(Submission { spec: Arc::new(spec), ..large }).await.unwrap();
     let to = folder.path().join("backup");
     let missing = create(&from, &to, false, &SystemClock, &quiet).await.map(drop).unwrap_err();

@@ -163,8 +163,8 @@ pub(super) fn load(db: &Transaction<'_>, run: RunId) -> Done<Option<Loaded>> {
 }
 
 pub(super) fn node(db: &Transaction<'_>, run: RunId, key: NodeKey) -> Done<Option<NodeRun>> {
-    let mut rows = db
-        .prepare_cached("SELECT node FROM node_run WHERE run = ? AND frame = ? AND step = ? AND element = ?")?;
+    let mut rows =
+        db.prepare_cached("SELECT node FROM node_run WHERE run = ? AND frame = ? AND step = ? AND element = ?")?;
     let at = params![run.to_string(), key.frame.0, key.step.0, element(key)];
     let found = rows.query_row(at, |row| row.get::<_, String>(0)).optional()?;
     found.map(|node| read(&node)).transpose()
