@@ -28,7 +28,7 @@ down: ## ends what `make up` started; its state stays
 	deploy/local/cluster down
 
 stack: ## `make up` and what observes it: Prometheus, Alertmanager, exporters, Jaeger, Elasticsearch, Filebeat; prints where to look
-	cargo build --locked --workspace --bins
+	cargo build --locked --workspace --bins --test workspace
 	deploy/local/stack up
 
 stack-down: ## ends what `make stack` started; its state stays
@@ -37,7 +37,7 @@ stack-down: ## ends what `make stack` started; its state stays
 test: ## everything that Docker and processes can prove; installs what is missing
 	deploy/local/test
 
-test-stack: ## what needs a real Jaeger and Elasticsearch: from an exemplar to its trace and lines
+test-stack: ## what needs a real Jaeger and Elasticsearch: from an exemplar to its trace and lines, and what hangs or is gone
 	deploy/local/test-stack
 
 lint: ## formatting, clippy, rustdoc, licences

@@ -111,7 +111,8 @@ impl Edge {
     /// One stream, from its hello to its end.
     async fn work(self: &Arc<Self>, url: &str) -> Result<(), Status> {
         let channel = qflow_service::authed_channel(url, self.token.as_deref())
-            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+            .map_err(|e| Status::invalid_argument(e.to_string()))?
+            .telling(&self.runner.telemetry);
         let mut client = v1::dispatch_service_client::DispatchServiceClient::new(channel)
             .max_decoding_message_size(2 * MESSAGE_BYTES)
             .max_encoding_message_size(2 * MESSAGE_BYTES);

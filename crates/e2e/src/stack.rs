@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Cluster, root, said};
+use crate::{Cluster, Home, root, said, wait_seeing};
 
 /// A minute of rules and routes is a second.
 const SPEED: &str = "60";
@@ -18,13 +18,26 @@ pub struct Stack {
     pub cluster: Cluster,
     folder: PathBuf,
     parts: &'static str,
+    /// The admin port of a `qflow dev` that is observed in the cluster's place.
+    embedded: Option<String>,
 }
 
 impl Stack {
     /// Starts one, with `parts` of it as the script names them.
     pub fn start(runtime: &'static str, parts: &'static str) -> Self {
+        Self::of(runtime, parts, None)
+    }
+
+    /// Starts one that observes the server of a home; its cluster is none.
+    pub fn embedded(home: &Home) -> Self {
+        let log = std::fs::read_to_string(home.path().join("dev.log")).expect("the server writes a log");
+        let told = log.split_whitespace().find_map(|word| word.strip_prefix("http://")?.strip_suffix("/metrics"));
+        Self::of("process", "metrics", Some(told.expect("the admin address is told").to_owned()))
+    }
+
+    fn of(runtime: &'static str, parts: &'static str, embedded: Option<String>) -> Self {
         let cluster = Cluster::new(runtime, Vec::new());
-        let stack = Self { folder: cluster.path().join("stack"), cluster, parts };
+        let stack = Self { folder: cluster.path().join("stack"), cluster, parts, embedded };
         stack.again();
         stack
     }
@@ -39,6 +52,7 @@ impl Stack {
         let mut command = Command::new(root().join("deploy/local/stack"));
         command.arg(verb).env("QFLOW_STACK_DIR", &self.folder);
         command.env("QFLOW_STACK_PARTS", self.parts).env("QFLOW_STACK_SPEED", SPEED);
+        command.envs(self.embedded.iter().map(|address| ("QFLOW_STACK_EMBEDDED", address)));
         self.cluster.settle(&mut command);
         command.output().expect("the script starts")
     }
@@ -68,6 +82,19 @@ impl Stack {
     pub fn query(&self, expression: &str) -> Vec<Value> {
         let data = self.prometheus("query", &[("query", expression)]);
         data["result"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until nothing but the Watchdog has fired for 15 minutes, which are seconds here.
+    ///
+    /// What only just starts may be told of before: nothing has been scraped yet, and a minute's patience is a second.
+    pub fn is_quiet(&self) {
+        let firing = |which: &str| format!("count_over_time(ALERTS{{alertstate=\"firing\",{which}}}[15s:1s])");
+        let (watched, others) = (firing("alertname=\"Watchdog\"") + " >= 15", firing("alertname!=\"Watchdog\""));
+        wait_seeing(
+            "nothing but the Watchdog fires",
+            || !self.query(&watched).is_empty() && self.query(&others).is_empty(),
+            || format!("{:#?}", self.query(&others)),
+        );
     }
 
     /// Alerts that Alertmanager has: name, severity and state, `active` or `suppressed`.

@@ -33,7 +33,10 @@ fn spans(stack: &Stack, trace: &str) -> Vec<Value> {
     list(&found["data"]).iter().flat_map(|trace| list(&trace["spans"])).cloned().collect()
 }
 
-/// Spans as a tree of names, siblings in the order of their start, each with its part of Qflow.
+/// What a client looks on by: how often is a matter of time.
+const LOOKS: [&str; 4] = ["Overview", "WatchRun", "StreamLogs", "GetRun"];
+
+/// Spans as a tree of names, siblings by name, each with its part of Qflow.
 fn tree(spans: &[Value]) -> String {
     fn write(of: &str, depth: usize, children: &BTreeMap<String, Vec<&Value>>, out: &mut String) {
         for span in children.get(of).map_or(&[][..], Vec::as_slice) {
@@ -45,15 +48,14 @@ fn tree(spans: &[Value]) -> String {
     }
     let mut children: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     let there: BTreeSet<&str> = spans.iter().map(|span| text(span, "spanID")).collect();
-    for span in spans {
+    let looks = |span: &Value| LOOKS.iter().any(|look| text(span, "operationName").ends_with(&format!("/{look}")));
+    for span in spans.iter().filter(|span| !looks(span)) {
         let parent = list(&span["references"]).iter().find(|reference| reference["refType"] == "CHILD_OF");
         // The caller's own span is not here.
         let parent = parent.map(|parent| text(parent, "spanID")).filter(|parent| there.contains(parent));
         children.entry(parent.unwrap_or_default().to_owned()).or_default().push(span);
     }
-    children
-        .values_mut()
-        .for_each(|c| c.sort_by_key(|s| (s["startTime"].as_u64(), text(s, "operationName").to_owned())));
+    children.values_mut().for_each(|c| c.sort_by_key(|s| text(s, "operationName").to_owned()));
     let mut out = String::new();
     write("", 0, &children, &mut out);
     out
@@ -76,8 +78,11 @@ fn lines(stack: &Stack, trace: &str) -> Vec<(String, String)> {
 fn an_exemplar_leads_to_its_trace_and_that_to_its_lines() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::start("docker", "metrics traces logs");
-    let run = run(&stack, "is_traced", 0);
+    let mut call = stack.cluster.qflow(1, &["run", CASE, "-w", "is_traced", "-o", "json"]);
+    let called = call.env("TRACEPARENT", format!("00-{TRACE}-b7ad6b7169203331-01")).output().expect("qflow starts");
+    let run = object(&called, 0);
     let trace = text(&run, "trace_id");
+    assert_eq!(trace, TRACE, "the caller's trace is the run's");
     let query = "qflow_workflow_execution_duration_seconds_bucket{workflow_id=\"is_traced\"}";
     let exemplars = || {
         let now = stack.prometheus("query", &[("query", "time()")]);
@@ -89,6 +94,12 @@ fn an_exemplar_leads_to_its_trace_and_that_to_its_lines() {
     wait_for("the run's exemplar is scraped", || !exemplars().is_empty());
     assert_eq!(exemplars(), [trace], "the exemplar names the run's trace");
     wait_seeing("Jaeger has the whole trace", || tree(&spans(&stack, trace)) == TREE, || tree(&spans(&stack, trace)));
+    for (name, system) in [("INSERT run", "postgresql"), ("GET", "redis")] {
+        let spans = spans(&stack, trace);
+        let span = spans.iter().find(|span| span["operationName"] == name).expect("it is in the tree");
+        let said = list(&span["tags"]).iter().find(|tag| tag["key"] == "db.system.name");
+        assert_eq!(said.map(|tag| text(tag, "value")), Some(system), "{span:#}");
+    }
     let has = |event: &str, message: &str| {
         lines(&stack, trace).iter().any(|(action, said)| action == event && said.contains(message))
     };
@@ -97,13 +108,30 @@ fn an_exemplar_leads_to_its_trace_and_that_to_its_lines() {
     });
 }
 
-/// A run of one node in a new container, with a span of the user's.
+/// The caller's trace.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// What is below the caller's span: a run of one node in a new container, with a span of the user's; the first after the start.
 const TREE: &str = "\
-workflow_execution (orchestrator)
-  type_validation (type-validator)
-  node_execution (orchestrator)
-    container_management (container-runner)
-    split words (container-runner)
+qflow.v1.OrchestratorService/RegisterWorkflow (orchestrator)
+  INSERT workflow (orchestrator)
+  qflow.v1.TypeValidatorService/ValidateWorkflow (orchestrator)
+    qflow.v1.TypeValidatorService/ValidateWorkflow (type-validator)
+      GET (type-validator)
+      type_validation (type-validator)
+qflow.v1.OrchestratorService/StartRun (orchestrator)
+  SELECT clock (orchestrator)
+  SELECT source (orchestrator)
+  workflow_execution (orchestrator)
+    BATCH node_run (orchestrator)
+    INSERT run (orchestrator)
+    PIPELINE PUBLISH (orchestrator)
+    node_execution (orchestrator)
+      container_management (container-runner)
+      split words (container-runner)
+    qflow.v1.TypeValidatorService/ValidateWorkflow (orchestrator)
+      qflow.v1.TypeValidatorService/ValidateWorkflow (type-validator)
+        type_validation (type-validator)
 ";
 
 /// Lines of a log that are none, or that no index takes as they are.
@@ -161,44 +189,92 @@ fn whatever_lines_come_arrive_or_are_dead_letters() {
     }
 }
 
-/// Spans of a service that were dropped.
-fn dropped(stack: &Stack) -> bool {
-    !stack.query("sum(qflow_telemetry_spans_total{outcome=\"dropped\"}) > 0").is_empty()
+/// Spans that were dropped so far.
+fn dropped(stack: &Stack) -> f64 {
+    ["a1", "a2", "ra1", "ra2", "tva", "ha"]
+        .map(|admin| stack.cluster.metric(admin, "qflow_telemetry_spans_total{outcome=\"dropped\"}"))
+        .iter()
+        .sum()
 }
 
+/// A run while something does not answer: it ends as ever, at the first attempt.
+fn runs_on(stack: &Stack) -> Value {
+    let run = run(stack, "is_traced", 0);
+    assert_eq!(run["status"], "completed", "{run:#}");
+    assert_eq!(run["nodes"][0]["attempts"], 1, "{run:#}");
+    run
+}
+
+/// Lines of each log of the cluster's.
+fn written(stack: &Stack) -> BTreeMap<String, usize> {
+    let files = std::fs::read_dir(stack.cluster.path()).expect("the cluster has a folder").flatten();
+    let logs = files.map(|file| file.path().display().to_string());
+    let logs = logs.filter(|path| path.ends_with(".log") && path.rsplit('/').next().is_some_and(|f| f.contains('-')));
+    logs.map(|path| {
+        let lines = std::fs::read(&path).expect("a log reads").iter().filter(|byte| **byte == b'\n').count();
+        (path, lines)
+    })
+    .collect()
+}
+
+/// Documents of each of these logs, of lines and of dead letters.
+fn arrived(stack: &Stack, logs: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let count = |index: &str, field: &str, path: &str| {
+        let url = format!("{}/{index}/_count", stack.address("Elasticsearch"));
+        let found = get(&url, &[("q", &format!("{field}:\"{path}\""))]);
+        found["count"].as_u64().unwrap_or_default() as usize
+    };
+    let both = |path: &String| {
+        count("qflow-logs", "qflow.read.file.path", path) + count("qflow-dead-letter", "log.file.path", path)
+    };
+    logs.keys().map(|path| (path.clone(), both(path))).collect()
+}
+
+/// What may hang or be gone without anybody's waiting for it.
+const RECEIVERS: [&str; 3] = ["elasticsearch", "jaeger", "otel-collector"];
+
 #[test]
-fn what_hangs_or_is_gone_holds_no_run_up() {
+fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::start("process", "metrics traces logs collector");
     // What failed is kept whole by the collector's tail sampling.
     let failed = run(&stack, "fails", 1);
     let kept = || tree(&spans(&stack, text(&failed, "trace_id"))).contains("workflow_execution");
     wait_for("the collector sends a failed run on", kept);
+    assert!(dropped(&stack) < 1.0, "what is taken is not dropped");
 
-    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+    for part in RECEIVERS {
         stack.signal(part, "STOP");
-    }
-    let run_hung = run(&stack, "is_traced", 0);
-    wait_for("spans that a hung collector does not take are counted", || {
-        run(&stack, "is_traced", 0);
-        dropped(&stack)
-    });
-    for part in ["elasticsearch", "jaeger", "otel-collector"] {
+        runs_on(&stack);
         stack.signal(part, "CONT");
     }
-    let trace = text(&run_hung, "trace_id");
-    wait_for("lines of the time in between arrive", || {
-        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
-    });
 
-    for part in ["elasticsearch", "jaeger", "otel-collector"] {
-        stack.signal(part, "KILL");
-    }
-    let run_alone = run(&stack, "is_traced", 0);
-    assert_eq!(run_alone["status"], "completed", "{run_alone:#}");
-    stack.again();
-    let trace = text(&run_alone, "trace_id");
-    wait_for("lines of the time without it arrive", || {
-        lines(&stack, trace).iter().any(|(event, _)| event == "workflow_complete")
+    RECEIVERS.iter().for_each(|part| stack.signal(part, "STOP"));
+    let hung = runs_on(&stack);
+    wait_for("spans that a hung collector does not take are counted", || {
+        runs_on(&stack);
+        dropped(&stack) >= 1.0
     });
+    let lost = "sum(qflow_telemetry_spans_total{outcome=\"dropped\"}) > 0";
+    wait_for("Prometheus sees that", || !stack.query(lost).is_empty());
+    RECEIVERS.iter().for_each(|part| stack.signal(part, "CONT"));
+    let ended =
+        |run: &Value| lines(&stack, text(run, "trace_id")).iter().any(|(event, _)| event == "workflow_complete");
+    wait_for("lines of the time in between arrive", || ended(&hung));
+
+    RECEIVERS.iter().for_each(|part| stack.signal(part, "KILL"));
+    let alone = runs_on(&stack);
+    // What it has sent and not yet noted as sent it sends once more.
+    stack.signal("filebeat", "KILL");
+    stack.again();
+    wait_for("lines of the time without them arrive", || ended(&alone));
+
+    stack.cluster.down();
+    let written = written(&stack);
+    assert!(written.len() >= 6 && written.values().all(|lines| *lines > 0), "{written:?}");
+    wait_seeing(
+        "every line of every log is there once",
+        || arrived(&stack, &written) == written,
+        || format!("of {written:?} there are {:?}", arrived(&stack, &written)),
+    );
 }

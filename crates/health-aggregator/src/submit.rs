@@ -4,7 +4,10 @@ use std::{pin::Pin, time::Duration};
 
 use qflow_proto::v1;
 use qflow_service::AuthedChannel;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -64,25 +67,30 @@ pub struct Runner {
     pub blobs_away: bool,
 }
 
+/// How long a replica may take to answer, also once another has.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a good answer may come after one that is not: below a probe's own time.
 const BETTER: Duration = Duration::from_secs(2);
 
 /// Asks every replica at once and takes the first answer that is good, or that has been the best for a while; without one, the error of
 /// the first to fail.
-pub async fn any<T, F>(
-    channels: &[AuthedChannel],
-    ask: fn(AuthedChannel) -> F,
-    is_good: fn(&T) -> bool,
-) -> Result<T, &'static str>
+///
+/// The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
+pub async fn any<C, T, F>(channels: &[C], ask: fn(C) -> F, is_good: fn(&T) -> bool) -> Result<T, &'static str>
 where
+    C: Clone + Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T, &'static str>> + Send + 'static,
 {
-    best(channels.iter().cloned().map(ask).collect(), is_good).await
+    let bounded = |channel| async move { timeout(ANSWER, ask(channel)).await.unwrap_or(Err("timeout")) };
+    let mut asked: JoinSet<_> = channels.iter().cloned().map(bounded).collect();
+    let answer = best(&mut asked, is_good).await;
+    asked.detach_all();
+    answer
 }
 
 async fn best<T: Send + 'static>(
-    mut asked: JoinSet<Result<T, &'static str>>,
+    asked: &mut JoinSet<Result<T, &'static str>>,
     is_good: fn(&T) -> bool,
 ) -> Result<T, &'static str> {
     let (mut best, mut failed) = (None, None);
@@ -195,6 +203,8 @@ fn health(checks: Vec<Aged>) -> v1::Health {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
     fn asked(answers: &[(u64, Result<u32, &'static str>)]) -> JoinSet<Result<u32, &'static str>> {
@@ -205,15 +215,43 @@ mod tests {
         answers.iter().copied().map(after).collect()
     }
 
+    async fn best_of(answers: &[(u64, Result<u32, &'static str>)]) -> Result<u32, &'static str> {
+        best(&mut asked(answers), |answer| *answer > 10).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_good_answer_is_waited_for_a_little_and_any_answer_is_better_than_none() {
-        let is_good = |answer: &u32| *answer > 10;
-        assert_eq!(best(asked(&[(0, Ok(1)), (1, Ok(11)), (9, Err("timeout"))]), is_good).await, Ok(11));
-        assert_eq!(best(asked(&[(0, Ok(1)), (1, Ok(2))]), is_good).await, Ok(1));
+        assert_eq!(best_of(&[(0, Ok(1)), (1, Ok(11)), (9, Err("timeout"))]).await, Ok(11));
+        assert_eq!(best_of(&[(0, Ok(1)), (1, Ok(2))]).await, Ok(1));
         let begun = Instant::now();
-        assert_eq!(best(asked(&[(0, Ok(1)), (9, Ok(11))]), is_good).await, Ok(1));
+        assert_eq!(best_of(&[(0, Ok(1)), (9, Ok(11))]).await, Ok(1));
         assert_eq!(begun.elapsed(), BETTER, "a replica that hangs keeps nobody from what another knows");
-        assert_eq!(best(asked(&[(0, Err("failed")), (1, Err("timeout"))]), is_good).await, Err("failed"));
-        assert_eq!(best(asked(&[]), is_good).await, Err("unreachable"));
+        assert_eq!(best_of(&[(0, Err("failed")), (1, Err("timeout"))]).await, Err("failed"));
+        assert_eq!(best_of(&[]).await, Err("unreachable"));
+    }
+
+    /// A replica that answers after a while, and says when it has.
+    #[derive(Clone)]
+    struct Replica(Duration, mpsc::UnboundedSender<Duration>);
+
+    async fn ask(Replica(after, answered): Replica) -> Result<Duration, &'static str> {
+        tokio::time::sleep(after).await;
+        answered.send(after).unwrap();
+        Ok(after)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_good_answer_counts_and_the_others_are_let_answer_for_a_while() {
+        let (to, mut answered) = mpsc::unbounded_channel();
+        let seconds = [1, 2, 3600].map(Duration::from_secs);
+        let replicas = seconds.map(|after| Replica(after, to.clone()));
+        drop(to);
+        assert_eq!(any(&replicas, ask, |_| true).await, Ok(seconds[0]));
+        drop(replicas);
+        let mut all = Vec::new();
+        while let Some(after) = answered.recv().await {
+            all.push(after);
+        }
+        assert_eq!(all, seconds[..2], "the third took too long");
     }
 }

@@ -9,6 +9,7 @@ mod memory;
 pub mod pool;
 mod postgres;
 mod sqlite;
+mod traced;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

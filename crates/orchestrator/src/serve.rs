@@ -186,6 +186,7 @@ pub async fn serve(
     let telemetry = telemetry.component("orchestrator");
     let advertised = config.advertised()?;
     let validator = qflow_service::authed_channel(&config.type_validator_url, service_token.as_deref())?;
+    let validator = validator.telling(&telemetry);
     let grpc = qflow_service::bind(config.listen).await?;
     let http = qflow_service::bind(config.http_listen).await?;
     let admin = match config.admin_listen {

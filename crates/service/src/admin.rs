@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use http::{HeaderMap, StatusCode, header};
 use qflow_telemetry::Telemetry;
 use tokio::{
@@ -14,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Shutdown, server::DRAIN};
+use crate::{Shutdown, route, server::DRAIN};
 
 /// How long the admin port's own requests may take once nothing else is served.
 const LAST: Duration = Duration::from_secs(1);
@@ -89,7 +95,12 @@ fn routes(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics))
+        .layer(from_fn_with_state(admin.telemetry.clone(), watched))
         .with_state(admin)
+}
+
+async fn watched(State(telemetry): State<Telemetry>, request: Request, next: Next) -> Response {
+    route::watch(&telemetry, request, |request| next.run(request)).await
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
@@ -131,6 +142,17 @@ mod tests {
         let (telemetry, shutdown) = (Telemetry::silent(), Shutdown::new());
         let admin = Admin { telemetry, readiness: readiness.clone(), shutdown };
         routes(admin).oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn requests_are_told_by_route_and_status() {
+        let (telemetry, readiness) = (Telemetry::silent(), Readiness::new());
+        let admin = Admin { telemetry: telemetry.clone(), readiness, shutdown: Shutdown::new() };
+        let request = http::Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
+        routes(admin).oneshot(request).await.unwrap();
+        let text = telemetry.render(None).1;
+        let labels = r#"http_request_method="GET",http_route="/readyz",http_response_status_code="503""#;
+        assert!(text.contains(&format!("http_server_request_duration_seconds_count{{{labels}}} 1\n")), "{text}");
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! Channels to other services: keep-alive while idle, a connect timeout, a deadline, the caller's trace and token on
-//! every call, and its rate, errors and duration.
+//! every call, and its rate, errors, duration and span.
 
 use std::{
     error::Error,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Uri, header};
 use qflow_telemetry::{Telemetry, TraceContext, traces};
 use tokio::time::timeout;
 use tonic::{
@@ -105,7 +105,10 @@ pub(crate) fn bounded(
         Ok(value)
     };
     let bearer = token.map(bearer).transpose()?;
-    Ok(AuthedChannel { inner: lazy(url, tls, bounds)?, bearer, telemetry: None, deadline: bounds.deadline })
+    let inner = lazy(url, tls, bounds)?;
+    // A channel was made of it: it reads.
+    let url = url.parse().unwrap_or_default();
+    Ok(AuthedChannel { inner, url, bearer, telemetry: None, deadline: bounds.deadline })
 }
 
 fn lazy(url: &str, tls: Option<ClientTlsConfig>, bounds: Bounds) -> Result<Channel, ChannelError> {
@@ -130,6 +133,7 @@ fn lazy(url: &str, tls: Option<ClientTlsConfig>, bounds: Bounds) -> Result<Chann
 #[derive(Clone)]
 pub struct AuthedChannel {
     inner: Channel,
+    url: Uri,
     bearer: Option<HeaderValue>,
     telemetry: Option<Telemetry>,
     deadline: Duration,
@@ -145,7 +149,7 @@ impl AuthedChannel {
 
     fn guard(&self, request: &Request<Body>, trace: Option<TraceContext>) -> Option<Guard> {
         let method = methods::label(request.uri().path());
-        Some(Guard::new(self.telemetry.clone()?, End::Client, method, trace))
+        Some(Guard::new(self.telemetry.clone()?, End::Client, method, trace).at(&self.url))
     }
 }
 
@@ -169,11 +173,11 @@ impl Service<Request<Body>> for AuthedChannel {
         if let Some(bearer) = &self.bearer {
             request.headers_mut().insert(header::AUTHORIZATION, bearer.clone());
         }
-        if let Some(context) = &trace {
-            traces::inject(request.headers_mut(), context);
+        let guard = self.guard(&request, trace.clone());
+        if let Some(context) = guard.as_ref().map_or(trace, Guard::context) {
+            traces::inject(request.headers_mut(), &context);
         }
         let deadline = red::given(request.headers()).map_or(self.deadline, |given| given.min(self.deadline));
-        let guard = self.guard(&request, trace);
         let calling = self.inner.call(request);
         Box::pin(async move {
             // The channel's own time begins once it is connected: ours holds for that too.

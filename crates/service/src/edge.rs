@@ -1,4 +1,4 @@
-//! What stands before every call: host, origin, token, trace context, deadline, and its rate, errors and duration.
+//! What stands before every call: host, origin, token, trace context, deadline, and its rate, errors, duration and span.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +17,7 @@ use tonic::Code;
 use crate::{
     Auth, methods,
     red::{self, End, Guard, Watched},
+    route,
 };
 
 /// How long a gRPC call may take to be answered, a stream to begin: longer than any of them needs.
@@ -42,21 +43,22 @@ pub fn protect(router: Router, edge: Edge) -> Router {
 }
 
 async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let context = traces::extract(request.headers());
     if !is_grpc(request.headers()) {
-        return match refusal(&edge, &request) {
+        let answer = async |request| match refusal(&edge, &request) {
             Some(refusal) => refusal.as_json(),
-            None => traces::within(context, next.run(request)).await,
+            None => next.run(request).await,
         };
+        return route::watch(&edge.telemetry, request, answer).await;
     }
     let method = methods::label(request.uri().path());
-    let mut guard = Guard::new(edge.telemetry.clone(), End::Server, method, context.clone());
+    let mut guard = Guard::new(edge.telemetry.clone(), End::Server, method, traces::extract(request.headers()));
     if let Some(refusal) = refusal(&edge, &request) {
         guard.finish(red::name(refusal.code));
         return trailers_only(refusal.code, refusal.message);
     }
     let mut guard = guard.given(red::given(request.headers()));
-    let answering = traces::within(context, next.run(request));
+    let request = request.map(|body| Body::new(guard.hears(body)));
+    let answering = traces::within(guard.context(), next.run(request));
     // What streams in takes as long as it is large: who takes it bounds the wait for each piece.
     let answered = match deadline(method) {
         Some(deadline) => timeout(deadline, answering).await,

@@ -109,3 +109,44 @@ async fn a_start_has_the_time_to_copy_files_and_no_more() {
         assert_eq!(answer.headers().get("grpc-status"), status.as_ref());
     }
 }
+
+#[tokio::test]
+async fn a_call_whose_message_breaks_off_was_cancelled_by_its_caller_and_is_no_error_of_ours() {
+    use tower::ServiceExt as _;
+    let telemetry = Telemetry::silent();
+    let (_, health) = tonic_health::server::health_reporter();
+    let router = tonic::service::Routes::new(health).into_axum_router();
+    let edge = Edge { auth: Auth::None, loopback_only: false, telemetry: telemetry.clone() };
+    // As a connection tells of a stream that its peer has reset.
+    let broken = tokio_stream::once(Err::<axum::body::Bytes, _>(tonic::Status::cancelled("reset")));
+    let request = http::Request::post("/grpc.health.v1.Health/Check").header("content-type", "application/grpc");
+    let Ok(answer) = protect(router, edge).oneshot(request.body(Body::from_stream(broken)).unwrap()).await;
+    assert_eq!(answer.headers()["grpc-status"], "13", "what the library makes of half a message");
+    drop(answer);
+    let text = telemetry.render(None).1;
+    let told = |code: &str| {
+        let labels = format!("rpc_method=\"grpc.health.v1.Health/Check\",rpc_response_status_code=\"{code}\"");
+        text.contains(&format!("rpc_server_call_duration_seconds_count{{{labels}}} 1\n"))
+    };
+    assert!(told("CANCELLED") && !told("INTERNAL"), "{text}");
+}
+
+#[tokio::test]
+async fn a_served_call_is_a_span_of_its_callers_trace() {
+    use tower::ServiceExt as _;
+    let (telemetry, collected) = Telemetry::collecting();
+    let (_, health) = tonic_health::server::health_reporter();
+    let router = tonic::service::Routes::new(health).into_axum_router();
+    let edge = Edge { auth: Auth::None, loopback_only: false, telemetry };
+    let request = http::Request::post("/grpc.health.v1.Health/Check").header("content-type", "application/grpc");
+    let request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let Ok(answer) = protect(router, edge).oneshot(request.body(Body::empty()).unwrap()).await;
+    drop(answer);
+    let spans = collected.spans();
+    let named: Vec<&str> = spans.iter().map(|span| span.name.as_ref()).collect();
+    assert_eq!(named, ["grpc.health.v1.Health/Check"]);
+    assert_eq!(spans[0].parent_span_id.to_string(), "b7ad6b7169203331");
+    let facts: Vec<String> = spans[0].attributes.iter().map(|fact| format!("{}={}", fact.key, fact.value)).collect();
+    assert!(facts.contains(&"rpc.system.name=grpc".to_owned()), "{facts:?}");
+    assert!(facts.contains(&"rpc.response.status_code=INTERNAL".to_owned()), "an empty message is none: {facts:?}");
+}

@@ -12,6 +12,7 @@ mod ready;
 mod red;
 #[cfg(feature = "redis")]
 mod redis;
+mod route;
 mod server;
 mod shutdown;
 pub mod trust;
@@ -25,6 +26,6 @@ pub use edge::{Edge, protect};
 pub use process::{Listening, init, run};
 pub use ready::Ask;
 #[cfg(feature = "redis")]
-pub use redis::{NotRedis, RedisArgs, RedisSettings};
+pub use redis::{NotRedis, RedisArgs, RedisPlace, RedisSettings};
 pub use server::{ServeError, ServeOptions, bind, serve_grpc, serve_http};
 pub use shutdown::Shutdown;

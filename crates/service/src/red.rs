@@ -1,8 +1,12 @@
-//! Rate, errors and duration of every gRPC call, served and made; the status is in trailers, which an interceptor
-//! cannot see.
+//! Rate, errors and duration of every gRPC call, served and made, and its span; the status is in trailers, which an
+//! interceptor cannot see.
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -10,7 +14,8 @@ use std::{
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
-use qflow_telemetry::{Telemetry, TraceContext};
+use qflow_telemetry::{Call, Ended, Telemetry, TraceContext, traces::Kind};
+use serde_json::Value;
 use tokio::time::Instant;
 
 /// How much later than the caller's own clock ours may begin for a call.
@@ -31,15 +36,40 @@ pub(crate) struct Guard {
     end: End,
     method: &'static str,
     trace: Option<TraceContext>,
+    span: Option<Call>,
+    server: Vec<(&'static str, Value)>,
     start: Instant,
     given: Option<Duration>,
+    gone: Gone,
     done: bool,
 }
 
 impl Guard {
     /// Begins to watch a call of a described method.
     pub(crate) fn new(telemetry: Telemetry, end: End, method: &'static str, trace: Option<TraceContext>) -> Self {
-        Self { telemetry, end, method, trace, start: Instant::now(), given: None, done: false }
+        let kind = if end == End::Server { Kind::Server } else { Kind::Client };
+        let span = telemetry.call(trace.as_ref(), kind);
+        let (server, gone, start) = (Vec::new(), Gone::default(), Instant::now());
+        Self { telemetry, end, method, trace, span, server, start, given: None, gone, done: false }
+    }
+
+    /// Where what is done for the call stands, and what it calls itself: below its span, where it has one.
+    pub(crate) fn context(&self) -> Option<TraceContext> {
+        self.span.as_ref().map(|span| span.context().clone()).or_else(|| self.trace.clone())
+    }
+
+    /// With the address that is called.
+    pub(crate) fn at(mut self, url: &http::Uri) -> Self {
+        if self.span.is_some() {
+            self.server.extend(url.host().map(|host| ("server.address", host.into())));
+            self.server.extend(url.port_u16().map(|port| ("server.port", port.into())));
+        }
+        self
+    }
+
+    /// Watches what the caller sends: once that has broken off, the caller has gone.
+    pub(crate) fn hears<B>(&self, body: B) -> Heard<B> {
+        Heard { inner: body, gone: self.gone.clone() }
     }
 
     /// With the time that the caller gave it.
@@ -50,10 +80,64 @@ impl Guard {
 
     /// Tells of the call; only the first word counts.
     pub(crate) fn finish(&mut self, code: &'static str) {
-        if !std::mem::replace(&mut self.done, true) {
-            let seconds = self.start.elapsed().as_secs_f64();
-            self.telemetry.rpc(self.end == End::Server, self.method, code, seconds, self.trace.as_ref());
+        if std::mem::replace(&mut self.done, true) {
+            return;
         }
+        // What a handler makes of half a message is no error of its own.
+        let code = if code != "OK" && self.gone.0.load(Ordering::Relaxed) { "CANCELLED" } else { code };
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.telemetry.rpc(self.end == End::Server, self.method, code, seconds, self.trace.as_ref());
+        if let Some(span) = self.span.take() {
+            span.end(self.ended(code));
+        }
+    }
+
+    fn ended(&mut self, code: &'static str) -> Ended {
+        let failed = match self.end {
+            End::Server => OURS.contains(&code),
+            End::Client => code != "OK",
+        };
+        let mut facts = std::mem::take(&mut self.server);
+        facts.extend([
+            ("rpc.system.name", "grpc".into()),
+            ("rpc.method", self.method.into()),
+            ("rpc.response.status_code", code.into()),
+        ]);
+        Ended { name: self.method.to_owned(), facts, error: failed.then(|| code.to_owned()) }
+    }
+}
+
+/// Statuses that are the server's fault.
+const OURS: [&str; 6] = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+
+/// Whether a caller has gone.
+#[derive(Clone, Default)]
+struct Gone(Arc<AtomicBool>);
+
+/// The body of a request, watched for its breaking off.
+pub(crate) struct Heard<B> {
+    inner: B,
+    gone: Gone,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Heard<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            self.gone.0.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.inner.size_hint()
     }
 }
 

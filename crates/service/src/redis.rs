@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fred::{prelude::Config, types::config::TlsConnector};
+use qflow_telemetry::Ended;
 
 use crate::{
     auth::{SecretError, read_secret},
@@ -36,6 +37,36 @@ pub struct RedisSettings {
     pub password: Option<String>,
     /// A file of certificates to trust; default: the system's.
     pub ca: Option<PathBuf>,
+}
+
+/// Which Redis it is, for the spans of its calls.
+#[derive(Clone, Debug)]
+pub struct RedisPlace {
+    address: String,
+    port: u16,
+    database: u8,
+}
+
+impl RedisPlace {
+    /// The one that a client is made for: of several hosts the first.
+    pub fn of(config: &Config) -> Self {
+        let server = config.server.hosts().into_iter().next();
+        let (address, port) = server.map_or_else(Default::default, |server| (server.host.to_string(), server.port));
+        Self { address, port, database: config.database.unwrap_or_default() }
+    }
+
+    /// How a call of it ended: `GET`; `PIPELINE PUBLISH` with how many there were. Keys and values are not told.
+    pub fn ended(&self, operation: &str, batch: Option<usize>, error: Option<&fred::error::Error>) -> Ended {
+        let mut facts = vec![
+            ("db.system.name", "redis".into()),
+            ("db.namespace", self.database.to_string().into()),
+            ("db.operation.name", operation.into()),
+            ("server.address", self.address.as_str().into()),
+            ("server.port", self.port.into()),
+        ];
+        facts.extend(batch.map(|batch| ("db.operation.batch.size", batch.into())));
+        Ended { name: operation.to_owned(), facts, error: error.map(|error| error.kind().to_str().to_owned()) }
+    }
 }
 
 /// Settings of a Redis that do not read. One that is away, or is not who it should be, is none of them.
@@ -91,6 +122,22 @@ impl RedisSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_told_with_the_place_and_the_command_and_no_value() {
+        let settings = RedisSettings { url: "redis://:secret@cache:6380/2".into(), ..RedisSettings::default() };
+        let ended = RedisPlace::of(&settings.config().unwrap()).ended("PIPELINE PUBLISH", Some(3), None);
+        let facts: Vec<String> = ended.facts.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let wanted = [
+            "db.system.name=\"redis\"",
+            "db.namespace=\"2\"",
+            "db.operation.name=\"PIPELINE PUBLISH\"",
+            "server.address=\"cache\"",
+            "server.port=6380",
+            "db.operation.batch.size=3",
+        ];
+        assert_eq!((ended.name.as_str(), facts), ("PIPELINE PUBLISH", wanted.map(str::to_owned).to_vec()));
+    }
 
     #[test]
     fn an_empty_address_is_none_and_the_bundle_stands_for_certificates() {

@@ -3,9 +3,9 @@
 use crate::{
     define::{Kind, MetricDef, catalogue},
     labels::{
-        Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, Label, NodeStatus,
-        NodeType, Open, PackageCount, PauseCause, Phase, PoolName, Python, RetryReason, RunState, RunStatus,
-        Serialization, Truth, TypeName, Validation,
+        Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, HttpMethod, Label,
+        NodeStatus, NodeType, Open, PackageCount, PauseCause, Phase, PoolName, Python, RetryReason, RunState,
+        RunStatus, Serialization, Truth, TypeName, Validation,
     },
 };
 
@@ -242,7 +242,7 @@ catalogue! {
 
     /// Time to convert values.
     type_conversion: Histogram(F) = "qflow_type_conversion_duration_seconds"
-        { from_type: TypeName, to_type: TypeName } max 60, owner ContainerRunner
+        { from_type: TypeName, to_type: TypeName } max 45, owner ContainerRunner
 
     /// Whether a dependency is up, 0 or 1.
     dependency_up: Gauge = "qflow_dependency_up"
@@ -258,11 +258,15 @@ catalogue! {
 
     /// Duration of calls served.
     rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"
-        { rpc_method: Open, rpc_response_status_code: Open } max 135, owner Every
+        { rpc_method: Open, rpc_response_status_code: Open } max 120, owner Every
 
     /// Duration of calls made.
     rpc_client: Histogram(F) = "rpc_client_call_duration_seconds"
-        { rpc_method: Open, rpc_response_status_code: Open } max 60, owner Every
+        { rpc_method: Open, rpc_response_status_code: Open } max 40, owner Every
+
+    /// Duration of HTTP requests until their answer begins; 499: whoever asked has gone before.
+    http_server: Histogram(F) = "http_server_request_duration_seconds"
+        { http_request_method: HttpMethod, http_route: Open, http_response_status_code: Open } max 36, owner Every
 
     /// Label sets that did not fit their metric's bound.
     label_overflow: Counter = "qflow_telemetry_label_overflow_total"

@@ -53,6 +53,8 @@ closed! {
     /// A type's root constructor.
     TypeName = "Any" | "None" | "bool" | "int" | "float" | "str" | "bytes" | "list" | "tuple" | "dict" | "set"
         | "Optional" | "Union" | "Literal" | "DataFrame" | "Model" | "other";
+    /// What an HTTP request wants done.
+    HttpMethod = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "_OTHER";
     /// Yes or no.
     Truth = "true" | "false";
     /// Where the time of an attempt went.

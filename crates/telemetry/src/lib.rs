@@ -1,5 +1,6 @@
 //! The catalogue of metrics, events, logs, traces and /metrics.
 
+mod calls;
 pub mod catalogue;
 pub mod define;
 mod emit;
@@ -25,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub use calls::{Call, Ended};
 pub use catalogue::{CATALOGUE, Metrics};
 pub use events::{ContainerRef, ErrorInfo, Event, Level, NodeRef, RunRef};
 pub use export::Collected;
@@ -216,6 +218,12 @@ impl Telemetry {
         let metrics = &self.shared.metrics;
         let family = if server { metrics.rpc_server(method, code) } else { metrics.rpc_client(method, code) };
         family.record_in(seconds, trace);
+    }
+
+    /// Tells of one HTTP request that was answered: its method, its route as it is declared, its status.
+    pub fn http(&self, method: &str, route: &str, status: u16, seconds: f64, trace: Option<&TraceContext>) {
+        let (method, route) = (labels::HttpMethod::of(method), labels::Open::of(route));
+        self.shared.metrics.http_server(method, route, labels::Open::of(&status.to_string())).record_in(seconds, trace);
     }
 
     /// Flushes what is queued; at most a few seconds.

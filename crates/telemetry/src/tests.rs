@@ -81,7 +81,7 @@ fn a_row_of_closed_labels_keeps_its_bound_too() {
     }
     let (_, text) = telemetry.render(None);
     let sets = text.lines().filter(|l| l.starts_with("qflow_type_conversion_duration_seconds_count")).count();
-    assert_eq!(sets, 61);
+    assert_eq!(sets, 46);
 }
 
 #[test]

@@ -64,6 +64,18 @@ impl TraceContext {
     }
 }
 
+impl From<&qflow_model::progress::TraceContext> for TraceContext {
+    /// Where a run's root span stands.
+    fn from(stored: &qflow_model::progress::TraceContext) -> Self {
+        Self {
+            trace_id: stored.trace_id.clone(),
+            span_id: stored.span_id.clone(),
+            sampled: stored.flags & 1 == 1,
+            tracestate: stored.state.clone(),
+        }
+    }
+}
+
 /// A new random span id, as 16 hexadecimal digits.
 pub fn new_span_id() -> String {
     RandomIdGenerator::default().new_span_id().to_string()

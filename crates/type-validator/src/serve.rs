@@ -45,14 +45,14 @@ pub struct Config {
 
 impl Config {
     /// Where definitions are kept: shared only where there is a token by which entries are known as the services' own.
-    fn known(&self, token: Option<&str>, shutdown: &Shutdown) -> anyhow::Result<Known> {
+    fn known(&self, token: Option<&str>, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Known> {
         let program = Arc::new(OnceLock::new());
         let Some((settings, token)) = self.redis.settings(self.ca_bundle.as_deref())?.zip(token) else {
             // One process is one program: its name does not matter.
             program.get_or_init(|| Digest::of(b""));
             return Ok(Known { cache: Arc::new(Local::default()), program });
         };
-        let cache = Arc::new(Redis::open(settings, Seal::new(token), shutdown)?);
+        let cache = Arc::new(Redis::open(settings, Seal::new(token), telemetry, shutdown)?);
         let named = Arc::clone(&program);
         tokio::task::spawn_blocking(move || {
             // A program that cannot be read shares nothing: whoever asks has its source read.
@@ -71,8 +71,8 @@ pub async fn serve(
     listening: oneshot::Sender<Listening>,
 ) -> anyhow::Result<()> {
     let token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
-    let known = config.known(token.as_deref(), &shutdown)?;
     let telemetry = telemetry.component("type-validator");
+    let known = config.known(token.as_deref(), &telemetry, &shutdown)?;
     let grpc = qflow_service::bind(config.listen).await?;
     let admin = match config.admin_listen {
         Some(address) => Some(qflow_service::bind(address).await?),

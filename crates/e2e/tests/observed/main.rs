@@ -1,6 +1,7 @@
 //! What a real Prometheus sees of a cluster on Docker, and whom a real Alertmanager tells of what breaks: with our own rules, routes
 //! and dashboards, minutes of rules being seconds.
 
+mod names;
 mod query;
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use qflow_e2e::{Stack, object, root, said, wait_for, wait_seeing};
+use qflow_e2e::{Home, Stack, object, root, said, wait_for, wait_seeing};
 use qflow_telemetry::{
     CATALOGUE,
     define::{Kind, MetricDef},
@@ -103,6 +104,9 @@ fn run_every_kind(stack: &Stack) {
     }
     let unfit = stack.cluster.run(2, &["run", "crates/e2e/cases/unfit.py"]);
     assert_eq!(unfit.status.code(), Some(3), "{}", said(&unfit));
+    // A call that fails by its caller's fault.
+    let unknown = stack.cluster.run(1, &["runs", "get", "00000000-0000-7000-8000-000000000000"]);
+    assert!(!unknown.status.success(), "{}", said(&unknown));
     let line = ["run", CASE, "-w", "is_cancelled", "--detach", "-o", "json"];
     let started = object(&stack.cluster.run(1, &line), 0);
     let id = text(&started, "run_id");
@@ -114,43 +118,6 @@ fn run_every_kind(stack: &Stack) {
     }
     stack.cluster.run(2, &["runs", "cancel", id]);
     wait_for("the run is cancelled", || state()["status"] == "cancelled");
-}
-
-/// A file of so many workflows that do nothing, each with a name of its own, and of one with so many nodes, whose first fails.
-fn many_names(names: usize) -> String {
-    let mut file =
-        "from qflow import node, sleep, workflow\n\n\n@node\ndef first() -> int:\n    raise ValueError\n".to_owned();
-    for n in 0..names {
-        file.push_str(&format!("\n\n@workflow\ndef workflow_{n}() -> None:\n    sleep(\"1ms\")\n"));
-        file.push_str(&format!("\n\n@node\ndef node_{n}(one: int) -> int:\n    return one\n"));
-    }
-    file.push_str("\n\n@workflow\ndef all_nodes() -> list[int]:\n    one = first()\n    return [");
-    file.push_str(&(0..names).map(|n| format!("node_{n}(one)")).collect::<Vec<_>>().join(", "));
-    file.push_str("]\n");
-    file
-}
-
-/// Names, which open labels take up to their row's bound.
-const NAMES: usize = 250;
-
-/// Runs with a thousand different names of workflows and nodes, as far as rows tell any apart.
-fn run_many_names(stack: &Stack) {
-    let file = stack.cluster.path().join("many.py");
-    std::fs::write(&file, many_names(NAMES)).expect("the cluster's folder takes files");
-    let file = file.display().to_string();
-    let failed = run(stack, 1, &file, "all_nodes", &[]);
-    assert_eq!(failed["status"], "failed", "{failed:#}");
-    std::thread::scope(|scope| {
-        for part in 0..4 {
-            let file = &file;
-            scope.spawn(move || {
-                for n in (part..NAMES).step_by(4) {
-                    let line = ["run", file, "-w", &format!("workflow_{n}"), "--detach", "-o", "json"];
-                    object(&stack.cluster.run(1 + (n % 2) as u8, &line), 0);
-                }
-            });
-        }
-    });
 }
 
 /// The labels of every series of ours that were there in the last minutes, by their metric's name.
@@ -311,7 +278,7 @@ fn unselected(stack: &Stack, selectors: &BTreeSet<String>) -> BTreeSet<String> {
 fn rules(stack: &Stack) -> Vec<String> {
     let loaded = stack.prometheus("rules", &[]);
     let groups = loaded["groups"].as_array().into_iter().flatten();
-    groups.flat_map(|group| group["rules"].as_array()).flatten().map(|rule| text(rule, "query").to_owned()).collect()
+    groups.filter_map(|group| group["rules"].as_array()).flatten().map(|rule| text(rule, "query").to_owned()).collect()
 }
 
 #[test]
@@ -336,7 +303,7 @@ fn whatever_ends_is_seen_and_every_rule_and_panel_asks_for_what_is_there() {
     problems.extend(differences(&exported(&stack)));
     problems.extend(wrong_lines(&stack));
 
-    run_many_names(&stack);
+    names::run_many(&stack);
     let overflow = format!("sum(qflow_telemetry_label_overflow_total{{job=~\"{JOBS}\"}}) > 0");
     wait_for("there are more names than rows tell apart", || !stack.query(&overflow).is_empty());
     let past = format!("max_over_time(scrape_samples_post_metric_relabeling{{job=~\"{JOBS}\"}}[5m]) > {BUDGET}");
@@ -388,11 +355,22 @@ fn is_told(stack: &Stack, alert: &str, breaks: impl Fn(), meanwhile: impl Fn(), 
 }
 
 #[test]
-fn what_breaks_is_told_once_and_its_end_too_while_its_symptoms_keep_quiet() {
+fn quiet_minutes_are_quiet_and_what_breaks_is_told_once_and_its_end_too_while_its_symptoms_keep_quiet() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let stack = Stack::start("process", "metrics");
+    let home = Home::new("process");
+    let _dev = home.dev();
+    let (stack, embedded) = (Stack::start("process", "metrics"), Stack::embedded(&home));
     let hello = ["run", "examples/hello.py", "-p", "name=Ada", "-o", "json"];
     object(&stack.cluster.run(1, &hello), 0);
+    object(&home.run(&hello), 0);
+    stack.is_quiet();
+    embedded.is_quiet();
+    drop(embedded);
+    // Whoever asks all replicas how they are takes no question back, so nobody has failed to answer one.
+    let checks = "rpc_server_call_duration_seconds_count{rpc_method=\"grpc.health.v1.Health/Check\"}";
+    let answered = stack.query(&format!("sum by (rpc_response_status_code) ({checks}) > 0"));
+    let codes: Vec<&str> = answered.iter().map(|series| text(&series["metric"], "rpc_response_status_code")).collect();
+    assert_eq!(codes, ["OK"]);
     let refused = || {
         wait_for("calls that the database fails burn the budget, and nobody is told", || {
             stack.cluster.run(1, &hello);

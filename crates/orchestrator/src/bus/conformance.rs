@@ -159,8 +159,12 @@ impl Server {
     }
 
     fn bus(&self, owner: &str, shutdown: &Shutdown) -> Redis {
+        self.telling(owner, &Telemetry::silent(), shutdown)
+    }
+
+    fn telling(&self, owner: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> Redis {
         let settings = RedisSettings { url: format!("redis://127.0.0.1:{}", self.port), ..RedisSettings::default() };
-        Redis::open(settings, owner, &Telemetry::silent(), shutdown).unwrap()
+        Redis::open(settings, owner, telemetry, shutdown).unwrap()
     }
 
     fn kill(&mut self) {
@@ -193,6 +197,41 @@ async fn a_redis_that_was_away_is_used_again_and_watchers_look_into_the_store() 
     drop(meet(&here, &there, run(1)).await);
     is_up(&here, true).await;
     is_up(&there, true).await;
+    shutdown.trigger();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_change_of_64_is_told_in_the_trace_of_its_run() {
+    let Some(server) = Server::start() else { return };
+    let (shutdown, (telemetry, collected)) = (Shutdown::new(), Telemetry::collecting());
+    let bus = server.telling("a", &telemetry, &shutdown);
+    is_up(&bus, true).await;
+    let trace = qflow_telemetry::TraceContext::root();
+    let changed = || {
+        let stored = serde_json::json!({"trace_id": trace.trace_id, "span_id": trace.span_id, "flags": 1});
+        let mut changed = nothing();
+        Arc::make_mut(&mut changed.spec).trace = serde_json::from_value(stored).unwrap();
+        changed
+    };
+    (0..64).for_each(|_| bus.changed(run(1), &changed));
+    let told = async {
+        while collected.spans().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("the first is told");
+    // Words go out in their order: once this one is told, so is whatever was said before.
+    bus.changed(run(1), &changed);
+    let told = async {
+        while collected.spans().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("the 65th is told");
+    for span in collected.spans() {
+        assert_eq!((span.name.as_ref(), span.parent_span_id.to_string()), ("PIPELINE PUBLISH", trace.span_id.clone()));
+    }
+    assert_eq!(collected.spans().len(), 2);
     shutdown.trigger();
 }
 

@@ -5,7 +5,10 @@ mod cause;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,8 +22,8 @@ use fred::{
     },
 };
 use qflow_model::ids::{NodeKey, RunId};
-use qflow_service::{NotRedis, RedisSettings, Shutdown};
-use qflow_telemetry::{Event, Telemetry};
+use qflow_service::{NotRedis, RedisPlace, RedisSettings, Shutdown};
+use qflow_telemetry::{Event, Telemetry, TraceContext, traces};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast, mpsc};
 
@@ -36,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SILENT: Duration = Duration::from_secs(5);
 /// First and longest wait before connecting again, in milliseconds.
 const BACKOFF_MS: (u32, u32) = (100, 5_000);
+/// One change of so many is told in the trace of its run, from here to Redis.
+const TRACED: u32 = 64;
 /// Between two looks at which runs are watched here.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -57,10 +62,15 @@ struct Word {
     what: What,
 }
 
+/// A word about a run, on its way, and the trace in which that is told.
+type Out = (RunId, What, Option<Box<TraceContext>>);
+
 /// The fan-out over Redis.
 pub struct Redis {
     local: Arc<Local>,
-    out: mpsc::Sender<(RunId, What)>,
+    out: mpsc::Sender<Out>,
+    telemetry: Telemetry,
+    changes: AtomicU32,
     /// Told when somebody begins to watch.
     watched: Arc<Notify>,
     speaks: Client,
@@ -80,21 +90,40 @@ impl Redis {
     ) -> Result<Self, NotRedis> {
         let wrong = |error| NotRedis::Address(Some(error));
         let address = cause::address(&settings.url);
-        let builder = bounded(settings.config()?);
+        let config = settings.config()?;
+        let place = RedisPlace::of(&config);
+        let builder = bounded(config);
         let (speaks, hears) = (builder.build().map_err(wrong)?, builder.build_subscriber_client().map_err(wrong)?);
         tokio::spawn(tell(speaks.clone(), address, telemetry.clone(), shutdown.clone()));
         let (out, words) = mpsc::channel(QUEUE);
         let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
-        tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), shutdown.clone()));
+        let told = Told { telemetry: telemetry.clone(), place };
+        tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), told, shutdown.clone()));
         tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
         tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
-        Ok(Self { local, out, watched, speaks })
+        Ok(Self { local, out, telemetry: telemetry.clone(), changes: AtomicU32::new(0), watched, speaks })
     }
 
     fn say(&self, run: RunId, what: What) {
-        // A queue that is full is a Redis that is away or behind: the others find it in the store.
-        self.out.try_send((run, what)).ok();
+        self.say_in(None, run, what);
     }
+
+    fn say_in(&self, trace: Option<Box<TraceContext>>, run: RunId, what: What) {
+        // A queue that is full is a Redis that is away or behind: the others find it in the store.
+        self.out.try_send((run, what, trace)).ok();
+    }
+
+    /// The trace of a run that changed, for every 64th change, and where somebody takes spans.
+    fn traced(&self, how: &dyn Fn() -> Changed) -> Option<Box<TraceContext>> {
+        let is_one = || self.changes.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRACED);
+        (self.telemetry.takes_spans() && is_one()).then(|| Box::new(TraceContext::from(&how().spec.trace)))
+    }
+}
+
+/// Where calls of Redis are told.
+struct Told {
+    telemetry: Telemetry,
+    place: RedisPlace,
 }
 
 /// Tells when Redis is away, and why, once until it is there again.
@@ -146,7 +175,7 @@ fn bounded(mut config: Config) -> Builder {
 }
 
 /// Says what is queued, each word once however often it was queued meanwhile.
-async fn speak(client: Client, mut words: mpsc::Receiver<(RunId, What)>, from: String, shutdown: Shutdown) {
+async fn speak(client: Client, mut words: mpsc::Receiver<Out>, from: String, told: Told, shutdown: Shutdown) {
     let connection = client.connect();
     let mut batch = Vec::new();
     loop {
@@ -154,15 +183,22 @@ async fn speak(client: Client, mut words: mpsc::Receiver<(RunId, What)>, from: S
             count = words.recv_many(&mut batch, TOGETHER) => if count == 0 { break },
             () = shutdown.wait() => break,
         }
-        let mut said = HashSet::new();
+        let (mut said, mut spans) = (HashSet::new(), Vec::new());
         let pipeline = client.pipeline();
-        for (run, what) in batch.drain(..).filter(|word| said.insert(word.clone())) {
+        for (run, what, trace) in batch.drain(..) {
+            spans.extend(told.telemetry.call(trace.as_deref(), traces::Kind::Client));
+            if !said.insert((run, what.clone())) {
+                continue;
+            }
             let Ok(text) = serde_json::to_string(&Word { from: from.clone(), what }) else { continue };
             // It is only put into the pipeline: this does not fail.
             let _: Result<(), _> = pipeline.publish(channel(run), text).await;
         }
         // Lost where Redis is away: whoever watches looks into the store.
-        let _: Result<(), _> = pipeline.all().await;
+        let done: Result<(), _> = pipeline.all().await;
+        for span in spans {
+            span.end(told.place.ended("PIPELINE PUBLISH", Some(said.len()), done.as_ref().err()));
+        }
     }
     connection.abort();
 }
@@ -260,7 +296,7 @@ impl Bus for Redis {
 
     fn changed(&self, run: RunId, how: &dyn Fn() -> Changed) {
         self.local.changed(run, how);
-        self.say(run, What::Moved);
+        self.say_in(self.traced(how), run, What::Moved);
     }
 
     fn lines(&self, run: RunId) {

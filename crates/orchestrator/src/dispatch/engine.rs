@@ -57,6 +57,8 @@ const TOGETHER: usize = 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a change that nobody waits for (an attempt has begun) may wait for another to be committed with.
 const LAZY: Duration = Duration::from_millis(20);
+/// One commit of so many is told in the trace of a run: a span costs microseconds, and there are thousands of commits a second.
+const TRACED: u32 = 64;
 /// First and longest wait before a store that failed is asked again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -121,6 +123,8 @@ pub struct Engine {
     away: Option<Duration>,
     /// Failures since the last commit: a store that reads and does not write is no store that is back.
     failures: u32,
+    /// How many commits there were while somebody takes spans.
+    commits: u32,
     /// Since when a change waits that is in no hurry.
     lazy_since: Option<Instant>,
 }
@@ -155,6 +159,7 @@ impl Engine {
             reap_from: Instant::now() + lease(),
             away: None,
             failures: 0,
+            commits: 0,
             lazy_since: None,
             parts,
         };

@@ -19,14 +19,9 @@ pub(super) fn attempt_span(key: AttemptKey) -> String {
     Digest::of(key.to_string().as_bytes()).to_string()[..16].to_owned()
 }
 
-fn trace(state: &RunState) -> TraceContext {
-    let trace = &state.spec.trace;
-    TraceContext {
-        trace_id: trace.trace_id.clone(),
-        span_id: trace.span_id.clone(),
-        sampled: trace.flags & 1 == 1,
-        tracestate: trace.state.clone(),
-    }
+/// Where a run's root span stands.
+pub(super) fn trace(state: &RunState) -> TraceContext {
+    TraceContext::from(&state.spec.trace)
 }
 
 fn run_ref(state: &RunState) -> RunRef {

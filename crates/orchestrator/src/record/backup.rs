@@ -18,7 +18,10 @@ use qflow_service::Clock;
 use qflow_telemetry::Telemetry;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Postgres, Result, Settings, Sqlite, Store, postgres, sqlite};
+use super::{
+    Error, Postgres, Result, Settings, Sqlite, Store, postgres, sqlite,
+    traced::{Place, Traced},
+};
 
 /// Rows that a newer version wrote.
 pub(super) fn newer(found: i64, known: i64) -> Error {
@@ -96,12 +99,20 @@ impl Database {
         }
     }
 
-    /// Opens it to work with; metrics tell of its connections.
+    /// Opens it to work with; metrics tell of its connections, and spans of its calls where somebody takes them.
     pub async fn open(&self, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Result<Arc<dyn Store>> {
-        Ok(match self {
-            Self::Sqlite(path) => Arc::new(Sqlite::open(path, clock)?),
-            Self::Postgres(settings) => Arc::new(Postgres::open(settings).await?.measured(telemetry)),
-        })
+        let (store, place): (Arc<dyn Store>, Place) = match self {
+            Self::Sqlite(path) => {
+                let namespace = path.display().to_string();
+                (Arc::new(Sqlite::open(path, clock)?), Place { system: "sqlite", namespace, server: None })
+            }
+            Self::Postgres(settings) => {
+                let store = Postgres::open(settings).await?.measured(telemetry);
+                let place = store.place();
+                (Arc::new(store), place)
+            }
+        };
+        Ok(if telemetry.takes_spans() { Arc::new(Traced::new(store, telemetry.clone(), place)) } else { store })
     }
 
     /// Its rows as they stand now; `scratch` is an empty folder that outlives the snapshot.

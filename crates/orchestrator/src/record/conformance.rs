@@ -16,7 +16,11 @@ use qflow_model::{
 use qflow_service::ManualClock;
 use serde_json::json;
 
-use super::{postgres::Server, *};
+use super::{
+    postgres::Server,
+    traced::{Place, Traced},
+    *,
+};
 use lines::{lines_are_kept_once_and_in_order, lines_that_lie_elsewhere_are_removed};
 
 fn plan() -> Arc<Plan> {
@@ -178,6 +182,12 @@ macro_rules! conformance {
     ($($promise:ident),* $(,)?) => {
         mod on_memory { $(#[tokio::test] async fn $promise() { super::$promise(&super::memory()).await; })* }
         mod on_sqlite { $(#[tokio::test] async fn $promise() { super::$promise(&super::sqlite()).await; })* }
+        mod on_one_that_is_traced {
+            $(#[tokio::test] async fn $promise() {
+                let store = super::traced(std::sync::Arc::new(super::memory()));
+                qflow_telemetry::traces::within(Some(qflow_telemetry::TraceContext::root()), super::$promise(&store)).await;
+            })*
+        }
         mod on_postgres {
             $(#[tokio::test] async fn $promise() {
                 let Some(server) = super::Server::get() else { return };
@@ -226,6 +236,13 @@ macro_rules! conformance_in_time {
                 super::in_time::$promise(&super::Sqlite::in_memory(clock.clone()).unwrap(), &*clock).await;
             })*
         }
+        mod in_time_on_one_that_is_traced {
+            $(#[tokio::test] async fn $promise() {
+                let clock = super::clock();
+                let store = super::traced(std::sync::Arc::new(super::Memory::new(clock.clone())));
+                super::in_time::$promise(&store, &*clock).await;
+            })*
+        }
         mod in_time_on_postgres {
             $(#[tokio::test] async fn $promise() {
                 let Some(server) = super::Server::get() else { return };
@@ -264,6 +281,10 @@ fn clock() -> Arc<ManualClock> {
 
 fn memory() -> Memory {
     Memory::new(clock())
+}
+
+fn traced(store: Arc<dyn Store>) -> Traced {
+    Traced::new(store, qflow_telemetry::Telemetry::collecting().0, Place::default())
 }
 
 fn sqlite() -> Sqlite {

@@ -45,6 +45,7 @@ use super::{
     cache::{Expired, Hit, Scope},
     member::{Attending, Standing},
     pool::{Pool, PoolState, Removed},
+    traced::Place,
 };
 use crate::shared::Shared;
 
@@ -75,6 +76,7 @@ pub struct Postgres {
     wake: Wake,
     waits: Option<Histogram>,
     plans: Shared<Plan>,
+    place: Place,
 }
 
 impl Postgres {
@@ -82,8 +84,13 @@ impl Postgres {
     pub async fn open(settings: &Settings) -> Result<Self> {
         let target = target(settings)?;
         connection::migrate(&target, None).await?;
-        let pool = connection::pool(&target)?;
-        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None })
+        let (pool, place) = (connection::pool(&target)?, target.place());
+        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None, place })
+    }
+
+    /// Which database it is.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
     }
 
     /// Has metrics tell of its connections, and of how long callers wait for one.

@@ -35,14 +35,9 @@ impl Server {
         };
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
         let trace = trace();
-        let root = traces::TraceContext {
-            trace_id: trace.trace_id.clone(),
-            span_id: trace.span_id.clone(),
-            sampled: trace.flags & 1 == 1,
-            tracestate: trace.state.clone(),
-        };
+        let root = traces::TraceContext::from(&trace);
         let judging = self.judge(&source, &request.workflow, Some(&given));
-        let judged = traces::within(Some(root), judging).await?;
+        let judged = traces::within(Some(root.clone()), judging).await?;
         let Some(definition) = judged.definition.as_ref().filter(|_| judged.is_sound()) else {
             return Err(unsound(&judged));
         };
@@ -71,7 +66,7 @@ impl Server {
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             relock: request.relock && !resolved.all,
         };
-        let submitted = self.store.submit(submission).await;
+        let submitted = traces::within(Some(root), self.store.submit(submission)).await;
         // Where the reply of a commit was lost the run may be there: its values stay.
         let no_run = matches!(submitted, Ok(Submitted::Existing(_)) | Err(record::Error::TooManyQueued { .. }));
         if has_blobs && no_run {

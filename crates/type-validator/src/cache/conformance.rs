@@ -10,6 +10,7 @@ use fred::{
     prelude::{Builder, Client, Config},
 };
 use qflow_service::{RedisSettings, Shutdown};
+use qflow_telemetry::{Telemetry, TraceContext, traces};
 
 use super::*;
 use crate::validate::inspect;
@@ -102,7 +103,11 @@ impl Server {
     }
 
     fn cache(&self, token: &str, shutdown: &Shutdown) -> Redis {
-        Redis::open(at(format!("redis://127.0.0.1:{}", self.port)), Seal::new(token), shutdown).unwrap()
+        self.telling(token, &Telemetry::silent(), shutdown)
+    }
+
+    fn telling(&self, token: &str, telemetry: &Telemetry, shutdown: &Shutdown) -> Redis {
+        Redis::open(at(format!("redis://127.0.0.1:{}", self.port)), Seal::new(token), telemetry, shutdown).unwrap()
     }
 }
 
@@ -162,7 +167,14 @@ async fn another_validator_finds_it_and_whoever_lacks_the_token_puts_nothing_in(
     let shutdown = Shutdown::new();
     let (key, read) = (key(&source(SOUND), program()), Arc::new(inspect(&source(SOUND))));
     let entry = put(&server, &server.cache("token", &shutdown), key, &read).await;
-    assert_eq!(found(&server.cache("token", &shutdown), key).await, read);
+    let (telemetry, collected) = Telemetry::collecting();
+    let trace = TraceContext::root();
+    let looks = server.telling("token", &telemetry, &shutdown);
+    assert_eq!(traces::within(Some(trace.clone()), found(&looks, key)).await, read);
+    let spans = collected.spans();
+    let last = spans.last().expect("a look is a span");
+    assert_eq!((last.name.as_ref(), last.parent_span_id.to_string()), ("GET", trace.span_id));
+    assert!(!format!("{last:?}").contains(&key.to_string()), "no key is told");
 
     // A plan of somebody who can write to Redis and does not have the token; a damaged one; and ours, moved to another source.
     let (foreign, moved) = (server.cache("another token", &shutdown), Digest::of(b"another source"));
@@ -193,18 +205,22 @@ async fn another_validator_finds_it_and_whoever_lacks_the_token_puts_nothing_in(
 async fn a_redis_that_is_away_costs_a_moment_and_memory_serves_on() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let shutdown = Shutdown::new();
-    let cache = Redis::open(at(format!("redis://127.0.0.1:{port}")), Seal::new("t"), &shutdown).unwrap();
+    let (telemetry, collected) = Telemetry::collecting();
+    let cache = Redis::open(at(format!("redis://127.0.0.1:{port}")), Seal::new("t"), &telemetry, &shutdown).unwrap();
     let (key, read) = (key(&source(SOUND), program()), Arc::new(inspect(&source(SOUND))));
-    assert_eq!(cache.get(key).await, None);
+    assert_eq!(traces::within(Some(TraceContext::root()), cache.get(key)).await, None);
     cache.put(key, &read);
     assert_eq!(cache.get(key).await, Some(read));
+    let spans = collected.spans();
+    assert!(spans.len() == 1 && format!("{:?}", spans[0].status).starts_with("Error"), "{spans:?}");
     shutdown.trigger();
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_says_what_one_looks_like() {
     for none in ["http://cache", "redisfoo://cache"] {
-        let error = Redis::open(at(none.to_owned()), Seal::new("t"), &Shutdown::new()).err().map(|e| e.to_string());
+        let opened = Redis::open(at(none.to_owned()), Seal::new("t"), &Telemetry::silent(), &Shutdown::new());
+        let error = opened.err().map(|error| error.to_string());
         assert!(error.is_some_and(|text| text.contains("redis://")), "{none}");
     }
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use fred::{
+    error::{Error, ErrorKind},
     interfaces::{ClientLike, KeysInterface},
     prelude::Client,
     types::{
@@ -12,7 +13,8 @@ use fred::{
     },
 };
 use qflow_model::ids::Digest;
-use qflow_service::{NotRedis, RedisSettings, Shutdown};
+use qflow_service::{NotRedis, RedisPlace, RedisSettings, Shutdown};
+use qflow_telemetry::{Telemetry, traces};
 use tokio::sync::mpsc;
 
 use super::{Cache, KEPT, Local, Seal};
@@ -33,6 +35,8 @@ pub struct Redis {
     client: Client,
     seal: Seal,
     out: mpsc::Sender<(Digest, Vec<u8>)>,
+    place: RedisPlace,
+    telemetry: Telemetry,
 }
 
 fn name(key: Digest) -> String {
@@ -41,8 +45,14 @@ fn name(key: Digest) -> String {
 
 impl Redis {
     /// Connects when it can, and again whenever the connection is lost; nobody waits for that.
-    pub fn open(settings: RedisSettings, seal: Seal, shutdown: &Shutdown) -> Result<Self, NotRedis> {
+    pub fn open(
+        settings: RedisSettings,
+        seal: Seal,
+        telemetry: &Telemetry,
+        shutdown: &Shutdown,
+    ) -> Result<Self, NotRedis> {
         let mut config = settings.config()?;
+        let place = RedisPlace::of(&config);
         // A look while there is no connection finds nothing, at once.
         config.fail_fast = true;
         let mut builder = Builder::from_config(config);
@@ -61,7 +71,7 @@ impl Redis {
         let client = builder.build().map_err(|error| NotRedis::Address(Some(error)))?;
         let (out, entries) = mpsc::channel(QUEUE);
         tokio::spawn(write(client.clone(), entries, shutdown.clone()));
-        Ok(Self { local: Local::default(), client, seal, out })
+        Ok(Self { local: Local::default(), client, seal, out, place, telemetry: telemetry.clone() })
     }
 }
 
@@ -93,8 +103,13 @@ impl Cache for Redis {
         if let Some(found) = self.local.known(key) {
             return Some(found);
         }
+        let span = self.telemetry.call(traces::current().as_ref(), traces::Kind::Client);
         let looked = tokio::time::timeout(PATIENCE, self.client.get::<Option<Vec<u8>>, _>(name(key))).await;
-        let found = self.seal.open(key, &looked.ok()?.ok()??)?;
+        let looked = looked.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time")));
+        if let Some(span) = span {
+            span.end(self.place.ended("GET", None, looked.as_ref().err()));
+        }
+        let found = self.seal.open(key, &looked.ok()??)?;
         self.local.keep(key, &found);
         Some(found)
     }

@@ -9,10 +9,10 @@ use qflow_model::{
     status::NodeStatus,
 };
 use qflow_proto::order::Order;
-use qflow_telemetry::Event;
+use qflow_telemetry::{Event, TraceContext, traces};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{BACKOFF, Engine, LAZY, StreamId, Word, fit::fit, pools, runs::NotStepped};
+use super::{BACKOFF, Engine, LAZY, StreamId, TRACED, Word, fit::fit, pools, runs::NotStepped};
 use crate::{
     bus::{Bus, Changed, Shown},
     dispatch::{LockResult, Say, orders, runners::Secrets, tell},
@@ -148,11 +148,11 @@ impl Engine {
             locks: self.turn.locks.clone(),
             cached: self.turn.cached.clone(),
         };
-        let (began, inputs) = (Instant::now(), batch.changes.len());
-        match self.parts.store.commit(batch).await {
+        let (began, inputs, trace) = (Instant::now(), batch.changes.len(), self.traced());
+        match traces::within(trace.clone(), self.parts.store.commit(batch)).await {
             Ok(at) => {
                 let metrics = self.parts.telemetry.metrics();
-                metrics.store_commit_duration().record(began.elapsed().as_secs_f64());
+                metrics.store_commit_duration().record_in(began.elapsed().as_secs_f64(), trace.as_ref());
                 metrics.store_commit_batch().record(inputs as f64);
                 self.written(at);
                 self.act();
@@ -173,6 +173,19 @@ impl Engine {
                 self.is_away(&error);
             }
         }
+    }
+
+    /// The trace of one of the runs that a batch is of, in which its commit is told: of every 64th, and where somebody takes spans.
+    fn traced(&mut self) -> Option<TraceContext> {
+        if !self.parts.telemetry.takes_spans() {
+            return None;
+        }
+        self.commits = self.commits.wrapping_add(1);
+        if self.commits % TRACED != 1 {
+            return None;
+        }
+        let states = self.turn.touched.iter().filter_map(|run| self.runs.get(*run)?.state());
+        states.map(tell::trace).find(|trace| trace.sampled)
     }
 
     /// The store has taken a commit.

@@ -7,6 +7,8 @@ use rustls::RootCertStore;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::record::traced::Place;
+
 /// How long a host may take to answer at all: past it callers are better told that it is away.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long sent bytes may stay unacknowledged: a silent partition is noticed within it.
@@ -90,6 +92,19 @@ impl Settings {
     }
 }
 
+impl Target {
+    /// Which database it is, for spans: of several hosts the first.
+    pub(super) fn place(&self) -> Place {
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let address = self.config.get_hosts().first().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let namespace = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default().to_owned();
+        Place { system: "postgresql", namespace, server: address.map(|address| (address, port)) }
+    }
+}
+
 /// The URL without its `sslmode`, which the driver knows less of than we promise, and that.
 fn without_mode(url: &str) -> (String, Option<String>) {
     let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None) };
@@ -150,6 +165,17 @@ mod tests {
         assert!(!wrong.contains("secret"), "{wrong}");
         let settings = Settings { url: "postgres://q:secret@db/runs".into(), ..Settings::default() };
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_place_of_a_database_is_its_first_host_and_its_name() {
+        let place = |url: &str| {
+            let settings = Settings { url: url.into(), ..Settings::default() };
+            let place = settings.target().unwrap().place();
+            (place.namespace, place.server)
+        };
+        assert_eq!(place("postgres://q:secret@db:5433/runs"), ("runs".into(), Some(("db".into(), 5433))));
+        assert_eq!(place("postgres://q@%2Frun%2Fpg/q"), ("q".into(), Some(("/run/pg".into(), 5432))));
     }
 
     #[test]
