@@ -239,7 +239,7 @@ def attempts():
     failed = [client for client in clients if os.waitpid(client, 0)[1]]
     took = time.perf_counter() - begun
     for driver in drivers:
-        driver.process.kill()
+        driver.close()
     if failed:
         sys.exit("a client failed")
     return len(drivers) * ROUNDS / took
