@@ -11,9 +11,8 @@ from qflow_frames import FRAME_BYTES, Protocol
 LOG_FLUSH_S = 0.05  # lines wait so long for company
 PROGRESS_S = 0.1  # between two words of progress: more nobody reads
 SPANS = 1000  # of an attempt's own: more makes a trace unreadable
-
-
 LINES = 500  # of a message
+MOST = 1 << 53  # of whatever is counted
 ESCAPED = 12  # bytes of a character past the BMP as JSON escapes it: the longest
 
 
@@ -21,6 +20,14 @@ def weight_of(line):
     """The most bytes that a line has in a message."""
     fields = line.get("fields") or {}
     return ESCAPED * (len(line["text"]) + sum(len(name) + (len(value) if isinstance(value, str) else 64) for name, value in fields.items()))
+
+
+def amount(value):
+    """A number as the runner takes one: user code may have said it."""
+    value = float(value)
+    if not 0 <= value <= MOST:
+        raise Protocol("%r is no amount" % value)
+    return value
 
 
 class Hearing:
@@ -122,10 +129,10 @@ class Hearing:
         elif kind == "warning":
             attempt.warn(str(said["text"])[:MESSAGE_CHARS])
         elif kind == "took":
-            attempt.took, attempt.child_dropped = float(said["ms"]), int(said["dropped"])
-            attempt.serialized = float(said["serialized_ms"])
-            attempt.converted = {str(name): float(ms) for name, ms in said["converted_ms"].items()}
-            attempt.peak, attempt.cpu = int(said["peak_memory_bytes"]), float(said["cpu_seconds"])
+            attempt.took, attempt.child_dropped = amount(said["ms"]), int(amount(said["dropped"]))
+            attempt.serialized = amount(said["serialized_ms"])
+            attempt.converted = {str(name): amount(ms) for name, ms in said["converted_ms"].items()}
+            attempt.peak, attempt.cpu = int(amount(said["peak_memory_bytes"])), amount(said["cpu_seconds"])
         elif kind == "failed":
             attempt.error = {k: said["error"][k] for k in plain_failure("", "")}
         elif kind == "content":

@@ -134,6 +134,13 @@ FLOW = textwrap.dedent(
         time.sleep(30)
 
     @node
+    def boasts():
+        channel = qflow._runtime.channel()
+        words = b'{"type":"took","ms":NaN,"serialized_ms":0,"dropped":0,"converted_ms":{},"peak_memory_bytes":-1,"cpu_seconds":0}'
+        channel.sock.sendall((len(words) + 1).to_bytes(4, "big") + b"J" + words)
+        time.sleep(30)
+
+    @node
     def opaque():
         return {"a": [1, object()]}
 
@@ -278,6 +285,7 @@ class Harness(unittest.TestCase):
         quits = self.run_("quits")
         self.assertEqual((quits.error["error_type"], quits.ended["exit_code"]), ("exit", 3))
         self.assertEqual(self.run_("garbage").error["error_type"], "protocol")
+        self.assertEqual(self.run_("boasts").error["error_type"], "protocol")
         self.assertEqual(self.run_("same", {"value": None}).form, None)
 
     def test_a_value_without_a_form_is_told_by_path_and_type(self):
