@@ -152,7 +152,7 @@ class Template(Forks, Hearing):
         now, attempt = time.monotonic(), self.attempt
         if self.link.sock is None and now >= self.redial_at:
             self.watch_link()
-            self.link.redial(attempt.id if attempt is not None and not attempt.told else None)
+            self.link.redial(self.held())
             self.redial_at = now + REDIAL_S
         if attempt is None:
             if self.waiting and self.link.sock is not None:
@@ -204,6 +204,7 @@ class Template(Forks, Hearing):
         elif kind == "kill":
             if self.attempt is not None and self.attempt.id == said["attempt"]:
                 self.stop("cancelled", said.get("grace_ms", 5000) / 1e3)
+            self.withdraw(said["attempt"])
         elif kind == "exit":
             if self.attempt is not None:
                 self.signal(signal.SIGKILL)
@@ -243,6 +244,21 @@ class Template(Forks, Hearing):
         if order.get("pids") is not None:
             attempt.count_at = time.monotonic() + COUNT_S
         self.link.say("started", attempt=attempt.id)
+
+    def held(self):
+        """The attempt that the runner is to hear more of: at work, or next."""
+        if self.attempt is not None and not self.attempt.told:
+            return self.attempt.id
+        return next((said["attempt"] for said, _ in self.waiting if said["type"] == "attempt"), None)
+
+    def withdraw(self, name):
+        """Ends an attempt that waits for the process of the one before it to leave."""
+        for waits in list(self.waiting):
+            if waits[0]["type"] == "attempt" and waits[0]["attempt"] == name:
+                self.waiting.remove(waits)
+                attempt = Attempt(waits[0])
+                attempt.cause = "cancelled"
+                self.tell_end(attempt, 0, 0.0)
 
     def refuse(self, attempt, text):
         """An attempt that has no process ends like one whose process did."""

@@ -1,0 +1,85 @@
+"""What happens while the process of an attempt that is over still leaves."""
+
+import textwrap
+import unittest
+
+from tests.driver import Driver, Heard
+
+FLOW = textwrap.dedent(
+    """
+    import os, subprocess, sys, time
+    from qflow import node
+
+    @node
+    def same(value):
+        return value
+
+    @node
+    def lasts():
+        time.sleep(0.3)
+
+    @node
+    def leaves_slowly():
+        global kept
+        kept = bytearray(b"x") * (384 << 20)
+
+    @node
+    def babbles():
+        subprocess.Popen(["yes"])
+        return 1
+
+    def name_of(pid):
+        try:
+            with open("/proc/%s/comm" % pid) as comm:
+                return comm.read().strip()
+        except OSError:
+            return ""
+
+    @node
+    def babblers():
+        return [pid for pid in os.listdir("/proc") if pid.isdigit() and name_of(pid) == "yes"]
+
+    @node
+    def weighs():
+        subprocess.run([sys.executable, "-c", "bytearray(96 << 20)"], check=True)
+    """
+)
+
+
+class Leaving(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.driver = Driver()
+        assert cls.driver.load(FLOW)["type"] == "loaded"
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.driver.close() == 0
+
+    def run_(self, function, data=None):
+        return self.driver.attempt(function, data)
+
+    def test_what_still_writes_does_not_hold_the_attempt_and_is_gone_before_the_next(self):
+        self.assertEqual(self.run_("babbles").form, 1)
+        self.assertEqual(self.run_("babblers").form, [])
+
+    def test_the_peak_of_memory_is_also_that_of_programs_that_were_waited_for(self):
+        self.assertGreater(self.run_("weighs").ended["peak_memory_bytes"], 96 << 20)
+        self.assertLess(self.run_("same", {"value": None}).ended["peak_memory_bytes"], 96 << 20)
+
+    def test_an_attempt_that_waits_can_be_cancelled(self):
+        self.assertTrue(self.run_("leaves_slowly").ended["ok"])
+        waiting = self.driver.begin("same", b'{"value":null}')
+        self.driver.say(type="kill", attempt=waiting, grace_ms=5000)
+        heard = Heard(self.driver.until("ended"))
+        self.assertEqual([m["type"] for m in heard.messages], ["ended"], "it has not begun")
+        self.assertEqual((heard.ended["attempt"], heard.error["error_type"]), (waiting, "cancelled"))
+        self.assertEqual(self.run_("same", {"value": 2}).form, 2)
+
+    def test_an_attempt_that_waits_is_named_to_the_next_runner(self):
+        self.assertTrue(self.run_("leaves_slowly").ended["ok"])
+        waiting = self.driver.begin("lasts")
+        self.driver.sock.close()
+        self.driver.accept()
+        self.assertEqual(self.driver.until("resumed")[-1]["attempt"], waiting)
+        self.assertTrue(Heard(self.driver.until("ended")).ended["ok"])
