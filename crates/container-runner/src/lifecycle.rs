@@ -100,19 +100,33 @@ pub fn becomes(warm: &ContainerClass, wanted: &ContainerClass) -> bool {
         && warm.resources.tmp_bytes == wanted.resources.tmp_bytes
 }
 
-/// Chooses among idle containers, oldest first; `busy` others are at work and `bound` may be there in all.
-pub fn choose(idle: &[Idle], class: &ContainerClass, owner: &Owner, file: &str, busy: usize, bound: usize) -> Choice {
-    let position = |test: &dyn Fn(&Idle) -> bool| idle.iter().position(|i| i.class == *class && test(i));
-    let reuse = (*owner != Owner::Once)
-        .then(|| {
-            position(&|i| i.owner == *owner && i.loaded.as_deref() == Some(file))
-                .or_else(|| position(&|i| i.owner == *owner))
-        })
-        .flatten();
-    let warm = || idle.iter().position(|i| i.owner == Owner::Nobody && becomes(&i.class, class));
-    match reuse.or_else(warm) {
+/// Chooses among idle containers, oldest first, for one before whom so many `others` wait for the same; `busy` containers are at work, and
+/// `bound` may be there in all.
+pub fn choose(
+    idle: &[Idle],
+    class: &ContainerClass,
+    owner: &Owner,
+    file: &str,
+    others: usize,
+    busy: usize,
+    bound: usize,
+) -> Choice {
+    let is_its = |i: &Idle| *owner != Owner::Once && i.owner == *owner && i.class == *class;
+    let is_warm = |i: &Idle| i.owner == Owner::Nobody && becomes(&i.class, class);
+    let takes = |i: &Idle| is_its(i) || is_warm(i);
+    let position = |test: &dyn Fn(&Idle) -> bool| idle.iter().position(test);
+    let best = || {
+        let loaded = position(&|i| is_its(i) && i.loaded.as_deref() == Some(file));
+        loaded.or_else(|| position(&is_its)).or_else(|| position(&is_warm))
+    };
+    // What others wait for longer is theirs, and is not made to leave either.
+    let left = idle.iter().filter(|i| takes(i)).count() > others;
+    match left.then(best).flatten() {
         Some(at) => Choice::Reuse(at),
-        None => Choice::Start { evict: (busy + idle.len() >= bound && !idle.is_empty()).then_some(0) },
+        None => {
+            let is_full = busy + idle.len() >= bound;
+            Choice::Start { evict: is_full.then(|| position(&|i| !takes(i))).flatten() }
+        }
     }
 }
 
@@ -144,22 +158,30 @@ mod tests {
     #[test]
     fn a_run_reuses_its_own_container_and_prefers_the_one_that_loaded_the_file() {
         let there = [idle(run(2), "a.py"), idle(run(1), "b.py"), idle(run(1), "a.py")];
-        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 9), Choice::Reuse(2));
-        assert_eq!(choose(&there, &class(false), &run(1), "c.py", 0, 9), Choice::Reuse(1));
-        assert_eq!(choose(&there, &class(true), &run(1), "a.py", 0, 9), Choice::Start { evict: None });
+        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 0, 9), Choice::Reuse(2));
+        assert_eq!(choose(&there, &class(false), &run(1), "c.py", 0, 0, 9), Choice::Reuse(1));
+        assert_eq!(choose(&there, &class(true), &run(1), "a.py", 0, 0, 9), Choice::Start { evict: None });
     }
 
     #[test]
     fn a_container_is_never_taken_from_another_run() {
         let there = [idle(run(2), "a.py")];
-        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 9), Choice::Start { evict: None });
-        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 1, 2), Choice::Start { evict: Some(0) });
+        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 0, 9), Choice::Start { evict: None });
+        assert_eq!(choose(&there, &class(false), &run(1), "a.py", 0, 1, 2), Choice::Start { evict: Some(0) });
+    }
+
+    #[test]
+    fn what_others_wait_for_is_theirs_and_does_not_leave_for_who_came_later() {
+        let there = [idle(run(1), "a.py"), idle(run(2), "a.py")];
+        let choose = |others, bound| choose(&there, &class(false), &run(1), "a.py", others, 1, bound);
+        assert_eq!((choose(0, 9), choose(1, 9)), (Choice::Reuse(0), Choice::Start { evict: None }));
+        assert_eq!(choose(1, 3), Choice::Start { evict: Some(1) }, "the bound holds for who waits in line too");
     }
 
     #[test]
     fn isolation_by_node_takes_a_warm_container_and_never_gives_it_back() {
         let there = [idle(Owner::Once, "a.py"), idle(Owner::Nobody, "")];
-        assert_eq!(choose(&there, &class(false), &Owner::Once, "a.py", 0, 9), Choice::Reuse(1));
+        assert_eq!(choose(&there, &class(false), &Owner::Once, "a.py", 0, 0, 9), Choice::Reuse(1));
         assert!(!keep(&Owner::Once, 1, true));
     }
 
@@ -169,13 +191,13 @@ mod tests {
         let with = |change: &dyn Fn(&mut qflow_model::definition::Resources)| {
             let mut class = class(false);
             change(&mut class.resources);
-            choose(&warm, &class, &run(1), "a.py", 0, 9)
+            choose(&warm, &class, &run(1), "a.py", 0, 0, 9)
         };
         assert_eq!(with(&|r| (r.memory_bytes, r.cpu_millis, r.pids) = (1 << 20, 1, 1)), Choice::Reuse(0));
         assert_eq!(with(&|r| r.network = true), Choice::Start { evict: None });
         assert_eq!(with(&|r| r.tmp_bytes = 1), Choice::Start { evict: None });
         let other = ContainerClass { environment: Digest::of(b"f"), ..class(false) };
-        assert_eq!(choose(&warm, &other, &run(1), "a.py", 0, 9), Choice::Start { evict: None });
+        assert_eq!(choose(&warm, &other, &run(1), "a.py", 0, 0, 9), Choice::Start { evict: None });
     }
 
     #[test]

@@ -196,15 +196,12 @@ impl Pool {
     ) -> Found {
         let mut guard = self.inside();
         let inside = &mut *guard;
-        // What others wait for longer is theirs.
         let others = inside.line.before(place, class, owner);
-        let takes = |idle: &Idle| idle.owner == Owner::Nobody || (idle.owner == *owner && idle.class == *class);
-        let all: Vec<Idle> = inside.idle.iter().map(idle).collect();
-        let is_others = others > 0 && all.iter().filter(|idle| takes(idle)).count() <= others;
-        let idle = if is_others { Vec::new() } else { all };
+        let idle: Vec<Idle> = inside.idle.iter().map(idle).collect();
         let busy = inside.busy.len() + inside.coming.len();
         let claimed = inside.coming.iter().position(|coming| Some(coming.number) == claim);
-        let (found, evicted) = match (lifecycle::choose(&idle, class, owner, loaded, busy, self.bound), claimed) {
+        let (found, evicted) = match (lifecycle::choose(&idle, class, owner, loaded, others, busy, self.bound), claimed)
+        {
             (Choice::Reuse(at), claimed) => {
                 // What was to come for this attempt may be another's.
                 claimed.into_iter().for_each(|at| inside.coming[at].claimed = false);
