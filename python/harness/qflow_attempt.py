@@ -21,7 +21,7 @@ class Attempt:
         self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
         self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True
-        self.peak, self.cpu, self.told = 0, 0.0, False
+        self.peak, self.cpu, self.told, self.begun = 0, 0.0, False, time.monotonic()
 
     def line(self, stream, text, at_us, fields=None):
         self.bytes += size_of(text)

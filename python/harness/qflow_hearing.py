@@ -67,6 +67,24 @@ class Hearing:
         self.soon()
         return True
 
+    def take_pipes(self, reads=None):
+        """Takes what is in the pipes, and says it; False where that is more than so many reads, or the runner is behind."""
+        attempt = self.attempt
+        for fd in list(attempt.parts):
+            left = reads
+            while fd in attempt.open and self.on_pipe(fd):
+                left = left and left - 1
+                if left == 0:
+                    return False
+        if reads and self.link.is_full():
+            return False
+        for fd, (name, part) in attempt.parts.items():
+            if fd in attempt.open and part:
+                attempt.line(name, part.decode("utf-8", "replace"), int(time.time() * 1e6))
+        attempt.mark_dropped()
+        self.flush_lines()
+        return True
+
     def soon(self):
         if self.attempt.lines and self.attempt.flush_at is None:
             self.attempt.flush_at = time.monotonic() + LOG_FLUSH_S

@@ -23,6 +23,8 @@ from qflow_processes import Counter, descendants, leave, libc, reap_all, wipe
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL at a time-out
 LEAVE_S = 1.0  # for a process to end that has said all
+PROCESSORS = os.cpu_count() or 1
+MEMORY_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 READS = 16  # of each pipe at that time: past it somebody still writes
 FIRST_S = 0.02  # after an import: its first attempt comes at once, and may be the only one
 REDIAL_S = 0.25  # between two tries to reach the runner
@@ -338,36 +340,25 @@ class Template(Forks, Hearing):
             self.settle_at = time.monotonic()
 
     def tell_early(self):
-        """The child has said all, and does nothing more but leave: the runner need not wait for that. What comes after is nobody's."""
+        """The child has said all, and does nothing more but leave: the runner need not wait for that. What comes after is nobody's.
+
+        Where it has started something that is still there, its end is waited for: whether that can be ended too is to be told.
+        """
         attempt = self.attempt
-        if attempt.told or attempt.cause is not None or attempt.status is not None or not self.take_pipes(READS):
+        if attempt.told or attempt.cause is not None or attempt.status is not None:
+            return
+        if descendants(1) != [attempt.pid] or not self.take_pipes(READS):
             return
         attempt.told = True
-        self.tell_end(attempt, attempt.peak, attempt.cpu)
+        # The process says it of itself: never more than there can be.
+        cpu = min(attempt.cpu, (time.monotonic() - attempt.begun) * PROCESSORS)
+        self.tell_end(attempt, min(attempt.peak, MEMORY_BYTES), cpu)
         self.close_all()
         attempt.kill_at, attempt.term_at, attempt.count_at, attempt.fraction = time.monotonic() + LEAVE_S, None, None, None
 
     def close_all(self):
         for thing in list(self.attempt.open):
             self.close_(thing)
-
-    def take_pipes(self, reads=None):
-        """Takes what is in the pipes, and says it; False where that is more than so many reads, or the runner is behind."""
-        attempt = self.attempt
-        for fd in list(attempt.parts):
-            left = reads
-            while fd in attempt.open and self.on_pipe(fd):
-                left = left and left - 1
-                if left == 0:
-                    return False
-        if reads and self.link.is_full():
-            return False
-        for fd, (name, part) in attempt.parts.items():
-            if fd in attempt.open and part:
-                attempt.line(name, part.decode("utf-8", "replace"), int(time.time() * 1e6))
-        attempt.mark_dropped()
-        self.flush_lines()
-        return True
 
     def tell_end(self, attempt, peak, cpu):
         status = attempt.status or 0

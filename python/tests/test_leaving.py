@@ -1,5 +1,6 @@
 """What happens while the process of an attempt that is over still leaves."""
 
+import os
 import textwrap
 import unittest
 
@@ -7,7 +8,8 @@ from tests.driver import Driver, Heard
 
 FLOW = textwrap.dedent(
     """
-    import os, subprocess, sys, time
+    import json, os, subprocess, sys, time
+    import qflow
     from qflow import node
 
     @node
@@ -40,6 +42,15 @@ FLOW = textwrap.dedent(
         return [pid for pid in os.listdir("/proc") if pid.isdigit() and name_of(pid) == "yes"]
 
     @node
+    def boasts():
+        message = {"type": "took", "ms": 1, "serialized_ms": 0, "dropped": 0, "converted_ms": {}, "cpu_seconds": 1e9}
+        message["peak_memory_bytes"] = 1 << 52
+        result = {"type": "result", "size": 1, "items": None, "answers": [], "attachments": []}
+        for kind, body in ((b"J", json.dumps(message).encode()), (b"J", json.dumps(result).encode()), (b"B", b"1")):
+            qflow._runtime.channel().sock.sendall((len(body) + 1).to_bytes(4, "big") + kind + body)
+        time.sleep(30)
+
+    @node
     def weighs():
         subprocess.run([sys.executable, "-c", "bytearray(96 << 20)"], check=True)
     """
@@ -66,6 +77,12 @@ class Leaving(unittest.TestCase):
     def test_the_peak_of_memory_is_also_that_of_programs_that_were_waited_for(self):
         self.assertGreater(self.run_("weighs").ended["peak_memory_bytes"], 96 << 20)
         self.assertLess(self.run_("same", {"value": None}).ended["peak_memory_bytes"], 96 << 20)
+
+    def test_nobody_used_more_than_there_was(self):
+        ended = self.run_("boasts").ended
+        self.assertLess(ended["cpu_seconds"], 60 * (os.cpu_count() or 1))
+        self.assertLessEqual(ended["peak_memory_bytes"], os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        self.assertEqual(self.run_("same", {"value": 3}).form, 3, "it is ended, though it goes on")
 
     def test_an_attempt_that_waits_can_be_cancelled(self):
         self.assertTrue(self.run_("leaves_slowly").ended["ok"])
