@@ -61,12 +61,15 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     let answering = traces::within(guard.context(), next.run(request));
     // What streams in takes as long as it is large: who takes it bounds the wait for each piece.
     let answered = match deadline(method) {
-        Some(deadline) => timeout(deadline, answering).await,
+        Some(deadline) => timeout(deadline, answering).await.map_err(|_| deadline),
         None => Ok(answering.await),
     };
-    let Ok(response) = answered else {
-        guard.finish(red::name(Code::DeadlineExceeded));
-        return trailers_only(Code::DeadlineExceeded, "no answer within 30 s");
+    let response = match answered {
+        Ok(response) => response,
+        Err(deadline) => {
+            guard.finish(red::name(Code::DeadlineExceeded));
+            return trailers_only(Code::DeadlineExceeded, &format!("no answer within {} s", deadline.as_secs()));
+        }
     };
     if let Some(status) = response.headers().get("grpc-status") {
         guard.finish(red::code(status));
@@ -145,12 +148,15 @@ impl Refusal {
     }
 }
 
-fn trailers_only(code: Code, message: &'static str) -> Response {
+/// An answer that is a status alone; of its message what a header holds.
+fn trailers_only(code: Code, message: &str) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from(code as i32));
-    headers.insert("grpc-message", HeaderValue::from_static(message));
+    if let Ok(message) = HeaderValue::from_str(message) {
+        headers.insert("grpc-message", message);
+    }
     response
 }
 

@@ -90,6 +90,8 @@ fn blobs(overview: &Overview) -> Reading {
         (true, ..) => (Status::NotConfigured, ""),
         (_, true, _) => (Status::Unhealthy, "unreachable"),
         (_, false, 0) => (Status::Healthy, ""),
+        // No result is kept anywhere then.
+        (_, false, all) if all == overview.runners.len() => (Status::Unhealthy, "unreachable_for_runners"),
         _ => (Status::Degraded, "unreachable_for_runners"),
     };
     reading("blobs", status, error, json!({ "backend": overview.blobs, "runners_without": away }))
@@ -224,6 +226,9 @@ mod tests {
         let blobs = check(&partly, "blobs");
         assert_eq!((blobs.status, blobs.error), (Status::Degraded, Some("unreachable_for_runners")));
         assert_eq!(blobs.facts["runners_without"], 1);
+        partly.runners.retain(|runner| runner.blobs_away);
+        let blobs = check(&partly, "blobs");
+        assert_eq!((blobs.status, blobs.error), (Status::Unhealthy, Some("unreachable_for_runners")), "all of them");
         assert_eq!(verdict(&readings(&well, &[])), Status::Healthy);
         assert_eq!(check(&Overview { blobs: String::new(), ..well }, "blobs").status, Status::NotConfigured);
     }

@@ -70,7 +70,7 @@ impl Server {
         // Where the reply of a commit was lost the run may be there: its values stay.
         let no_run = matches!(submitted, Ok(Submitted::Existing(_)) | Err(record::Error::TooManyQueued { .. }));
         if has_blobs && no_run {
-            self.blobs.forget_run(id).await.map_err(|e| Status::unavailable(e.to_string()))?;
+            self.forget(id);
         }
         let (run, created) = match submitted.map_err(|e| unavailable(&e))? {
             Submitted::Created(_) => (id, true),
@@ -114,6 +114,12 @@ impl Server {
         Ok(params)
     }
 
+    /// There is no run: what was kept for it leaves, once it can, and nobody waits for that.
+    fn forget(&self, id: RunId) {
+        let blobs = Arc::clone(&self.blobs);
+        tokio::spawn(async move { Patience::ATTEMPT.insist(|| blobs.forget_run(id), |_| true).await.ok() });
+    }
+
     /// What never changes of a new run, its parameters' large values kept apart.
     async fn spec(
         &self,
@@ -127,9 +133,7 @@ impl Server {
         let params = match self.parameters(id, judged).await {
             Ok(params) => params,
             Err(status) => {
-                // There is no run: what was kept for it before that leaves, once it can.
-                let blobs = Arc::clone(&self.blobs);
-                tokio::spawn(async move { Patience::ATTEMPT.insist(|| blobs.forget_run(id), |_| true).await.ok() });
+                self.forget(id);
                 return Err(status);
             }
         };
