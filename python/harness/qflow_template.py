@@ -347,6 +347,7 @@ class Template(Forks, Hearing):
         attempt = self.attempt
         if attempt.told or attempt.cause is not None or attempt.status is not None:
             return
+        attempt.kill_at = time.monotonic() + LEAVE_S
         if descendants(1) != [attempt.pid] or not self.take_pipes(READS):
             return
         attempt.told = True
@@ -354,7 +355,7 @@ class Template(Forks, Hearing):
         cpu = min(attempt.cpu, (time.monotonic() - attempt.begun) * PROCESSORS)
         self.tell_end(attempt, min(attempt.peak, MEMORY_BYTES), cpu)
         self.close_all()
-        attempt.kill_at, attempt.term_at, attempt.count_at, attempt.fraction = time.monotonic() + LEAVE_S, None, None, None
+        attempt.term_at, attempt.count_at, attempt.fraction = None, None, None
 
     def close_all(self):
         for thing in list(self.attempt.open):

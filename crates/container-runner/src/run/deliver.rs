@@ -95,6 +95,13 @@ impl Runner {
 
     async fn deliver_one(&self, Owed { key, node_id, .. }: &Owed) {
         let lines = self.spool.read_lines(*key);
+        if lines.is_empty() {
+            // An empty object would say that there were none.
+            self.spool.settle(*key);
+            let why = format!("lines of `{node_id}` are given up: they are not on this machine's disk any more");
+            self.telemetry.emit(Event::warning("lines_given_up", why).with("attempt", key.to_string()));
+            return;
+        }
         // One that fails is owed on; why the store does not take it was told, or shows in health.
         if self.blobs.write_log(key.run, node_id, key.attempt, &lines).await.is_ok() {
             self.spool.settle(*key);
