@@ -13,6 +13,18 @@ use crate::{
 /// Versions of Python that are planned for.
 const PYTHONS: &str = "3.9,3.10,3.11,3.12,3.13";
 
+/// What services tell of themselves, beside metrics.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Told {
+    /// Lines.
+    #[default]
+    Lines,
+    /// Neither lines nor spans.
+    Nothing,
+    /// Lines, and spans of every run to this address.
+    Spans(String),
+}
+
 /// What a cluster has besides an orchestrator and a type-validator.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
@@ -20,6 +32,8 @@ pub(crate) struct Shape {
     pub(crate) runtime: Option<String>,
     /// A health-aggregator.
     pub(crate) health: bool,
+    /// What its services tell.
+    pub(crate) told: Told,
 }
 
 /// A cluster at work.
@@ -31,6 +45,8 @@ pub(crate) struct Cluster {
     /// Its orchestrator's address for services.
     pub(crate) services: String,
     clients: String,
+    /// Where its orchestrator serves `/metrics`.
+    pub(crate) admin: std::net::SocketAddr,
     /// The database that its state is in.
     pub(crate) database: String,
 }
@@ -53,7 +69,12 @@ impl Cluster {
             command.env("QFLOW_DATABASE_URL", &url).env("QFLOW_REDIS_URL", format!("redis://{redis}"));
             command.env("QFLOW_TYPE_VALIDATOR_URL", format!("http://{types}"));
             command.env("QFLOW_ORCHESTRATOR_URLS", format!("http://{grpc}"));
-            command.env("QFLOW_LOG_FORMAT", "json");
+            command.env("QFLOW_LOG_FORMAT", "json").env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+            match &shape.told {
+                Told::Lines => &mut command,
+                Told::Nothing => command.env("QFLOW_LOG", "error"),
+                Told::Spans(url) => command.env("OTEL_EXPORTER_OTLP_ENDPOINT", url),
+            };
             command
         };
         let mut programs = Vec::new();
@@ -93,7 +114,7 @@ impl Cluster {
         }
         programs.reverse();
         let (services, clients) = (format!("http://{grpc}"), format!("http://{http}"));
-        Ok(Self { folder, programs, token, services, clients, database })
+        Ok(Self { folder, programs, token, services, clients, admin, database })
     }
 
     /// A client of it.

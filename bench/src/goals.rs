@@ -1,4 +1,4 @@
-//! The goals of `6-performance.md` of the design, 1 to 9: each measures itself between two looks at its floors.
+//! The goals of `6-performance.md` of the design, 1 to 11: each measures itself between two looks at its floors.
 
 mod chain;
 mod environment;
@@ -7,7 +7,9 @@ mod first;
 mod fresh;
 mod memory;
 mod scale;
+mod scrape;
 mod start;
+mod telemetry;
 mod transitions;
 
 use std::{path::PathBuf, time::Duration};
@@ -94,7 +96,7 @@ impl Lab {
 
     /// A cluster that runs nodes.
     async fn running(&self) -> anyhow::Result<Cluster> {
-        self.cluster(&Shape { runtime: Some(self.runtime.clone()), health: false }).await
+        self.cluster(&Shape { runtime: Some(self.runtime.clone()), ..Shape::default() }).await
     }
 
     /// Measures floors once more.
@@ -104,12 +106,12 @@ impl Lab {
 }
 
 /// All numbers.
-pub(crate) const ALL: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+pub(crate) const ALL: [u8; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 /// How long a goal may take to be measured: past it something hangs.
 pub(crate) const fn bound(goal: u8) -> Duration {
     match goal {
-        7 | 9 => Duration::from_mins(4),
+        7 | 9 | 10 => Duration::from_mins(4),
         8 => Duration::from_mins(6),
         _ => Duration::from_mins(2),
     }
@@ -127,7 +129,9 @@ pub(crate) async fn measure(goal: u8, lab: &mut Lab) -> anyhow::Result<Vec<Row>>
         7 => environment::measure(lab).await,
         8 => scale::measure(lab).await,
         9 => memory::measure(lab).await,
-        _ => anyhow::bail!("there is no goal {goal}: 1 to 9 are measured here"),
+        10 => telemetry::measure(lab).await,
+        11 => scrape::measure(lab).await,
+        _ => anyhow::bail!("there is no goal {goal}: 1 to 11 are measured here"),
     }
 }
 

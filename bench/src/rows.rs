@@ -39,6 +39,13 @@ pub(crate) struct Written {
     pub(crate) nodes: i64,
 }
 
+impl Written {
+    /// Transitions a second.
+    pub(crate) fn rate(self) -> f64 {
+        self.transitions as f64 / self.seconds
+    }
+}
+
 /// Seconds from a run's acceptance to its end, by the database's own clock.
 pub(crate) async fn took(database: &Client, run: &str) -> anyhow::Result<f64> {
     let run: uuid::Uuid = run.parse()?;

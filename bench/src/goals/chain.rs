@@ -14,8 +14,8 @@ pub(super) const CHAIN: &str = include_str!("../../workflows/chain.py");
 
 /// What chains came to, in milliseconds.
 pub(super) struct Chains {
-    p50: f64,
-    p99: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
     whole: f64,
 }
 

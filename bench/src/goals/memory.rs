@@ -15,7 +15,7 @@ const AT_ONCE: usize = 16;
 const MB: f64 = 1024.0 * 1024.0;
 
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
-    let idle = lab.cluster(&Shape { runtime: Some(lab.runtime.clone()), health: true }).await?;
+    let idle = lab.cluster(&Shape { runtime: Some(lab.runtime.clone()), health: true, ..Shape::default() }).await?;
     let by_service = held(&idle)?;
     let sum: f64 = by_service.iter().map(|(_, held)| held).sum();
     idle.stop().await?;

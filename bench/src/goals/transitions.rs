@@ -38,7 +38,17 @@ pub(super) fn numbers(count: usize) -> Vec<(&'static str, String)> {
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let floors = [Floor::C, Floor::K];
     lab.floors(&floors).await;
-    let cluster = lab.cluster(&Shape::default()).await?;
+    let written = written(lab, &Shape::default()).await?;
+    lab.floors(&floors).await;
+    let row =
+        Row::least(4, "durable node transitions", "1.5 × C", "/s", 1.5 * lab.floors.of(Floor::C)?, written.rate());
+    let nodes_s = written.nodes as f64 / written.seconds;
+    Ok(vec![row.beside(json!({ "nodes_s": nodes_s, "nodes": written.nodes, "seconds": written.seconds }))])
+}
+
+/// What a cluster of this shape writes of maps whose attempts a stub answers.
+pub(super) async fn written(lab: &Lab, shape: &Shape) -> anyhow::Result<rows::Written> {
+    let cluster = lab.cluster(shape).await?;
     let (stub, client) = (stub(&cluster, SLOTS), cluster.client()?);
     let what = client.register(MANY).await?;
     client.run(&what, &numbers(200)).await?;
@@ -48,9 +58,5 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let written = rows::written(&database, &runs).await?;
     drop(stub);
     cluster.stop().await?;
-    lab.floors(&floors).await;
-    let (gate, transitions) = (1.5 * lab.floors.of(Floor::C)?, written.transitions as f64 / written.seconds);
-    let row = Row::least(4, "durable node transitions", "1.5 × C", "/s", gate, transitions);
-    let nodes_s = written.nodes as f64 / written.seconds;
-    Ok(vec![row.beside(json!({ "nodes_s": nodes_s, "nodes": written.nodes, "seconds": written.seconds }))])
+    Ok(written)
 }

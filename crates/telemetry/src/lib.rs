@@ -212,6 +212,11 @@ impl Telemetry {
         render::render(text, &shared.recorded.exemplars, accept)
     }
 
+    /// The text that the exporter alone makes of what was recorded: what [`Self::render`] is measured against.
+    pub fn exporter_text(&self) -> String {
+        self.shared.recorded.handle.render()
+    }
+
     /// Tells of one call served (`server`) or made.
     pub fn rpc(&self, server: bool, method: &str, code: &'static str, seconds: f64, trace: Option<&TraceContext>) {
         let (method, code) = (labels::Open::of(method), labels::Open::of(code));
