@@ -69,47 +69,66 @@ pub struct Runner {
 
 /// How long a replica may take to answer, also once another has.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long a good answer may come after one that is not: below a probe's own time.
-const BETTER: Duration = Duration::from_secs(2);
+/// How long the others are waited for once one has answered: below a probe's own time.
+const OTHERS: Duration = Duration::from_secs(2);
 
-/// Asks every replica at once and takes the first answer that is good, or that has been the best for a while; without one, the error of
-/// the first to fail.
+/// Asks every replica at once and takes the first good answer; without one, the error of the first to fail.
 ///
 /// The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
-pub async fn any<C, T, F>(channels: &[C], ask: fn(C) -> F, is_good: fn(&T) -> bool) -> Result<T, &'static str>
+pub async fn any<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Result<T, &'static str>
 where
     C: Clone + Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T, &'static str>> + Send + 'static,
 {
-    let bounded = |channel| async move { timeout(ANSWER, ask(channel)).await.unwrap_or(Err("timeout")) };
-    let mut asked: JoinSet<_> = channels.iter().cloned().map(bounded).collect();
-    let answer = best(&mut asked, is_good).await;
-    asked.detach_all();
-    answer
+    let (mut asked, mut failed) = (asked(channels, ask), None);
+    while let Some(answer) = asked.join_next().await {
+        match answer.unwrap_or(Err("failed")) {
+            Ok(answer) => {
+                asked.detach_all();
+                return Ok(answer);
+            }
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    Err(failed.unwrap_or("unreachable"))
 }
 
-async fn best<T: Send + 'static>(
-    asked: &mut JoinSet<Result<T, &'static str>>,
-    is_good: fn(&T) -> bool,
-) -> Result<T, &'static str> {
-    let (mut best, mut failed) = (None, None);
-    let mut until = None;
+/// Asks every replica at once, and takes what comes while it is not long after the first good answer; the error of the first to fail,
+/// where there is none.
+pub async fn each<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Result<Vec<T>, &'static str>
+where
+    C: Clone + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = Result<T, &'static str>> + Send + 'static,
+{
+    let (mut asked, mut answers, mut failed, mut until) = (asked(channels, ask), Vec::new(), None, None);
     loop {
         let answer = tokio::select! {
             answer = asked.join_next() => answer,
             () = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await }, if until.is_some() => None,
         };
         match answer.map(|answer| answer.unwrap_or(Err("failed"))) {
-            None => return best.ok_or(failed.unwrap_or("unreachable")),
-            Some(Ok(answer)) if is_good(&answer) => return Ok(answer),
+            None => break,
             Some(Ok(answer)) => {
-                until = until.or_else(|| Some(Instant::now() + BETTER));
-                best = best.or(Some(answer));
+                until = until.or_else(|| Some(Instant::now() + OTHERS));
+                answers.push(answer);
             }
             Some(Err(error)) => failed = failed.or(Some(error)),
         }
     }
+    asked.detach_all();
+    if answers.is_empty() { Err(failed.unwrap_or("unreachable")) } else { Ok(answers) }
+}
+
+fn asked<C, T, F>(channels: &[C], ask: fn(C) -> F) -> JoinSet<Result<T, &'static str>>
+where
+    C: Clone + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = Result<T, &'static str>> + Send + 'static,
+{
+    let bounded = |channel| async move { timeout(ANSWER, ask(channel)).await.unwrap_or(Err("timeout")) };
+    channels.iter().cloned().map(bounded).collect()
 }
 
 /// Asks an orchestrator for its overview; the error is a code for the answer's `error`.
@@ -207,27 +226,20 @@ mod tests {
 
     use super::*;
 
-    fn asked(answers: &[(u64, Result<u32, &'static str>)]) -> JoinSet<Result<u32, &'static str>> {
-        let after = |(seconds, answer): (u64, Result<u32, &'static str>)| async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            answer
-        };
-        answers.iter().copied().map(after).collect()
-    }
-
-    async fn best_of(answers: &[(u64, Result<u32, &'static str>)]) -> Result<u32, &'static str> {
-        best(&mut asked(answers), |answer| *answer > 10).await
+    /// A replica that says something after so many seconds.
+    async fn says((seconds, answer): (u64, Result<u32, &'static str>)) -> Result<u32, &'static str> {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        answer
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_good_answer_is_waited_for_a_little_and_any_answer_is_better_than_none() {
-        assert_eq!(best_of(&[(0, Ok(1)), (1, Ok(11)), (9, Err("timeout"))]).await, Ok(11));
-        assert_eq!(best_of(&[(0, Ok(1)), (1, Ok(2))]).await, Ok(1));
+    async fn whoever_answers_soon_is_heard_and_who_hangs_keeps_nobody() {
+        assert_eq!(each(&[(0, Ok(1)), (1, Ok(11)), (1, Err("failed"))], says).await, Ok(vec![1, 11]));
         let begun = Instant::now();
-        assert_eq!(best_of(&[(0, Ok(1)), (9, Ok(11))]).await, Ok(1));
-        assert_eq!(begun.elapsed(), BETTER, "a replica that hangs keeps nobody from what another knows");
-        assert_eq!(best_of(&[(0, Err("failed")), (1, Err("timeout"))]).await, Err("failed"));
-        assert_eq!(best_of(&[]).await, Err("unreachable"));
+        assert_eq!(each(&[(0, Ok(1)), (4, Ok(11))], says).await, Ok(vec![1]));
+        assert_eq!(begun.elapsed(), OTHERS);
+        assert_eq!(each(&[(0, Err("failed")), (9, Ok(1))], says).await, Err("failed"));
+        assert_eq!(each(&[], says).await, Err("unreachable"));
     }
 
     /// A replica that answers after a while, and says when it has.
@@ -246,7 +258,7 @@ mod tests {
         let seconds = [1, 2, 3600].map(Duration::from_secs);
         let replicas = seconds.map(|after| Replica(after, to.clone()));
         drop(to);
-        assert_eq!(any(&replicas, ask, |_| true).await, Ok(seconds[0]));
+        assert_eq!(any(&replicas, ask).await, Ok(seconds[0]));
         drop(replicas);
         let mut all = Vec::new();
         while let Some(after) = answered.recv().await {

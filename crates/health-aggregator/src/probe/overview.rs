@@ -18,7 +18,7 @@ const GOOD_SUCCESS_RATE: f64 = 0.95;
 /// Asks orchestrators.
 #[derive(Clone, Debug)]
 pub struct OverviewProbe {
-    /// How to reach each replica: any of them knows it all.
+    /// How to reach each replica.
     pub channels: Vec<AuthedChannel>,
     /// Versions of Python that are promised.
     pub pythons: Vec<String>,
@@ -40,12 +40,21 @@ impl Probe for OverviewProbe {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        // One that no runner has a stream to knows no runners: another may.
-        match submit::any(&self.channels, submit::overview, |overview| !overview.runners.is_empty()).await {
-            Ok(overview) => readings(&overview, &self.pythons),
+        match submit::each(&self.channels, submit::overview).await {
+            Ok(overviews) => readings(&together(overviews), &self.pythons),
             Err(error) => NAMES.iter().map(|(name, critical)| Reading::unhealthy(name, *critical, error)).collect(),
         }
     }
+}
+
+/// What several orchestrators know: of runners, who knows some, since one that no runner has a stream to knows none; what one of them does
+/// not reach counts as away, whoever answers first.
+fn together(mut overviews: Vec<Overview>) -> Overview {
+    let (blobs_away, bus_down) =
+        overviews.iter().fold((false, false), |(blobs, bus), one| (blobs || one.blobs_away, bus || one.bus_down));
+    let knows = overviews.iter().position(|overview| !overview.runners.is_empty()).unwrap_or_default();
+    let one = if knows < overviews.len() { overviews.swap_remove(knows) } else { Overview::default() };
+    Overview { blobs_away, bus_down, ..one }
 }
 
 /// The checks that an overview answers.
@@ -209,6 +218,16 @@ mod tests {
         assert_eq!(verdict(&readings(&away, &[])), Status::Degraded);
         let there = Overview { bus_down: false, ..away };
         assert_eq!(verdict(&readings(&there, &[])), Status::Healthy);
+    }
+
+    #[test]
+    fn what_one_of_two_does_not_reach_is_away_and_runners_are_told_by_who_knows_some() {
+        let (well, alone) = (embedded(), Overview { runners: vec![], blobs_away: true, bus_down: true, ..embedded() });
+        for both in [vec![well.clone(), alone.clone()], vec![alone, well.clone()]] {
+            let told = together(both);
+            assert_eq!((told.blobs_away, told.bus_down, &told.runners), (true, true, &well.runners));
+        }
+        assert_eq!(together(vec![well.clone()]), well);
     }
 
     #[test]

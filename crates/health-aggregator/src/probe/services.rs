@@ -31,7 +31,7 @@ impl Probe for Service {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        let answer = submit::any(&self.channels, submit::serving, |()| true).await;
+        let answer = submit::any(&self.channels, submit::serving).await;
         let reading = |(name, critical): &(&'static str, bool)| match answer {
             Ok(()) => Reading {
                 name,
