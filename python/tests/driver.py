@@ -117,6 +117,21 @@ class Driver:
         return code
 
 
+class Loaded:
+    """For test cases: one harness for all of them, with their `flow` loaded."""
+
+    flow = ""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.driver = Driver()
+        assert cls.driver.load(cls.flow)["type"] == "loaded"
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.driver.close() == 0
+
+
 class Heard:
     """What was said of one attempt."""
 

@@ -4,7 +4,7 @@ import os
 import textwrap
 import unittest
 
-from tests.driver import Driver, Heard
+from tests.driver import Heard, Loaded
 
 FLOW = textwrap.dedent(
     """
@@ -59,15 +59,8 @@ FLOW = textwrap.dedent(
 )
 
 
-class Leaving(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.driver = Driver()
-        assert cls.driver.load(FLOW)["type"] == "loaded"
-
-    @classmethod
-    def tearDownClass(cls):
-        assert cls.driver.close() == 0
+class Leaving(Loaded, unittest.TestCase):
+    flow = FLOW
 
     def run_(self, function, data=None):
         return self.driver.attempt(function, data)

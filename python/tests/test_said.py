@@ -3,7 +3,7 @@
 import textwrap
 import unittest
 
-from tests.driver import Driver
+from tests.driver import Loaded
 
 FLOW = textwrap.dedent(
     '''
@@ -72,15 +72,8 @@ FLOW = textwrap.dedent(
 )
 
 
-class Saying(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.driver = Driver()
-        assert cls.driver.load(FLOW)["type"] == "loaded"
-
-    @classmethod
-    def tearDownClass(cls):
-        assert cls.driver.close() == 0
+class Saying(Loaded, unittest.TestCase):
+    flow = FLOW
 
     def heard(self, function):
         heard = self.driver.attempt(function)
