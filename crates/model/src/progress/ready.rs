@@ -29,6 +29,13 @@ impl NodeRun {
         }
     }
 
+    /// Whether an attempt's outcome was taken: what each delivery of it is answered with. One that was given up, or cancelled, never is.
+    pub fn has_taken(&self, attempt: u32) -> bool {
+        let ended = self.status.is_terminal() && self.status != NodeStatus::Cancelled;
+        let earlier = || self.detail.as_ref().is_some_and(|detail| detail.taken.contains(&attempt));
+        (ended && self.attempt == attempt) || earlier()
+    }
+
     pub(super) fn detail(&mut self) -> &mut NodeDetail {
         self.detail.get_or_insert_default()
     }
