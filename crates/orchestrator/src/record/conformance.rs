@@ -147,6 +147,17 @@ async fn node_runs_read_back(store: &dyn Store) {
     assert_eq!(store.node(run.spec.id, key(Some(2))).await.unwrap(), None);
 }
 
+/// Of any runs that are asked for, those are named that are there.
+async fn runs_that_are_there_are_told_from_others(store: &dyn Store) {
+    for id in [1, 3] {
+        store.submit(submission(id, None)).await.unwrap();
+    }
+    let ids = |ids: &[u128]| ids.iter().map(|id| RunId(uuid::Uuid::from_u128(*id))).collect::<Vec<_>>();
+    let known = store.known(ids(&[3, 2, 1, 4])).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), ids(&[1, 3]));
+    assert!(store.known(Vec::new()).await.unwrap().is_empty());
+}
+
 /// Lists are newest first, by filter, page by page.
 async fn lists_are_newest_first_and_paged(store: &dyn Store) {
     for id in 1..=3 {
@@ -203,6 +214,7 @@ conformance!(
     a_batch_is_written_as_a_whole,
     a_write_under_an_older_epoch_is_refused,
     node_runs_read_back,
+    runs_that_are_there_are_told_from_others,
     lists_are_newest_first_and_paged,
     lines_are_kept_once_and_in_order,
     lines_that_lie_elsewhere_are_removed,

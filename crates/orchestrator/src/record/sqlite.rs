@@ -286,6 +286,10 @@ impl Store for Sqlite {
         self.within("read a run", move |db| load(db, run)).await
     }
 
+    async fn known(&self, runs: Vec<RunId>) -> Result<BTreeSet<RunId>> {
+        self.within("find runs", move |db| retention::known(db, runs)).await
+    }
+
     async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
         self.within("read a node run", move |db| rows::node(db, run, key)).await
     }
