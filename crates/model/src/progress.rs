@@ -5,6 +5,7 @@ mod attempt;
 mod call;
 mod event;
 mod follow;
+mod index;
 mod pause;
 mod ready;
 mod resolve;
