@@ -15,7 +15,7 @@ use crate::{Blobs, innermost, open::writable, there};
 const LOOK: Duration = Duration::from_secs(5);
 /// What a bucket is asked for between: there is nothing of that name.
 const NOTHING: &str = "nothing";
-/// What is written to a bucket and removed. Whoever looks writes the same, so one that was cut off leaves nothing that the next does not remove.
+/// What is written to a bucket and removed. Whoever looks writes the same: what one leaves that was cut off, the next removes.
 const LOOKED: &str = "probe";
 
 /// How often one looks.

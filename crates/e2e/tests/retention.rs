@@ -1,4 +1,4 @@
-//! Runs that ended longer ago than is wanted go, with their values, whichever database keeps them; values of runs that are not there go too.
+//! Runs that ended longer ago than is wanted go, with their values, whichever database keeps them; so do values of runs that are not there.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -78,7 +78,8 @@ const SWEEP: Duration = Duration::from_hours(1);
 /// Marked runs that are looked at before the others of this process have their turn.
 const MARKED: usize = 256;
 
-/// Removes uploads that are a day old and what runs left that are not there, until the order to stop: any replica may, whoever took them in.
+/// Removes uploads that are a day old, and what runs left that are not there, until the order to stop: any replica may, whoever took
+/// them in.
 pub(crate) fn sweep(
     store: &Arc<dyn Store>,
     blobs: &Arc<Blobs>,
