@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     floors::{Floor, Floors},
@@ -87,7 +88,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     if let Some(Verb::Compare { baseline, results }) = &line.verb {
         return compared(baseline, results, line.strict);
     }
-    let report = measured(&line).await?;
+    let report = tokio::select! {
+        report = measured(&line) => report?,
+        code = asked_to_end() => {
+            eprintln!("asked to end: what was started has ended, nothing is written");
+            return Ok(ExitCode::from(code?));
+        }
+    };
     match line.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
         Output::Table => println!("{}\n{}", table::floors(&report), table::goals(&report)),
@@ -99,6 +106,22 @@ async fn main() -> anyhow::Result<ExitCode> {
         eprintln!("written to {}", report.write(folder)?.display());
     }
     Ok(ExitCode::from(u8::from(line.strict && (report.noisy || !report.is_met()))))
+}
+
+/// Waits for a signal that asks to end; the code that shells tell it by. Programs that were started end with whoever holds them.
+async fn asked_to_end() -> anyhow::Result<u8> {
+    let mut signals = Vec::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        signals.push((kind, signal(kind)?));
+    }
+    let heard = signals.iter_mut().map(|(kind, signal)| {
+        Box::pin(async move {
+            signal.recv().await;
+            *kind
+        })
+    });
+    let (kind, ..) = futures_util::future::select_all(heard).await;
+    Ok(u8::try_from(128 + kind.as_raw_value())?)
 }
 
 async fn measured(line: &Line) -> anyhow::Result<Report> {

@@ -54,6 +54,8 @@ impl Program {
         let log = folder.join(format!("{name}.log"));
         let file = std::fs::File::create(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
+        // What a terminal tells all of a group is told to this program alone, which ends those that it started one after the other.
+        command.process_group(0);
         let child = command.spawn().with_context(|| format!("start {name}: `make bench` builds what it needs"))?;
         Ok(Self { name: name.to_owned(), log, child })
     }
@@ -94,6 +96,33 @@ impl Program {
         ended.with_context(|| format!("{} does not end", self.name))??;
         Ok(())
     }
+}
+
+impl Drop for Program {
+    /// Where nobody stopped it, as when a measurement fails or this program is asked to end, it is asked to end, so that whatever it
+    /// started ends with it; one that does not is killed.
+    fn drop(&mut self) {
+        if let Some(pid) = self.child.id() {
+            std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status().ok();
+            ended(&mut self.child);
+        }
+    }
+}
+
+/// Waits for a process without a runtime, which may be about to end as well; not for ever.
+fn ended(child: &mut Child) {
+    let begun = now();
+    while matches!(child.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
+        pause();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks whether a process has ended, where nothing else is left to do"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 /// Whether `/readyz` answers 200.
@@ -157,5 +186,35 @@ impl Postgres {
         drop(self.script.stdin.take());
         tokio::time::timeout(PATIENCE, self.script.wait()).await.context("PostgreSQL does not end")??;
         Ok(())
+    }
+}
+
+impl Drop for Postgres {
+    /// Its folder goes after it.
+    fn drop(&mut self) {
+        drop(self.script.stdin.take());
+        ended(&mut self.script);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_nobody_stopped_is_asked_to_end_and_waited_for() {
+        let folder = folder().unwrap();
+        let mut command = Command::new("sh");
+        let line = "trap 'sleep 0.2; echo over >ended; exit' TERM; echo here >begun; while :; do sleep 0.05; done";
+        command.args(["-c", line]).current_dir(folder.path());
+        let program = Program::start(command, "patient", folder.path()).unwrap();
+        let begun = async {
+            while !folder.path().join("begun").exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.unwrap();
+        drop(program);
+        assert!(folder.path().join("ended").exists(), "it ended what it had begun, and only then was it let go");
     }
 }

@@ -1,6 +1,9 @@
 //! The floor of Docker: its API's own create and start of a container that is like one of ours.
 
-use std::path::PathBuf;
+use std::{
+    io::{Read as _, Write as _},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -69,11 +72,32 @@ impl Docker {
             let begun = now();
             let made = self.call("POST", "/containers/create", Some(config)).await?;
             let id = made["Id"].as_str().context("a container has an id")?.to_owned();
+            let mut container = Container { docker: self, id: Some(id.clone()) };
             let started = self.call("POST", &format!("/containers/{id}/start"), None).await;
             took.push(ms(begun.elapsed()));
             self.call("DELETE", &format!("/containers/{id}?force=true"), None).await?;
+            container.id = None;
             started?;
         }
         Ok(median(&mut took))
+    }
+}
+
+/// A container that is to be removed, also where this program is asked to end meanwhile.
+struct Container<'a> {
+    docker: &'a Docker,
+    id: Option<String>,
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        let Some(id) = &self.id else { return };
+        let removed = std::os::unix::net::UnixStream::connect(&self.docker.0).and_then(|mut stream| {
+            write!(stream, "DELETE /containers/{id}?force=true HTTP/1.0\r\nhost: docker\r\n\r\n")?;
+            stream.read_to_end(&mut Vec::new())
+        });
+        if let Err(error) = removed {
+            eprintln!("the container {id} stays: {error}");
+        }
     }
 }

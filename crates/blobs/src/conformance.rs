@@ -132,6 +132,31 @@ async fn a_run_leaves_with_all_that_it_has(blobs: &Blobs) {
     assert_eq!(blobs.read_log(run(2), "child[1]/parse", 1).await.unwrap(), "line\n");
 }
 
+/// What lies below a run that was marked goes once mark and all of it are old, and that of no other run does.
+async fn what_a_doubted_run_left_goes_once_it_is_old(blobs: &Blobs) {
+    let (today, tomorrow) = (Timestamp(0), Timestamp(i64::MAX / 2));
+    let digest = Digest::of(b"value");
+    for id in 1..=3 {
+        blobs.doubt(run(id)).await.unwrap();
+        blobs.doubt(run(id)).await.unwrap();
+        blobs.write(run(id), digest, "value").await.unwrap();
+        blobs.write_log(run(id), "parse", 1, b"line\n").await.unwrap();
+    }
+    assert_eq!(blobs.doubted(today, 9).await.unwrap(), []);
+    assert_eq!(blobs.doubted(tomorrow, 2).await.unwrap().len(), 2, "in batches");
+    assert!(!blobs.forget_old(run(1), today).await.unwrap() && blobs.read(run(1), digest).await.is_ok());
+    assert!(blobs.forget_old(run(1), tomorrow).await.unwrap());
+    assert!(blobs.read(run(1), digest).await.unwrap_err().is_absent() && blobs.logs(run(1)).await.unwrap().is_empty());
+    assert!(blobs.forget_old(run(1), tomorrow).await.unwrap(), "nothing is left to do");
+    for _ in 0..2 {
+        blobs.settle(run(1)).await.unwrap();
+    }
+    let mut left = blobs.doubted(tomorrow, 9).await.unwrap();
+    left.sort_unstable();
+    assert_eq!(left, [run(2), run(3)]);
+    assert_eq!(blobs.read(run(2), digest).await.unwrap(), "value");
+}
+
 /// Lines are found again by node and attempt, whatever the node is called.
 async fn lines_are_found_by_node_and_attempt(blobs: &Blobs) {
     let long = "ä/very[3]".repeat(100);
@@ -205,6 +230,7 @@ conformance!(
     an_upload_that_breaks_off_is_nobodys,
     kept_outputs_outlive_their_run,
     a_run_leaves_with_all_that_it_has,
+    what_a_doubted_run_left_goes_once_it_is_old,
     lines_are_found_by_node_and_attempt,
     objects_are_copied_by_their_names,
     a_large_value_leaves_its_row_and_reads_back,

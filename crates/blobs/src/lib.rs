@@ -3,6 +3,7 @@
 mod answers;
 #[cfg(test)]
 mod conformance;
+mod doubts;
 mod files;
 mod hasty;
 mod kept;

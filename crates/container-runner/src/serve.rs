@@ -95,7 +95,7 @@ pub async fn serve(
     }
     tokio::spawn(Arc::clone(&runner.pool).keep_warm(shutdown.clone()));
     tokio::spawn(sample::watch(Arc::clone(&runner), samples, shutdown.clone()));
-    config.orchestrator_urls.iter().filter(|url| !url.is_empty()).for_each(|url| edge.dial(url));
+    edge.dial_all(config.orchestrator_urls.iter().cloned());
 
     let listener = qflow_service::bind(config.listen).await?;
     let readiness = edge.readiness.clone();

@@ -2,6 +2,7 @@
 
 mod journal;
 mod owed;
+mod peers;
 
 use std::{
     io::Write as _,

@@ -1,6 +1,7 @@
 //! The edge: gets orders from orchestrators over their work streams, gives words back, and describes itself.
 
 mod describe;
+mod known;
 mod reach;
 
 use std::{
@@ -57,6 +58,8 @@ pub struct Edge {
     streams: Mutex<BTreeMap<String, Open>>,
     credits: Mutex<Credits>,
     dialed: Mutex<BTreeMap<String, Reach>>,
+    /// Those of which another one told last.
+    known: Mutex<BTreeSet<String>>,
     said: Mutex<Said>,
     /// Not ready until an orchestrator has answered.
     pub(crate) readiness: Readiness,
@@ -102,6 +105,7 @@ impl Edge {
             samples,
             streams: Mutex::default(),
             dialed: Mutex::default(),
+            known: Mutex::default(),
             said: Mutex::default(),
             readiness,
             shutdown,
@@ -202,13 +206,13 @@ impl Edge {
             Heard::Hello(hello) => {
                 lock(&self.streams).insert(url.to_owned(), Open { to: to.clone(), shards: Vec::new(), heard: None });
                 self.answered(url);
-                self.meet(&hello.peers);
+                self.meet(&hello.peers).await;
                 lock(&self.credits).open(url);
                 self.deal().await;
                 self.owns(url, hello.shards).await;
             }
             Heard::Heartbeat(heartbeat) => {
-                self.meet(&heartbeat.peers);
+                self.meet(&heartbeat.peers).await;
                 self.owns(url, heartbeat.shards).await;
             }
             Heard::CreditsBack(back) => {

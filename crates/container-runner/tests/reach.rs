@@ -21,7 +21,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
 struct Program {
     process: Child,
     admin: SocketAddr,
-    folder: tempfile::TempDir,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// An address that was free.
@@ -31,19 +31,31 @@ fn free() -> SocketAddr {
 
 impl Program {
     fn start(seed: &str, token: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").unwrap();
+        Self::start_in(tempfile::Builder::new().prefix("qf").tempdir_in("/tmp").unwrap(), seed, token)
+    }
+
+    fn start_in(folder: tempfile::TempDir, seed: &str, token: &str) -> Self {
         let (admin, log) = (free(), std::fs::File::create(folder.path().join("log")).unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_qflow-container-runner"));
         command.args(["--runtime", "process", "--runner-listen", "127.0.0.1:0", "--orchestrator-urls", seed]);
         command.arg("--runner-admin").arg(admin.to_string()).arg("--data-dir").arg(folder.path());
         command.env("QFLOW_SERVICE_TOKEN", token).env_remove("QFLOW_LOG").env("QFLOW_LOG_FORMAT", "json");
         let process = command.stdout(log).stderr(Stdio::null()).spawn().unwrap();
-        Self { process, admin, folder }
+        Self { process, admin, folder: Some(folder) }
+    }
+
+    fn path(&self) -> &std::path::Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    /// `kill -9`; what it kept.
+    fn kill(mut self) -> tempfile::TempDir {
+        self.folder.take().unwrap()
     }
 
     /// The lines of an event that name something.
     fn lines(&self, event: &str, of: &str) -> Vec<serde_json::Value> {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        let log = std::fs::read_to_string(self.path().join("log")).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let named = |line: &serde_json::Value| line["message"].as_str().is_some_and(|said| said.contains(of));
         lines.filter(|line| line["event_type"] == event && named(line)).collect()
@@ -121,4 +133,37 @@ async fn a_token_that_is_not_the_orchestrators_is_told_with_what_to_set() {
     let said = program.told(UNREACHABLE, &desk.url).await;
     assert!(said.contains("Unauthenticated: ") && said.contains("QFLOW_SERVICE_TOKEN"), "{said}");
     assert_eq!(program.ready(), NOT_READY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_starts_again_finds_those_it_knew_though_the_one_it_was_given_is_gone() {
+    let mut seed = Desk::open().await;
+    let mut other = Desk::open().await;
+    let (both, address) = (vec![seed.url.clone(), other.url.clone()], seed.url.clone());
+    let program = Program::start(&address, "secret");
+    answer(&seed.opened.recv().await.unwrap(), both.clone()).await;
+    let line = other.opened.recv().await.unwrap();
+    answer(&line, both).await;
+    let kept = async {
+        let journal = || std::fs::read_to_string(program.path().join("runner/journal")).unwrap_or_default();
+        while !journal().contains(&other.url) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.expect("it keeps whom it was told of");
+    assert!(program.lines("orchestrators_remembered", "").is_empty(), "one that it was given answers");
+    let folder = program.kill();
+    drop((seed, line));
+
+    let program = Program::start_in(folder, &address, "secret");
+    let again = tokio::time::timeout(PATIENCE, other.opened.recv()).await.expect("it finds the other").unwrap();
+    answer(&again, vec![other.url.clone()]).await;
+    let said = program.told("orchestrators_remembered", &other.url).await;
+    assert!(said.contains("none of QFLOW_ORCHESTRATOR_URLS answers") && !said.contains(&address), "{said}");
+    let ready = async {
+        while program.ready() != READY {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("it is ready");
 }

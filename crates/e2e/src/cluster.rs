@@ -4,10 +4,10 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
-use crate::{root, said};
+use crate::{Dev, root, said};
 
 /// A cluster that ends with the test.
 pub struct Cluster {
@@ -71,6 +71,23 @@ impl Cluster {
         command.env("QFLOW_RUNTIME", self.runtime).env("QFLOW_PYTHONS", crate::pythons());
         command.env("QFLOW_CA_BUNDLE", crate::ca_bundle()).env_remove("QFLOW_SERVER").env_remove("QFLOW_TOKEN");
         command.env_remove("QFLOW_BLOBS_URL").envs(self.settings.iter().map(|(name, value)| (name, value)));
+    }
+
+    /// One more runner, `name`, that is given the address of one of the two orchestrators; killed when dropped.
+    pub fn runner(&self, name: &str, orchestrator: u8) -> Dev {
+        let mut command = Command::new(crate::program().with_file_name("qflow-container-runner"));
+        self.settle(&mut command);
+        let (data, run) = (self.folder.join(name), self.folder.join(format!("run-{name}")));
+        command.args(["--runner-listen", "127.0.0.1:0", "--runtime", self.runtime]);
+        command.arg("--data-dir").arg(data).arg("--run-dir").arg(run);
+        let given = format!("http://127.0.0.1:{}", self.port(&format!("g{orchestrator}")));
+        command.env("QFLOW_ORCHESTRATOR_URLS", given).env("QFLOW_PYTHON_VERSIONS", "3.9,3.10,3.11,3.12,3.13");
+        command.env("QFLOW_SERVICE_TOKEN_FILE", self.folder.join("service-token"));
+        command.env("QFLOW_BLOBS_URL", format!("file://{}", self.folder.join("blobs").display()));
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.join(format!("{name}.log")));
+        let log = log.expect("the folder is ours");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        Dev(command.spawn().expect("a runner starts"))
     }
 
     /// `qflow ARGS…` against one of the two orchestrators, 1 or 2; not yet started.

@@ -167,6 +167,24 @@ fn a_runner_that_stays_away_costs_no_run_and_its_lines_end_with_where() {
 }
 
 #[test]
+fn a_runner_that_starts_again_finds_the_other_orchestrator_though_the_one_it_was_given_is_dead() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start("process");
+    let mut third = cluster.runner("runner-3", 1);
+    let other = format!("http://127.0.0.1:{}", cluster.port("g2"));
+    let kept = || std::fs::read_to_string(cluster.path().join("runner-3/runner/journal")).unwrap_or_default();
+    wait_for("it keeps whom it was told of", || kept().contains(&other));
+    third.kill();
+    for part in ["orchestrator-1", "runner-1", "runner-2"] {
+        cluster.kill(part);
+    }
+    let _third = cluster.runner("runner-3", 1);
+    let run = object(&cluster.run(2, &["run", "examples/hello.py", "-p", "name=Ada", "-o", "json"]), 0);
+    assert_eq!(run["result"], json!("HELLO, ADA!!!"), "{run:#}");
+    assert!(cluster.log("runner-3").contains("orchestrators_remembered"), "it says whom it dials");
+}
+
+#[test]
 fn postgres_may_be_restarted_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     goes_on_after(Cluster::restart_postgres, 2);

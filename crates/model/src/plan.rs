@@ -1,7 +1,9 @@
 //! What a run will do, worked out once: dependency counters, environments, what outcomes are asked. Pure.
 
 mod asks;
+mod checks;
 mod layout;
+mod version;
 
 use std::collections::BTreeMap;
 
@@ -117,7 +119,8 @@ pub struct PlannedStep {
 
 pub(crate) use asks::{joined, position};
 pub use asks::{own_asks, param_asks};
-pub use layout::{plan, satisfies};
+pub use layout::plan;
+pub use version::satisfies;
 
 impl PlannedStep {
     /// Whether it is called once per element.

@@ -5,6 +5,7 @@ mod attempt;
 mod call;
 mod event;
 mod follow;
+mod index;
 mod pause;
 mod ready;
 mod resolve;
@@ -261,6 +262,10 @@ pub struct NodeDetail {
     /// Where its value was made, where no attempt of this run made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<Box<ReusedFrom>>,
+    /// Attempts before the newest whose outcomes were taken: each was followed by another, by the user's policy or since the run was run
+    /// again. As few as a policy and people ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<u32>,
 }
 
 /// The attempt that made a value which is reused: it may have left with its run.

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use qflow_model::{
     ids::{AttemptKey, NodeKey, Timestamp},
-    progress::{Effect, Happening, KillReason, NodeRun, RunState},
-    status::NodeStatus,
+    progress::{Effect, Happening, KillReason, RunState},
 };
 
 use crate::record::{Change, pool::Slot};
@@ -106,45 +105,9 @@ fn slot(state: &RunState, key: NodeKey) -> Option<Slot> {
     })
 }
 
-/// Whether a node run's row says that an attempt's outcome was taken: what a second delivery of it is answered with. One that was
-/// given up is late each time that it is delivered, and never asked about here.
-pub fn is_taken(run: &NodeRun, key: AttemptKey) -> bool {
-    run.attempt == key.attempt && run.status.is_terminal() && run.status != NodeStatus::Cancelled
-}
-
-/// Whether what has just happened says that an attempt's outcome was taken.
-pub fn was_taken<'a>(history: impl IntoIterator<Item = &'a Happening>, key: AttemptKey) -> Option<bool> {
-    let same = |node: NodeKey, attempt: u32| (node, attempt) == (key.node, key.attempt);
-    history.into_iter().find_map(|happening| match happening {
-        Happening::Superseded { node, attempt } if same(*node, *attempt) => Some(false),
-        Happening::NodeEnded { node, attempt, status, .. } if same(*node, *attempt) => {
-            Some(*status != NodeStatus::Cancelled)
-        }
-        Happening::NodeRetry { node, attempt, kind, .. } if same(*node, *attempt) => Some(kind == "user"),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::{
-        ids::{RunId, StepIx},
-        outcome::Phases,
-    };
-
-    #[test]
-    fn an_outcome_is_answered_as_history_has_it() {
-        let node = NodeKey::root(StepIx(0), None);
-        let key = |attempt| AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node, attempt };
-        let ended =
-            |attempt, status| Happening::NodeEnded { node, attempt, status, failure: None, phases: Phases::default() };
-        let history = [Happening::Superseded { node, attempt: 1 }, ended(2, NodeStatus::Completed)];
-        assert_eq!(was_taken(&history, key(1)), Some(false));
-        assert_eq!(was_taken(&history, key(2)), Some(true));
-        assert_eq!(was_taken(&history, key(3)), None);
-        assert_eq!(was_taken(&[ended(1, NodeStatus::Cancelled)], key(1)), Some(false));
-    }
 
     #[test]
     fn only_what_must_follow_a_commit_waits_for_it() {

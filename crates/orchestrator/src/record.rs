@@ -341,6 +341,8 @@ pub trait Store: Send + Sync + 'static {
     async fn unfinished(&self, shards: &BTreeSet<Shard>) -> Result<Vec<RunId>>;
     /// A run as its rows tell it.
     async fn load(&self, run: RunId) -> Result<Option<Loaded>>;
+    /// Which of these runs are there.
+    async fn known(&self, runs: Vec<RunId>) -> Result<BTreeSet<RunId>>;
     /// One node run of a run.
     async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>>;
     /// The lines of a run's history, oldest first.

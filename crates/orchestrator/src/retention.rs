@@ -1,10 +1,10 @@
-//! Retention: runs that ended longer ago than is wanted are removed in small batches, their values first and then their rows; and uploads
-//! that no run took.
+//! Retention: runs that ended longer ago than is wanted are removed in small batches, their values first and then their rows; uploads
+//! that no run took; and what lies in the blob store for runs that are not there.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use qflow_blobs::Blobs;
-use qflow_model::duration;
+use qflow_model::{duration, ids::Timestamp, limits};
 use qflow_service::{Clock, Shutdown};
 use qflow_telemetry::{Event, Telemetry};
 
@@ -14,6 +14,10 @@ use crate::{record::Store, submit::TENANT};
 const BATCH: u32 = 20;
 /// Between two looks for runs whose time is over, where the last found no more.
 const REST: Duration = Duration::from_secs(60);
+
+/// A run that is removed sooner may have lines come after it: runners keep those for a day after their attempt. Twice that, since their
+/// clock is another.
+const LATE_MS: u64 = 2 * limits::LINES_LATE_MS;
 
 /// For how long runs are kept once they have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,30 +73,83 @@ pub(crate) fn start(
     });
 }
 
-/// Between two looks for uploads that are a day old.
-const UPLOADS: Duration = Duration::from_hours(1);
+/// Between two looks for what is a day old and nobody's.
+const SWEEP: Duration = Duration::from_hours(1);
+/// Marked runs that are looked at before the others of this process have their turn.
+const MARKED: usize = 256;
 
-/// Removes uploads that are a day old, until the order to stop: any replica may, whoever took them in.
-pub(crate) fn forget_uploads(blobs: &Arc<Blobs>, clock: &Arc<dyn Clock>, telemetry: &Telemetry, shutdown: &Shutdown) {
-    let (blobs, clock) = (Arc::clone(blobs), Arc::clone(clock));
+/// Removes uploads that are a day old, and what runs left that are not there, until the order to stop: any replica may, whoever took
+/// them in.
+pub(crate) fn sweep(
+    store: &Arc<dyn Store>,
+    blobs: &Arc<Blobs>,
+    clock: &Arc<dyn Clock>,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) {
+    let (store, blobs, clock) = (Arc::clone(store), Arc::clone(blobs), Arc::clone(clock));
     let (telemetry, shutdown) = (telemetry.clone(), shutdown.clone());
     tokio::spawn(async move {
         loop {
             if let Err(error) = blobs.forget_uploads(TENANT, clock.now()).await {
                 telemetry.emit(Event::warning("uploads_not_removed", error.to_string()));
             }
+            let rest = match settle(&*store, &blobs, clock.now()).await {
+                Ok(looked) => {
+                    if looked.removed > 0 {
+                        let why = "removed what lay in the blob store for runs that are not there";
+                        telemetry.emit(Event::info("strays_removed", why).with("runs", looked.removed));
+                    }
+                    if looked.settled == MARKED { Duration::ZERO } else { SWEEP }
+                }
+                Err(error) => {
+                    telemetry.emit(Event::warning("strays_not_removed", format!("{error:#}")));
+                    SWEEP
+                }
+            };
             tokio::select! {
                 () = shutdown.wait() => return,
-                () = tokio::time::sleep(UPLOADS) => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
     });
+}
+
+/// What became of marked runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Looked {
+    /// Those that are in no doubt any more.
+    settled: usize,
+    /// Of these, those that were not there.
+    removed: u64,
+}
+
+/// Looks at some runs that were marked a day ago. Of those that have no row all goes: the orchestrator that was to accept them died before
+/// it did, or lines came once they had been removed. Nothing without a mark is touched, so a database that is another's costs no values.
+async fn settle(store: &dyn Store, blobs: &Blobs, now: Timestamp) -> anyhow::Result<Looked> {
+    let marked = blobs.doubted(now, MARKED).await?;
+    let known = store.known(marked.clone()).await?;
+    let mut looked = Looked::default();
+    for run in marked {
+        if !known.contains(&run) {
+            if !blobs.forget_old(run, now).await? {
+                continue;
+            }
+            looked.removed += 1;
+        }
+        blobs.settle(run).await?;
+        looked.settled += 1;
+    }
+    Ok(looked)
 }
 
 /// Removes a batch of runs; how many. Values go first: what is left of a run after a crash is found again by its rows.
 async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Result<u32> {
     let runs = store.expire_runs(older_ms, BATCH).await?;
     for run in &runs {
+        if older_ms < LATE_MS {
+            blobs.doubt(*run).await?;
+        }
         blobs.forget_run(*run).await?;
     }
     let count = runs.len() as u32;
@@ -104,7 +161,8 @@ async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Resu
 
 #[cfg(test)]
 mod tests {
-    use qflow_model::ids::{Digest, RunId, Timestamp};
+    use futures_util::{StreamExt as _, stream};
+    use qflow_model::ids::{Digest, RunId};
     use qflow_service::{ManualClock, SystemClock};
 
     use super::*;
@@ -127,13 +185,14 @@ mod tests {
         upload.write(b"upload".to_vec()).await.unwrap();
         upload.keep(digest).await.unwrap();
         let of_clock: Arc<dyn Clock> = clock.clone();
-        forget_uploads(&blobs, &of_clock, &Telemetry::silent(), &stop);
+        let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
+        sweep(&store, &blobs, &of_clock, &Telemetry::silent(), &stop);
         let is_there = async || !blobs.names("uploads").await.unwrap().is_empty();
         clock.advance_ms(23 * 3_600_000);
-        tokio::time::sleep(2 * UPLOADS).await;
+        tokio::time::sleep(2 * SWEEP).await;
         assert!(is_there().await);
         clock.advance_ms(2 * 3_600_000);
-        tokio::time::sleep(2 * UPLOADS).await;
+        tokio::time::sleep(2 * SWEEP).await;
         assert!(!is_there().await);
         stop.trigger();
     }
@@ -153,5 +212,51 @@ mod tests {
         assert!(blobs.read(run(1), digest).await.is_err() && store.load(run(1)).await.unwrap().is_none());
         assert!(blobs.read(run(2), digest).await.is_ok() && store.load(run(2)).await.unwrap().is_some());
         assert_eq!(retire(&store, &blobs, 1500).await.unwrap(), 0);
+    }
+
+    async fn what_has_no_row_goes_and_nothing_else(blobs: &Blobs) {
+        let (old, now) = (Timestamp(i64::MAX / 2), SystemClock.now());
+        let store = Memory::new(Arc::new(ManualClock::at(Timestamp(7_200_000_000))));
+        let (digest, run) = (Digest::of(b"value"), |id| RunId(uuid::Uuid::from_u128(id)));
+        for id in 1..=4 {
+            blobs.write(run(id), digest, b"value".to_vec()).await.unwrap();
+        }
+        // 1 was never accepted, 2 was, of 3 nobody said that it may not be; 4 was removed, and there are lines of it all the same.
+        ended(&store, 2).await;
+        for id in [1, 2, 4] {
+            blobs.doubt(run(id)).await.unwrap();
+        }
+        assert_eq!(settle(&store, blobs, now).await.unwrap(), Looked::default(), "a start may take its time");
+        assert_eq!(settle(&store, blobs, old).await.unwrap(), Looked { settled: 3, removed: 2 });
+        let there: Vec<bool> =
+            stream::iter(1..=4).then(|id| async move { blobs.read(run(id), digest).await.is_ok() }).collect().await;
+        assert_eq!(there, [false, true, true, false]);
+        assert_eq!(settle(&store, blobs, old).await.unwrap(), Looked::default(), "each is looked at once");
+        assert!(blobs.names("doubts").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn strays_in_memory_go() {
+        what_has_no_row_goes_and_nothing_else(&Blobs::in_memory()).await;
+    }
+
+    #[tokio::test]
+    async fn strays_in_a_folder_go() {
+        let folder = tempfile::tempdir().unwrap();
+        what_has_no_row_goes_and_nothing_else(&Blobs::in_folder(folder.path()).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_run_that_lines_may_follow_is_marked_as_it_goes() {
+        let clock = Arc::new(ManualClock::at(Timestamp(7_200_000_000)));
+        let (store, blobs) = (Memory::new(clock.clone()), Blobs::in_memory());
+        ended(&store, 1).await;
+        clock.advance_ms(2 * LATE_MS);
+        ended(&store, 2).await;
+        clock.advance_ms(2000);
+        assert_eq!(retire(&store, &blobs, LATE_MS).await.unwrap(), 1);
+        assert!(blobs.names("doubts").await.unwrap().is_empty(), "whatever was to come has come");
+        assert_eq!(retire(&store, &blobs, 1000).await.unwrap(), 1);
+        assert_eq!(blobs.names("doubts").await.unwrap(), [format!("doubts/{}", uuid::Uuid::from_u128(2))]);
     }
 }

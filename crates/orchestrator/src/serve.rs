@@ -210,7 +210,7 @@ pub async fn serve(
     };
     let (engine, engine_ended) = Engine::start(parts, shutdown.clone()).await?;
     retention::start(config.retention, &store, &blobs, &telemetry, &shutdown);
-    retention::forget_uploads(&blobs, &clock, &telemetry, &shutdown);
+    retention::sweep(&store, &blobs, &clock, &telemetry, &shutdown);
     let answers = blobs.watched(qflow_service::tells_of_blobs(&telemetry));
     let server = Server {
         store,

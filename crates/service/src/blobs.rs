@@ -10,7 +10,9 @@ pub fn tells_of_blobs(telemetry: &Telemetry) -> impl Fn(Result<(), &str>) + Send
             Ok(()) => Event::info("blobs_there", "the blob store answers again"),
             Err(why) => Event::warning(
                 "blobs_away",
-                format!("the blob store does not answer, so what needs large values waits for it: {why}"),
+                format!(
+                    "the blob store does not answer or takes nothing, so what needs large values waits for it: {why}"
+                ),
             ),
         });
     }

@@ -1,9 +1,9 @@
 //! What cannot be used is told when it is opened, with the setting's name and what to do. Real servers refuse here.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use super::{Server, run};
-use crate::{Blobs, Unopened, s3::Settings};
+use crate::{Blobs, Unopened, answers::Pace, s3::Settings};
 use qflow_model::ids::Digest;
 
 async fn told(settings: Settings, place: &str) -> String {
@@ -88,4 +88,53 @@ async fn a_bucket_over_tls_is_known_by_the_bundle_and_only_by_it() {
     let [other, _] = certificate(folder.path());
     let error = Blobs::open_with(&server.settings(&[]), "qflow", Some(Path::new(&other))).await.unwrap_err();
     assert!(error.to_string().contains("QFLOW_CA_BUNDLE where it is TLS"), "{error}");
+}
+
+/// Says in a bucket's policy which of its keys nobody may write; nothing where all may be.
+fn close(endpoint: &str, keys: Option<&str>) {
+    let mut curl = Command::new("curl");
+    let url = format!("{endpoint}/qflow?policy");
+    curl.args(["-fsS", "-H", "content-type: application/json", &url]);
+    match keys {
+        Some(keys) => curl.args(["-X", "PUT", "-d"]).arg(format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":"s3:PutObject",
+                "Resource":"arn:aws:s3:::qflow/{keys}"}}]}}"#
+        )),
+        None => curl.args(["-X", "DELETE"]),
+    };
+    assert!(curl.output().expect("curl runs").status.success(), "the server takes a policy");
+}
+
+#[tokio::test]
+async fn a_bucket_that_lists_and_takes_nothing_counts_as_away_until_it_takes_something() {
+    let Some(server) = Server::start(&[]) else { return };
+    let (blobs, endpoint) = (server.store(), server.endpoint());
+    close(&endpoint, Some("t/*"));
+    assert!(!blobs.any("runs").await.unwrap(), "it can be listed");
+    let why = blobs.look().await.unwrap_err();
+    assert!(why.contains("403"), "{why}");
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let pace = Pace { every: Duration::from_millis(20), writes: Duration::from_millis(200) };
+    let answers = blobs.watched_at(pace, move |found| told.send(found.map_err(str::to_owned)).unwrap());
+    assert_eq!(hears.recv().await, Some(Err(why.clone())));
+    assert!(answers.is_away());
+    close(&endpoint, None);
+    assert_eq!(hears.recv().await, Some(Ok(())), "each look writes until the bucket takes it");
+    // Then some of them do, so that one which is closed later is found as well.
+    close(&endpoint, Some("t/*"));
+    assert_eq!(hears.recv().await, Some(Err(why)));
+    close(&endpoint, None);
+    assert_eq!(hears.recv().await, Some(Ok(())));
+    drop(answers);
+    assert_eq!(hears.recv().await, None);
+    assert_eq!(blobs.names("").await.unwrap(), Vec::<String>::new(), "a look leaves nothing");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_counts_as_away() {
+    let Some(server) = Server::start(&["rclone", "--read-only"]) else { return };
+    let blobs = server.store();
+    assert!(!blobs.any("runs").await.unwrap(), "it can be listed");
+    let why = blobs.look().await.unwrap_err();
+    assert!(!why.is_empty(), "{why}");
 }

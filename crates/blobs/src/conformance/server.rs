@@ -70,6 +70,13 @@ impl Server {
         Blobs { store: Arc::clone(&store), kind: "s3", folder: None, haste: None }
     }
 
+    /// Its address.
+    pub(super) fn endpoint(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.join("settings")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("AWS_ENDPOINT_URL="));
+        line.expect("it has one").to_owned()
+    }
+
     /// What the bucket of one that checks signatures holds, as files below a folder: its keys.
     pub(super) fn bucket(&self) -> PathBuf {
         self.folder.join("data/qflow")

@@ -79,11 +79,6 @@ impl Edge {
         }
     }
 
-    /// Dials orchestrators of which another one told.
-    pub(super) fn meet(self: &Arc<Self>, peers: &[String]) {
-        peers.iter().filter(|peer| !peer.is_empty()).for_each(|peer| self.dial(peer));
-    }
-
     async fn keep(self: Arc<Self>, url: String) {
         let mut wait = *BACKOFF_MS.start();
         while !self.shutdown.is_triggered() {

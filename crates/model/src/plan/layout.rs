@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     LaidOut, Plan, PlannedStep, WorkflowIx,
     asks::{Asks, asks, reachable},
+    checks::{bounds, problem, references, sizes, waits},
+    version::environment,
 };
 use crate::{
     class,
-    definition::{Definition, Needs, NodeDef, Place, Problem, PythonVersion, Step, StepKind, WorkflowDef},
+    definition::{Definition, NodeDef, Place, Problem, PythonVersion, Step, StepKind, WorkflowDef},
     environment::EnvSpec,
-    expression::{Expr, Path},
+    expression::Path,
     ids::{Digest, StepIx},
-    limits,
 };
 
 /// Lays out the workflow of that name, and what it calls.
@@ -108,180 +109,6 @@ fn nodes(
     (environments, positions, nodes)
 }
 
-/// How many node runs a call of each workflow takes at least: not more than a run may have, and no workflow calls itself.
-fn sizes(workflows: &[&WorkflowDef], problems: &mut Vec<Problem>) -> Vec<u32> {
-    let mut sizes = vec![None; workflows.len()];
-    // Each round settles those whose callees are settled: the deepest first.
-    for _ in 0..limits::CALLS_DEEP {
-        let known = sizes.clone();
-        for (ix, workflow) in workflows.iter().enumerate() {
-            sizes[ix] = workflow.steps.iter().try_fold(0_u32, |sum, step| {
-                let StepKind::Workflow { workflow: called } = &step.kind else { return Some(sum.saturating_add(1)) };
-                let size = known[workflows.iter().position(|known| known.name == *called)?]?;
-                Some(sum.saturating_add(if step.over.is_empty() { size } else { 0 }).saturating_add(1))
-            });
-        }
-    }
-    let root = workflows[0];
-    match sizes[0] {
-        None => {
-            let most = limits::CALLS_DEEP;
-            let message = format!("`{}` calls itself, or calls stand more than {most} deep in it", root.name);
-            let remedy = Some("use a bounded map, or call workflows side by side".to_owned());
-            problems.push(Problem { remedy, ..problem(&root.place, "calls-too-deep", message) });
-        }
-        Some(size) if size > limits::NODE_RUNS => {
-            let most = limits::NODE_RUNS;
-            let message = format!("{size} node runs with those of the workflows it calls; a run has at most {most}");
-            problems.push(problem(&root.place, "too-many-steps", message));
-        }
-        Some(_) => {}
-    }
-    sizes.into_iter().map(Option::unwrap_or_default).collect()
-}
-
-/// Waits stand for themselves: they are not mapped.
-fn waits(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
-    for step in workflow.steps.iter().filter(|step| !step.over.is_empty()) {
-        if matches!(step.kind, StepKind::Sleep | StepKind::Approval { .. }) {
-            let message = format!("`{}` is not mapped", step.kind.callee());
-            let remedy = Some("put it into a workflow, and map that".to_owned());
-            problems.push(Problem { remedy, ..problem(&step.place, "mapped-wait", message) });
-        }
-    }
-}
-
-fn problem(place: &Place, code: &str, message: String) -> Problem {
-    Problem {
-        place: place.clone(),
-        end_column: place.column,
-        code: code.to_owned(),
-        message,
-        remedy: None,
-        other: None,
-        excerpt: String::new(),
-        warning: false,
-    }
-}
-
-fn bounds(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
-    if workflow.steps.len() > limits::STEPS {
-        let message = format!("{} calls; a workflow has at most {}", workflow.steps.len(), limits::STEPS);
-        let remedy = Some("use map for calls that differ only in their arguments".to_owned());
-        problems.push(Problem { remedy, ..problem(&workflow.place, "too-many-steps", message) });
-    }
-    let mut edges = 0;
-    for step in &workflow.steps {
-        step.arguments.iter().for_each(|(_, e)| e.results(&mut |_, _| edges += 1));
-    }
-    if edges > limits::EDGES {
-        let message = format!("{edges} uses of results; a workflow has at most {}", limits::EDGES);
-        problems.push(problem(&workflow.place, "too-many-edges", message));
-    }
-}
-
-/// Everything refers only to what stands before it, so that no step waits for itself.
-fn references(workflow: &WorkflowDef, problems: &mut Vec<Problem>) {
-    let (steps, branches) = (workflow.steps.len(), workflow.branches.len());
-    for (ix, branch) in workflow.branches.iter().enumerate() {
-        let mut sound = branch.guards.iter().all(|g| (g.branch.0 as usize) < ix);
-        branch.condition.expressions(&mut |e| sound &= refers_before(e, steps, ix));
-        if !sound {
-            problems.push(problem(
-                &branch.place,
-                "bad-reference",
-                format!("branch {ix} refers to what stands after it"),
-            ));
-        }
-    }
-    if !problems.is_empty() {
-        return;
-    }
-    for (ix, step) in workflow.steps.iter().enumerate() {
-        let sound = step.guards.iter().all(|g| (g.branch.0 as usize) < branches)
-            && step.arguments.iter().all(|(_, e)| refers_before(e, ix, branches))
-            && needs(workflow, step).iter().all(|need| (need.0 as usize) < ix);
-        if !sound {
-            let message = format!("step `{}` refers to what stands after it", step.id);
-            problems.push(problem(&step.place, "bad-reference", message));
-        }
-    }
-    if !refers_before(&workflow.result, steps, branches) {
-        let message = "the result refers to a step that is not there".to_owned();
-        problems.push(problem(&workflow.place, "bad-reference", message));
-    }
-}
-
-fn refers_before(expr: &Expr, steps: usize, branches: usize) -> bool {
-    let mut sound = true;
-    expr.results(&mut |step, _| sound &= (step.0 as usize) < steps);
-    expr.branches(&mut |branch| sound &= (branch.0 as usize) < branches);
-    sound
-}
-
-fn environment(node: &NodeDef, requires: Option<&str>, configured: &[PythonVersion]) -> Result<EnvSpec, Box<Problem>> {
-    let fits = |version: &PythonVersion| requires.is_none_or(|r| satisfies(*version, r));
-    let names = |versions: &[PythonVersion]| versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let python = match node.python {
-        Some(asked) if !configured.contains(&asked) => {
-            let message = format!("node `{}` asks for Python {asked}; configured are {}", node.name, names(configured));
-            let remedy = Some("choose one of these, or have QFLOW_PYTHON_VERSIONS name it".to_owned());
-            return Err(Box::new(Problem { remedy, ..problem(&node.place, "python-version", message) }));
-        }
-        Some(asked) if !fits(&asked) => {
-            let requires = requires.unwrap_or_default();
-            let message = format!("node `{}` asks for Python {asked}, the file for {requires}", node.name);
-            let remedy = Some("ask for one that requires-python allows".to_owned());
-            return Err(Box::new(Problem { remedy, ..problem(&node.place, "python-version", message) }));
-        }
-        Some(asked) => asked,
-        None => configured.iter().copied().filter(fits).max().ok_or_else(|| {
-            let requires = requires.unwrap_or("any");
-            let message = format!("no configured Python satisfies `{requires}`; configured are {}", names(configured));
-            let remedy = Some("widen requires-python, or have QFLOW_PYTHON_VERSIONS name one that fits".to_owned());
-            Box::new(Problem { remedy, ..problem(&node.place, "python-version", message) })
-        })?,
-    };
-    if let Some(needs) = node.needs.as_ref().filter(|needs| python < needs.python) {
-        let Needs { python: least, what, place } = needs;
-        let message = format!(
-            "{what}, and node `{}` needs Python {least} for it: the newest that is configured and fits is {python}",
-            node.name
-        );
-        let remedy = Some(format!("write it as Python {python} has it, or have QFLOW_PYTHON_VERSIONS name {least}"));
-        return Err(Box::new(Problem { remedy, ..problem(place, "python-version", message) }));
-    }
-    let mut requirements: BTreeSet<String> = node.requirements.iter().cloned().collect();
-    let named = |r: &String| r.to_ascii_lowercase().starts_with("pyarrow");
-    if node.frames && !requirements.iter().any(named) {
-        requirements.insert("pyarrow".to_owned());
-    }
-    Ok(EnvSpec { python, requirements: requirements.into_iter().collect() })
-}
-
-/// Whether a version satisfies a `requires-python` of comma-separated clauses; micro versions count as met.
-pub fn satisfies(version: PythonVersion, requires: &str) -> bool {
-    requires.split(',').map(str::trim).filter(|clause| !clause.is_empty()).all(|clause| {
-        let digits = clause.find(|c: char| c.is_ascii_digit()).unwrap_or(clause.len());
-        let (operator, bound) = clause.split_at(digits);
-        let mut parts = bound.split('.').take_while(|p| *p != "*").map(|p| p.parse::<u8>().unwrap_or(0));
-        let major = parts.next().unwrap_or(0);
-        let minor = parts.next();
-        let micro = parts.next().unwrap_or(0);
-        let (ours, theirs) = ((version.major, version.minor), (major, minor.unwrap_or(0)));
-        match operator.trim() {
-            ">=" => ours >= theirs,
-            ">" => ours > theirs || (ours == theirs && micro > 0),
-            "<=" => ours <= theirs,
-            "<" => ours < theirs || (ours == theirs && micro > 0),
-            "==" => version.major == major && minor.is_none_or(|m| version.minor == m),
-            "!=" => version.major != major || minor.is_some_and(|m| version.minor != m),
-            "~=" => version.major == major && (micro == 0 || ours == theirs) && ours >= theirs,
-            _ => false,
-        }
-    })
-}
-
 fn steps(
     workflow: &WorkflowDef,
     workflows: &[&WorkflowDef],
@@ -315,7 +142,7 @@ fn steps(
     planned
 }
 
-fn needs(workflow: &WorkflowDef, step: &Step) -> Vec<StepIx> {
+pub(super) fn needs(workflow: &WorkflowDef, step: &Step) -> Vec<StepIx> {
     let mut needs: BTreeSet<StepIx> = step.after.iter().copied().collect();
     let mut branches: BTreeSet<_> = step.guards.iter().map(|g| g.branch).collect();
     for (_, argument) in &step.arguments {
@@ -348,24 +175,6 @@ fn needs(workflow: &WorkflowDef, step: &Step) -> Vec<StepIx> {
 mod tests {
     use super::*;
     use crate::expression::Segment;
-
-    #[test]
-    fn requires_python_is_read_as_pep_440_reads_it() {
-        let version = |text: &str| text.parse::<PythonVersion>().unwrap();
-        for (ours, requires, fits) in [
-            ("3.11", ">=3.11", true),
-            ("3.10", ">=3.11", false),
-            ("3.12", ">=3.9,<3.12", false),
-            ("3.12", ">=3.9, <3.12.4", true),
-            ("3.9", "==3.*", true),
-            ("3.9", "~=3.8", true),
-            ("3.9", "~=3.8.1", false),
-            ("3.9", "!=3.9", false),
-            ("3.9", "", true),
-        ] {
-            assert_eq!(satisfies(version(ours), requires), fits, "{ours} {requires}");
-        }
-    }
 
     fn definition(step_reads: u32) -> Definition {
         let place = Place::default();

@@ -30,9 +30,10 @@ impl RunState {
         run.status = NodeStatus::Leased;
         run.attempt = run.attempt.max(before) + 1;
         let queued_ms = now.ms_since(run.ready_at.unwrap_or(now));
-        let failure = run.detail.take().and_then(|detail| detail.failure);
-        run.detail =
-            Some(Box::new(NodeDetail { runner: runner.clone(), leased_at: now, failure, ..NodeDetail::default() }));
+        let before = run.detail.take().map(|detail| *detail).unwrap_or_default();
+        let (failure, taken) = (before.failure, before.taken);
+        let detail = NodeDetail { runner: runner.clone(), leased_at: now, failure, taken, ..NodeDetail::default() };
+        run.detail = Some(Box::new(detail));
         run.detail().phases.queued_ms = queued_ms as f64;
         let attempt = run.attempt;
         self.hold(key);
@@ -135,6 +136,10 @@ impl RunState {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refused> {
+        // What was taken is neither taken again nor late.
+        if let Some(run) = self.node(key.node).filter(|run| run.has_taken(key.attempt)) {
+            return Err(Refused::Node(run.status));
+        }
         // Of one that somebody is to decide about the outcome decides, however late, where it says more than that it is gone.
         let awaited = self.is_awaited(key);
         let gone = matches!(outcome.ending, Ending::Lost { .. } | Ending::Cancelled);
@@ -161,8 +166,8 @@ impl RunState {
                 detail.failure = None;
                 self.end(key.node, NodeStatus::Completed, None, now, effects);
             }
-            Ending::Failed(failure) => self.failed(key, *failure, NodeStatus::Failed, now, effects),
-            Ending::TimedOut(failure) => self.failed(key, *failure, NodeStatus::TimedOut, now, effects),
+            Ending::Failed(failure) => self.took(key, *failure, NodeStatus::Failed, now, effects),
+            Ending::TimedOut(failure) => self.took(key, *failure, NodeStatus::TimedOut, now, effects),
             // A run that was cancelled takes no outcomes: here the runner gave up unasked, as when it shuts down.
             Ending::Cancelled => {
                 let message = format!("attempt {} was cancelled by its runner", key.attempt);
@@ -174,6 +179,22 @@ impl RunState {
         self.finish(now, effects);
         self.wake(effects);
         Ok(())
+    }
+
+    /// Takes what a runner says of a failure: whatever follows it, it was taken.
+    fn took(
+        &mut self,
+        key: AttemptKey,
+        failure: Failure,
+        status: NodeStatus,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.failed(key, failure, status, now, effects);
+        let run = self.run_mut(key.node);
+        if !run.has_taken(key.attempt) {
+            run.detail().taken.push(key.attempt);
+        }
     }
 
     fn failed(

@@ -229,6 +229,10 @@ impl RunState {
         let elements = self.frames[key.frame.0 as usize].steps.elements(key.step);
         let failed = elements.iter().filter(|run| values && settled(run.status)).count() as u32;
         let run = self.run_mut(key);
+        let last = run.attempt;
+        if !is_call && last > 0 && run.has_taken(last) && !run.detail().taken.contains(&last) {
+            run.detail().taken.push(last);
+        }
         run.user_retries = 0;
         run.infra_retries = 0;
         run.ready_at = Some(now);

@@ -260,8 +260,8 @@ fn same_books(again: &RunState, state: &RunState) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: a terminal state stays, counters agree with the rows, and a run whose steps have
-    /// all ended has ended.
+    /// Whatever happens in whatever order: a terminal state stays, so does what was taken, counters agree with the rows, and a run
+    /// whose steps have all ended has ended.
     #[test]
     fn any_sequence_of_events_keeps_the_books(
         start in 0_u8..3,
@@ -273,6 +273,7 @@ proptest! {
             _ => calls::everything(),
         };
         let (mut held, mut now): (Vec<AttemptKey>, _) = (vec![], NOW);
+        let mut taken: BTreeSet<AttemptKey> = BTreeSet::new();
         for (event, which) in events {
             let pick = (!held.is_empty()).then(|| held[which % held.len()]);
             let asked = state.nodes().find(|(key, run)| {
@@ -302,6 +303,7 @@ proptest! {
                 }
             };
             let again = matches!(input, Input::RetryFailed { .. });
+            let told = match &input { Input::Ended { key, .. } => Some(*key), _ => None };
             let (before, terminal) = (state.head.status, state.head.status.is_terminal());
             state = match state.step(input, now) {
                 Ok((next, effects)) => {
@@ -311,6 +313,9 @@ proptest! {
                 Err((same, _)) => same,
             };
             prop_assert!(!terminal || again || state.head.status == before);
+            let is_taken = |key: &AttemptKey| state.node(key.node).is_some_and(|run| run.has_taken(key.attempt));
+            taken.extend(told.filter(is_taken));
+            prop_assert!(taken.iter().all(is_taken), "what was taken stays so");
             let rows = state.nodes().map(|(key, run)| (key, run.clone())).collect();
             let again = RunState::restore(state.spec.clone(), state.plan.clone(), state.head.clone(), rows);
             same_books(&again, &state)?;

@@ -253,6 +253,11 @@ impl Store for Memory {
         }))
     }
 
+    async fn known(&self, runs: Vec<RunId>) -> Result<BTreeSet<RunId>> {
+        let tables = self.tables();
+        Ok(runs.into_iter().filter(|run| tables.runs.contains_key(run)).collect())
+    }
+
     async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
         Ok(self.tables().runs.get(&run).and_then(|row| row.nodes.get(&key).cloned()))
     }

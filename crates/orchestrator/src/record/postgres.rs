@@ -251,6 +251,12 @@ impl Store for Postgres {
         end(tx, doing, done).await
     }
 
+    async fn known(&self, runs: Vec<RunId>) -> Result<BTreeSet<RunId>> {
+        let (doing, ids) = ("find runs", runs.iter().map(|run| run.0).collect::<Vec<_>>());
+        let rows = self.rows(doing, retention::KNOWN, &[&ids]).await?;
+        Ok(each(doing, &rows, |row| Ok(RunId(row.try_get(0)?)))?.into_iter().collect())
+    }
+
     async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
         let doing = "read a node run";
         let at: [Param<'_>; 4] = [&run.0, &(key.frame.0 as i32), &(key.step.0 as i32), &rows::element(key)];

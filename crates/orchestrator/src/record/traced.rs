@@ -131,6 +131,9 @@ impl Store for Traced {
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.told(("SELECT", "run"), self.inner.load(run)).await
     }
+    async fn known(&self, runs: Vec<RunId>) -> Result<BTreeSet<RunId>> {
+        self.told(("SELECT", "run"), self.inner.known(runs)).await
+    }
     async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
         self.told(("SELECT", "node_run"), self.inner.node(run, key)).await
     }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use qflow_blobs::Patience;
+use qflow_blobs::{Blobs, Patience};
 use qflow_model::{
     definition::{Problem, Source},
     ids::{Digest, RunId, Timestamp},
     plan::Plan,
     progress::{RunSpec, TraceContext},
-    value::{Produced, ValueRef},
+    value::Produced,
 };
 use qflow_proto::v1::{self, parameter, start_run_request};
 use qflow_telemetry::traces;
@@ -57,8 +57,7 @@ impl Server {
         }
         let spec = self.spec(&judged, plan.digest(), trace, request.no_cache).await?;
         let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
-        let is_kept = |value: &ValueRef| value.inline.is_none() || !value.attachments.is_empty();
-        let has_blobs = spec.params.values().any(|produced| is_kept(&produced.value));
+        let has_blobs = leaves_rows(&judged);
         let submission = Submission {
             spec: Arc::new(spec),
             plan,
@@ -67,10 +66,13 @@ impl Server {
             relock: request.relock && !resolved.all,
         };
         let submitted = traces::within(Some(root), self.store.submit(submission)).await;
-        // Where the reply of a commit was lost the run may be there: its values stay.
-        let no_run = matches!(submitted, Ok(Submitted::Existing(_)) | Err(record::Error::TooManyQueued { .. }));
-        if has_blobs && no_run {
-            self.forget(id);
+        if has_blobs {
+            match &submitted {
+                Ok(Submitted::Created(_)) => self.settle(id),
+                Ok(Submitted::Existing(_)) | Err(record::Error::TooManyQueued { .. }) => self.forget(id),
+                // Where the reply of a commit was lost the run may be there: that shows in a day.
+                Err(_) => {}
+            }
         }
         let (run, created) = match submitted.map_err(|e| unavailable(&e))? {
             Submitted::Created(_) => (id, true),
@@ -99,6 +101,10 @@ impl Server {
     /// A new run's parameters: large values are kept as blobs, uploads given to it.
     async fn parameters(&self, id: RunId, judged: &Judged) -> Result<BTreeMap<String, Produced>, Status> {
         let mut params = judged.parameters.clone();
+        if leaves_rows(judged) {
+            // Before anything of it is written: who dies until the run is accepted leaves values that no row names.
+            Patience::CALL.insist(|| self.blobs.doubt(id), |_| true).await.map_err(|error| away(&error))?;
+        }
         for produced in params.values_mut() {
             let outline = || {
                 let mut value = produced.value.clone();
@@ -114,10 +120,22 @@ impl Server {
         Ok(params)
     }
 
-    /// There is no run: what was kept for it leaves, once it can, and nobody waits for that.
+    /// There is no run: what was kept for it leaves, once it can, and nobody waits for that. What does not is found a day later.
     fn forget(&self, id: RunId) {
         let blobs = Arc::clone(&self.blobs);
-        tokio::spawn(async move { Patience::ATTEMPT.insist(|| blobs.forget_run(id), |_| true).await.ok() });
+        tokio::spawn(async move {
+            let leave = || async {
+                blobs.forget_run(id).await?;
+                blobs.settle(id).await
+            };
+            Patience::ATTEMPT.insist(leave, |_| true).await.ok()
+        });
+    }
+
+    /// The run is there: its values are in no doubt any more, and nobody waits until that is noted.
+    fn settle(&self, id: RunId) {
+        let blobs = Arc::clone(&self.blobs);
+        tokio::spawn(async move { Patience::CALL.insist(|| blobs.settle(id), |_| true).await.ok() });
     }
 
     /// What never changes of a new run, its parameters' large values kept apart.
@@ -140,6 +158,11 @@ impl Server {
         let params = params.into_iter().map(|(name, produced)| (name, Box::new(produced))).collect();
         Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
     }
+}
+
+/// Whether anything of a run's parameters lies outside its row.
+fn leaves_rows(judged: &Judged) -> bool {
+    judged.parameters.values().any(|produced| Blobs::takes(&produced.value))
 }
 
 /// What a caller whose run was not accepted hears of a blob store that is away.

@@ -182,6 +182,50 @@ fn a_late_outcome_is_kept_in_history_and_changes_nothing() {
     assert_eq!(state.node(key.node).unwrap().status, NodeStatus::Leased);
 }
 
+/// Says again how an attempt ended: nothing happens, not even in history. Whether it counts as taken.
+fn told_again(state: RunState, key: AttemptKey, how: Ending) -> (RunState, bool) {
+    let told = Input::Ended { key, outcome: ending(how) };
+    let (state, _) = state.step(told, NOW).expect_err("it changes nothing");
+    let taken = state.node(key.node).unwrap().has_taken(key.attempt);
+    (state, taken)
+}
+
+#[test]
+fn an_outcome_that_was_taken_stays_taken_whatever_follows_it() {
+    let flaky = node("a", |n| n.retry = Retry { retries: 1, backoff_ms: 100, ..Retry::default() });
+    let (state, first) = lease(run(vec![flaky], vec![step("a", vec![])], vec![], |_| ()));
+    let (state, _) = end(state, first, failure("E"));
+    let (state, taken) = told_again(state, first, failure("E"));
+    assert!(taken && state.node(first.node).unwrap().status == NodeStatus::Retrying);
+    let at = state.next_wake().unwrap();
+    let (state, second) = lease(state.step(Input::Tick, at).unwrap().0);
+    let (state, taken) = told_again(state, first, failure("E"));
+    assert!(taken && !state.node(first.node).unwrap().has_taken(second.attempt));
+    let (state, _) = end(state, second, failure("E"));
+    assert_eq!(state.head.status, RunStatus::Failed);
+    let (state, third) = lease(state.step(Input::RetryFailed { by: "u".into() }, NOW).unwrap().0);
+    let (state, _) = end(state, third, value("1", vec![]));
+    let run = state.node(first.node).unwrap();
+    let answers = [first, second, third, AttemptKey { attempt: 4, ..first }].map(|key| run.has_taken(key.attempt));
+    assert_eq!(answers, [true, true, true, false]);
+}
+
+#[test]
+fn an_attempt_whose_time_was_up_is_never_taken_though_another_follows() {
+    let slow = node("a", |n| {
+        n.timeout_ms = Some(1000);
+        n.retry = Retry { retries: 1, backoff_ms: 0, ..Retry::default() };
+    });
+    let (state, key) = lease(run(vec![slow], vec![step("a", vec![])], vec![], |_| ()));
+    let (state, _) = state.step(Input::Started { key, container_id: "c".into() }, NOW).unwrap();
+    let at = state.next_wake().unwrap();
+    let (mut state, _) = state.step(Input::Tick, at).unwrap();
+    for _ in 0..2 {
+        state = end(state, key, value("1", vec![])).0;
+        assert!(!state.node(key.node).unwrap().has_taken(key.attempt));
+    }
+}
+
 #[test]
 fn a_run_that_failed_in_its_result_ends_again_when_it_is_retried() {
     let state = run(vec![node("a", |_| ())], vec![step("a", vec![])], vec![], |w| {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     dispatch::{Said, Say, locks::suits},
-    progress::{After, is_taken, was_taken},
+    progress::After,
     record::{self, Command, InboxRow},
 };
 
@@ -154,8 +154,8 @@ impl Engine {
             Ok(_) => {
                 self.turn.touched.insert(key.run);
                 self.keep(key, &outcome).await;
-                let taken = self.runs.get(key.run).and_then(|entry| was_taken(&entry.progress.history, key));
-                taken.unwrap_or(true)
+                let state = self.runs.get(key.run).and_then(|entry| entry.state());
+                state.and_then(|state| state.node(key.node)).is_some_and(|run| run.has_taken(key.attempt))
             }
             Err(NotStepped::Broken) => return self.quarantine(key.run).await,
             Err(NotStepped::Absent | NotStepped::Refused) => match self.was_taken(key).await {
@@ -177,7 +177,7 @@ impl Engine {
     /// What an outcome that changes nothing is answered with: the same as the first time. Read from one row at most: a runner tells
     /// all that nobody has acknowledged again when we are slow, and then this must not make us slower.
     async fn was_taken(&self, key: AttemptKey) -> record::Result<bool> {
-        let taken = |run: &NodeRun| is_taken(run, key);
+        let taken = |run: &NodeRun| run.has_taken(key.attempt);
         match self.runs.get(key.run).and_then(|entry| entry.state()) {
             Some(state) => Ok(state.node(key.node).is_some_and(taken)),
             None => Ok(self.parts.store.node(key.run, key.node).await?.as_ref().is_some_and(taken)),

@@ -232,6 +232,32 @@ async fn an_outcome_that_comes_twice_gets_the_same_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outcome_that_was_tried_again_gets_the_same_answer_however_late_it_comes() {
+    let house = House::new().await;
+    let mut runner = Player::connect(&house, 1, vec![]).await;
+    let retry = json!({"retry": {"retries": 1, "backoff_ms": 0, "exponential": false}});
+    let run = house.submit_plan(1, plan_of(1, &retry), false).await;
+    let failed = || {
+        let failure = Failure { error_type: "KeyError".into(), mro: vec!["Exception".into()], ..Failure::default() };
+        outcome(Ending::Failed(Box::new(failure)))
+    };
+    let first = runner.order().await.key;
+    assert!(runner.ends(first, failed()).await);
+    let second = runner.order().await.key;
+    assert_eq!(second, AttemptKey { attempt: 2, ..first });
+    assert!(runner.ends(first, failed()).await, "its node is held by another attempt");
+    assert!(runner.ends(second, done()).await);
+    assert!(runner.ends(first, failed()).await, "the run has ended, and has left memory");
+    assert_eq!(house.status(run).await, RunStatus::Completed);
+    let history = house.store.history(run).await.unwrap();
+    let late = history.iter().filter(|(_, happening)| matches!(happening, Happening::Superseded { .. }));
+    assert_eq!(late.count(), 0, "what was taken is not late");
+    let house = house.restarted().await;
+    let mut runner = Player::connect(&house, 2, vec![]).await;
+    assert!(runner.ends(first, failed()).await && runner.ends(second, done()).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_commit_that_fails_loses_nothing() {
     let house = House::new().await;
     let mut runner = Player::connect(&house, 1, vec![]).await;

@@ -8,6 +8,8 @@ use super::{
     transaction::{Done, Tx},
 };
 
+/// Which of some runs are there.
+pub(super) const KNOWN: &str = "SELECT id FROM run WHERE id = ANY($1)";
 /// A run that somebody wants something of stays.
 pub(super) const OVER: &str = "
 SELECT id FROM run WHERE ended_at < now() - $1::bigint * interval '1 ms'

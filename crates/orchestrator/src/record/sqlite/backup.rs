@@ -19,8 +19,9 @@ use super::{
         Error, Result,
         backup::{self, Piece, Rows, newer},
     },
-    Done, SCHEMA, Stop, failed, lock,
+    Done, SCHEMA, Stop, failed,
     older::bring_up,
+    open::lock,
     retention,
     rows::{read, text},
 };

@@ -1,5 +1,7 @@
 //! Runs that ended long ago: which, and how their rows go.
 
+use std::collections::BTreeSet;
+
 use qflow_model::ids::{RunId, Timestamp};
 use rusqlite::{Transaction, params};
 
@@ -23,6 +25,18 @@ pub(super) fn expired(db: &Transaction<'_>, older_ms: u64, limit: u32, now: Time
     let over = rows.query_map(params![now.0.saturating_sub(older), limit], |row| row.get::<_, String>(0))?;
     let over = over.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(over.iter().filter_map(|run| run.parse().ok()).collect())
+}
+
+/// Which of these runs are there.
+pub(super) fn known(db: &Transaction<'_>, runs: Vec<RunId>) -> Done<BTreeSet<RunId>> {
+    let mut there = db.prepare_cached("SELECT 1 FROM run WHERE id = ?")?;
+    let mut known = BTreeSet::new();
+    for run in runs {
+        if there.exists([run.to_string()])? {
+            known.insert(run);
+        }
+    }
+    Ok(known)
 }
 
 /// Removes what is left of runs that have still ended.

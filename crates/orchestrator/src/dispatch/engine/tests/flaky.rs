@@ -66,6 +66,9 @@ impl Store for Flaky {
     async fn load(&self, run: RunId) -> Result<Option<Loaded>> {
         self.inner.load(run).await
     }
+    async fn known(&self, runs: Vec<RunId>) -> Result<BTreeSet<RunId>> {
+        self.inner.known(runs).await
+    }
     async fn node(&self, run: RunId, key: NodeKey) -> Result<Option<NodeRun>> {
         self.inner.node(run, key).await
     }

@@ -66,6 +66,7 @@ async fn no_statement_of_the_hot_path_reads_a_whole_table() {
         cache::OVER,
         retention::OVER,
         retention::STILL_OVER,
+        retention::KNOWN,
     ];
     statements.extend(retention::FORGET);
     // What these read is what they give, in order: they end with their page.
