@@ -1,6 +1,5 @@
 """The harness, driven from the runner's side of docs/HARNESS.md."""
 
-import json
 import os
 import signal
 import sys
