@@ -74,6 +74,19 @@ def is_cancelled() -> int:
     return long()
 
 
+@node(cpus=0.1)
+def busy() -> int:
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    return 0
+
+
+@workflow
+def is_held_back() -> int:
+    return busy()
+
+
 @node(retries=1, backoff="10ms")
 def flaky() -> int:
     if qflow.current().attempt == 1:

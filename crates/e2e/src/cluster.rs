@@ -158,12 +158,17 @@ impl Cluster {
         assert_eq!(&answer, b"+OK\r\n");
     }
 
-    /// The sum of a metric's series at an admin port.
-    pub fn metric(&self, admin: &str, name: &str) -> f64 {
+    /// What `/metrics` of an admin port says.
+    pub fn metrics(&self, admin: &str) -> String {
         let url = format!("http://127.0.0.1:{}/metrics", self.port(admin));
         let output = Command::new("curl").args(["-fsS", &url]).output().expect("curl starts");
         assert!(output.status.success(), "{}", said(&output));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The sum of a metric's series there.
+    pub fn metric(&self, admin: &str, name: &str) -> f64 {
+        let text = self.metrics(admin);
         let series =
             text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         series.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a value")).sum()

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod during;
+mod index;
 mod postgres;
 mod s3;
 mod stack;
@@ -13,9 +14,10 @@ use std::{
 };
 
 pub use cluster::Cluster;
+pub use index::Index;
 pub use postgres::Postgres;
 pub use s3::S3;
-pub use stack::{Stack, get};
+pub use stack::{Stack, get, post};
 
 /// Where this machine keeps the certificates that it trusts, where it has none of its own in `QFLOW_CA_BUNDLE`.
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";

@@ -25,18 +25,23 @@ pub struct Stack {
 impl Stack {
     /// Starts one, with `parts` of it as the script names them.
     pub fn start(runtime: &'static str, parts: &'static str) -> Self {
-        Self::of(runtime, parts, None)
+        Self::with(runtime, parts, Vec::new())
+    }
+
+    /// The same, whose programs see these variables.
+    pub fn with(runtime: &'static str, parts: &'static str, settings: Vec<(String, String)>) -> Self {
+        Self::of(Cluster::new(runtime, settings), parts, None)
     }
 
     /// Starts one that observes the server of a home; its cluster is none.
     pub fn embedded(home: &Home) -> Self {
         let log = std::fs::read_to_string(home.path().join("dev.log")).expect("the server writes a log");
         let told = log.split_whitespace().find_map(|word| word.strip_prefix("http://")?.strip_suffix("/metrics"));
-        Self::of("process", "metrics", Some(told.expect("the admin address is told").to_owned()))
+        let cluster = Cluster::new("process", Vec::new());
+        Self::of(cluster, "metrics", Some(told.expect("the admin address is told").to_owned()))
     }
 
-    fn of(runtime: &'static str, parts: &'static str, embedded: Option<String>) -> Self {
-        let cluster = Cluster::new(runtime, Vec::new());
+    fn of(cluster: Cluster, parts: &'static str, embedded: Option<String>) -> Self {
         let stack = Self { folder: cluster.path().join("stack"), cluster, parts, embedded };
         stack.again();
         stack
@@ -134,10 +139,22 @@ impl Drop for Stack {
 /// What an address answers with JSON, asked with parameters.
 pub fn get(url: &str, parameters: &[(&str, &str)]) -> Value {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--get", "--noproxy", "*", "--max-time", "60", url]);
+    curl.arg("--get");
     for (name, value) in parameters {
         curl.arg("--data-urlencode").arg(format!("{name}={value}"));
     }
+    answer(curl, url)
+}
+
+/// What it answers to an object.
+pub fn post(url: &str, object: &Value) -> Value {
+    let mut curl = Command::new("curl");
+    curl.args(["--header", "Content-Type: application/json", "--data-binary", &object.to_string()]);
+    answer(curl, url)
+}
+
+fn answer(mut curl: Command, url: &str) -> Value {
+    curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "60", url]);
     let output = curl.output().expect("curl is installed");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{url} answers: {error}: {}", said(&output)))
 }

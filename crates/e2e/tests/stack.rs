@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use qflow_e2e::{Stack, get, object, wait_for, wait_seeing};
+use qflow_e2e::{Stack, get, object, post, told, wait_for, wait_seeing};
 use serde_json::{Value, json};
 
 /// One stack at a time: each is fifteen programs.
@@ -170,11 +170,11 @@ fn whatever_lines_come_arrive_or_are_dead_letters() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::start("process", "logs");
     let hostile = hostile();
-    std::fs::write(stack.cluster.path().join("by-hand.log"), hostile.join("\n") + "\n")
-        .expect("the folder takes files");
+    let file = stack.cluster.path().join("by-hand.log");
+    std::fs::write(&file, hostile.join("\n") + "\n").expect("the folder takes files");
     let of_ours = |index: &str| {
         let all = documents(&stack, index, "*:*");
-        all.into_iter().filter(|document| document.to_string().contains("by-hand.log")).collect::<Vec<_>>()
+        all.into_iter().filter(|document| document.to_string().contains("/by-hand")).collect::<Vec<_>>()
     };
     // As many arrive as lie in what is searched: Filebeat sends a line once more where it is not sure.
     wait_for("every line is somewhere", || {
@@ -186,6 +186,44 @@ fn whatever_lines_come_arrive_or_are_dead_letters() {
     for letter in &dead {
         let why = [&letter["error.message"], &letter["error"]["message"]];
         assert!(why.iter().any(|why| why.as_str().is_some_and(|why| !why.is_empty())), "it says why: {letter}");
+    }
+    // The same lines from another file, as a rotation by copying leaves them, and one more: whatever came before it has been sent again.
+    let last = json!({"@timestamp": "2026-01-01T00:00:00.000002Z", "message": "last", "event.action": "x"});
+    let copy = hostile.join("\n") + "\n" + &last.to_string() + "\n";
+    std::fs::write(file.with_file_name("by-hand-1.log"), copy).expect("the folder takes files");
+    let sent_again = || of_ours("qflow-logs").iter().any(|line| line["message"] == "last");
+    wait_for("the copy is read", || sent_again() && of_ours("qflow-dead-letter").len() == 2 * dead.len());
+    assert_eq!(of_ours("qflow-logs").len(), arrived.len() + 1, "each line is there once: {:#?}", of_ours("qflow-logs"));
+    assert_ids(&stack);
+}
+
+/// The id that the pipeline gives a line of a file, there and with what Docker says of it.
+fn id(stack: &Stack, path: &str, offset: u32, line: &str, docker: Option<&str>) -> String {
+    let mut event = json!({
+        "@timestamp": "2026-01-01T00:00:00.000Z", "message": line, "host": {"name": "here"},
+        "log": {"file": {"path": path}, "offset": offset},
+    });
+    if let Some(time) = docker {
+        (event["@timestamp"], event["stream"]) = (time.into(), "stderr".into());
+    }
+    let url = format!("{}/_ingest/pipeline/qflow-logs/_simulate", stack.address("Elasticsearch"));
+    let said = post(&url, &json!({"docs": [{"_index": "qflow-logs", "_source": event}]}));
+    let id = text(&said["docs"][0]["doc"], "_id").to_owned();
+    assert_eq!(id.len(), 64, "{said:#}");
+    id
+}
+
+/// What is one line has one id wherever it is read, and what are two have two.
+fn assert_ids(stack: &Stack) {
+    let line = r#"{"@timestamp": "2026-01-01T00:00:00.000001Z", "message": "fine"}"#;
+    let (panic, log) = ("thread 'main' panicked at src/main.rs:1", "/c/1/1-json.log");
+    let later = line.replace("01Z", "02Z");
+    let of = |path, offset, line, docker| id(stack, path, offset, line, docker);
+    assert_eq!(of(log, 7, line, None), of("/elsewhere", 7, line, None));
+    assert_ne!(of(log, 7, line, None), of(log, 7, &later, None), "another time");
+    assert_eq!(of(log, 7, panic, Some("T1")), of("/c/1/1-json.log.12", 7, panic, Some("T1")), "after a rotation");
+    for (path, offset, time) in [(log, 8, "T1"), ("/c/2/2-json.log", 7, "T1"), (log, 7, "T2")] {
+        assert_ne!(of(log, 7, panic, Some("T1")), of(path, offset, panic, Some(time)), "{path} {offset} {time}");
     }
 }
 
@@ -243,14 +281,17 @@ fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
     wait_for("the collector sends a failed run on", kept);
     assert!(dropped(&stack) < 1.0, "what is taken is not dropped");
 
+    // The same to the last field, but for when: nothing of a run is otherwise while nobody takes what it tells.
+    let taken = told(runs_on(&stack));
     for part in RECEIVERS {
         stack.signal(part, "STOP");
-        runs_on(&stack);
+        assert_eq!(told(runs_on(&stack)), taken, "{part} hangs");
         stack.signal(part, "CONT");
     }
 
     RECEIVERS.iter().for_each(|part| stack.signal(part, "STOP"));
     let hung = runs_on(&stack);
+    assert_eq!(told(hung.clone()), taken, "all of them hang");
     wait_for("spans that a hung collector does not take are counted", || {
         runs_on(&stack);
         dropped(&stack) >= 1.0

@@ -39,6 +39,13 @@ fn component(span: &Span) -> String {
     }
 }
 
+/// Whether a span is of a node with this name.
+fn named(span: &Span, name: &str) -> bool {
+    let told = span.attributes.iter().find(|attribute| attribute.key == "node.name");
+    let value = told.and_then(|attribute| attribute.value.as_ref()?.value.clone());
+    matches!(value, Some(opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(text)) if text == name)
+}
+
 /// What a client looks on by, and the commits that are told: how many there are of them, and when, is a matter of time.
 const BY_TIME: [&str; 5] = [
     "qflow.v1.OrchestratorService/Overview",
@@ -113,6 +120,20 @@ async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
 async fn spans_of_user_code_stand_inside_one_another() {
     let ours = spans_of(vec![vec!["run", "crates/e2e/cases/inside/spans.py"]]).await;
     insta::assert_snapshot!(tree(&ours));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_linked_to_the_one_before_it() {
+    let ours = spans_of(vec![vec!["run", "crates/e2e/cases/observed.py", "-w", "tries_again"]]).await;
+    let attempts = ours.iter().filter(|span| span.name == "node_execution");
+    let mut of_flaky: Vec<&Span> = attempts.filter(|span| named(span, "flaky")).collect();
+    of_flaky.sort_by_key(|span| span.start_time_unix_nano);
+    let [first, second] = of_flaky[..] else { panic!("{} attempts", of_flaky.len()) };
+    assert!(first.links.is_empty(), "{:?}", first.links);
+    let links: Vec<_> = second.links.iter().map(|link| (&link.trace_id, &link.span_id)).collect();
+    assert_eq!(links, [(&first.trace_id, &first.span_id)]);
+    let failed = |span: &Span| span.status.as_ref().is_some_and(|status| status.code == 2);
+    assert_eq!((failed(first), failed(second)), (true, false), "an error is its attempt's");
 }
 
 #[tokio::test(flavor = "multi_thread")]

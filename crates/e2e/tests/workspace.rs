@@ -136,6 +136,14 @@ fn bollard_stands_only_in_the_docker_runtime() {
 }
 
 #[test]
+fn nobody_waits_for_telemetry() {
+    // What leaves waits in bounded queues, which drop; a scope for a future, and a provider of spans' own thread, are no waiting.
+    never(&["pub async fn", "impl Future", "blocking_send"], "work only tells, and goes on", |path| {
+        path.starts_with("crates/telemetry/src/") && path != "crates/telemetry/src/traces.rs"
+    });
+}
+
+#[test]
 fn metrics_are_named_only_in_the_catalogue() {
     let catalogue =
         fs::read_to_string(root().join("crates/telemetry/src/catalogue.rs")).expect("the catalogue is there");

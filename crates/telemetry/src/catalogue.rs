@@ -232,7 +232,7 @@ catalogue! {
     transfer_size: Histogram(B) = "qflow_data_transfer_size_bytes"
         { source_node_type: NodeType, target_node_type: NodeType } max 49, owner ContainerRunner
 
-    /// Time to validate types.
+    /// Time to validate types: edges and parameters where workflows are judged, values where they are made.
     type_validation: Histogram(F) = "qflow_type_validation_duration_seconds"
         { validation_type: Validation } max 4, owner TypeValidator
 
@@ -268,9 +268,9 @@ catalogue! {
     http_server: Histogram(F) = "http_server_request_duration_seconds"
         { http_request_method: HttpMethod, http_route: Open, http_response_status_code: Open } max 36, owner Every
 
-    /// Label sets that did not fit their metric's bound.
+    /// Label sets that did not fit the bound of a metric, by that metric.
     label_overflow: Counter = "qflow_telemetry_label_overflow_total"
-        {  } max 1, owner Every
+        { metric: Open } max 20, owner Every
 
     /// Log lines that were not written.
     log_lines_dropped: Counter = "qflow_log_lines_dropped_total"
@@ -333,5 +333,5 @@ catalogue! {
         {  } max 1, owner Every
 }
 
-/// The counter that families feed themselves.
+/// The counter that families feed themselves, one series each.
 pub(crate) const OVERFLOW: &str = label_overflow.name;

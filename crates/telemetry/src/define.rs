@@ -10,6 +10,7 @@ use metrics::{Key, KeyName, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use crate::{
+    catalogue::OVERFLOW,
     histogram::{Exemplars, Histogram, Slots},
     live::{Live, Lives},
     sums::{Sum, Sums},
@@ -45,11 +46,28 @@ pub struct MetricDef {
     pub owner: &'static str,
 }
 
+impl MetricDef {
+    /// The most label sets that a process ever has of it: those that are told apart, and those that take the rest.
+    pub fn most(&self) -> usize {
+        self.product().unwrap_or(usize::MAX).min(self.max + SPARE + 1)
+    }
+
+    /// Whether sets may come that have no room.
+    pub fn overflows(&self) -> bool {
+        self.product().is_none_or(|sets| sets > self.max)
+    }
+
+    /// How many sets its labels make, where all are closed.
+    fn product(&self) -> Option<usize> {
+        self.labels.iter().map(|(_, values)| values.map(<[_]>::len)).product()
+    }
+}
+
 const METADATA: Metadata<'static> = Metadata::new("qflow", Level::INFO, None);
 /// What an open label reads past the bound.
 const OTHER: &str = "_other";
 /// How many sets past a row's `max` may tell their closed labels apart.
-pub(crate) const SPARE: usize = 8;
+const SPARE: usize = 8;
 /// A closed family of at most so many sets exists from the start, at 0.
 const PRECREATED: usize = 64;
 
@@ -60,14 +78,20 @@ pub(crate) struct Source {
     pub(crate) exemplars: Exemplars,
     pub(crate) sums: Sums,
     pub(crate) lives: Lives,
-    pub(crate) overflow: metrics::Counter,
 }
 
 impl Source {
     pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars, sums: Sums, lives: Lives) -> Self {
-        let overflow = Key::from_static_name(crate::catalogue::OVERFLOW);
-        let overflow = recorder.register_counter(&overflow, &METADATA);
-        Self { recorder, exemplars, sums, lives, overflow }
+        Self { recorder, exemplars, sums, lives }
+    }
+
+    /// Counts the sets of a row that have no room; there at 0 for each row that this may happen to.
+    fn overflow(&self, def: &'static MetricDef) -> metrics::Counter {
+        if !def.overflows() || def.name == OVERFLOW {
+            return metrics::Counter::noop();
+        }
+        let label = metrics::Label::from_static_parts("metric", def.name);
+        self.recorder.register_counter(&Key::from_parts(OVERFLOW, vec![label]), &METADATA)
     }
 }
 
@@ -140,13 +164,14 @@ type Values = Vec<Cow<'static, str>>;
 pub(crate) struct Family<H> {
     def: &'static MetricDef,
     source: Source,
+    overflow: metrics::Counter,
     sets: RwLock<HashMap<Values, H>>,
 }
 
 impl<H: Handle> Family<H> {
     pub(crate) fn new(def: &'static MetricDef, source: &Source) -> Self {
         H::describe(source, def);
-        let family = Self { def, source: source.clone(), sets: RwLock::default() };
+        let family = Self { def, source: source.clone(), overflow: source.overflow(def), sets: RwLock::default() };
         family.precreate();
         family
     }
@@ -201,7 +226,7 @@ impl<H: Handle> Family<H> {
             });
         }
         if sets.len() >= self.def.max && !sets.contains_key(&values) {
-            self.source.overflow.increment(1);
+            self.overflow.increment(1);
             self.fold(&mut values, sets.len());
         }
         if let Some(handle) = sets.get(&values) {

@@ -10,6 +10,7 @@ use crate::{
         Class, ExitReason, NodeStatus, NodeType, Open, PackageCount, Phase, Python, RetryReason, RunStatus, Truth,
         TypeName, Validation,
     },
+    traces::TraceContext,
 };
 
 /// A line before it is text.
@@ -71,6 +72,17 @@ impl Line {
             .with("error.type", error.error_type.as_str())
             .with("error.message", error.message.as_str())
             .with("error.stack_trace", error.stack_trace.as_str())
+    }
+
+    /// Within the span in which it was told, where it names none itself.
+    pub(crate) fn inside(self, current: impl FnOnce() -> Option<TraceContext>) -> Self {
+        if self.fields.contains_key("span.id") {
+            return self;
+        }
+        match current() {
+            Some(span) => self.with("trace.id", span.trace_id).with("span.id", span.span_id),
+            None => self,
+        }
     }
 
     /// One JSON object with the keys of ECS and of the seed.
@@ -254,9 +266,6 @@ pub(crate) fn count(metrics: &Metrics, event: &Event) {
         }
         Event::ContainerStopped { reason, .. } => {
             metrics.container_exits(ExitReason::of(reason)).increment(1);
-            if reason == "oom" {
-                metrics.container_oom_kills().increment(1);
-            }
         }
         Event::EnvironmentPrepared { python_version, packages, took_ms, error: None } => {
             let handle = metrics.dependency_installation(Python::of(python_version), PackageCount::count(*packages));

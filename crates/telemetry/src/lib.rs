@@ -171,7 +171,7 @@ impl Telemetry {
         if line.level < shared.config.level || shared.config.muted.contains(&line.action) {
             return;
         }
-        let at = format!("{:.6}", jiff::Timestamp::now());
+        let (line, at) = (line.inside(traces::current), format!("{:.6}", jiff::Timestamp::now()));
         log.line(if shared.config.json {
             line.json(&at, &shared.service, self.component)
         } else {

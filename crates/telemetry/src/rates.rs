@@ -181,6 +181,7 @@ mod tests {
         let series = text.lines().filter(|line| line.starts_with("qflow_workflow_success_rate{")).count();
         assert_eq!(series, 200);
         assert!(text.contains("qflow_workflow_success_rate{workflow_id=\"_other\"} 1\n"));
-        assert!(text.contains("qflow_telemetry_label_overflow_total 0\n"), "they were taken together before");
+        let overflow = "qflow_telemetry_label_overflow_total{metric=\"qflow_workflow_success_rate\"} 0\n";
+        assert!(text.contains(overflow), "they were taken together before");
     }
 }

@@ -64,7 +64,12 @@ impl TypeValidatorService for Server {
         let found = Arc::clone(&inspected);
         // Parameters may be large: not on a thread that others' calls wait for.
         let task = move || judge(&source, &inspected, &workflow, with_parameters.then_some(given));
+        let judging = tokio::time::Instant::now();
         let judged = tokio::task::spawn_blocking(task).await;
+        if with_parameters {
+            let duration = self.telemetry.metrics().type_validation(labels::Validation::of("parameter"));
+            duration.record(judging.elapsed().as_secs_f64());
+        }
         let answer = judged.map_err(|_| Status::internal("the parameters could not be read"))??;
         let took_ms = started.elapsed().as_secs_f64() * 1000.0;
         self.trace(asked, &answer.workflow, &found.edges);
@@ -80,10 +85,16 @@ impl TypeValidatorService for Server {
         &self,
         request: Request<v1::CheckEdgeRequest>,
     ) -> Result<Response<v1::CheckEdgeResponse>, Status> {
-        let request = request.into_inner();
+        let (request, started) = (request.into_inner(), tokio::time::Instant::now());
         let (source, target) = (ty(&request.source_type)?, ty(&request.target_type)?);
         let reason = assignable(&source, &target).err().map(|reason| reason.to_string());
         let compatible = reason.is_none();
+        self.telemetry.emit(Event::TypeValidated {
+            workflow: String::new(),
+            edges: vec![(source.root().to_owned(), target.root().to_owned(), compatible)],
+            took_ms: started.elapsed().as_secs_f64() * 1000.0,
+            trace: traces::current(),
+        });
         Ok(Response::new(v1::CheckEdgeResponse { compatible, reason: reason.unwrap_or_default() }))
     }
 }

@@ -3,7 +3,7 @@
 use qflow_model::{
     definition::TypeText,
     ids::Digest,
-    outcome::{Ending, Outcome},
+    outcome::{Ending, Failure, Outcome},
     progress::KillReason,
     status::FailureClass,
     value::ValueRef,
@@ -65,6 +65,7 @@ impl Runner {
             let node = node_ref(order);
             self.telemetry.emit(Event::PythonError { node, container_id: container_id.clone(), error });
         }
+        let oom = out_of_memory(&over);
         self.measure(order, &over);
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {
@@ -89,7 +90,7 @@ impl Runner {
             self.telemetry
                 .emit(Event::error("outcome_not_kept", error.to_string()).with("attempt", order.key.to_string()));
         }
-        let reason = if over.said.oom { "oom" } else { "killed" };
+        let reason = if oom { "oom" } else { "killed" };
         let mut container = container;
         if let Some(container) = &container {
             container.link.ack(progress.seen).await;
@@ -121,7 +122,8 @@ impl Runner {
         if order.idempotent { Ok(()) } else { self.spool.sync().await }
     }
 
-    fn measure(&self, order: &Order, Over { ending, said, .. }: &Over) {
+    fn measure(&self, order: &Order, over: &Over) {
+        let Over { ending, said, .. } = over;
         let (metrics, trace) = (self.telemetry.metrics(), TraceContext::parse(&order.traceparent));
         metrics.container_cpu_seconds().add(said.cpu_seconds);
         metrics.container_throttled().add(said.throttled_seconds);
@@ -145,7 +147,7 @@ impl Runner {
                 metrics.type_conversion(root(&converted.from), root(to)).record_in(took / 1e3, trace.as_ref());
             }
         }
-        if said.oom {
+        if out_of_memory(over) {
             metrics.container_oom_kills().increment(1);
         }
     }
@@ -158,6 +160,12 @@ impl Runner {
         }
         Ok(Some(self.blobs.write_log(order.key.run, &order.node_id, order.key.attempt, &lines).await?))
     }
+}
+
+/// Whether the container's limit ended the attempt, as the harness or, where it ended that too, the runtime says.
+fn out_of_memory(over: &Over) -> bool {
+    let dead = |failure: &Failure| failure.error_type == "oom" && failure.mro.is_empty();
+    over.said.oom || matches!(&over.ending, Ending::Failed(failure) if dead(failure))
 }
 
 /// What a value is written in: what of it is not JSON, where there is any.

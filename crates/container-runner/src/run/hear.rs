@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qflow_model::{outcome::Ending, status::FailureClass, value::Produced};
-use qflow_telemetry::{Event, SpanRecord, TraceContext};
+use qflow_telemetry::{Event, SpanRecord, TraceContext, labels::Validation};
 use tokio::time::Instant;
 
 use super::{Over, Progress, Runner, Stage, Word, insist::Wanted, ms};
@@ -128,8 +128,11 @@ impl Runner {
 
     /// Checks a result, and makes what is large of it blobs.
     async fn result(&self, progress: &Progress<'_>, raw: result::Raw) -> Result<Produced, Ending> {
-        let order = progress.order;
-        let result::Checked { produced, blobs } = result::check(order, raw, &progress.contents)?;
+        let (order, began) = (progress.order, Instant::now());
+        let checked = result::check(order, raw, &progress.contents);
+        let duration = self.telemetry.metrics().type_validation(Validation::of("value"));
+        duration.record_in(began.elapsed().as_secs_f64(), TraceContext::parse(&order.traceparent).as_ref());
+        let result::Checked { produced, blobs } = checked?;
         for (digest, bytes) in blobs {
             let once = || self.blobs.write(order.key.run, digest, bytes.clone());
             self.insist(order, Wanted::Result, once).await?;

@@ -33,15 +33,16 @@ impl Runner {
         if !self.environments.is_ready(&order.lock) {
             told(format!("environment: installing {} packages", order.lock.packages)).await;
         }
-        let site = self.environments.ready(&order.lock).await.map_err(Ending::Failed)?;
+        // What is told of both names the attempt's span.
+        let trace = TraceContext::parse(&order.traceparent);
+        let ready = traces::within(trace.clone(), self.environments.ready(&order.lock)).await;
+        let site = ready.map_err(Ending::Failed)?;
         progress.phases.environment_ms = ms(began);
         if let Some(reason) = *kill.borrow() {
             return Err(killed(reason));
         }
         let (began, asked) = (Instant::now(), self.clock.now());
-        let container = self
-            .pool
-            .take(order, &progress.loaded)
+        let container = traces::within(trace, self.pool.take(order, &progress.loaded))
             .await
             .map_err(|error| Ending::Lost { reason: error.code().to_owned(), message: error.to_string() })?;
         progress.phases.container_ms = ms(began);

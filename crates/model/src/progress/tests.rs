@@ -1,5 +1,6 @@
 //! The state machine, driven as a shell would drive it.
 
+mod bounds;
 mod calls;
 mod faults;
 mod flow;

@@ -95,7 +95,9 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
             let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
             telemetry.emit(note.with("attempt", *attempt));
         }
-        Happening::NodeLeased { queued_ms, .. } => telemetry.metrics().queue_wait().record(*queued_ms as f64 / 1e3),
+        Happening::NodeLeased { queued_ms, .. } => {
+            telemetry.metrics().queue_wait().record_in(*queued_ms as f64 / 1e3, Some(&trace(state)));
+        }
         Happening::NodeStarted { node, attempt } => {
             let detail = state.node(*node).and_then(|run| run.detail.as_ref());
             let target = Plan::node_type(state.planned(*node));
@@ -262,6 +264,10 @@ fn attempt_ended(
         .with("node.duration_ms", ended.ms_since(detail.started_at.unwrap_or(begun)))
         .with("node.attempt", attempt)
         .with("python_version", named.python_version.clone());
+    if attempt > 1 {
+        let before = AttemptKey { run: state.spec.id, node, attempt: attempt - 1 };
+        span.links.push(context.with_span(attempt_span(before)));
+    }
     if !detail.container_id.is_empty() {
         span = span.with("container.id", detail.container_id.clone());
     }

@@ -4,11 +4,11 @@ mod settled;
 
 use super::*;
 
-fn call(workflow: &str, arguments: Vec<(&str, Expr)>) -> Step {
+pub(super) fn call(workflow: &str, arguments: Vec<(&str, Expr)>) -> Step {
     Step { kind: StepKind::Workflow { workflow: workflow.into() }, ..step(workflow, arguments) }
 }
 
-fn each(over: &str, step: Step) -> Step {
+pub(super) fn each(over: &str, step: Step) -> Step {
     Step { over: vec![over.into()], ..step }
 }
 
@@ -37,12 +37,12 @@ fn takes(name: &str, default: Option<serde_json::Value>) -> Param {
     Param { name: name.into(), ty: TypeText::any(), default, place: Place::default() }
 }
 
-fn nodes(names: &[&str]) -> Vec<NodeDef> {
+pub(super) fn nodes(names: &[&str]) -> Vec<NodeDef> {
     names.iter().map(|name| node(name, |_| ())).collect()
 }
 
 /// `def one(x): r = a(x); return b(r)`
-fn one(change: impl FnOnce(&mut WorkflowDef)) -> WorkflowDef {
+pub(super) fn one(change: impl FnOnce(&mut WorkflowDef)) -> WorkflowDef {
     workflow("one", vec![step("a", vec![("x", param("x"))]), step("b", vec![("x", of(0))])], vec![], |w| {
         w.params = vec![takes("x", None)];
         change(w);
@@ -53,7 +53,7 @@ fn status(state: &RunState, id: &str) -> NodeStatus {
     state.node(state.find(id).unwrap_or_else(|| panic!("{id} is there"))).unwrap().status
 }
 
-fn completes(state: RunState, id: &str, text: &str, answers: Vec<Answer>) -> RunState {
+pub(super) fn completes(state: RunState, id: &str, text: &str, answers: Vec<Answer>) -> RunState {
     let node = state.find(id).filter(|node| state.ready().any(|ready| ready == *node));
     let node = node.or_else(|| state.ready().find(|key| state.node_id(*key) == id));
     let node = node.unwrap_or_else(|| panic!("{id} is not ready, but {:?}", ids(&state)));
@@ -69,7 +69,7 @@ fn fails(state: RunState, id: &str, error: &str) -> RunState {
     end(state, attempt, failure(error)).0
 }
 
-fn len(len: u64) -> Vec<Answer> {
+pub(super) fn len(len: u64) -> Vec<Answer> {
     vec![Answer { len: Some(len), ..Answer::default() }]
 }
 
@@ -109,7 +109,7 @@ pub(super) fn everything() -> RunState {
     completes(state, "a", "[1,2,3]", len(3))
 }
 
-fn wait(id: &str, kind: StepKind, arguments: Vec<(&str, Expr)>) -> Step {
+pub(super) fn wait(id: &str, kind: StepKind, arguments: Vec<(&str, Expr)>) -> Step {
     Step { kind, ..step(id, arguments) }
 }
 
@@ -312,36 +312,4 @@ fn a_cancelled_run_ends_what_is_in_its_frames() {
     assert!(effects.iter().any(|e| matches!(e, Effect::Kill { key, .. } if key.node == node)));
     assert!(state.nodes().all(|(_, run)| run.status.is_terminal()));
     assert_eq!((state.next_wake(), state.ready().count()), (None, 0));
-}
-
-#[test]
-fn what_calls_bring_counts_towards_the_bound_of_node_runs() {
-    let steps = vec![step("a", vec![]), each("x", call("one", vec![("x", of(0))]))];
-    let state = run_all(nodes(&["a", "b"]), vec![workflow("w", steps, vec![], |_| ()), one(|_| ())]);
-    let state = completes(state, "a", "[]", len(u64::from(limits::NODE_RUNS / 3)));
-    let message = state.head.error.unwrap().failure.message;
-    assert_eq!(message, "map over 33333 elements of 3 node runs each: a run has at most 100000 node runs");
-}
-
-#[test]
-fn a_workflow_that_calls_itself_is_not_laid_out() {
-    let own = workflow("w", vec![call("w", vec![])], vec![], |_| ());
-    let definition = Definition { workflows: BTreeMap::from([("w".into(), own)]), ..Definition::default() };
-    let problems = plan(&definition, "w", Digest::of(b""), &[]).unwrap_err();
-    assert_eq!(problems[0].code, "calls-too-deep");
-}
-
-#[test]
-fn calls_that_grow_past_every_bound_are_not_laid_out() {
-    let twice = |name: &str, called: &str| {
-        let second = Step { id: "again".into(), ..call(called, vec![]) };
-        workflow(name, vec![call(called, vec![]), second], vec![], |_| ())
-    };
-    let names: Vec<String> = (0..30).map(|i| format!("w{i}")).collect();
-    let mut workflows: BTreeMap<String, WorkflowDef> =
-        names.windows(2).map(|pair| (pair[0].clone(), twice(&pair[0], &pair[1]))).collect();
-    workflows.insert("w29".into(), workflow("w29", vec![wait("sleep", StepKind::Sleep, vec![])], vec![], |_| ()));
-    let definition = Definition { workflows, ..Definition::default() };
-    let problems = plan(&definition, "w0", Digest::of(b""), &[]).unwrap_err();
-    assert_eq!(problems[0].code, "too-many-steps");
 }

@@ -121,6 +121,7 @@ impl Engine {
             self.shards.members = members;
         }
         let lost: Vec<Shard> = self.shards.held.keys().filter(|shard| !held.contains(*shard)).copied().collect();
+        self.parts.telemetry.metrics().lease_renew_failed().increment(lost.len() as u64);
         self.lose(&lost);
         Ok(())
     }

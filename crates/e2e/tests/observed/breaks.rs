@@ -1,0 +1,76 @@
+//! What breaks: an index, an orchestrator, a runner, a disk, a part that others ask.
+
+use qflow_e2e::{Stack, object, said, wait_for, wait_seeing};
+
+use super::{CASE, start, text};
+
+/// Breaks one after the other, and mends each.
+pub(crate) fn break_much(stack: &Stack) {
+    // It is tried again for a while, beside the others.
+    let unpacked = start(stack, 1, "crates/e2e/cases/unpacked.py", "lacks_its_package");
+    an_orchestrator_hangs(stack);
+    a_runner_is_lost_and_has_no_disk_when_it_comes_back(stack);
+    nobody_judges_types(stack);
+    let ended = || object(&stack.cluster.run(2, &["runs", "get", &unpacked, "-o", "json"]), 0);
+    wait_seeing("packages do not come", || ended()["status"] == "failed", || format!("{:#}", ended()));
+    let ours = "qflow_workflow_failures_total{failure_class=\"platform\"} > 0";
+    wait_for("that is our failure", || !stack.query(ours).is_empty());
+}
+
+/// A metric of some processes, in sum.
+fn sum(stack: &Stack, admins: &[&str], metric: &str) -> f64 {
+    admins.iter().map(|admin| stack.cluster.metric(admin, metric)).sum()
+}
+
+/// One that does not renew its leases in time is missed by the other, and finds them gone when it goes on.
+fn an_orchestrator_hangs(stack: &Stack) {
+    stack.cluster.signal("orchestrator-1", "-STOP");
+    wait_for("an orchestrator is missed", || sum(stack, &["a2"], "qflow_orchestrators_missed_total") >= 1.0);
+    stack.cluster.signal("orchestrator-1", "-CONT");
+    wait_for("its leases are gone", || sum(stack, &["a1"], "qflow_lease_renew_failed_total") >= 1.0);
+    wait_for("both share again", || sum(stack, &["a1", "a2"], "qflow_orchestrators") >= 4.0);
+}
+
+/// The number of the runner that is at work.
+fn at_work(stack: &Stack) -> Option<u8> {
+    let busy = stack.query("sum by (instance) (qflow_active_containers{status=\"running\"}) > 0");
+    let (instance, last) = (text(&busy.first()?["metric"], "instance").to_owned(), busy.len() == 1);
+    let is_at = |runner: &u8| instance.ends_with(&format!(":{}", stack.cluster.port(&format!("ra{runner}"))));
+    [1, 2].into_iter().find(is_at).filter(|_| last)
+}
+
+fn a_runner_is_lost_and_has_no_disk_when_it_comes_back(stack: &Stack) {
+    let id = start(stack, 1, CASE, "is_cancelled");
+    let mut runner = None;
+    wait_for("one runner is at work", || {
+        runner = at_work(stack);
+        runner.is_some()
+    });
+    let number = runner.expect("it was waited for");
+    let (name, admin) = (format!("runner-{number}"), format!("ra{number}"));
+    stack.cluster.kill(&name);
+    wait_for("its lease runs out", || sum(stack, &["a1", "a2"], "qflow_lease_expired_total") >= 1.0);
+    // What it has to say from now on has no room.
+    let log = stack.cluster.path().join(format!("{name}.log"));
+    std::fs::rename(&log, log.with_extension("before.log")).expect("the cluster's folder takes files");
+    std::os::unix::fs::symlink("/dev/full", &log).expect("the cluster's folder takes files");
+    stack.again();
+    wait_for("lines are lost", || sum(stack, &[&admin], "qflow_log_lines_dropped_total") >= 1.0);
+    stack.cluster.run(2, &["runs", "cancel", &id]);
+    let ended = || object(&stack.cluster.run(2, &["runs", "get", &id, "-o", "json"]), 0);
+    wait_for("its run goes on, and is cancelled", || ended()["status"] == "cancelled");
+    let lost = "sum(qflow_log_lines_dropped_total) > 0 and on () sum(qflow_lease_expired_total) > 0";
+    wait_for("both are scraped", || !stack.query(lost).is_empty());
+}
+
+/// Calls fail by our fault while nobody is there to judge what is submitted.
+fn nobody_judges_types(stack: &Stack) {
+    stack.cluster.kill("type-validator");
+    let refused = stack.cluster.run(1, &["run", "examples/hello.py", "-p", "name=Ada"]);
+    assert!(!refused.status.success(), "{}", said(&refused));
+    let failed = "rpc_server_call_duration_seconds_count{rpc_response_status_code=\"UNAVAILABLE\"} > 0";
+    wait_for("the call counts against us", || !stack.query(failed).is_empty());
+    stack.again();
+    let hello = stack.cluster.run(1, &["run", "examples/hello.py", "-p", "name=Ada"]);
+    assert!(hello.status.success(), "{}", said(&hello));
+}

@@ -1,0 +1,127 @@
+//! What is exported, against the catalogue: names, labels, values, and how many of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use qflow_e2e::{Stack, said};
+use qflow_telemetry::{
+    CATALOGUE,
+    define::{Kind, MetricDef},
+};
+
+use super::{ADMINS, JOBS};
+
+/// Series that a process may have, buckets included.
+const BUDGET: usize = 20_000;
+
+/// The labels of every series of ours that were there in the last minutes, by their metric's name.
+pub(crate) fn labels(stack: &Stack) -> BTreeMap<String, Vec<BTreeMap<String, String>>> {
+    let matches = format!("{{job=~\"{JOBS}\"}}");
+    let data = stack.prometheus("series", &[("match[]", &matches)]);
+    let mut exported: BTreeMap<String, Vec<BTreeMap<String, String>>> = BTreeMap::new();
+    for series in data.as_array().into_iter().flatten() {
+        let mut labels: BTreeMap<String, String> = serde_json::from_value(series.clone()).expect("labels are texts");
+        let name = labels.remove("__name__").expect("a series has a name");
+        exported.entry(name).or_default().push(labels);
+    }
+    exported
+}
+
+/// What a row is exported as.
+fn series_of(row: &MetricDef) -> String {
+    if row.kind == Kind::Histogram { format!("{}_count", row.name) } else { row.name.to_owned() }
+}
+
+/// Rows without a sample: of what counts, without one that is not 0.
+pub(crate) fn unfed(stack: &Stack) -> BTreeSet<String> {
+    let fed = |row: &&&MetricDef| {
+        let above = if row.kind == Kind::Gauge { "" } else { " > 0" };
+        !stack.query(&format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]){above}", series_of(row))).is_empty()
+    };
+    CATALOGUE.iter().filter(|row| !fed(row)).map(|row| row.name.to_owned()).collect()
+}
+
+/// Names, label keys and label values that are exported and not in the catalogue, or the other way round.
+pub(crate) fn differences(exported: &BTreeMap<String, Vec<BTreeMap<String, String>>>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut rows: BTreeMap<String, &MetricDef> = BTreeMap::new();
+    for row in CATALOGUE {
+        match row.kind {
+            Kind::Histogram => {
+                rows.extend(["_bucket", "_sum", "_count"].map(|end| (format!("{}{end}", row.name), *row)));
+            }
+            _ => drop(rows.insert(row.name.to_owned(), row)),
+        }
+    }
+    // What Prometheus says of a scrape and of rules.
+    let of_prometheus = |name: &str| name == "up" || name.starts_with("scrape_") || name.starts_with("ALERTS");
+    let of_ours = exported.iter().filter(|(name, _)| !of_prometheus(name));
+    for (name, series) in of_ours {
+        let Some(row) = rows.get(name) else {
+            problems.push(format!("{name} is exported and no row"));
+            continue;
+        };
+        let mut keys: BTreeSet<&str> = row.labels.iter().map(|(key, _)| *key).collect();
+        keys.extend(["instance", "job"]);
+        if name.ends_with("_bucket") {
+            keys.insert("le");
+        }
+        for labels in series {
+            let has: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
+            if has != keys {
+                problems.push(format!("{name} has the labels {has:?}, its row {keys:?}"));
+            }
+            for (key, values) in row.labels.iter().filter_map(|(key, values)| Some((*key, (*values)?))) {
+                if !labels.get(key).is_some_and(|value| values.contains(&value.as_str())) {
+                    problems.push(format!("{key} of {name} is {:?}", labels.get(key)));
+                }
+            }
+        }
+    }
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+/// What `promtool check metrics` says of a service's own answer.
+pub(crate) fn unclean(stack: &Stack) -> Vec<String> {
+    let check = |port: &&str| {
+        let line = format!("curl -sf http://127.0.0.1:{}/metrics | promtool check metrics", stack.cluster.port(port));
+        let output = Command::new("bash").args(["-o", "pipefail", "-c", &line]).output().expect("bash starts");
+        (!output.status.success()).then(|| format!("{port}: {}", said(&output)))
+    };
+    ADMINS.iter().filter_map(check).collect()
+}
+
+/// The label sets of a row in what a process answers, each with its value.
+pub(crate) fn sets<'a>(answer: &'a str, row: &MetricDef) -> Vec<(&'a str, f64)> {
+    let name = series_of(row);
+    let one = |line: &'a str| {
+        let rest = line.strip_prefix(name.as_str())?;
+        let (labels, value) = rest.rsplit_once(' ')?;
+        let is_ours = labels.is_empty() || labels.starts_with('{');
+        is_ours.then(|| (labels, value.parse().expect("a value is a number")))
+    };
+    answer.lines().filter_map(one).collect()
+}
+
+/// Processes and rows past what they may have.
+pub(crate) fn unbounded(stack: &Stack) -> Vec<String> {
+    let mut problems = Vec::new();
+    for admin in ADMINS {
+        let answer = stack.cluster.metrics(admin);
+        let series = answer.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count();
+        if series > BUDGET {
+            problems.push(format!("{admin} has {series} series"));
+        }
+        for row in CATALOGUE {
+            let sets = sets(&answer, row).len();
+            if sets > row.most() {
+                problems.push(format!("{admin} has {sets} sets of {}, and may have {}", row.name, row.most()));
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,105 @@
+//! One run of every kind that telemetry tells apart, and the lines that they leave.
+
+use std::{path::PathBuf, process::Command};
+
+use qflow_e2e::{Stack, object, root, said, wait_for};
+
+use super::{CASE, run, start};
+
+/// Runs all of them.
+pub(crate) fn run_every_kind(stack: &Stack) {
+    for (orchestrator, workflow, status) in [
+        (1, "succeeds", "completed"),
+        (2, "succeeds", "completed"),
+        (1, "fails", "failed"),
+        (2, "times_out", "timed_out"),
+        (1, "runs_out_of_memory", "failed"),
+        (2, "tries_again", "completed"),
+        (1, "is_held_back", "completed"),
+        (1, "speaks_hostile", "failed"),
+    ] {
+        let run = run(stack, orchestrator, CASE, workflow);
+        assert_eq!(run["status"], status, "{workflow}: {run:#}");
+    }
+    let killed: f64 =
+        ["ra1", "ra2"].map(|admin| stack.cluster.metric(admin, "qflow_container_oom_kills_total")).iter().sum();
+    assert!((killed - 1.0).abs() < 0.5, "one attempt ran out of memory, and {killed} are counted");
+    for file in ["convert", "environments"] {
+        let run = run(stack, 1, &format!("docs/examples/python/{file}.py"), file);
+        assert_eq!(run["status"], "completed", "{run:#}");
+    }
+    let unfit = stack.cluster.run(2, &["run", "crates/e2e/cases/unfit.py"]);
+    assert_eq!(unfit.status.code(), Some(3), "{}", said(&unfit));
+    // A call that fails by its caller's fault.
+    let unknown = stack.cluster.run(1, &["runs", "get", "00000000-0000-7000-8000-000000000000"]);
+    assert!(!unknown.status.success(), "{}", said(&unknown));
+    is_approved(stack);
+    is_cancelled(stack);
+}
+
+/// Two questions to people, answered.
+fn is_approved(stack: &Stack) {
+    let id = start(stack, 2, "crates/e2e/cases/approvals.py", "main");
+    for name in ["legal", "finance"] {
+        wait_for("a question is asked and answered", || stack.cluster.run(1, &["approve", &id, name]).status.success());
+    }
+    let ended = || object(&stack.cluster.run(1, &["runs", "get", &id, "-o", "json"]), 0);
+    wait_for("both are answered", || ended()["status"] == "completed");
+}
+
+/// A run that is seen while it is there, and cancelled.
+fn is_cancelled(stack: &Stack) {
+    let id = start(stack, 1, CASE, "is_cancelled");
+    let state = || object(&stack.cluster.run(2, &["runs", "get", &id, "-o", "json"]), 0);
+    wait_for("the node runs", || state()["nodes"][0]["status"] == "running");
+    // A run and its container are seen while they are there, by a look and by a panel's step.
+    for seen in ["qflow_active_containers{status=\"running\"}", "qflow_workflow_oldest_running_seconds"] {
+        wait_for(seen, || !stack.query(&format!("count_over_time(({seen} > 0)[10s:1s]) >= 5")).is_empty());
+    }
+    stack.cluster.run(2, &["runs", "cancel", &id]);
+    wait_for("the run is cancelled", || state()["status"] == "cancelled");
+    // Prometheus looks once a second: what ended last is there after the next look.
+    let cancelled = "qflow_workflow_executions_total{status=\"cancelled\"} > 0";
+    wait_for("what ended is scraped", || !stack.query(cancelled).is_empty());
+}
+
+/// What services of ours wrote.
+fn logs(stack: &Stack) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(stack.cluster.path()).expect("the cluster has a folder").flatten();
+    let ours = files.filter(|file| {
+        let name = file.file_name().to_string_lossy().into_owned();
+        // What a test put in a log's place is no file.
+        name.contains('-') && name.ends_with(".log") && file.file_type().is_ok_and(|kind| kind.is_file())
+    });
+    ours.map(|file| file.path()).collect()
+}
+
+/// Lines of the services' logs that are none by docs/log.schema.json, and what must be among them.
+pub(crate) fn wrong_lines(stack: &Stack) -> Vec<String> {
+    let mut check = Command::new(root().join("deploy/local/log-check"));
+    check.args(logs(stack));
+    let output = check.output().expect("the script starts");
+    let events = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lacking = EVENTS.iter().filter(|event| !events.lines().any(|line| line.starts_with(&format!("{event} "))));
+    let mut problems: Vec<String> = lacking.map(|event| format!("no line says {event}")).collect();
+    if !output.status.success() {
+        problems.push(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    problems
+}
+
+/// The events of which one run of every kind has lines.
+const EVENTS: [&str; 12] = [
+    "workflow_start",
+    "workflow_complete",
+    "workflow_error",
+    "workflow_cancelled",
+    "node_start",
+    "node_complete",
+    "node_error",
+    "node_retry",
+    "container_created",
+    "container_started",
+    "container_stopped",
+    "python_error",
+];
