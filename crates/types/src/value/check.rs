@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{ValueError, kind, python_key, tag};
 use crate::ty::{Literal, Ty};
-use records::Records;
+pub(super) use records::Records;
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -20,7 +20,7 @@ pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), Val
 }
 
 impl Records<'_> {
-    fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
+    pub(in crate::value) fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
         let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
         match ty {
             Ty::Any => Ok(()),
@@ -59,6 +59,17 @@ impl Records<'_> {
     fn each(&self, items: &[Value], ty: &Ty) -> Result<(), ValueError> {
         let mut items = items.iter().enumerate();
         items.try_for_each(|(i, item)| self.check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+    }
+
+    /// A text as what it is made of: texts of one character.
+    fn characters(&self, text: &str, item: &Ty) -> Result<(), ValueError> {
+        if matches!(item, Ty::Any) || *item == Ty::class("str") {
+            return Ok(());
+        }
+        let mut characters = text.chars().enumerate();
+        characters.try_for_each(|(i, c)| {
+            self.check(&Value::from(c.to_string()), item).map_err(|e| e.below(&format!("[{i}]")))
+        })
     }
 
     /// Whether a value is of a member; where only one may be meant, its own words say more than that none takes it.
@@ -115,10 +126,25 @@ impl Records<'_> {
                 self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
                 self.check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
             }),
+            (Value::String(text), _, [item]) if is_abstract(name) => self.characters(text, item),
+            (_, Some(("bytes", _)), [item]) if is_abstract(name) => self.check(&Value::from(0), item),
+            (_, Some(("map", Value::Array(pairs))), [key]) if is_abstract(name) => pairs
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, pair)| self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))),
+            (Value::Object(fields), None, [key]) if is_abstract(name) => fields.keys().try_for_each(|name| {
+                let name = python_key(name);
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))
+            }),
             // What the parameters of other classes mean is theirs to say.
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a class is one that a text, bytes and a mapping are too, by their characters, numbers and keys.
+fn is_abstract(name: &str) -> bool {
+    matches!(name, "Sequence" | "Iterable" | "Collection")
 }
 
 /// Whether a value may be of a member of a union, going by what it is and not by what it holds.

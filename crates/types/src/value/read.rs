@@ -2,16 +2,16 @@
 
 mod users;
 
-pub(super) use users::ty as field_type;
+pub(super) use users::{member as member_of, ty as field_type};
 
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};
 
-use super::{ValueError, iso, stored_key};
+use super::{
+    ValueError, stored_key,
+    text::{self, EXACT, float},
+};
 use crate::ty::{Literal, Ty};
-
-/// The largest integer that every reader of JSON holds exactly.
-const EXACT: i64 = 1 << 53;
 
 /// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON. `classes` are the user's own.
 pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
@@ -31,30 +31,15 @@ pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueE
     Err(first.unwrap_or_else(|| ValueError::new("no value is of type Never")))
 }
 
-/// A `timedelta` in the tagged form.
-fn timedelta(text: &str) -> Option<Value> {
-    let micros = qflow_model::duration::micros(text)?;
-    let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
-    Some(json!({"$": "timedelta", "v": [days as i64, (rest / 1_000_000) as i64, (rest % 1_000_000) as i64]}))
-}
-
 fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got `{text}`"));
     match ty {
         Ty::Class(name) => match name.as_str() {
             "str" => Ok(Value::from(text)),
-            "int" => integer(text.trim()).ok_or_else(wrong),
-            "float" => read_float(text.trim()).map(float).ok_or_else(wrong),
-            "bool" => match text.trim().to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => Ok(json!(true)),
-                "false" | "0" | "no" | "off" => Ok(json!(false)),
-                _ => Err(wrong()),
-            },
-            "Decimal" | "date" | "datetime" | "time" | "UUID" | "Path" => tagged_text(text, name).ok_or_else(wrong),
-            "timedelta" => timedelta(text).ok_or_else(wrong),
+            name if text::is_read(name) => text::read(text, name).ok_or_else(wrong),
             "bytes" => {
                 let wrong = || ValueError::new(format!("expected bytes in base64, got `{text}`"));
-                tagged_text(text, name).ok_or_else(wrong)
+                text::bytes(text).ok_or_else(wrong)
             }
             _ if classes.contains_key(name) => users::text(text, name, &classes[name], classes),
             // A class of the user's that is not known: an enum's member by its name, anything else as JSON.
@@ -91,73 +76,6 @@ fn json_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError
     from_plain(&plain, ty, classes)
 }
 
-fn integer(text: &str) -> Option<Value> {
-    match text.parse::<i64>() {
-        Ok(value) if (-EXACT..=EXACT).contains(&value) => Some(json!(value)),
-        _ => {
-            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-            let all = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            all.then(|| json!({"$": "int", "v": text.trim_start_matches('+')}))
-        }
-    }
-}
-
-fn float(value: f64) -> Value {
-    if value.is_finite() {
-        return json!(value);
-    }
-    let text = if value.is_nan() {
-        "nan"
-    } else if value > 0.0 {
-        "inf"
-    } else {
-        "-inf"
-    };
-    json!({"$": "float", "v": text})
-}
-
-/// Texts that stand for themselves once their shape is right.
-fn tagged_text(text: &str, name: &str) -> Option<Value> {
-    // What a path begins and ends with is its own.
-    let text = if name == "Path" { text } else { text.trim() };
-    let good = match name {
-        "date" => iso::is_date(text),
-        "datetime" => iso::is_datetime(text),
-        "time" => iso::is_time(text),
-        "UUID" => {
-            text.len() == 36
-                && text
-                    .bytes()
-                    .enumerate()
-                    .all(|(i, b)| if [8, 13, 18, 23].contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() })
-        }
-        "Decimal" => is_number(text),
-        "bytes" => is_base64(text),
-        _ => !text.is_empty(),
-    };
-    good.then(|| json!({"$": name.to_ascii_lowercase(), "v": text}))
-}
-
-/// Groups of four characters, the last filled up by `=`.
-fn is_base64(text: &str) -> bool {
-    let filled = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
-    text.len().is_multiple_of(4) && filled.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
-}
-
-/// Digits, with a point and an exponent where they are written.
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && digits.parse::<f64>().is_ok()
-}
-
-/// The float that a text names; nothing where it is too large for one, or so small that nothing would be left.
-fn read_float(text: &str) -> Option<f64> {
-    let value: f64 = text.parse().ok()?;
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let vanished = value == 0.0 && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9'));
-    (!vanished && (value.is_finite() || !is_number(text))).then_some(value)
-}
-
 /// Reads plain JSON by the declared type.
 pub fn from_plain(plain: &Value, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got {plain}"));
@@ -182,7 +100,11 @@ pub fn from_plain(plain: &Value, ty: &Ty, classes: &Classes) -> Result<Value, Va
         (Ty::Class(name), Value::String(text)) if !matches!(name.as_str(), "int" | "float" | "bool") => {
             scalar(text, ty, classes).map_err(|_| wrong())
         }
-        (Ty::Class(name), Value::Number(value)) if name == "float" => value.as_f64().map(float).ok_or_else(wrong),
+        (Ty::Class(name), Value::Number(value)) if name == "float" => {
+            // An integer that no float is stays what it is: it goes where a float is declared.
+            let exact = value.as_i64().is_none_or(|value| value as f64 as i128 == i128::from(value));
+            if exact { value.as_f64().map(float).ok_or_else(wrong) } else { Ok(number(plain)) }
+        }
         (Ty::Class(name), Value::Number(value)) if name == "int" => {
             if value.is_f64() {
                 Err(wrong())

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::is_named;
 use crate::{
     ty::Ty,
-    value::{ValueError, convert::field_type, kind, python_key, tag},
+    value::{ValueError, kind, python_key, read::field_type, tag},
 };
 
 /// Members that an error lists; of more the number is told.
@@ -19,7 +19,7 @@ const LISTED: usize = 20;
 
 /// The user's classes as a check needs them.
 #[derive(Default)]
-pub(super) struct Records<'c> {
+pub(in crate::value) struct Records<'c> {
     by_name: BTreeMap<&'c str, Record<'c>>,
     /// Within how many unions of which several members may be meant.
     tried: Cell<u32>,
@@ -35,7 +35,7 @@ pub(super) struct Record<'c> {
 
 impl<'c> Records<'c> {
     /// Reads the types of fields, once for all values.
-    pub(super) fn read(classes: &'c Classes) -> Self {
+    pub(in crate::value) fn read(classes: &'c Classes) -> Self {
         let fields = |class: &'c Class| class.fields.iter().map(|field| (field, field_type(field, classes))).collect();
         let record = |class| Record { class, fields: fields(class) };
         let known = classes.iter().filter(|(_, class)| is_told(class));

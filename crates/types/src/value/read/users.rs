@@ -75,7 +75,7 @@ pub(super) fn by_member(
 }
 
 /// The member of a name, or else of a value.
-fn member(given: &Value, class: &Class) -> Option<Value> {
+pub(in crate::value) fn member(given: &Value, class: &Class) -> Option<Value> {
     let named = given.as_str().and_then(|name| class.member(name));
     let equal = |value: &Value| match (value, given) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),

@@ -1,0 +1,177 @@
+//! Makes a value of one type of a value of another, by the published table: exactly, or not at all. Pure. See `docs/TYPES.md`.
+//!
+//! What fits stays as it is. `crates/types/tests/conversions.json` holds this and the harness to the same cases; what only Python can
+//! make (frames, models of pydantic's, objects whose class is not known here) only the harness makes.
+
+mod containers;
+mod objects;
+mod scalars;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeSet, HashMap},
+};
+
+use qflow_model::class::{Class, ClassKind, Classes};
+use serde_json::Value;
+
+use super::{ValueError, check::Records, repr::shown, tag};
+use crate::ty::Ty;
+
+/// Parts of a value that a conversion looks at, with what is tried in vain: bounds the time of unions within unions.
+const STEPS: u64 = 50_000_000;
+
+/// Converts a value, as `convert=True` asks for; the first part that does not convert is told with its path.
+pub fn convert(value: &Value, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
+    Converter::new(classes, true).convert(value, ty)
+}
+
+/// Converts only what never fails, and leaves all else as it is.
+pub fn convert_surely(value: &Value, ty: &Ty, classes: &Classes) -> Value {
+    Converter::new(classes, false).convert(value, ty).unwrap_or_else(|_| value.clone())
+}
+
+/// Whether all that a type holds is made here: of frames, models, dataclasses and classes that are not known Python has the last word.
+pub fn is_made_here(ty: &Ty, classes: &Classes) -> bool {
+    fn all<'t>(types: impl IntoIterator<Item = &'t Ty>, classes: &Classes, seen: &mut BTreeSet<String>) -> bool {
+        types.into_iter().all(|ty| made(ty, classes, seen))
+    }
+    fn made(ty: &Ty, classes: &Classes, seen: &mut BTreeSet<String>) -> bool {
+        match ty {
+            Ty::Any | Ty::Never | Ty::None | Ty::Literal(_) => true,
+            Ty::Union(types) | Ty::Tuple(types) => all(types, classes, seen),
+            Ty::Tuples(item) => made(item, classes, seen),
+            Ty::Generic(name, types) => containers::is_known(name) && all(types, classes, seen),
+            Ty::Class(name) => match classes.get(name) {
+                Some(class) if matches!(class.kind, ClassKind::Enum | ClassKind::TypedDict) => {
+                    let fields = class.fields.iter().map(|field| field.ty.0.parse().unwrap_or(Ty::Any));
+                    !seen.insert(name.clone()) || all(&fields.collect::<Vec<_>>(), classes, seen)
+                }
+                Some(_) => false,
+                None => containers::is_known(name) || scalars::is_known(name),
+            },
+            #[expect(unreachable_patterns, reason = "terms that conversions know nothing of may be added")]
+            _ => false,
+        }
+    }
+    made(ty, classes, &mut BTreeSet::new())
+}
+
+/// One conversion.
+struct Converter<'c> {
+    classes: &'c Classes,
+    records: Records<'c>,
+    /// Whether what may fail is converted too.
+    strict: bool,
+    steps: Cell<u64>,
+    /// Within how many unions that try their members.
+    trying: Cell<u32>,
+    /// What came of objects while members are tried: else a class that holds itself costs twice as much with each level.
+    tried: RefCell<HashMap<(*const Value, *const Class), Result<Value, ValueError>>>,
+}
+
+impl<'c> Converter<'c> {
+    fn new(classes: &'c Classes, strict: bool) -> Self {
+        let records = Records::read(classes);
+        Self { classes, records, strict, steps: Cell::new(0), trying: Cell::new(0), tried: RefCell::default() }
+    }
+
+    fn convert(&self, value: &Value, ty: &Ty) -> Result<Value, ValueError> {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > STEPS {
+            return Err(ValueError::new(format!("more than {STEPS} parts to try: declare fewer unions within unions")));
+        }
+        match ty {
+            Ty::Any => Ok(value.clone()),
+            Ty::Union(members) => self.union(value, members, ty),
+            Ty::Tuple(_) | Ty::Tuples(_) => self.tuple(value, ty),
+            Ty::Class(name) | Ty::Generic(name, _) if containers::is_known(name) => {
+                let parameters = if let Ty::Generic(_, parameters) = ty { parameters.as_slice() } else { &[] };
+                self.container(value, name, parameters, ty)
+            }
+            _ if self.fits(value, ty) && !self.is_description(value, ty) => Ok(value.clone()),
+            Ty::Class(name) => {
+                let made = scalars::convert(&scalars::plain(value, self.classes), name, self.strict);
+                made.map_or_else(|| self.made(value, name, ty), Ok)
+            }
+            _ => self.left(value, ty, None),
+        }
+    }
+
+    fn fits(&self, value: &Value, ty: &Ty) -> bool {
+        self.records.check(value, ty).is_ok()
+    }
+
+    /// Whether a value is not yet the model that its class names, though mappings go where classes are not known.
+    fn is_description(&self, value: &Value, ty: &Ty) -> bool {
+        let Ty::Class(name) = ty else { return false };
+        self.strict
+            && value.is_object()
+            && tag(value).is_none()
+            && self.classes.get(name).is_some_and(|of| of.kind == ClassKind::Model)
+    }
+
+    /// What does not convert: an error where that was asked for, else what it was.
+    fn left(&self, value: &Value, ty: &Ty, got: Option<String>) -> Result<Value, ValueError> {
+        if !self.strict {
+            return Ok(value.clone());
+        }
+        Err(ValueError::new(format!("expected {ty}, got {}", got.unwrap_or_else(|| shown(value)))))
+    }
+
+    /// Into a union: what fits one of its members stays, else exactly one of them is to be made of it.
+    fn union(&self, value: &Value, members: &[Ty], ty: &Ty) -> Result<Value, ValueError> {
+        if self.fits(value, ty) {
+            return Ok(value.clone());
+        }
+        // A member is tried with all that it may need; whether it never fails was said of the whole type.
+        let strict = Self { strict: true, ..Self::new(self.classes, true) };
+        let tries = if self.strict { self } else { &strict };
+        tries.trying.set(tries.trying.get() + 1);
+        let (mut made, mut wrong) = (Vec::<(&Ty, Value)>::new(), Vec::new());
+        for member in members {
+            match tries.convert(value, member) {
+                Ok(one) if made.iter().all(|(_, other)| *other != one) => made.push((member, one)),
+                Ok(_) => {}
+                Err(error) => wrong.push(error),
+            }
+        }
+        tries.trying.set(tries.trying.get() - 1);
+        if tries.trying.get() == 0 {
+            tries.tried.borrow_mut().clear();
+        }
+        // Where one member is meant, its own words say more.
+        let mut deeper = wrong.into_iter().filter(|error| !error.path.is_empty());
+        match (made.len(), deeper.next(), deeper.next()) {
+            (1, ..) => Ok(made.remove(0).1),
+            (0, Some(one), None) if self.strict => Err(one),
+            (0, ..) => self.left(value, ty, None),
+            _ => {
+                let may: Vec<_> = made.iter().map(|(member, _)| member.to_string()).collect();
+                self.left(value, ty, Some(format!("{}, which may be {}", shown(value), may.join(" or "))))
+            }
+        }
+    }
+
+    /// Once for each object and class, while members of a union are tried.
+    fn once(
+        &self,
+        value: &Value,
+        class: &Class,
+        make: impl FnOnce() -> Result<Value, ValueError>,
+    ) -> Result<Value, ValueError> {
+        if self.trying.get() == 0 {
+            return make();
+        }
+        let key = (std::ptr::from_ref(value), std::ptr::from_ref(class));
+        if let Some(known) = self.tried.borrow().get(&key) {
+            return known.clone();
+        }
+        let made = make();
+        self.tried.borrow_mut().insert(key, made.clone());
+        made
+    }
+}
+
+#[cfg(test)]
+mod tests;
