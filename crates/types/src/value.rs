@@ -12,7 +12,7 @@ mod repr;
 pub mod stream;
 mod text;
 
-pub use check::{check, check_fields};
+pub use check::{Found, Misfit, check, check_encoding, check_fields, check_reader};
 pub use convert::{convert, convert_surely, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
 pub use plain::{to_plain, to_text};

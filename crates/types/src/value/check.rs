@@ -1,6 +1,10 @@
 //! Whether a value is of a declared type; the first mismatch with its path.
 
+mod forms;
+mod plan;
 mod records;
+mod streamed;
+mod strict;
 
 use qflow_model::class::Classes;
 use serde_json::Value;
@@ -8,6 +12,7 @@ use serde_json::Value;
 use super::{ValueError, kind, python_key, tag};
 use crate::ty::{Literal, Ty};
 pub(super) use records::Records;
+pub use streamed::{Found, Misfit, check_encoding, check_reader};
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -174,7 +179,11 @@ fn tuple(value: &Value) -> Option<&[Value]> {
 
 /// Whether a value's class is `name` or one that goes for it.
 fn class(value: &Value, name: &str) -> bool {
-    let kind = kind(value);
+    goes(kind(value), value.is_object() && tag(value).is_none(), name)
+}
+
+/// Whether a value of a class goes where `name` is declared; `is_plain` where it is a mapping with texts as keys.
+fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
     match name {
         "float" => matches!(kind, "float" | "int" | "bool"),
         "int" => matches!(kind, "int" | "bool"),
@@ -187,7 +196,7 @@ fn class(value: &Value, name: &str) -> bool {
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
-        name => is_named(kind, name) || (tag(value).is_none() && value.is_object() && is_users(name)),
+        name => is_named(kind, name) || (is_plain && is_users(name)),
     }
 }
 
