@@ -182,6 +182,11 @@ fn class(value: &Value, name: &str) -> bool {
     goes(kind(value), value.is_object() && tag(value).is_none(), name)
 }
 
+/// Whether a mapping goes where a class is declared.
+pub(super) fn is_mapping(name: &str) -> bool {
+    goes("dict", true, name)
+}
+
 /// Whether a value of a class goes where `name` is declared; `is_plain` where it is a mapping with texts as keys.
 fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
     match name {

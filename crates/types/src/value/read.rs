@@ -1,5 +1,6 @@
 //! Reads parameters: a text of the command line, or plain JSON, by the declared type into the tagged form.
 
+mod reader;
 mod users;
 
 pub(super) use users::{member as member_of, ty as field_type};
@@ -12,16 +13,20 @@ use super::{
     text::{self, EXACT, float},
 };
 use crate::ty::{Literal, Ty};
+use reader::Reader;
+
+/// Characters of plain JSON in an error.
+const SHOWN_CHARS: usize = 200;
 
 /// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON. `classes` are the user's own.
 pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
-    let mut first = None;
+    let (mut first, reader) = (None, Reader::new(classes));
     // Of a union the narrowest member that reads it: str, which takes everything, comes after what is no text, and before
     // bytes, whose base64 many a word is too.
     let mut members: Vec<&Ty> = ty.members().iter().collect();
     members.sort_by_key(|member| (**member == Ty::class("bytes"), **member == Ty::class("str")));
     for member in members {
-        match scalar(text, member, classes) {
+        match scalar(text, member, &reader) {
             Ok(value) => return Ok(value),
             // That it is not None says the least.
             Err(_) if *member == Ty::None && ty.members().len() > 1 => {}
@@ -31,7 +36,7 @@ pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueE
     Err(first.unwrap_or_else(|| ValueError::new("no value is of type Never")))
 }
 
-fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
+fn scalar(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got `{text}`"));
     match ty {
         Ty::Class(name) => match name.as_str() {
@@ -41,10 +46,10 @@ fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
                 let wrong = || ValueError::new(format!("expected bytes in base64, got `{text}`"));
                 text::bytes(text).ok_or_else(wrong)
             }
-            _ if classes.contains_key(name) => users::text(text, name, &classes[name], classes),
+            name if reader.classes.contains_key(name) => users::text(text, name, &reader.classes[name], reader),
             // A class of the user's that is not known: an enum's member by its name, anything else as JSON.
             _ if crate::parse::known(name).is_none() && serde_json::from_str::<Value>(text).is_err() => Ok(json!(text)),
-            _ => json_text(text, ty, classes),
+            _ => json_text(text, ty, reader),
         },
         Ty::Literal(values) => {
             let found = values.iter().find_map(|value| match value {
@@ -65,91 +70,123 @@ fn scalar(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
         }
         Ty::Any => Ok(serde_json::from_str(text)
             .ok()
-            .and_then(|plain| from_plain(&plain, ty, classes).ok())
+            .and_then(|plain| from(&plain, ty, reader).ok())
             .unwrap_or_else(|| json!(text))),
-        _ => json_text(text, ty, classes),
+        _ => json_text(text, ty, reader),
     }
 }
 
-fn json_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
+fn json_text(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let plain = serde_json::from_str(text).map_err(|e| ValueError::new(format!("expected {ty} as JSON: {e}")))?;
-    from_plain(&plain, ty, classes)
+    from(&plain, ty, reader)
 }
 
 /// Reads plain JSON by the declared type.
 pub fn from_plain(plain: &Value, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
-    let wrong = || ValueError::new(format!("expected {ty}, got {plain}"));
+    from(plain, ty, &Reader::new(classes))
+}
+
+/// Small, as everything that calls itself for each level of a value.
+fn from(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     match (ty, plain) {
-        (Ty::Any, Value::Array(items)) => {
-            items.iter().map(|i| from_plain(i, &Ty::Any, classes)).collect::<Result<_, _>>().map(Value::Array)
+        (Ty::Any, _) => any(plain, reader),
+        (Ty::Union(members), _) => union(plain, members, ty, reader),
+        (Ty::Class(name), _) if reader.classes.contains_key(name) => {
+            let class = &reader.classes[name];
+            reader.once(plain, class, || users::plain(plain, name, class, reader))
         }
-        (Ty::Any, Value::Object(fields)) => object(fields, &Ty::Any, classes),
-        (Ty::Any, Value::Number(_)) => Ok(number(plain)),
-        (Ty::Any, _) | (Ty::None, Value::Null) => Ok(plain.clone()),
-        (Ty::Union(members), _) => {
-            // A member that takes the value as it is comes before one that converts it.
-            let exact = members.iter().filter(|m| super::check(plain, m).is_ok());
-            let found = exact.chain(members).find_map(|member| from_plain(plain, member, classes).ok());
-            found.ok_or_else(|| match members.iter().filter(|m| **m != Ty::None).collect::<Vec<_>>()[..] {
-                // Where one may be meant, its own words say more.
-                [one] => from_plain(plain, one, classes).err().unwrap_or_else(wrong),
-                _ => wrong(),
-            })
+        (_, Value::Object(fields)) if ty.outcome().is_some() => outcome(fields, ty, reader),
+        (_, Value::Array(items)) => list(plain, items, ty, reader),
+        (Ty::Class(name) | Ty::Generic(name, _), Value::Object(fields)) if super::check::is_mapping(name) => {
+            mapping(fields, ty, reader)
         }
-        (Ty::Class(name), _) if classes.contains_key(name) => users::plain(plain, name, &classes[name], classes),
-        (Ty::Class(name), Value::String(text)) if !matches!(name.as_str(), "int" | "float" | "bool") => {
-            scalar(text, ty, classes).map_err(|_| wrong())
+        _ => single(plain, ty, reader),
+    }
+}
+
+fn wrong(plain: &Value, ty: &Ty) -> ValueError {
+    let text = plain.to_string();
+    let shown =
+        text.char_indices().nth(SHOWN_CHARS).map_or_else(|| text.clone(), |(end, _)| format!("{}…", &text[..end]));
+    ValueError::new(format!("expected {ty}, got {shown}"))
+}
+
+fn any(plain: &Value, reader: &Reader<'_>) -> Result<Value, ValueError> {
+    match plain {
+        Value::Array(items) => items.iter().map(|item| any(item, reader)).collect::<Result<_, _>>().map(Value::Array),
+        Value::Object(fields) => object(fields, &Ty::Any, reader),
+        _ => Ok(number(plain)),
+    }
+}
+
+fn union(plain: &Value, members: &[Ty], ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
+    reader.union(plain, members).map_err(|errors| {
+        let mut meant = errors.into_iter().filter(|(member, _)| *member != Ty::None);
+        match (meant.next(), meant.next()) {
+            // Where one may be meant, its own words say more.
+            (Some((_, error)), None) => error,
+            _ => wrong(plain, ty),
         }
-        (Ty::Class(name), Value::Number(value)) if name == "float" => {
+    })
+}
+
+/// What holds no others.
+fn single(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
+    let class = if let Ty::Class(name) = ty { name.as_str() } else { "" };
+    match plain {
+        Value::String(text) if !matches!(class, "" | "int" | "float" | "bool") => {
+            scalar(text, ty, reader).map_err(|_| wrong(plain, ty))
+        }
+        Value::Number(value) if class == "float" => {
             // An integer that no float is stays what it is: it goes where a float is declared.
             let exact = value.as_i64().is_none_or(|value| value as f64 as i128 == i128::from(value));
-            if exact { value.as_f64().map(float).ok_or_else(wrong) } else { Ok(number(plain)) }
+            if exact { value.as_f64().map(float).ok_or_else(|| wrong(plain, ty)) } else { Ok(number(plain)) }
         }
-        (Ty::Class(name), Value::Number(value)) if name == "int" => {
-            if value.is_f64() {
-                Err(wrong())
-            } else {
-                Ok(number(plain))
-            }
+        Value::Number(value) if class == "int" && !value.is_f64() => Ok(number(plain)),
+        // What is written like a tag is a mapping whose key is `$`.
+        Value::Object(_) => Err(wrong(plain, ty)),
+        _ => super::check(plain, ty).map(|()| plain.clone()).map_err(|_| wrong(plain, ty)),
+    }
+}
+
+fn outcome(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
+    let given = fields.get("value").unwrap_or(&Value::Null);
+    let of = if fields.get("ok") == Some(&Value::Bool(true)) { ty.outcome().unwrap_or(&Ty::Any) } else { &Ty::Any };
+    let value = from(given, of, reader).map_err(|e| e.below(".value"))?;
+    let error = fields.get("error").filter(|error| !error.is_null());
+    let error = error.map(|error| json!({"$": "object", "t": "qflow.OutcomeError", "v": error}));
+    let outcome = json!({"$": "outcome", "v": {"ok": fields.get("ok"), "value": value, "error": error}});
+    super::check(&outcome, ty).map(|()| outcome)
+}
+
+fn list(plain: &Value, items: &[Value], ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
+    let (tag, read) = match ty {
+        Ty::Class(name) if matches!(name.as_str(), "list" | "Sequence" | "Iterable" | "Collection") => {
+            return any(plain, reader);
         }
-        (Ty::Class(name), Value::Array(_))
-            if matches!(name.as_str(), "list" | "Sequence" | "Iterable" | "Collection") =>
-        {
-            from_plain(plain, &Ty::Any, classes)
-        }
-        (_, Value::Object(fields)) if ty.outcome().is_some() => {
-            let given = fields.get("value").unwrap_or(&Value::Null);
-            let of =
-                if fields.get("ok") == Some(&Value::Bool(true)) { ty.outcome().unwrap_or(&Ty::Any) } else { &Ty::Any };
-            let value = from_plain(given, of, classes).map_err(|e| e.below(".value"))?;
-            let error = fields.get("error").filter(|error| !error.is_null());
-            let error = error.map(|error| json!({"$": "object", "t": "qflow.OutcomeError", "v": error}));
-            let outcome = json!({"$": "outcome", "v": {"ok": fields.get("ok"), "value": value, "error": error}});
-            super::check(&outcome, ty).map(|()| outcome)
-        }
-        (Ty::Class(_), Value::Object(fields)) => object(fields, &Ty::Any, classes),
-        (Ty::Generic(name, parameters), Value::Array(items)) => {
+        Ty::Generic(name, parameters) => {
             let item = parameters.first().unwrap_or(&Ty::Any);
-            let items = elements(items, |_| item, classes)?;
-            match name.as_str() {
-                "set" | "frozenset" | "Set" => {
-                    let tag = if name == "frozenset" { "frozenset" } else { "set" };
-                    Ok(json!({"$": tag, "v": items}))
-                }
-                _ => Ok(Value::Array(items)),
-            }
+            let tag = match name.as_str() {
+                "frozenset" => "frozenset",
+                "set" | "Set" => "set",
+                _ => "list",
+            };
+            (tag, elements(items, |_| item, reader)?)
         }
-        (Ty::Generic(_, parameters), Value::Object(fields)) => match parameters.as_slice() {
-            [Ty::Class(key), item] if classes.get(key).is_some_and(|of| of.kind == ClassKind::Enum) => {
-                users::by_member(fields, (key, &classes[key]), item, classes)
-            }
-            _ => object(fields, parameters.get(1).unwrap_or(&Ty::Any), classes),
-        },
-        (Ty::Tuple(types), Value::Array(items)) if types.len() == items.len() => {
-            Ok(json!({"$": "tuple", "v": elements(items, |i| &types[i], classes)?}))
+        Ty::Tuple(types) if types.len() == items.len() => ("tuple", elements(items, |i| &types[i], reader)?),
+        Ty::Tuples(item) => ("tuple", elements(items, |_| item, reader)?),
+        _ => return super::check(plain, ty).map_err(|_| wrong(plain, ty)).and_then(|()| any(plain, reader)),
+    };
+    Ok(if tag == "list" { Value::Array(read) } else { json!({"$": tag, "v": read}) })
+}
+
+fn mapping(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
+    let parameters = if let Ty::Generic(_, parameters) = ty { parameters.as_slice() } else { &[] };
+    match parameters {
+        [Ty::Class(key), item] if reader.classes.get(key).is_some_and(|of| of.kind == ClassKind::Enum) => {
+            users::by_member(fields, (key, &reader.classes[key]), item, reader)
         }
-        (Ty::Tuples(item), Value::Array(items)) => Ok(json!({"$": "tuple", "v": elements(items, |_| item, classes)?})),
-        _ => super::check(plain, ty).map(|()| plain.clone()).map_err(|_| wrong()),
+        _ => object(fields, parameters.get(1).unwrap_or(&Ty::Any), reader),
     }
 }
 
@@ -161,14 +198,14 @@ fn number(plain: &Value) -> Value {
     }
 }
 
-fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty, classes: &Classes) -> Result<Vec<Value>, ValueError> {
-    let read = |(i, item)| from_plain(item, ty(i), classes).map_err(|e: ValueError| e.below(&format!("[{i}]")));
+fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty, reader: &Reader<'_>) -> Result<Vec<Value>, ValueError> {
+    let read = |(i, item)| from(item, ty(i), reader).map_err(|e: ValueError| e.below(&format!("[{i}]")));
     items.iter().enumerate().map(read).collect()
 }
 
-fn object(fields: &Map<String, Value>, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
+fn object(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let read = |(key, value): (&String, &Value)| {
-        let value = from_plain(value, ty, classes).map_err(|e| e.below(&format!("[{key:?}]")))?;
+        let value = from(value, ty, reader).map_err(|e| e.below(&format!("[{key:?}]")))?;
         Ok((stored_key(key), value))
     };
     fields.iter().map(read).collect::<Result<Map<_, _>, _>>().map(Value::Object)
@@ -205,6 +242,7 @@ mod tests {
             ("x", "int | str", json!("x")),
             ("b", "Literal[\"a\", \"b\"]", json!("b")),
             ("plain", "Any", json!("plain")),
+            ("{\"$\": \"int\", \"v\": \"7\"}", "dict[str, str]", json!({"$$": "int", "v": "7"})),
             (
                 "{\"ok\": true, \"value\": [1], \"error\": null}",
                 "Outcome[tuple[int]]",
@@ -225,6 +263,13 @@ mod tests {
     fn a_text_that_does_not_read_says_what_was_expected() {
         for (text, ty, why) in [
             ("many", "int", "expected int, got `many`"),
+            // No tag is read from what users write.
+            ("[{\"$\": \"int\", \"v\": \"7\"}]", "list[int]", "at [0]: expected int, got {\"$\":\"int\",\"v\":\"7\"}"),
+            (
+                "{\"$\": \"attachment\", \"k\": \"arrow\", \"i\": 0}",
+                "DataFrame",
+                "expected DataFrame, got {\"$\":\"attachment\",\"k\":\"arrow\",\"i\":0}",
+            ),
             ("2026-02-30", "date", "expected date, got `2026-02-30`"),
             ("[1, \"x\"]", "list[int]", "at [1]: expected int, got \"x\""),
             ("1.5", "int", "expected int, got `1.5`"),
