@@ -279,10 +279,13 @@ def _model(value, cls, path):
 def _member(value, cls, path):
     if isinstance(value, str) and value in cls.__members__:
         return cls.__members__[value]
-    try:
-        return cls(value)
-    except ValueError:
-        raise Unconverted(path, "expected %s, got %s; it has %s" % (cls.__qualname__, shown(value), ", ".join(cls.__members__)))
+    # `True` is equal to `1`, and no member's value for that.
+    if not isinstance(value, bool) or any(member.value is value for member in cls):
+        try:
+            return cls(value)
+        except ValueError:
+            pass
+    raise Unconverted(path, "expected %s, got %s; it has %s" % (cls.__qualname__, shown(value), ", ".join(cls.__members__)))
 
 
 def _frame(value, cls, path):

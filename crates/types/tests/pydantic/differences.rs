@@ -3,7 +3,7 @@
 // One program holds the two to these, the other publishes them.
 #![allow(dead_code, reason = "each of the two programs that have this module uses its own half")]
 
-use qflow_model::class::Classes;
+use qflow_model::class::{Class, ClassKind, Classes};
 use qflow_types::{Literal, Ty, value};
 use serde_json::Value;
 
@@ -23,8 +23,9 @@ use Side::{Both, Ours, Theirs};
 pub(crate) struct Pair<'a> {
     pub(crate) value: &'a Value,
     pub(crate) ty: &'a Ty,
-    /// Unknown of a part of a value.
-    pub(crate) side: Option<Side>,
+    pub(crate) side: Side,
+    /// The user's own.
+    pub(crate) classes: &'a Classes,
 }
 
 /// A difference that is meant.
@@ -39,7 +40,7 @@ pub(crate) struct Difference {
 
 /// The names of the rules that say why a pair differs.
 pub(crate) fn of(pair: &Pair<'_>) -> Vec<&'static str> {
-    let holds = |rule: &&Difference| pair.side.is_none_or(|side| rule.sides.contains(&side)) && (rule.holds)(pair);
+    let holds = |rule: &&Difference| rule.sides.contains(&pair.side) && (rule.holds)(pair);
     ALL.iter().filter(holds).map(|rule| rule.name).collect()
 }
 
@@ -49,7 +50,7 @@ pub(crate) const ALL: &[Difference] = &[
         what: "`1` for a `float`, `True` for an `int`, a `datetime` for a `date`, `Decimal(\"NaN\")`, a text as a `Sequence[str]` stay as they are; pydantic makes `1.0`, `1`, a `date` of midnights alone, or refuses",
         why: "what is assignable goes as it is, by the specification of typing",
         sides: &[Ours, Both],
-        holds: |pair| value::check(pair.value, pair.ty).is_ok(),
+        holds: |pair| value::check_fields(pair.value, pair.ty, pair.classes).is_ok(),
     },
     Difference {
         name: "one of a union",
@@ -247,10 +248,49 @@ pub(crate) const ALL: &[Difference] = &[
             _ => false,
         },
     },
+    Difference {
+        name: "names of members",
+        what: "`\"RED\"` is made `Colour.RED`, by its name; pydantic goes by values alone",
+        why: "names are what people write",
+        sides: &[Ours],
+        holds: |pair| {
+            class(pair, ClassKind::Enum).is_some_and(|of| text(pair).is_some_and(|name| of.member(name).is_some()))
+        },
+    },
+    Difference {
+        name: "members of an `IntEnum`",
+        what: "neither `\"1\"` nor `1.0` or `True` is the member whose value is `1`",
+        why: "a member is named, or given by its own value",
+        sides: &[Theirs],
+        holds: |pair| class(pair, ClassKind::Enum).is_some_and(|of| of.bases.iter().any(|base| base == "int")),
+    },
+    Difference {
+        name: "fields that are not there",
+        what: "a key that a `TypedDict`, NamedTuple or dataclass does not have is refused; pydantic leaves it out of most",
+        why: "never a silent loss",
+        sides: &[Theirs],
+        holds: |pair| {
+            let made = value::convert(pair.value, pair.ty, pair.classes);
+            made.is_err_and(|error| error.message.ends_with("has no field of this name"))
+        },
+    },
+    Difference {
+        name: "fields by their places",
+        what: "a list or a tuple is not made a NamedTuple",
+        why: "which is which?",
+        sides: &[Theirs],
+        holds: |pair| class(pair, ClassKind::NamedTuple).is_some() && matches!(kind(pair), "list" | "tuple"),
+    },
 ];
 
 fn kind<'p>(pair: &'p Pair<'_>) -> &'p str {
     qflow_model::tagged::kind(pair.value)
+}
+
+/// The user's own class that is declared, where it is of a kind.
+fn class<'p>(pair: &'p Pair<'_>, kind: ClassKind) -> Option<&'p Class> {
+    let Ty::Class(name) = pair.ty else { return None };
+    pair.classes.get(name).filter(|class| class.kind == kind)
 }
 
 fn text<'p>(pair: &'p Pair<'_>) -> Option<&'p str> {
@@ -268,7 +308,7 @@ fn is_ordered(ty: &Ty) -> bool {
 
 /// Whether we refuse this very part, in such words.
 fn refused(pair: &Pair<'_>, words: &str) -> bool {
-    let made = value::convert(pair.value, pair.ty, &Classes::new());
+    let made = value::convert(pair.value, pair.ty, pair.classes);
     made.is_err_and(|error| error.path.is_empty() && error.message.contains(words))
 }
 

@@ -1,5 +1,6 @@
 //! Values and types that both sides are given: all of one list with all of another, and deeper ones by a generator that always says the same.
 
+use qflow_model::class::Classes;
 use serde_json::{Value, json};
 
 /// Types that hold no others.
@@ -157,6 +158,78 @@ const TEXTS: &[&str] = &[
     "None",
     "[1]",
 ];
+
+/// The user's own classes, as `lax.py` has them.
+pub(crate) const CLASSES: &[&str] = &["Colour", "Level", "Row", "Point", "Order"];
+
+/// What is known of them.
+pub(crate) fn classes() -> Classes {
+    let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
+    let member = |name: &str, value: Value| json!({"name": name, "value": value});
+    let optional = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": false});
+    serde_json::from_value(json!({
+        "Colour": {"name": "__main__.Colour", "kind": "enum", "members": [member("RED", json!("r")), member("BLUE", json!("b"))]},
+        "Level": {
+            "name": "__main__.Level", "kind": "enum", "bases": ["int"], "members": [member("LOW", json!(1)), member("HIGH", json!(2))],
+        },
+        "Row": {
+            "name": "__main__.Row", "kind": "typed_dict",
+            "fields": [field("item", "str"), field("amount", "int"), optional("day", "date")],
+        },
+        "Point": {"name": "__main__.Point", "kind": "named_tuple", "fields": [field("x", "int"), field("y", "float")]},
+        "Order": {
+            "name": "__main__.Order", "kind": "dataclass",
+            "fields": [
+                field("item", "str"), field("colour", "Colour"), field("rows", "list[Row]"),
+                {"name": "amount", "type": "int", "required": false, "default": 1},
+            ],
+        },
+    }))
+    .expect("classes")
+}
+
+/// What describes an object, well or not.
+pub(crate) fn descriptions() -> Vec<(Value, &'static str)> {
+    let row = json!({"item": "tea", "amount": "3"});
+    let mut all = Vec::new();
+    for row in [
+        row.clone(),
+        json!({"item": "tea", "amount": 3, "day": "2026-11-24"}),
+        json!({"item": "tea", "amount": 3, "day": null}),
+        json!({"item": "tea", "amount": "x"}),
+        json!({"item": "tea"}),
+        json!({}),
+        json!({"item": "tea", "amount": 3, "more": 1}),
+        json!({"item": 1, "amount": 3}),
+        json!([["item", "tea"], ["amount", 3]]),
+    ] {
+        all.push((row.clone(), "Row"));
+        all.push((json!([row.clone()]), "list[Row]"));
+        all.push((json!([row]), "tuple[Row, ...] | None"));
+    }
+    for point in [
+        json!({"x": 1, "y": 2.5}),
+        json!({"x": "1", "y": "2.5"}),
+        json!({"x": 1}),
+        json!({"x": 1, "y": 2.5, "z": 3}),
+        json!({"x": 1.5, "y": 2.5}),
+        json!([1, 2.5]),
+        tagged("tuple", vec![json!(1), json!(2.5)]),
+    ] {
+        all.push((point.clone(), "Point"));
+        all.push((json!({"a": point}), "dict[str, Point]"));
+    }
+    for (colour, amount) in
+        [("r", json!(2)), ("RED", json!("2")), ("green", json!(2)), ("b", json!(2.5)), ("b", json!("x"))]
+    {
+        all.push((json!({"item": "tea", "colour": colour, "rows": [row.clone()], "amount": amount}), "Order"));
+        all.push((json!({"item": "tea", "colour": colour, "rows": [], "amount": amount}), "Order"));
+        all.push((json!({"item": "tea", "colour": colour, "rows": [{"item": "tea"}]}), "Order"));
+    }
+    all.push((json!({"item": "tea", "colour": "r", "rows": []}), "Order"));
+    all.push((json!({"item": "tea", "colour": "r"}), "Order"));
+    all
+}
 
 fn tagged(tag: &str, value: impl Into<Value>) -> Value {
     json!({"$": tag, "v": value.into()})
