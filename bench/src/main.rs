@@ -30,8 +30,8 @@ use crate::{
 /// Measures Qflow against floors of the same minute, and prints goals with their gates.
 ///
 /// Goals are those of the design's `6-performance.md`: 1 node overhead, 2 the same in fresh containers, 3 container start, 4 durable
-/// transitions, 5 fan-out, 6 start to first node, 7 packages, 8 scale, 9 memory, 10 what telemetry costs, 11 `/metrics`. All but 3, 6 and 7
-/// stand on a PostgreSQL and a Redis that are started for it (`deploy/local/postgres install`, package redis-server).
+/// transitions, 5 fan-out, 6 start to first node, 7 packages, 8 scale, 9 memory, 10 what telemetry costs, 11 `/metrics`, 12 types. All but
+/// 3, 6, 7 and 12 stand on a PostgreSQL and a Redis that are started for it (`deploy/local/postgres install`, package redis-server).
 #[derive(Parser)]
 #[command(name = "qflow-bench", version)]
 struct Line {
@@ -44,7 +44,7 @@ struct Line {
     #[arg(long, default_value = "docker")]
     runtime: String,
     /// Goals by number, `4,8`; default: all.
-    #[arg(long, value_delimiter = ',', value_name = "GOALS", value_parser = clap::value_parser!(u8).range(1..=11))]
+    #[arg(long, value_delimiter = ',', value_name = "GOALS", value_parser = clap::value_parser!(u8).range(1..=12))]
     only: Vec<u8>,
     /// Only the floors, no goal.
     #[arg(long)]

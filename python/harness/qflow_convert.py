@@ -150,20 +150,27 @@ def _typed_dict(cls, shapes):
 
 
 def _union(value, shape, path, strict):
+    """What fits a member stays, else exactly one of them is to be made of it."""
     if fits(value, shape):
         return value
-    wrong = []
+    made, wrong = [], []
     for member in shape[1]:
         try:
-            return convert(value, member, path, True)
+            one = convert(value, member, path, True)
         except Unconverted as error:
             wrong.append(error)
+            continue
+        if not any(type(one) is type(other) and one == other for _, other in made):
+            made.append((member, one))
+    if len(made) == 1:
+        return made[0][1]
     if not strict:
         return value
     deeper = [error for error in wrong if error.path != path]
-    if len(deeper) == 1:  # the one member that it is meant for
+    if not made and len(deeper) == 1:  # the one member that it is meant for
         raise deeper[0]
-    return _left(value, shape, path, strict)
+    may = " or ".join(sorted(spelled(member) for member, _ in made))
+    return _left(value, shape, path, strict, made and "%s, which may be %s" % (shown(value), may))
 
 
 def _same(items, others):
@@ -272,10 +279,13 @@ def _model(value, cls, path):
 def _member(value, cls, path):
     if isinstance(value, str) and value in cls.__members__:
         return cls.__members__[value]
-    try:
-        return cls(value)
-    except ValueError:
-        raise Unconverted(path, "expected %s, got %s; it has %s" % (cls.__qualname__, shown(value), ", ".join(cls.__members__)))
+    # `True` is equal to `1`, and no member's value for that.
+    if not isinstance(value, bool) or any(member.value is value for member in cls):
+        try:
+            return cls(value)
+        except ValueError:
+            pass
+    raise Unconverted(path, "expected %s, got %s; it has %s" % (cls.__qualname__, shown(value), ", ".join(cls.__members__)))
 
 
 def _frame(value, cls, path):

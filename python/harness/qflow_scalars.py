@@ -3,7 +3,7 @@
 import math
 import re
 
-from qflow_decoder import iso
+from qflow_exact import unlimited
 
 
 def scalar(value, cls, strict):
@@ -39,15 +39,13 @@ def _table():
         _tables.append({
             (float, dec): lambda v: dec(repr(_finite(v))),
             (str, bool): _bool, (int, bool): _bit, (float, bool): _bit,
-            (str, int): _int, (float, int): lambda v: _whole(v, math.floor), (dec, int): lambda v: _whole(v, int),
+            (str, int): _int, (float, int): lambda v: _whole(v, math.floor), (dec, int): lambda v: _whole(v, int) if v.adjusted() < DIGITS else _no(v),
             (str, float): _float, (dec, float): lambda v: _equal(float(v), v, lambda made: dec(repr(made))),
             (str, dec): lambda v: dec(_shaped(NUMBER, v)),
-            (str, date): lambda v: date.fromisoformat(_shaped(DATE, v)),
-            (str, datetime.datetime): lambda v: datetime.datetime.fromisoformat(iso(_shaped(DATETIME, v))),
-            (str, time): lambda v: time.fromisoformat(iso(_shaped(TIME, v))),
-            (str, datetime.timedelta): lambda v: datetime.timedelta(microseconds=_micros(v.strip())),
+            (str, date): lambda v: _date(v.strip()), (str, datetime.datetime): lambda v: _datetime(v.strip()), (str, time): lambda v: _time(v.strip()),
+            (str, datetime.timedelta): lambda v: datetime.timedelta(microseconds=_duration(v.strip())),
             (str, uuid.UUID): lambda v: uuid.UUID(_shaped(UUID, v)),
-            (str, path): lambda v: path(v) if v else _no(v),
+            (str, path): lambda v: path(v) if v and "\0" not in v else _no(v),
         })  # fmt: skip
     return _tables
 
@@ -65,24 +63,21 @@ def classes():
     return dict(names, Set=typing.AbstractSet)
 
 
-def _clock(fraction):
-    return r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d" + fraction + ")?"
-
-
 def _pattern(text):
     return re.compile(text, re.ASCII)
 
 
-_OFFSET = "([Zz]|[+-]" + _clock("") + ")?"
-DATE = _pattern(r"\d{4}-\d\d-\d\d")
-TIME = _pattern(_clock(r"(\.\d{1,6})?") + _OFFSET)
-DATETIME = _pattern(DATE.pattern + "[T ]" + TIME.pattern)
-UUID = _pattern("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Each form of ISO 8601 that leaves nothing out, with separators everywhere or nowhere: a week's day as a day's, a comma as a point.
+DATE = _pattern(r"(\d{4})(-?)(?:(\d\d)\2(\d\d)|W(\d\d)\2(\d))")
+TIME = _pattern(r"(\d\d)(:?)(\d\d)(?:\2(\d\d)(?:[.,](\d{1,6}))?)?(?:([Zz])|([+-])(\d\d)(?:(:?)(\d\d)(?:\9(\d\d)(?:[.,](\d{1,6}))?)?)?)?")
+_HEX = "([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+UUID = _pattern("(urn:uuid:)?([{]%s[}]|%s)" % (_HEX, _HEX))
 INT = _pattern(r"[+-]?\d+")
 NUMBER = _pattern(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DIGITS = 315652  # of an int: a value has at most 2**20 bits of one
 WORD = re.compile("[+-]?(inf|infinity|nan)", re.ASCII | re.IGNORECASE)
-TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-UNITS = {"ms": 1e3, "us": 1.0, "w": 604800e6, "d": 86400e6, "h": 3600e6, "m": 60e6, "s": 1e6}
+TRUTHS = dict({word: True for word in ("true", "1", "yes", "on", "t", "y")}, **{word: False for word in ("false", "0", "no", "off", "f", "n")})
+UNITS = {"ms": 1000, "us": 1, "w": 604800000000, "d": 86400000000, "h": 3600000000, "m": 60000000, "s": 1000000}
 
 
 def _no(value):
@@ -116,7 +111,63 @@ def _bool(text):
 
 
 def _int(text):
-    return int(_shaped(INT, text))
+    digits = _shaped(INT, text)
+    return unlimited(lambda: int(digits)) if len(digits.lstrip("+-0")) <= DIGITS else _no(text)
+
+
+def _found(pattern, text):
+    found = pattern.fullmatch(text)
+    return found.groups() if found else _no(text)
+
+
+def _date(text):
+    import datetime
+
+    year, _, month, day, week, weekday = _found(DATE, text)
+    if week is not None:
+        return datetime.date.fromisocalendar(int(year), int(week), int(weekday))
+    return datetime.date(int(year), int(month), int(day))
+
+
+def _datetime(text):
+    """A date, and a time after `T` or a space; a date alone is its midnight."""
+    import datetime
+
+    for at in (10, 8):
+        if DATE.fullmatch(text[:at]):
+            rest = text[at:]
+            good = rest[:1] in ("", "T", "t") or (rest[0] == " " and rest[1:2] not in ("T", "t"))
+            if not good:
+                break
+            time = _time(rest[1:] if rest[0] == " " else rest) if rest else datetime.time()
+            return datetime.datetime.combine(_date(text[:at]), time)
+    return _no(text)
+
+
+def _time(text):
+    import datetime
+
+    # Without `:` it is a number, unless a `T` says otherwise.
+    bare = text[1:] if text[:1] in ("T", "t") else text if text[2:3] == ":" else _no(text)
+    hour, _, minute, second, fraction, utc, sign, hours, _, minutes, seconds, rest = _found(TIME, bare)
+    zone = datetime.timezone.utc if utc else None
+    if sign:
+        ahead = _clock(hours, minutes, seconds, rest)
+        zone = datetime.timezone(-ahead if sign == "-" else ahead)
+    return datetime.time(int(hour), int(minute), int(second or 0), _micro(fraction), zone)
+
+
+def _clock(hours, minutes, seconds, fraction):
+    import datetime
+
+    hours, minutes, seconds = (int(part or 0) for part in (hours, minutes, seconds))
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError("an offset of a day")
+    return datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=_micro(fraction))
+
+
+def _micro(fraction):
+    return int((fraction or "").ljust(6, "0"))
 
 
 def _float(text):
@@ -128,33 +179,50 @@ def _float(text):
     return _finite(value) if not vanished else _no(text)
 
 
+def _duration(text):
+    """Microseconds of a duration; two numbers with a `:` would be a guess. Also as `str()` writes it, `3 days, 0:05:00`."""
+    days, found, rest = text.partition(" day")
+    if not found:
+        return _micros(text) if text.count(":") != 1 else _no(text)
+    if not re.fullmatch("[0-9.-]*", days):
+        return _no(text)
+    rest = rest[1:] if rest[:1] == "s" else rest
+    clock = rest.lstrip(", ")
+    if not rest:
+        return _micros(days + "d")
+    # Whether the clock of a negative one is negative too would be a guess.
+    if rest[0] not in ", " or clock.count(":") != 2 or "-" in days + clock:
+        return _no(text)
+    return _micros(days + "d") + _micros(clock)
+
+
 def _micros(text):
     """Microseconds of a duration, as `qflow_model::duration` reads it."""
     sign, text = (-1, text[1:]) if text.startswith("-") else (1, text)
     for read in (_seconds, _clocked, _iso, _suffixed):
         micros = read(text)
         if micros is not None:
-            return sign * math.floor(micros + 0.5)
+            return sign * micros
     return _no(text)
 
 
-def _number(text):
-    try:
-        return float(text) if re.fullmatch(r"[0-9.]+", text) else None
-    except ValueError:
+def _number(text, unit):
+    """So many of a unit, in whole microseconds."""
+    whole, _, fraction = text.partition(".")
+    digits = whole + fraction
+    if not re.fullmatch("[0-9]{1,20}", digits):
         return None
+    micros, left = divmod(int(digits) * unit, 10 ** len(fraction))
+    return None if left else micros
 
 
 def _seconds(text):
-    number = _number(text)
-    return None if number is None else number * 1e6
+    return _number(text, UNITS["s"])
 
 
 def _clocked(text):
-    parts = [_number(part) for part in text.split(":")]
-    if len(parts) not in (2, 3) or None in parts:
-        return None
-    return sum(part * unit for part, unit in zip(reversed(parts), (1.0, 60.0, 3600.0))) * 1e6
+    parts = [_number(part, UNITS[unit]) for part, unit in zip(text.split(":"), "hms")]
+    return sum(parts) if text.count(":") == 2 and None not in parts else None
 
 
 def _iso(text):
@@ -172,5 +240,5 @@ def _suffixed(text):
 def _units(text, known):
     if not re.fullmatch("([0-9.]+(%s))*" % known, text):
         return None
-    amounts = [(_number(amount), UNITS[unit.lower()]) for amount, unit in re.findall("([0-9.]+)(%s)" % known, text)]
-    return None if any(amount is None for amount, _ in amounts) else sum(amount * unit for amount, unit in amounts)
+    amounts = [_number(amount, UNITS[unit.lower()]) for amount, unit in re.findall("([0-9.]+)(%s)" % known, text)]
+    return None if None in amounts else sum(amounts)

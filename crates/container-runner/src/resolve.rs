@@ -1,8 +1,11 @@
 //! Arguments become bytes beside their consumer: stored values are read, whole or by range, and put together.
 
+mod converting;
 mod reader;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use qflow_blobs::Blobs;
@@ -13,8 +16,9 @@ use qflow_model::{
 };
 use qflow_types::value as tagged;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
-pub use self::reader::Reader;
+pub use self::{converting::Converting, reader::Reader};
 use crate::harness::AttachmentHead;
 
 /// The end of an encoding with an offset table: a line break and the skeleton's length in 20 digits.
@@ -34,6 +38,8 @@ pub struct Resolved {
     pub heads: Vec<AttachmentHead>,
     /// Their bytes.
     pub attachments: Vec<Bytes>,
+    /// Milliseconds that conversions took, by argument.
+    pub converted_ms: BTreeMap<String, f64>,
 }
 
 /// Why an argument could not be put together.
@@ -56,6 +62,16 @@ pub enum Error {
         /// Why not.
         message: String,
     },
+    /// It is not what its parameter declares, and does not convert.
+    #[error("argument `{name}`{place}: {message}")]
+    Unconverted {
+        /// The parameter.
+        name: String,
+        /// Where in it, with ` at `.
+        place: String,
+        /// What was expected there.
+        message: String,
+    },
     /// The path leads nowhere.
     #[error("argument `{name}`: {message}")]
     Path {
@@ -72,19 +88,26 @@ pub async fn arguments(
     run: RunId,
     arguments: &[(String, Argument)],
     reader: &Reader,
+    converting: &Converting,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver { blobs, run, reader, used: Vec::new() };
-    let mut object = Map::new();
+    let (mut object, mut converted_ms) = (Map::new(), BTreeMap::new());
     for (name, argument) in arguments {
         let value = resolver.argument(argument).await.map_err(|error| match error {
             Error::Path { message, .. } => Error::Path { name: name.clone(), message },
             Error::Pickle { message, .. } => Error::Pickle { name: name.clone(), message },
             other => other,
         })?;
-        object.insert(name.clone(), value);
+        let began = Instant::now();
+        let converted = converting.convert(name, &value).transpose()?;
+        if converted.is_some() {
+            converted_ms.insert(name.clone(), began.elapsed().as_secs_f64() * 1e3);
+        }
+        object.insert(name.clone(), converted.unwrap_or(value));
     }
     let mut resolved = Resolved {
         object: serde_json::to_vec(&Value::Object(object)).map_err(|e| Error::Stored(e.to_string()))?.into(),
+        converted_ms,
         ..Resolved::default()
     };
     for (number, Used { attachment, name }) in resolver.used.into_iter().enumerate() {

@@ -9,8 +9,8 @@ use qflow_model::{
     value::{Attachment, Produced, ValueRef},
 };
 use qflow_proto::order::Order;
-use qflow_types::value as tagged;
-use serde_json::Value;
+use qflow_types::value::{self as tagged, Misfit};
+use serde_json::{Map, Value};
 
 use crate::{content::Contents, ending::failed, harness::AttachmentHead, lifecycle};
 
@@ -50,14 +50,21 @@ pub fn check(order: &Order, raw: Raw, contents: &Contents) -> Result<Checked, En
             format!("the result has {size} bytes, where {VALUE_BYTES} are allowed"),
         ));
     }
-    let value = tagged::decode(&encoding).map_err(|e| failed(FailureClass::User, "protocol", e.to_string()))?;
-    bound(&value, order).map_err(|why| failed(FailureClass::User, "protocol", why))?;
     let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {
         failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
     })?;
-    tagged::check_fields(&value, &ty, &order.classes)
-        .map_err(|e| failed(FailureClass::User, "output_type", e.to_string()))?;
-    let answers = asks.iter().map(|path| tagged::answer(&value, path)).collect();
+    let protocol = |why: String| failed(FailureClass::User, "protocol", why);
+    let found = tagged::check_encoding(&encoding, &ty, &order.classes).map_err(|misfit| match misfit {
+        Misfit::NotAValue(error) => protocol(error.to_string()),
+        Misfit::Unfit(error) => failed(FailureClass::User, "output_type", error.to_string()),
+    })?;
+    let mut answers = Vec::new();
+    // A pass over the bytes says all of most values: only what is looked into is held as a tree.
+    if found.is_pickled || !asks.is_empty() {
+        let value = tagged::decode(&encoding).map_err(|error| protocol(error.to_string()))?;
+        bound(&value, order).map_err(protocol)?;
+        answers.extend(asks.iter().map(|path| tagged::answer(&value, path)));
+    }
     let (mut attachments, mut blobs) = (Vec::new(), Vec::new());
     for head in raw.attachments {
         let missing = || failed(FailureClass::User, "protocol", "an attachment that did not come");
@@ -74,7 +81,7 @@ pub fn check(order: &Order, raw: Raw, contents: &Contents) -> Result<Checked, En
     let (digest, size) = (Digest::of(&encoding), encoding.len() as u64);
     let is_inline = encoding.len() <= INLINE_VALUE_BYTES;
     // An offset table stands only in lists past the inline bound, and then names every element.
-    let items = raw.items.filter(|items| !is_inline && value.as_array().is_some_and(|a| a.len() == *items as usize));
+    let items = raw.items.filter(|items| !is_inline && found.items == Some(*items));
     let inline = is_inline.then(|| encoding.to_vec());
     if !is_inline {
         blobs.push((digest, encoding));
@@ -85,11 +92,13 @@ pub fn check(order: &Order, raw: Raw, contents: &Contents) -> Result<Checked, En
 
 /// Whether every pickle in a value says where it was made: whoever reads it relies on that.
 fn bound(value: &Value, order: &Order) -> Result<(), String> {
+    let is =
+        |object: &Map<String, Value>, key: &str, wanted: &str| object.get(key).and_then(Value::as_str) == Some(wanted);
     match value {
         Value::Array(parts) => parts.iter().try_for_each(|part| bound(part, order)),
-        Value::Object(object) if object.get("k").and_then(Value::as_str) == Some("pickle") => {
-            let is = |key: &str, wanted: &str| object.get(key).and_then(Value::as_str) == Some(wanted);
-            let good = is("lock", &order.lock.digest().to_string()) && is("user", &lifecycle::user(order));
+        Value::Object(object) if is(object, "$", "attachment") && is(object, "k", "pickle") => {
+            let good =
+                is(object, "lock", &order.lock.digest().to_string()) && is(object, "user", &lifecycle::user(order));
             if good { Ok(()) } else { Err("a pickle that does not say where it was made".into()) }
         }
         Value::Object(object) => object.values().try_for_each(|part| bound(part, order)),

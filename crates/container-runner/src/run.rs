@@ -121,6 +121,8 @@ struct Progress<'a> {
     next_line: u64,
     value: Option<Result<Produced, Ending>>,
     contents: Contents,
+    /// Milliseconds of the conversions that were made here, by argument.
+    converted_ms: BTreeMap<String, f64>,
     /// Why content was not taken.
     untaken: Option<Ending>,
     warnings: Vec<String>,
@@ -262,6 +264,7 @@ impl<'a> Progress<'a> {
             next_line: 0,
             value: None,
             contents: Contents::new(spool.contents(order.key)),
+            converted_ms: BTreeMap::new(),
             untaken: None,
             warnings: Vec::new(),
             why: None,

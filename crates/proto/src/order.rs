@@ -57,7 +57,7 @@ pub struct Order {
     pub conversions: Vec<Converted>,
     /// The declared result.
     pub returns: TypeText,
-    /// What is known of the user's own classes that the result may hold.
+    /// What is known of the user's own classes that the result may hold, and arguments that are converted.
     #[serde(default, skip_serializing_if = "Classes::is_empty")]
     pub classes: Classes,
     /// What the outcome's header must answer.

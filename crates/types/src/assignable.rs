@@ -118,6 +118,12 @@ impl Among<'_> {
             },
             (Ty::Literal(values), _) => values.iter().try_for_each(|value| self.goes(&class_of(value), target)),
             (Ty::Class(source_name), Ty::Class(target_name)) => class(source_name, target_name),
+            // A text is made of texts, bytes of numbers.
+            (Ty::Class(name), Ty::Generic(of, accepted)) if matches!(name.as_str(), "str" | "bytes") => {
+                class(name, of)?;
+                let item = Ty::class(if name == "str" { "str" } else { "int" });
+                accepted.first().map_or(Ok(()), |accepted| self.goes(&item, accepted))
+            }
             // A bare container is one of `Any`.
             (Ty::Class(name), Ty::Generic(of, _)) | (Ty::Generic(name, _), Ty::Class(of)) => class(name, of),
             (Ty::Generic(name, parameters), Ty::Generic(of, accepted)) => {

@@ -1,7 +1,11 @@
 //! How a value of one type gets to where another is declared: as it is, converted, or not at all. Pure. See `docs/TYPES.md`.
 //!
-//! The rules follow the lax mode of pydantic, less what it loses silently or has to guess. `python/harness/qflow_convert.py` makes the
-//! values; `crates/types/tests/conversions.json` holds both to the same table.
+//! The rules follow the lax mode of pydantic, less what it loses silently or has to guess. `value::convert` makes the values, and in
+//! a container `python/harness/qflow_convert.py`; `crates/types/tests/conversions.json` holds both to the same table.
+
+mod table;
+
+pub use table::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE};
 
 use crate::{
     assignable::assignable,
@@ -20,62 +24,6 @@ pub enum Way {
     /// There is no conversion.
     Not,
 }
-
-/// A row of the published table.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// The classes of values that it is about.
-    pub from: &'static [&'static str],
-    /// The class that is declared.
-    pub to: &'static str,
-    /// Whether some values of the classes do not allow it.
-    pub may_fail: bool,
-    /// What is made of a value, and of which not.
-    pub rule: &'static str,
-}
-
-/// Conversions of values that hold no others. What is a text in the plain form of values goes as that text; a text is read as the
-/// command line reads it; numbers become one another where they stay equal.
-pub const TABLE: &[Row] = &[
-    Row { from: &["date"], to: "datetime", may_fail: false, rule: "midnight, without a time zone" },
-    Row { from: &["date", "datetime", "time"], to: "str", may_fail: false, rule: "ISO 8601" },
-    Row { from: &["Decimal", "UUID", "Path"], to: "str", may_fail: false, rule: "as `str()` writes it" },
-    Row { from: &["int", "bool"], to: "Decimal", may_fail: false, rule: "the same number" },
-    Row {
-        from: &["float"],
-        to: "Decimal",
-        may_fail: true,
-        rule: "the shortest that reads back as the same float; finite ones",
-    },
-    Row {
-        from: &["str"],
-        to: "bool",
-        may_fail: true,
-        rule: "`true` `1` `yes` `on`, `false` `0` `no` `off`, in any case",
-    },
-    Row { from: &["int", "float"], to: "bool", may_fail: true, rule: "0 and 1" },
-    Row { from: &["str"], to: "int", may_fail: true, rule: "digits, with a sign where there is one" },
-    Row { from: &["float", "Decimal"], to: "int", may_fail: true, rule: "a whole number" },
-    Row {
-        from: &["str"],
-        to: "float",
-        may_fail: true,
-        rule: "`1.5`, `1e3`, `inf`, `nan`; not what is too large or too small for a float",
-    },
-    Row { from: &["Decimal"], to: "float", may_fail: true, rule: "where the float reads back as an equal Decimal" },
-    Row { from: &["str"], to: "Decimal", may_fail: true, rule: "`1.50`, `1e3`" },
-    Row { from: &["str"], to: "date", may_fail: true, rule: "`2026-11-24`" },
-    Row {
-        from: &["str"],
-        to: "datetime",
-        may_fail: true,
-        rule: "`2026-11-24T09:30`, with seconds, at most six digits of their fractions, and an offset (`Z`, `+01:00`) where they are written",
-    },
-    Row { from: &["str"], to: "time", may_fail: true, rule: "`09:30`, and as above" },
-    Row { from: &["str"], to: "timedelta", may_fail: true, rule: "`90s`, `1h30m`, `00:05:00`, `P1DT2H`, or seconds" },
-    Row { from: &["str"], to: "UUID", may_fail: true, rule: "36 characters, with `-`" },
-    Row { from: &["str"], to: "Path", may_fail: true, rule: "any text but the empty one" },
-];
 
 /// Classes from outside that a mapping, a text or a number is not the description of.
 const OPAQUE: &[&str] = &[

@@ -7,6 +7,6 @@ mod ty;
 pub mod value;
 
 pub use assignable::{Reason, assignable, assignable_among};
-pub use convertible::{Row, TABLE, Way, convertible};
+pub use convertible::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE, Way, convertible};
 pub use parse::NotAType;
 pub use ty::{Literal, Ty};

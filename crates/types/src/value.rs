@@ -2,21 +2,28 @@
 
 mod check;
 mod convert;
+mod decimal;
 mod encoding;
+mod equal;
 mod iso;
 mod plain;
+mod read;
+mod repr;
 pub mod stream;
+mod text;
 
-pub use check::{check, check_fields};
-pub use convert::{from_plain, from_text};
+pub use check::{Found, Misfit, check, check_encoding, check_fields, check_reader};
+pub use convert::{convert, convert_surely, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
 pub use plain::{to_plain, to_text};
 pub use qflow_model::tagged::{answer, at};
 use qflow_model::tagged::{kind, stored_key, tag};
+pub use read::{from_plain, from_text};
+pub use repr::shown;
 
 /// A value that is not of its declared type, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {path}: ") })]
+#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {}: ", path.trim_start()) })]
 pub struct ValueError {
     /// Where inside the value, e.g. `[3]["price"]`; empty for the whole.
     pub path: String,

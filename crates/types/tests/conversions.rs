@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qflow_model::class::Classes;
 use qflow_types::{TABLE, Ty, Way, convertible, value};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A case that both sides read: types, how the one gets to the other, and where given a value with what comes of it.
 #[derive(Debug, Deserialize)]
@@ -62,6 +63,68 @@ fn values_are_of_the_types_that_the_cases_name() {
         }
         let never_fails = matches!(case.way.as_str(), "as it is" | "converted");
         assert!(!never_fails || case.error.is_none(), "{case:?}");
+    }
+}
+
+/// The classes of the user's own that the cases name, as `python/tests/test_conversions.py` has them.
+fn classes() -> Classes {
+    let fields = |optional: bool| {
+        let amount = if optional {
+            json!({"name": "amount", "type": "int", "required": false, "default": 1})
+        } else {
+            json!({"name": "amount", "type": "int", "required": true})
+        };
+        json!([{"name": "item", "type": "str", "required": true}, amount])
+    };
+    serde_json::from_value(json!({
+        "Order": {"name": "Order", "kind": "dataclass", "fields": fields(true)},
+        "Row": {"name": "Row", "kind": "typed_dict", "fields": fields(false)},
+        "Colour": {"name": "Colour", "kind": "enum", "members": [{"name": "RED", "value": "r"}, {"name": "BLUE", "value": "b"}]},
+    }))
+    .expect("classes")
+}
+
+/// What only Python makes or knows.
+const UNKNOWN: &[&str] = &["DataFrame", "Pickle", "Invoice", "File"];
+
+#[test]
+fn values_are_made_as_the_cases_say() {
+    let classes = classes();
+    for case in cases() {
+        let (_, to) = case.types();
+        let Some(value) = case.value.as_ref().filter(|_| !UNKNOWN.iter().any(|name| case.to.contains(name))) else {
+            continue;
+        };
+        let made = if case.way == "converted" {
+            Ok(value::convert_surely(value, &to, &classes))
+        } else if case.way == "as it is" {
+            continue;
+        } else {
+            value::convert(value, &to, &classes).map_err(|error| error.to_string())
+        };
+        match (&case.expected, &case.error) {
+            (Some(expected), _) => assert_eq!(made.as_ref(), Ok(expected), "{case:?}"),
+            (_, Some(error)) => assert_eq!(made.as_ref(), Err(error), "{case:?}"),
+            // There is no conversion.
+            _ => assert!(made.is_err(), "{case:?} made {made:?}"),
+        }
+    }
+}
+
+/// Whatever may fail is left alone where it was not asked for.
+#[test]
+fn without_convert_nothing_is_converted_that_may_fail() {
+    let classes = classes();
+    for case in cases().iter().filter(|case| matches!(case.way.as_str(), "may fail" | "not")) {
+        let whole = !case.to.contains("tuple")
+            && !case.to.contains("list")
+            && !case.to.contains("set")
+            && !case.to.contains("dict");
+        // An `int` goes where a `float` is declared, and becomes a `Decimal` without being asked.
+        let is_sure = |value: &Value| case.from == "float" && value.is_i64();
+        if let Some(value) = case.value.as_ref().filter(|value| whole && !case.to.contains('|') && !is_sure(value)) {
+            assert_eq!(value::convert_surely(value, &case.types().1, &classes), *value, "{case:?}");
+        }
     }
 }
 

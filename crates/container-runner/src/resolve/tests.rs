@@ -38,7 +38,7 @@ fn reader(folder: &FilePath) -> Reader {
 
 async fn text(blobs: &Blobs, argument: Argument) -> String {
     let reader = reader(FilePath::new("/nowhere"));
-    let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader).await.unwrap();
+    let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default()).await.unwrap();
     String::from_utf8(resolved.object.to_vec()).unwrap()
 }
 
@@ -78,7 +78,9 @@ async fn attachments_of_several_values_are_numbered_together() {
         parts.push(Argument::Value { value, element: None, path: vec![] });
     }
     let reader = reader(FilePath::new("/nowhere"));
-    let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader).await.unwrap();
+    let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader, &Converting::default())
+        .await
+        .unwrap();
     let object: Value = serde_json::from_slice(&resolved.object).unwrap();
     assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
     assert_eq!(resolved.attachments, ["one", "two"]);
@@ -107,7 +109,8 @@ async fn a_path_that_leads_nowhere_names_the_parameter() {
     let (_folder, blobs) = blobs();
     let argument = Argument::Gathered { values: vec![], path: vec![Segment::Index(0)] };
     let reader = reader(FilePath::new("/nowhere"));
-    let error = arguments(&blobs, run(), &[("rows".into(), argument)], &reader).await.unwrap_err();
+    let error =
+        arguments(&blobs, run(), &[("rows".into(), argument)], &reader, &Converting::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "argument `rows`: list index out of range");
 }
 
@@ -128,7 +131,7 @@ async fn files_and_what_is_large_are_laid_out_read_only_beside_the_container() {
     let given: Vec<_> = ["x", "y", "z"].map(String::from).into_iter().zip([file, odd, large]).collect();
     for sealed in [true, false] {
         let reader = Reader { sealed, folder: folder.path().join(sealed.to_string()), ..reader(folder.path()) };
-        let resolved = arguments(&blobs, run(), &given, &reader).await.unwrap();
+        let resolved = arguments(&blobs, run(), &given, &reader, &Converting::default()).await.unwrap();
         let paths: Vec<_> = resolved.heads.iter().map(|head| head.path.clone().unwrap()).collect();
         assert_eq!(paths, ["/run/qflow/in/0/a.csv", "/run/qflow/in/1/content", "/run/qflow/in/2/content"]);
         assert!(resolved.attachments.is_empty());
@@ -151,7 +154,8 @@ async fn a_pickle_goes_to_an_equal_environment_of_the_same_user_only() {
     ] {
         let skeleton = format!(r#"{{"$":"attachment","k":"pickle","i":0,"lock":"{lock}","user":"{user}"}}"#);
         let argument = stored(&blobs, &skeleton, "pickle", b"p".to_vec()).await;
-        let told = arguments(&blobs, run(), &[("x".into(), argument)], &reader(folder.path())).await;
+        let told =
+            arguments(&blobs, run(), &[("x".into(), argument)], &reader(folder.path()), &Converting::default()).await;
         match why {
             None => assert_eq!(told.unwrap().attachments, ["p"]),
             Some(why) => assert!(told.unwrap_err().to_string().starts_with(why)),

@@ -49,7 +49,7 @@ impl Runner {
     }
 
     /// Keeps the outcome, tells that it is there, lets the container go on.
-    pub(super) async fn finish(&self, progress: Progress<'_>, mut over: Over, container: Option<Container>) {
+    pub(super) async fn finish(&self, mut progress: Progress<'_>, mut over: Over, container: Option<Container>) {
         let order = progress.order;
         let container_id = container.as_ref().map(|c| c.state.id.clone()).unwrap_or_default();
         if let Ending::Failed(failure) | Ending::TimedOut(failure) = &mut over.ending {
@@ -66,6 +66,7 @@ impl Runner {
             self.telemetry.emit(Event::PythonError { node, container_id: container_id.clone(), error });
         }
         let oom = out_of_memory(&over);
+        over.said.converted_ms.append(&mut progress.converted_ms);
         self.measure(order, &over);
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use qflow_model::{ids::Timestamp, outcome::Ending, progress::KillReason, status::FailureClass};
-use qflow_proto::order::{Converted, Order};
+use qflow_proto::order::Order;
 use qflow_telemetry::{SpanRecord, TraceContext, traces};
 use tokio::{sync::watch, time::Instant};
 
@@ -76,18 +76,21 @@ impl Runner {
     pub(super) async fn begin(&self, container: &Container, progress: &mut Progress<'_>) -> Result<(), Ending> {
         let order = progress.order;
         let reader = self.reader(container, order);
+        let (converting, left) = resolve::Converting::of(order);
         let once = || async {
             if reader.folder.exists() {
                 // What an earlier try laid out may be the blobs themselves by another name: nothing is written over them.
                 tokio::fs::remove_dir_all(&reader.folder).await.ok();
             }
-            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader).await {
+            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader, &converting).await {
                 Err(resolve::Error::Blob(error)) => Err(error),
                 done => Ok(done),
             }
         };
         let resolved = self.insist(order, Wanted::Arguments, once).await?.map_err(|e| match e {
-            resolve::Error::Path { .. } => failed(FailureClass::User, "argument", e.to_string()),
+            resolve::Error::Path { .. } | resolve::Error::Unconverted { .. } => {
+                failed(FailureClass::User, "argument", e.to_string())
+            }
             resolve::Error::Pickle { .. } => failed(FailureClass::User, "pickle", e.to_string()),
             resolve::Error::Blob(_) | resolve::Error::Disk(_) => {
                 Ending::Lost { reason: "blob_unreadable".into(), message: e.to_string() }
@@ -96,7 +99,8 @@ impl Runner {
         })?;
         carry::measure(self.telemetry.metrics(), order);
         let mut say = self.attempt(progress);
-        (say.size, say.attachments) = (resolved.object.len() as u64, resolved.heads);
+        (say.size, say.attachments, say.converts) = (resolved.object.len() as u64, resolved.heads, left);
+        progress.converted_ms = resolved.converted_ms;
         let parts = std::iter::once(resolved.object).chain(resolved.attachments).collect();
         self.permission(order, &container.state.id).await?;
         progress.stage = Stage::Beginning;
@@ -126,7 +130,7 @@ impl Runner {
             file: order.file.clone(),
             returns: order.returns.0.clone(),
             types: order.types.iter().map(|(name, ty)| (name.clone(), ty.0.clone())).collect(),
-            converts: converts(order),
+            converts: BTreeMap::new(),
             asks: order.asks.clone(),
             current: serde_json::json!({
                 "run_id": order.key.run.to_string(),
@@ -169,15 +173,6 @@ impl Runner {
             .event("container_started", end);
         self.telemetry.record_span(span);
     }
-}
-
-/// Arguments that are converted, and whether a value that does not convert fails the attempt: where one of its sources says so.
-fn converts(order: &Order) -> BTreeMap<String, bool> {
-    let mut converts = BTreeMap::new();
-    for Converted { argument, may_fail, .. } in &order.conversions {
-        *converts.entry(argument.clone()).or_default() |= may_fail;
-    }
-    converts
 }
 
 /// Where the arguments of the attempt in a container are laid out: a folder for each, since they follow one another.

@@ -77,15 +77,18 @@ fn every_pair_goes_as_it_should() {
 }
 
 #[test]
-fn the_published_table_is_this_one() {
-    let page = include_str!("../../../../docs/TYPES.md");
-    let table = TABLE.iter().map(|Row { from, to, may_fail, rule }| {
-        let from: Vec<_> = from.iter().map(|from| format!("`{from}`")).collect();
-        let asked = if *may_fail { "`convert=True`" } else { "" };
-        format!("| {} | `{to}` | {asked} | {rule} |\n", from.join(", "))
-    });
-    let table: String = table.collect();
-    assert!(page.contains(&table), "docs/TYPES.md has another table than:\n{table}");
+fn what_is_published_of_containers_and_refusals_holds() {
+    for Rule { sure, may_fail, needs, .. } in CONTAINERS {
+        for (expected, examples) in [(Way::Converted, sure), (Way::MayFail, may_fail)] {
+            for (source, target) in *examples {
+                assert_eq!(way(source, target), expected, "{source} → {target}");
+            }
+        }
+        assert_eq!(sure.is_empty(), *needs == "`convert=True`", "{needs}");
+    }
+    for (source, target) in REFUSED.iter().flat_map(|refused| refused.examples) {
+        assert_eq!(way(source, target), Way::Not, "{source} → {target}");
+    }
 }
 
 /// Any type that conversions know something of.

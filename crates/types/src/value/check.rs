@@ -1,13 +1,18 @@
 //! Whether a value is of a declared type; the first mismatch with its path.
 
+mod forms;
+mod plan;
 mod records;
+mod streamed;
+mod strict;
 
 use qflow_model::class::Classes;
 use serde_json::Value;
 
 use super::{ValueError, kind, python_key, tag};
 use crate::ty::{Literal, Ty};
-use records::Records;
+pub(super) use records::Records;
+pub use streamed::{Found, Misfit, check_encoding, check_reader};
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -20,7 +25,7 @@ pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), Val
 }
 
 impl Records<'_> {
-    fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
+    pub(in crate::value) fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
         let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
         match ty {
             Ty::Any => Ok(()),
@@ -59,6 +64,17 @@ impl Records<'_> {
     fn each(&self, items: &[Value], ty: &Ty) -> Result<(), ValueError> {
         let mut items = items.iter().enumerate();
         items.try_for_each(|(i, item)| self.check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+    }
+
+    /// A text as what it is made of: texts of one character.
+    fn characters(&self, text: &str, item: &Ty) -> Result<(), ValueError> {
+        if matches!(item, Ty::Any) || *item == Ty::class("str") {
+            return Ok(());
+        }
+        let mut characters = text.chars().enumerate();
+        characters.try_for_each(|(i, c)| {
+            self.check(&Value::from(c.to_string()), item).map_err(|e| e.below(&format!("[{i}]")))
+        })
     }
 
     /// Whether a value is of a member; where only one may be meant, its own words say more than that none takes it.
@@ -115,10 +131,25 @@ impl Records<'_> {
                 self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
                 self.check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
             }),
+            (Value::String(text), _, [item]) if is_abstract(name) => self.characters(text, item),
+            (_, Some(("bytes", _)), [item]) if is_abstract(name) => self.check(&Value::from(0), item),
+            (_, Some(("map", Value::Array(pairs))), [key]) if is_abstract(name) => pairs
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, pair)| self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))),
+            (Value::Object(fields), None, [key]) if is_abstract(name) => fields.keys().try_for_each(|name| {
+                let name = python_key(name);
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))
+            }),
             // What the parameters of other classes mean is theirs to say.
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a class is one that a text, bytes and a mapping are too, by their characters, numbers and keys.
+fn is_abstract(name: &str) -> bool {
+    matches!(name, "Sequence" | "Iterable" | "Collection")
 }
 
 /// Whether a value may be of a member of a union, going by what it is and not by what it holds.
@@ -148,7 +179,16 @@ fn tuple(value: &Value) -> Option<&[Value]> {
 
 /// Whether a value's class is `name` or one that goes for it.
 fn class(value: &Value, name: &str) -> bool {
-    let kind = kind(value);
+    goes(kind(value), value.is_object() && tag(value).is_none(), name)
+}
+
+/// Whether a mapping goes where a class is declared.
+pub(super) fn is_mapping(name: &str) -> bool {
+    goes("dict", true, name)
+}
+
+/// Whether a value of a class goes where `name` is declared; `is_plain` where it is a mapping with texts as keys.
+fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
     match name {
         "float" => matches!(kind, "float" | "int" | "bool"),
         "int" => matches!(kind, "int" | "bool"),
@@ -161,7 +201,7 @@ fn class(value: &Value, name: &str) -> bool {
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
-        name => is_named(kind, name) || (tag(value).is_none() && value.is_object() && is_users(name)),
+        name => is_named(kind, name) || (is_plain && is_users(name)),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::is_named;
 use crate::{
     ty::Ty,
-    value::{ValueError, convert::field_type, kind, python_key, tag},
+    value::{ValueError, kind, python_key, read::field_type, tag},
 };
 
 /// Members that an error lists; of more the number is told.
@@ -19,7 +19,7 @@ const LISTED: usize = 20;
 
 /// The user's classes as a check needs them.
 #[derive(Default)]
-pub(super) struct Records<'c> {
+pub(in crate::value) struct Records<'c> {
     by_name: BTreeMap<&'c str, Record<'c>>,
     /// Within how many unions of which several members may be meant.
     tried: Cell<u32>,
@@ -28,14 +28,14 @@ pub(super) struct Records<'c> {
 }
 
 /// A class, and the types of its fields.
-pub(super) struct Record<'c> {
-    class: &'c Class,
-    fields: Vec<(&'c Field, Ty)>,
+pub(in crate::value) struct Record<'c> {
+    pub(super) class: &'c Class,
+    pub(super) fields: Vec<(&'c Field, Ty)>,
 }
 
 impl<'c> Records<'c> {
     /// Reads the types of fields, once for all values.
-    pub(super) fn read(classes: &'c Classes) -> Self {
+    pub(in crate::value) fn read(classes: &'c Classes) -> Self {
         let fields = |class: &'c Class| class.fields.iter().map(|field| (field, field_type(field, classes))).collect();
         let record = |class| Record { class, fields: fields(class) };
         let known = classes.iter().filter(|(_, class)| is_told(class));
@@ -106,13 +106,11 @@ impl<'c> Records<'c> {
         let known = record.fields.iter().filter(|(field, _)| given.contains_key(&field.name)).count();
         if known < given.len() {
             let unknown = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none());
-            let (unknown, has) = (unknown.unwrap_or_default(), class.fields_named());
-            return Err(ValueError::new(format!("{name} has no field `{unknown}`; it has {has}")));
+            return Err(self::unknown(name, record, unknown.unwrap_or_default()));
         }
         let mut missing = class.fields.iter().filter(|field| field.required && !given.contains_key(&field.name));
         if let Some(field) = missing.next() {
-            let missing = &field.name;
-            return Err(ValueError::new(format!("expected {name}, got {} without `{missing}`", kind(value))));
+            return Err(self::missing(name, kind(value), &field.name));
         }
         for (field, ty) in &record.fields {
             let Some(value) = given.get(&field.name) else { continue };
@@ -125,7 +123,18 @@ impl<'c> Records<'c> {
     }
 }
 
-fn at(field: &Field, kind: ClassKind) -> String {
+/// A field that the class does not have.
+pub(super) fn unknown(name: &str, record: &Record<'_>, unknown: &str) -> ValueError {
+    ValueError::new(format!("{name} has no field `{unknown}`; it has {}", record.class.fields_named()))
+}
+
+/// A field that is not there.
+pub(super) fn missing(name: &str, got: &str, missing: &str) -> ValueError {
+    ValueError::new(format!("expected {name}, got {got} without `{missing}`"))
+}
+
+/// Where a field is.
+pub(super) fn at(field: &Field, kind: ClassKind) -> String {
     if kind == ClassKind::TypedDict { format!("[{:?}]", field.name) } else { format!(".{}", field.name) }
 }
 

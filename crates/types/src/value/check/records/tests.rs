@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::value::check_fields;
+use crate::value::{check_encoding, check_fields, encode};
 
 fn classes() -> Classes {
     let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
@@ -51,7 +51,12 @@ fn team(ages: Value, lead: Value) -> Value {
 
 #[expect(clippy::needless_pass_by_value, reason = "cases are written as json!(…)")]
 fn mismatch(value: Value, ty: &str) -> Option<String> {
-    check_fields(&value, &ty.parse().unwrap(), &classes()).err().map(|error| error.to_string())
+    let (ty, classes) = (ty.parse().unwrap(), classes());
+    let told = check_fields(&value, &ty, &classes).err().map(|error| error.to_string());
+    let streamed = check_encoding(&encode(&value).bytes, &ty, &classes).err().map(|error| error.to_string());
+    // A field that is not there is missed when all is read, and what is wrong before it told first.
+    assert!(told == streamed || (told.is_some() && streamed.is_some()), "{value} as {ty}: {told:?} {streamed:?}");
+    told
 }
 
 #[test]
@@ -113,4 +118,28 @@ fn classes_that_hold_one_another_are_tried_once_for_each_object() {
     let deep = |innermost: Value| (0..100).fold(innermost, |next, _| json!({"next": next, "end": "x"}));
     assert_eq!(mismatch(deep(json!(null)), "Left | Right"), None);
     assert_eq!(mismatch(deep(json!(1)), "Left | Right").as_deref(), Some("expected Left | Right, got dict"));
+}
+
+#[test]
+fn fields_are_told_from_their_bytes_as_from_the_tree() {
+    let streamed = |bytes: &str, ty: &str| {
+        check_encoding(bytes.as_bytes(), &ty.parse().unwrap(), &classes()).err().map(|error| error.to_string())
+    };
+    for (bytes, ty, why) in [
+        ("{\"amount\":1,\"day\":\"\"}", "Row", None),
+        ("{\"amount\":1,\"day\":\"\",\"amount\":2}", "Row", Some("the key \"amount\" comes twice")),
+        ("{\"amount\":1}", "Row", Some("expected Row, got dict without `day`")),
+        ("{}", "Row", Some("expected Row, got dict without `day`")),
+        ("{\"amount\":1,\"price\":1}", "Row", Some("Row has no field `price`; it has day, amount, note")),
+        ("{\"$\":\"object\",\"t\":\"w.User\",\"v\":{\"name\":\"\",\"age\":1,\"mail\":null}}", "User", None),
+        (
+            "{\"$\":\"object\",\"t\":\"w.User\",\"v\":{\"name\":\"\",\"age\":[]}}",
+            "list[int] | User",
+            Some("at .age: expected int, got list"),
+        ),
+        ("{\"$\":\"object\",\"t\":\"w.User\",\"v\":{}}", "Row | None", Some("expected Row | None, got w.User")),
+        ("{\"$\":\"map\",\"v\":[[\"day\",1]]}", "Row", Some("expected Row, got dict")),
+    ] {
+        assert_eq!(streamed(bytes, ty).as_deref(), why, "{bytes} as {ty}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What parameters of known classes are read as, and what is said of those that do not read.
 
 use super::*;
+use crate::value::from_plain;
 
 fn classes() -> Classes {
     let field = |name: &str, ty: &str, default: Option<Value>| {
@@ -87,5 +88,20 @@ fn what_is_wrong_with_a_record_is_told_with_its_path() {
         (r#"{"count": 1, "parts": [{"day": []}]}"#, "Basket", "at .parts[0].day: expected date, got []"),
     ] {
         assert_eq!(read(text, ty), Err(why.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn classes_that_hold_one_another_are_tried_once_for_each_object() {
+    let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
+    for kind in ["typed_dict", "model"] {
+        let of = |end: &str| json!({"name": "w.C", "kind": kind, "fields": [field("next", "None | Left | list[Right] | Right"), field("end", end)]});
+        let classes: Classes = serde_json::from_value(json!({"Left": of("int"), "Right": of("date")})).unwrap();
+        // Tried anew in each member, a hundred levels would never end.
+        let deep = |innermost: Value| (0..100).fold(innermost, |next, _| json!({"next": next, "end": "2026-11-24"}));
+        let read = |plain: Value| from_plain(&plain, &"Left | Right".parse().unwrap(), &classes);
+        assert_eq!(read(deep(json!(null))).map(drop), Ok(()), "{kind}");
+        // Of a model pydantic has the last word.
+        assert_eq!(read(deep(json!(1))).is_err(), kind == "typed_dict");
     }
 }

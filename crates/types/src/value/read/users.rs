@@ -3,7 +3,7 @@
 use qflow_model::class::{Class, ClassKind, Classes, Field};
 use serde_json::{Map, Value, json};
 
-use super::{ValueError, from_plain, from_text, stored_key};
+use super::{Reader, ValueError, from, scalar, stored_key};
 use crate::{
     ty::Ty,
     value::{check, to_plain},
@@ -13,11 +13,11 @@ use crate::{
 const LISTED: usize = 20;
 
 /// Reads a text of the command line: of an enum the name or value of a member, of a record JSON.
-pub(super) fn text(text: &str, name: &str, class: &Class, classes: &Classes) -> Result<Value, ValueError> {
+pub(super) fn text(text: &str, name: &str, class: &Class, reader: &Reader<'_>) -> Result<Value, ValueError> {
     if class.kind != ClassKind::Enum {
         let plain = serde_json::from_str(text);
         let plain = plain.map_err(|e| ValueError::new(format!("expected {name} as JSON: {e}")))?;
-        return from_plain(&plain, &Ty::class(name), classes);
+        return from(&plain, &Ty::class(name), reader);
     }
     let as_text = member(&json!(text), class);
     // A number, as JSON writes it.
@@ -26,7 +26,7 @@ pub(super) fn text(text: &str, name: &str, class: &Class, classes: &Classes) -> 
 }
 
 /// Reads plain JSON.
-pub(super) fn plain(plain: &Value, name: &str, class: &Class, classes: &Classes) -> Result<Value, ValueError> {
+pub(super) fn plain(plain: &Value, name: &str, class: &Class, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let expected = || ValueError::new(format!("expected {name}, got {plain}"));
     match (class.kind, plain) {
         (ClassKind::Enum, _) => member(plain, class).ok_or_else(|| no_member(&plain.to_string(), name, class)),
@@ -34,17 +34,17 @@ pub(super) fn plain(plain: &Value, name: &str, class: &Class, classes: &Classes)
             needs(given, name, class)?;
             for (key, value) in given {
                 if let Some(field) = class.field(key) {
-                    lax(value, &ty(field, classes), classes).map_err(|e| e.below(&format!(".{key}")))?;
+                    lax(value, &ty(field, reader.classes), reader).map_err(|e| e.below(&format!(".{key}")))?;
                 }
             }
             // What pydantic converts it converts itself.
-            from_plain(plain, &Ty::Any, classes)
+            from(plain, &Ty::Any, reader)
         }
         (ClassKind::TypedDict, Value::Object(given)) => {
-            Ok(Value::Object(fields(given, name, class, classes)?.into_iter().collect()))
+            Ok(Value::Object(fields(given, name, class, reader)?.into_iter().collect()))
         }
         (ClassKind::Dataclass | ClassKind::NamedTuple, Value::Object(given)) => {
-            let mut read = fields(given, name, class, classes)?;
+            let mut read = fields(given, name, class, reader)?;
             for field in &class.fields {
                 // Told here, so that what asks for it finds it; what is not known Python fills in.
                 if let (None, Some(default)) = (given.get(&field.name), &field.default) {
@@ -64,18 +64,18 @@ pub(super) fn by_member(
     fields: &Map<String, Value>,
     (name, class): (&str, &Class),
     item: &Ty,
-    classes: &Classes,
+    reader: &Reader<'_>,
 ) -> Result<Value, ValueError> {
     let read = |(key, value): (&String, &Value)| {
-        let value = from_plain(value, item, classes).map_err(|e| e.below(&format!("[{key:?}]")))?;
-        Ok(json!([text(key, name, class, classes)?, value]))
+        let value = from(value, item, reader).map_err(|e| e.below(&format!("[{key:?}]")))?;
+        Ok(json!([text(key, name, class, reader)?, value]))
     };
     let pairs = fields.iter().map(read).collect::<Result<Vec<_>, ValueError>>()?;
     Ok(json!({"$": "map", "v": pairs}))
 }
 
 /// The member of a name, or else of a value.
-fn member(given: &Value, class: &Class) -> Option<Value> {
+pub(in crate::value) fn member(given: &Value, class: &Class) -> Option<Value> {
     let named = given.as_str().and_then(|name| class.member(name));
     let equal = |value: &Value| match (value, given) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
@@ -99,15 +99,15 @@ fn fields(
     given: &Map<String, Value>,
     name: &str,
     class: &Class,
-    classes: &Classes,
+    reader: &Reader<'_>,
 ) -> Result<Vec<(String, Value)>, ValueError> {
     if let Some(unknown) = given.keys().find(|key| class.field(key).is_none()) {
         return Err(ValueError::new(format!("{name} has no field `{unknown}`; it has {}", class.fields_named())));
     }
     needs(given, name, class)?;
     let read = |(key, value): (&String, &Value)| {
-        let ty = class.field(key).map_or(Ty::Any, |field| ty(field, classes));
-        let read = from_plain(value, &ty, classes).and_then(|value| check(&value, &ty).map(|()| value));
+        let ty = class.field(key).map_or(Ty::Any, |field| ty(field, reader.classes));
+        let read = from(value, &ty, reader).and_then(|value| check(&value, &ty).map(|()| value));
         let at = if class.kind == ClassKind::TypedDict { format!("[{key:?}]") } else { format!(".{key}") };
         Ok((stored_key(key), read.map_err(|e| e.below(&at))?))
     };
@@ -138,32 +138,32 @@ pub(in crate::value) fn ty(field: &Field, classes: &Classes) -> Ty {
 }
 
 /// Whether pydantic may take a value for a type: it converts texts and numbers where those say the same.
-fn lax(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), ValueError> {
+fn lax(value: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<(), ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got {value}"));
     match (ty, value) {
         (Ty::Union(members), _) => {
-            if members.iter().any(|member| lax(value, member, classes).is_ok()) {
+            if reader.trying(|| members.iter().any(|member| lax(value, member, reader).is_ok())) {
                 Ok(())
             } else {
                 Err(wrong())
             }
         }
-        (Ty::Class(name), _) if classes.contains_key(name) => {
-            let class = &classes[name];
+        (Ty::Class(name), _) if reader.classes.contains_key(name) => {
+            let class = &reader.classes[name];
             // By its name pydantic takes no member.
             let is_value = || class.members.iter().any(|member| to_plain(&member.value) == *value);
             if class.kind == ClassKind::Enum && !value.is_object() {
                 return if is_value() { Ok(()) } else { Err(no_member(&value.to_string(), name, class)) };
             }
-            plain(value, name, class, classes).map(drop)
+            reader.once(value, class, || plain(value, name, class, reader)).map(drop)
         }
         (Ty::Generic(name, parts), Value::Array(items)) if name == "list" => {
             items.iter().enumerate().try_for_each(|(at, item)| {
-                lax(item, parts.first().unwrap_or(&Ty::Any), classes).map_err(|e| e.below(&format!("[{at}]")))
+                lax(item, parts.first().unwrap_or(&Ty::Any), reader).map_err(|e| e.below(&format!("[{at}]")))
             })
         }
         (Ty::Class(name), Value::String(text)) if matches!(name.as_str(), "int" | "float" | "bool" | "date") => {
-            from_text(text, ty, classes).map(drop).map_err(|_| wrong())
+            scalar(text, ty, reader).map(drop).map_err(|_| wrong())
         }
         (Ty::Class(name), Value::Object(_) | Value::Array(_) | Value::Null)
             if matches!(name.as_str(), "int" | "float" | "bool" | "str" | "date" | "datetime") =>

@@ -1,0 +1,104 @@
+//! What holds of all values and types, by chance: checking, assigning and converting agree with each other.
+
+mod any;
+
+use any::{Typed, typed, types, value_of};
+use proptest::prelude::*;
+use qflow_model::class::Classes;
+use qflow_types::{Ty, Way, assignable, convertible, value};
+use serde_json::Value;
+
+/// The same said of the tree and of the bytes.
+fn checked(value: &Value, ty: &Ty) -> Result<(), String> {
+    let of_tree = value::check(value, ty).map_err(|error| error.to_string());
+    let bytes = value::encode(value).bytes;
+    let streamed = value::check_encoding(&bytes, ty, &Classes::new()).map_err(|error| error.to_string());
+    let read = value::check_reader(bytes.as_slice(), ty, &Classes::new()).map_err(|error| error.to_string());
+    // Of a tuple's length the bytes tell when it is over, the tree before its elements.
+    let is_length = of_tree.as_ref().is_err_and(|error| error.contains("a tuple of") && streamed.is_err());
+    assert!(
+        is_length || of_tree == streamed.as_ref().map(drop).map_err(Clone::clone),
+        "{value} as {ty}: {of_tree:?} {streamed:?}"
+    );
+    assert_eq!(streamed, read, "{value} as {ty}");
+    if let Ok(found) = streamed {
+        assert_eq!(found.items, value.as_array().map(|items| items.len() as u32));
+    }
+    of_tree
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_value_of_a_type_checks(Typed { value, ty } in typed()) {
+        prop_assert_eq!(checked(&value, &ty), Ok(()));
+    }
+
+    #[test]
+    fn a_value_goes_where_its_type_goes(Typed { value, ty } in typed(), target in types()) {
+        if assignable(&ty, &target).is_ok() {
+            prop_assert_eq!(checked(&value, &target), Ok(()), "{} of {} as {}", value, ty, target);
+        }
+    }
+
+    #[test]
+    fn a_tree_and_its_bytes_are_checked_alike(Typed { value, .. } in typed(), target in types()) {
+        drop(checked(&value, &target));
+    }
+
+    #[test]
+    fn what_is_made_is_of_its_type(Typed { value, ty } in typed(), target in types()) {
+        let classes = Classes::new();
+        match convertible(&ty, &target) {
+            Way::AsItIs | Way::Converted => {
+                let made = value::convert_surely(&value, &target, &classes);
+                prop_assert_eq!(checked(&made, &target), Ok(()), "{} of {} as {}", value, ty, target);
+                prop_assert_eq!(value::convert(&value, &target, &classes), Ok(made));
+            }
+            Way::MayFail | Way::Not => {
+                if let Ok(made) = value::convert(&value, &target, &classes) {
+                    prop_assert_eq!(checked(&made, &target), Ok(()), "{} of {} as {}", value, ty, target);
+                    prop_assert_eq!(value::convert(&made, &target, &classes), Ok(made));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_a_text_reads_back(
+        (name, value) in prop::sample::select(any::WRITTEN.to_vec()).prop_flat_map(|name| (Just(name), value_of(&Ty::class(name)))),
+    ) {
+        let (classes, class) = (Classes::new(), Ty::class(name));
+        // `NaN` is a Decimal, and no text of one.
+        prop_assume!(!value["v"].as_str().is_some_and(|text| text.ends_with("NaN") || text.ends_with("Infinity")));
+        let text = value::convert(&value, &Ty::class("str"), &classes).unwrap();
+        prop_assert!(text.is_string(), "{}", text);
+        let back = value::convert(&text, &class, &classes);
+        // The class of a `datetime` that stands for a `date` is not in its text.
+        if value["$"] == name.to_lowercase().as_str() {
+            prop_assert_eq!(back.as_ref(), Ok(&value));
+            prop_assert_eq!(value::from_text(text.as_str().unwrap(), &class, &classes), Ok(value));
+        }
+    }
+
+    #[test]
+    fn numbers_that_become_one_another_are_equal(Typed { value, ty } in any::numbers(), target in any::number_types()) {
+        let classes = Classes::new();
+        if let Ok(made) = value::convert(&value, &target, &classes)
+            && let Ok(back) = value::convert(&made, &ty, &classes)
+        {
+            let exactly = |value: &Value| match value {
+                Value::Bool(value) => Some(f64::from(u8::from(*value))),
+                value => value::to_text(value).parse::<f64>().ok().map(|value| value + 0.0),
+            };
+            let (before, after) = (exactly(&value), exactly(&back));
+            prop_assert!(before == after || before.is_some_and(f64::is_nan), "{value} of {ty} as {target} is {made}, back {back}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_check_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), target in types()) {
+        drop(value::check_encoding(&bytes, &target, &Classes::new()));
+    }
+}
