@@ -38,7 +38,9 @@ pub(super) async fn measure(_: &mut Lab) -> anyhow::Result<Vec<Row>> {
         {"name": "note", "type": "None | str", "required": false},
     ]}}))?;
     let mut rows = Vec::new();
-    for (name, ty, what) in [("floats", "list[dict[str, float]]", "value check"), ("rows", "list[Row]", "value check, TypedDict")] {
+    for (name, ty, what) in
+        [("floats", "list[dict[str, float]]", "value check"), ("rows", "list[Row]", "value check, TypedDict")]
+    {
         let bytes = value::encode(&list(name)).bytes;
         // Without the offset table, which is no JSON.
         let skeleton = value::trailer_start(&bytes).map_or(bytes.len(), |end| end as usize);
@@ -59,7 +61,9 @@ fn list(name: &str) -> Value {
     let of = |row: u32| {
         let number = f64::from(row) * 1.37 + 0.25;
         match name {
-            "floats" => json!({"price": number, "amount": f64::from(row % 100), "tax": number / 7.0, "total": -number * 1e3}),
+            "floats" => {
+                json!({"price": number, "amount": f64::from(row % 100), "tax": number / 7.0, "total": -number * 1e3})
+            }
             _ => json!({"id": row, "name": format!("the name of row {row}"), "price": number, "note": null}),
         }
     };

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub use conversion::Conversion;
-pub use node::{Isolation, Needs, NodeDef, Resources, Retry};
+pub use node::{Generic, Isolation, Needs, NodeDef, Resources, Retry, TypeVariable};
 
 /// A place in a source file, for errors and traces; lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl Source {
 }
 
 /// A type in Qflow's canonical spelling (`list[dict[str, float]]`); `qflow-types` parses and prints it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TypeText(pub String);
 

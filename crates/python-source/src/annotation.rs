@@ -1,12 +1,14 @@
 //! Annotations: from what is written to the canonical spelling of a type.
 
 mod class;
+mod variable;
 
 pub(crate) use class::own;
+pub(crate) use variable::enums;
 
 use qflow_model::limits;
-use qflow_types::{Literal, Ty};
-use ruff_python_ast::{Expr, Operator};
+use qflow_types::{Literal, Solution, Ty, Variables};
+use ruff_python_ast::{Expr, Operator, TypeParam};
 use ruff_python_parser::Mode;
 use ruff_text_size::{Ranged, TextRange};
 
@@ -38,9 +40,30 @@ fn too_deep(range: TextRange) -> NotAType {
     NotAType { code: "too-deep", remedy: IN_PARTS, ..wrong(range, message) }
 }
 
-/// The type that an annotation names; `variables` are the function's own type parameters.
-pub(crate) fn read(units: &Units<'_>, unit: usize, expr: &Expr, variables: &[&str]) -> Result<Ty, NotAType> {
-    Reader { units, unit, parts: 0, inside: None, open: Vec::new(), variables }.ty(expr, 0)
+/// The type that an annotation names; `own` are the function's own type parameters. Variables that it names are put to `found`.
+pub(crate) fn generic<'a>(
+    units: &Units<'a>,
+    unit: usize,
+    expr: &Expr,
+    own: &'a [TypeParam],
+    found: &mut Variables,
+) -> Result<Ty, NotAType> {
+    let mut reader = Reader { units, unit, parts: 0, inside: None, open: Vec::new(), own, found: Variables::new() };
+    let ty = reader.ty(expr, 0)?;
+    found.extend(reader.found);
+    Ok(ty)
+}
+
+/// The type that a text names, told at a place where it is none.
+pub(crate) fn text(units: &Units<'_>, unit: usize, text: &str, range: TextRange) -> Result<Ty, NotAType> {
+    let mut reader =
+        Reader { units, unit, parts: 0, inside: None, open: Vec::new(), own: &[], found: Variables::new() };
+    reader.text(text, range, 0)
+}
+
+/// The same where no variable has a meaning: each is `Any`.
+pub(crate) fn read(units: &Units<'_>, unit: usize, expr: &Expr) -> Result<Ty, NotAType> {
+    Ok(Solution::default().apply(generic(units, unit, expr, &[], &mut Variables::new())?))
 }
 
 struct Reader<'u, 'a> {
@@ -51,7 +74,10 @@ struct Reader<'u, 'a> {
     inside: Option<TextRange>,
     /// Aliases that are being spelt out.
     open: Vec<&'a Expr>,
-    variables: &'u [&'u str],
+    /// The function's own type parameters.
+    own: &'a [TypeParam],
+    /// Variables that came up.
+    found: Variables,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -85,6 +111,9 @@ impl<'a> Reader<'_, 'a> {
                     Expr::Tuple(tuple) if !tuple.elts.is_empty() => &tuple.elts,
                     one => std::slice::from_ref(one),
                 };
+                if let Some(Bound::Assigned(at, value)) = self.units.resolve(self.unit, &subscript.value) {
+                    return self.given(at, value, parts, range, depth);
+                }
                 let name = self.name(&subscript.value)?;
                 self.generic(&name, parts, range, depth)
             }
@@ -132,9 +161,7 @@ impl<'a> Reader<'_, 'a> {
     fn must_be_there(&self, expr: &Expr, written: &str) -> Result<(), NotAType> {
         let root = scope::root(expr).unwrap_or(written);
         let known = match expr {
-            Expr::Name(_) => {
-                class::is_builtin(root) || self.variables.contains(&root) || self.units.files[self.unit].stars
-            }
+            Expr::Name(_) => class::is_builtin(root) || self.units.files[self.unit].stars,
             _ => self.units.named(self.unit, root).is_some(),
         };
         if known {
@@ -147,8 +174,10 @@ impl<'a> Reader<'_, 'a> {
 
     fn named(&mut self, expr: &Expr, depth: usize) -> Result<Ty, NotAType> {
         let range = self.range(expr);
+        if let Some(own) = expr.as_name_expr().and_then(|name| self.own.iter().find(|own| own.name().id == name.id)) {
+            return self.parameter(own, range, depth);
+        }
         match self.units.resolve(self.unit, expr) {
-            _ if expr.as_name_expr().is_some_and(|name| self.variables.contains(&name.id.as_str())) => Ok(Ty::Any),
             Some(Bound::Assigned(at, value)) => self.alias(at, value, range, depth),
             Some(Bound::Foreign(_) | Bound::Qflow(_) | Bound::Class(..)) | None => class::ty(&self.name(expr)?, range),
             Some(Bound::Other | Bound::Unread) => Ok(Ty::Any),
@@ -171,7 +200,10 @@ impl<'a> Reader<'_, 'a> {
                     Some(base) => self.ty(base, depth + 1),
                     None => Err(wrong(range, "a NewType without its base")),
                 },
-                "TypeVar" => Ok(Ty::Any),
+                "TypeVar" => self.variable(call, range, depth),
+                "ParamSpec" | "TypeVarTuple" => {
+                    Err(wrong(range, "a variable for many types at once says nothing of a value"))
+                }
                 // `Row = namedtuple("Row", "a b")`, `Color = Enum("Color", "RED")`: a class by a call.
                 name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum"
                 | "make_dataclass") => {
@@ -191,11 +223,12 @@ impl<'a> Reader<'_, 'a> {
 
     fn generic(&mut self, name: &str, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
         match name {
+            "Unpack" => Err(wrong(range, "Unpack stands in a tuple's brackets only")),
             "Annotated" | "Required" | "NotRequired" | "ReadOnly" | "Final" => {
                 let inner = parts.first().ok_or_else(|| wrong(range, "this is not a type"))?;
                 self.ty(inner, depth + 1)
             }
-            "Literal" => self.literals(parts, range),
+            "Literal" => self.literals(parts, range, depth),
             "Optional" => {
                 class::takes(name, 1, parts.len(), range)?;
                 Ok(self.ty(&parts[0], depth + 1)?.optional())
@@ -204,7 +237,7 @@ impl<'a> Reader<'_, 'a> {
             "Tuple" | "tuple" => match parts {
                 [Expr::Tuple(empty)] if empty.elts.is_empty() => Ok(Ty::Tuple(vec![])),
                 [item, Expr::EllipsisLiteral(_)] => Ok(Ty::Tuples(Box::new(self.ty(item, depth + 1)?))),
-                _ => Ok(Ty::Tuple(self.each(parts, depth)?)),
+                _ => self.tuple(parts, range, depth),
             },
             "Callable" => class::ty(name, range),
             _ => {
@@ -227,7 +260,7 @@ impl<'a> Reader<'_, 'a> {
         parts.iter().map(|part| self.ty(part, depth + 1)).collect()
     }
 
-    fn literals(&mut self, parts: &[Expr], range: TextRange) -> Result<Ty, NotAType> {
+    fn literals(&mut self, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
         let (mut values, mut others) = (Vec::new(), Vec::new());
         for part in parts {
             match constant::value(self.units, self.unit, part).ok() {
@@ -237,17 +270,29 @@ impl<'a> Reader<'_, 'a> {
                     values.push(Literal::Int(number.as_i64().unwrap_or_default()));
                 }
                 Some(serde_json::Value::String(text)) => values.push(Literal::Text(text)),
-                // A member of an enum: the enum is what can be told of it.
-                Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => {
-                    let name = member["t"].as_str().and_then(|t| t.rsplit('.').next()).unwrap_or("Any");
-                    others.push(class::ty(name, range)?);
+                Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => match part {
+                    Expr::Attribute(attribute) => {
+                        values
+                            .push(Literal::Member(self.name(&attribute.value)?, attribute.attr.id.as_str().to_owned()));
+                    }
+                    // Through a name of its own: the enum is what can be told of it.
+                    _ => {
+                        let name = member["t"].as_str().and_then(|t| t.rsplit('.').next()).unwrap_or("Any");
+                        others.push(class::ty(name, range)?);
+                    }
+                },
+                _ if part.is_bytes_literal_expr() => {
+                    let bytes = part.as_bytes_literal_expr().map(|literal| literal.value.bytes().collect());
+                    values.push(Literal::Bytes(bytes.unwrap_or_default()));
                 }
-                _ => return Err(wrong(self.range(part), "Literal takes texts, whole numbers, True, False and None")),
+                // `Literal[Literal[1, 2], 3]`; `Literal[Mode]` where `Mode = Literal["r", "w"]`.
+                _ if part.is_subscript_expr() || self.is_alias(part) => others.push(self.ty(part, depth + 1)?),
+                _ => {
+                    let message = "Literal takes texts, bytes, whole numbers, members of enums, True, False and None";
+                    return Err(wrong(self.range(part), message));
+                }
             }
         }
-        values.sort();
-        values.dedup();
-        let literal = if values.is_empty() { Ty::Never } else { Ty::Literal(values) };
-        Ok(Ty::union(others.into_iter().chain([literal])))
+        Ok(Ty::union(others.into_iter().chain([Ty::literal(values)])))
     }
 }

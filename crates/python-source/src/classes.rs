@@ -82,9 +82,8 @@ fn signatures(definition: &Definition) -> impl Iterator<Item = Ty> {
 fn named(ty: &Ty) -> Vec<String> {
     match ty {
         Ty::Class(name) => vec![name.clone()],
-        Ty::Generic(_, parts) | Ty::Tuple(parts) | Ty::Union(parts) => parts.iter().flat_map(named).collect(),
-        Ty::Tuples(item) => named(item),
-        Ty::Any | Ty::Never | Ty::None | Ty::Literal(_) => Vec::new(),
+        Ty::Literal(values) => annotation::enums(values).map(str::to_owned).collect(),
+        other => other.parts().into_iter().flat_map(named).collect(),
     }
 }
 

@@ -12,6 +12,7 @@ use qflow_types::Ty;
 use ruff_python_ast::{Decorator, Expr, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::json;
+pub(crate) use signature::Signature;
 
 use crate::{
     constant::TEXT_TERM_BYTES,
@@ -69,6 +70,16 @@ pub(crate) fn kind(units: &Units<'_>, unit: usize, function: &StmtFunctionDef) -
     function.decorator_list.iter().find_map(|decorator| decorator_kind(units, unit, decorator))
 }
 
+/// What any function takes and returns, as a node's is read.
+pub(crate) fn signature(
+    project: &Project<'_>,
+    unit: usize,
+    function: &StmtFunctionDef,
+    problems: &mut Problems,
+) -> Signature {
+    Head { project, unit, kind: Kind::Node, problems }.signature(function)
+}
+
 /// Reads one function's head, and collects what is wrong with it.
 struct Head<'r, 'a> {
     project: &'r Project<'a>,
@@ -94,7 +105,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         head.wrong(range, "idempotent-retries", message, "choose one: idempotent=False or retries");
     }
     head.fits(&options, place_of("python"), function);
-    let (params, returns) = head.signature(function);
+    let Signature { params, returns, generic } = head.signature(function);
     let frames = params.iter().map(|(_, ty)| ty).chain([&returns]).any(has_frame);
     let NodeOptions { retry, resources, env, secrets, .. } = options.clone();
     let mut node = NodeDef {
@@ -102,6 +113,7 @@ pub(crate) fn node(project: &Project<'_>, unit: usize, function: &StmtFunctionDe
         file: head.text().path.to_owned(),
         params: params.into_iter().map(|(param, _)| param).collect(),
         returns: TypeText(returns.to_string()),
+        generic: generic.map(Box::new),
         python: options.python,
         requirements: Vec::new(),
         retry,
@@ -158,7 +170,7 @@ pub(crate) fn workflow<'a>(
         let message = "a workflow is not async: its calls are parallel anyway";
         head.wrong(function.name.range(), "async-workflow", message, "write def without async, and no await");
     }
-    let (params, returns) = head.signature(function);
+    let Signature { params, returns, .. } = head.signature(function);
     if let Some((into, range)) = options.into.zip(scheduled)
         && !params.iter().any(|(param, _)| param.name == into)
     {
@@ -188,14 +200,7 @@ pub(crate) fn workflow<'a>(
 
 /// Whether a type names a frame, which travels as Arrow.
 fn has_frame(ty: &Ty) -> bool {
-    let is_frame = |name: &str| matches!(name, "DataFrame" | "Series");
-    match ty {
-        Ty::Class(name) => is_frame(name),
-        Ty::Generic(name, parameters) => is_frame(name) || parameters.iter().any(has_frame),
-        Ty::Tuple(items) | Ty::Union(items) => items.iter().any(has_frame),
-        Ty::Tuples(item) => has_frame(item),
-        Ty::Any | Ty::Never | Ty::None | Ty::Literal(_) => false,
-    }
+    matches!(ty.root(), "DataFrame" | "Series") || ty.parts().into_iter().any(has_frame)
 }
 
 impl<'a> Head<'_, 'a> {

@@ -17,13 +17,17 @@ mod project;
 mod refuse;
 mod scope;
 mod script;
+mod signatures;
 mod text;
+mod typed;
 mod units;
 mod versions;
 
 pub use modules::{Import, imported};
 use qflow_model::definition::{Definition, Problem, Source};
 pub use script::script_block;
+pub use signatures::{Signature, Signatures};
+pub use typed::{NotAType, annotation};
 
 /// Stack of the thread that reads: what `depth` lets through fits many times over.
 const STACK_BYTES: usize = 64 << 20;
@@ -76,15 +80,27 @@ pub struct Read {
 ///
 /// Takes milliseconds of processor time: call it on a blocking thread.
 pub fn read(source: &Source) -> Read {
-    let read = std::thread::scope(|scope| {
+    let broken = || Read { definition: Definition::default(), problems: vec![broken_down(source)] };
+    on_a_large_stack(|| project::read(source)).unwrap_or_else(broken)
+}
+
+/// Reads the signatures of all functions and methods of a submission's files; never fails, and takes what `read` takes.
+pub fn signatures(source: &Source) -> Signatures {
+    let broken = || Signatures { signatures: Vec::new(), problems: vec![broken_down(source)] };
+    on_a_large_stack(|| signatures::read(source)).unwrap_or_else(broken)
+}
+
+/// What a function gives that wants a stack of its own; nothing where it panicked.
+fn on_a_large_stack<T: Send>(read: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().name("python-source".to_owned()).stack_size(STACK_BYTES);
-        let started = reader.spawn_scoped(scope, || project::read(source));
+        let started = reader.spawn_scoped(scope, read);
         started.ok().and_then(|thread| thread.join().ok())
-    });
-    read.unwrap_or_else(|| {
-        let text = text::Text::new(&source.entry, "");
-        let remedy = "please report it with the file";
-        let problem = text.problem(ruff_text_size::TextRange::default(), "internal", "reading broke down", remedy);
-        Read { definition: Definition::default(), problems: vec![problem] }
     })
+}
+
+fn broken_down(source: &Source) -> Problem {
+    let text = text::Text::new(&source.entry, "");
+    let remedy = "please report it with the file";
+    text.problem(ruff_text_size::TextRange::default(), "internal", "reading broke down", remedy)
 }

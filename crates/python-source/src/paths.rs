@@ -37,11 +37,5 @@ pub(crate) fn check(project: &Project<'_>, definition: &Definition, problems: &m
 }
 
 fn has_path(ty: &Ty) -> bool {
-    match ty {
-        Ty::Class(name) => name == "Path",
-        Ty::Generic(_, parameters) => parameters.iter().any(has_path),
-        Ty::Tuple(items) | Ty::Union(items) => items.iter().any(has_path),
-        Ty::Tuples(item) => has_path(item),
-        Ty::Any | Ty::Never | Ty::None | Ty::Literal(_) => false,
-    }
+    *ty == Ty::class("Path") || ty.parts().into_iter().any(has_path)
 }

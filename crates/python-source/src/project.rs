@@ -1,6 +1,6 @@
 //! The whole of a submission: parses its files, then reads nodes, then the workflows that call them.
 
-mod parse;
+pub(crate) mod parse;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -2,6 +2,8 @@
 
 mod ask;
 mod check;
+mod display;
+mod generic;
 mod narrow;
 mod tell;
 mod walk;

@@ -9,6 +9,7 @@ pub use table::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE};
 
 use crate::{
     assignable::assignable,
+    builtin::builtin,
     ty::{Literal, Ty},
 };
 
@@ -58,11 +59,11 @@ pub fn convertible(source: &Ty, target: &Ty) -> Way {
             }
         }
         (Ty::Literal(values), Ty::Literal(accepted)) => {
-            let known = |value: &Literal| accepted.iter().any(|one| class_of(one) == class_of(value));
+            let known = |value: &Literal| accepted.iter().any(|one| one.class() == value.class());
             may_fail(values.iter().all(known) && values.iter().any(|value| accepted.contains(value)))
         }
-        (Ty::Literal(values), _) => worst(values.iter().map(|value| convertible(&Ty::class(class_of(value)), target))),
-        (Ty::Class(name), Ty::Literal(accepted)) => may_fail(accepted.iter().any(|one| class_of(one) == name)),
+        (Ty::Literal(values), _) => worst(values.iter().map(|value| convertible(&Ty::class(value.class()), target))),
+        (Ty::Class(name), Ty::Literal(accepted)) => may_fail(accepted.iter().any(|one| one.class() == name)),
         _ => held(source)
             .zip(held(target))
             .map(|(source, target)| contained(&source, &target))
@@ -78,14 +79,6 @@ fn worst(ways: impl IntoIterator<Item = Way>) -> Way {
 
 fn may_fail(holds: bool) -> Way {
     if holds { Way::MayFail } else { Way::Not }
-}
-
-fn class_of(value: &Literal) -> &'static str {
-    match value {
-        Literal::Bool(_) => "bool",
-        Literal::Int(_) => "int",
-        Literal::Text(_) => "str",
-    }
 }
 
 /// By the table.
@@ -121,9 +114,11 @@ fn held(ty: &Ty) -> Option<Held<'_>> {
     };
     let parameter = |ix: usize| parameters.get(ix).unwrap_or(&Ty::Any);
     match name {
-        "list" | "Sequence" | "Iterable" | "Collection" => Some(Held::List { name, item: parameter(0) }),
-        "set" | "frozenset" | "Set" => Some(Held::Set(parameter(0))),
-        "dict" | "Mapping" => Some(Held::Map { key: parameter(0), item: parameter(1) }),
+        "list" | "Sequence" | "MutableSequence" | "Iterable" | "Collection" | "Reversible" | "Container" => {
+            Some(Held::List { name, item: parameter(0) })
+        }
+        "set" | "frozenset" | "Set" | "MutableSet" => Some(Held::Set(parameter(0))),
+        "dict" | "Mapping" | "MutableMapping" => Some(Held::Map { key: parameter(0), item: parameter(1) }),
         _ => None,
     }
 }
@@ -185,7 +180,7 @@ fn made(source: &Ty, target: &Ty) -> Option<Way> {
 }
 
 fn is_opaque(ty: &Ty) -> bool {
-    matches!(ty, Ty::Class(name) | Ty::Generic(name, _) if OPAQUE.contains(&name.as_str()))
+    matches!(ty, Ty::Class(name) | Ty::Generic(name, _) if OPAQUE.contains(&name.as_str()) || builtin(name).is_some())
 }
 
 fn is_mapping(ty: &Ty) -> bool {

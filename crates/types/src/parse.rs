@@ -16,8 +16,8 @@ pub struct NotAType {
     pub why: String,
 }
 
-/// Classes that Qflow knows, by their canonical name.
-const KNOWN: &[&str] = &[
+/// Classes that metrics tell apart: a closed set, each pair of which is a series.
+const LABELS: &[&str] = &[
     "bool",
     "int",
     "float",
@@ -51,19 +51,22 @@ const KNOWN: &[&str] = &[
     "object",
 ];
 
-/// The canonical name of a class that Qflow knows.
-pub(crate) fn known(name: &str) -> Option<&'static str> {
-    KNOWN.iter().copied().find(|k| *k == name)
+/// A class's name where metrics tell it from others.
+pub(crate) fn label(name: &str) -> Option<&'static str> {
+    LABELS.iter().copied().find(|label| *label == name)
 }
 
 fn canonical(name: &str) -> &str {
     match name {
-        "List" | "MutableSequence" => "list",
-        "Dict" | "MutableMapping" => "dict",
+        "List" => "list",
+        "Dict" => "dict",
         "Tuple" => "tuple",
         "FrozenSet" => "frozenset",
         "AbstractSet" => "Set",
-        "object" => "Any",
+        "Deque" => "deque",
+        "DefaultDict" => "defaultdict",
+        "Type" => "type",
+        "Text" | "LiteralString" => "str",
         "NoReturn" => "Never",
         "NoneType" => "None",
         other => other,
@@ -131,6 +134,9 @@ impl<'a> Reader<'a> {
     }
 
     fn term(&mut self) -> Result<Ty, String> {
+        if self.take("~") {
+            return Ok(Ty::Variable(self.name()?.to_owned()));
+        }
         let name = canonical(self.name()?);
         if !self.take("[") {
             return Ok(match name {
@@ -163,68 +169,100 @@ impl<'a> Reader<'a> {
         if self.take("()") {
             return Ok(Ty::Tuple(vec![]));
         }
-        let mut items = vec![self.union()?];
-        while self.take(",") {
-            if self.take("...") {
-                return Ok(Ty::Tuples(Box::new(items.remove(0))));
+        let (mut before, mut any, mut after) = (Vec::new(), None, Vec::new());
+        loop {
+            if self.take("...") && before.len() == 1 && any.is_none() {
+                return Ok(Ty::Tuples(Box::new(before.remove(0))));
             }
-            items.push(self.union()?);
+            let unpacked = self.take("*");
+            match (self.union()?, unpacked) {
+                (Ty::Tuple(items), true) if any.is_none() => before.extend(items),
+                (Ty::Tuple(items), true) => after.extend(items),
+                (Ty::Tuples(item), true) if any.is_none() => any = Some(item),
+                (Ty::Spread(first, item, last), true) if any.is_none() => {
+                    before.extend(first);
+                    any = Some(item);
+                    after = last;
+                }
+                (_, true) => return Err("`*` takes one tuple of any length, and others of a fixed one".to_owned()),
+                (item, false) if any.is_none() => before.push(item),
+                (item, false) => after.push(item),
+            }
+            if !self.take(",") {
+                return Ok(Ty::spread(before, any.map(|item| *item), after));
+            }
         }
-        Ok(Ty::Tuple(items))
     }
 
     fn literals(&mut self) -> Result<Ty, String> {
-        let mut values = Vec::new();
-        let mut none = false;
+        let (mut values, mut none) = (Vec::new(), false);
         loop {
-            match self.literal()? {
-                Some(value) => values.push(value),
-                None => none = true,
+            if self.take("None") {
+                none = true;
+            } else {
+                values.push(self.literal()?);
             }
             if !self.take(",") {
-                break;
+                let ty = Ty::literal(values);
+                return Ok(if none { ty.optional() } else { ty });
             }
         }
-        values.sort();
-        values.dedup();
-        let ty = if values.is_empty() { Ty::Never } else { Ty::Literal(values) };
-        Ok(if none { ty.optional() } else { ty })
     }
 
-    fn literal(&mut self) -> Result<Option<Literal>, String> {
-        if self.take("True") {
-            return Ok(Some(Literal::Bool(true)));
+    fn literal(&mut self) -> Result<Literal, String> {
+        for (word, literal) in [("True", Literal::Bool(true)), ("False", Literal::Bool(false))] {
+            if self.take(word) {
+                return Ok(literal);
+            }
         }
-        if self.take("False") {
-            return Ok(Some(Literal::Bool(false)));
-        }
-        if self.take("None") {
-            return Ok(None);
+        let is_bytes = ["b\"", "b'"].iter().any(|open| self.rest().starts_with(open)) && self.take("b");
+        if let Some(quote) = ["\"", "'"].into_iter().find(|quote| self.take(quote)) {
+            let text = self.quoted(quote)?;
+            let bytes = |text: String| {
+                text.chars()
+                    .map(|c| u8::try_from(c).map_err(|_| format!("`{c}` is no byte")))
+                    .collect::<Result<Vec<_>, _>>()
+            };
+            return if is_bytes { bytes(text).map(Literal::Bytes) } else { Ok(Literal::Text(text)) };
         }
         let rest = self.rest();
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let mut text = String::new();
-            let mut chars = quoted.char_indices();
-            while let Some((at, c)) = chars.next() {
-                match c {
-                    '"' => {
-                        self.at = self.text.len() - rest.len() + 1 + at + 1;
-                        return Ok(Some(Literal::Text(text)));
-                    }
-                    '\\' => match chars.next() {
-                        Some((_, 'n')) => text.push('\n'),
-                        Some((_, c)) => text.push(c),
-                        None => break,
-                    },
-                    c => text.push(c),
-                }
-            }
-            return Err("a text is not closed".to_owned());
+        if rest.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            let name = self.name()?;
+            let (class, member) = name.rsplit_once('.').ok_or_else(|| format!("`{name}` is no literal"))?;
+            return Ok(Literal::Member(class.to_owned(), member.to_owned()));
         }
         let len = rest.find(|c: char| !(c.is_ascii_digit() || c == '-')).unwrap_or(rest.len());
         let value = rest[..len].parse().map_err(|_| format!("expected a literal at `{}`", cut(rest)))?;
         self.at = self.text.len() - rest.len() + len;
-        Ok(Some(Literal::Int(value)))
+        Ok(Literal::Int(value))
+    }
+
+    /// A text up to its quote, with `\\`, `\"`, `\n`, `\r`, `\t` and `\x00` read; of a text as it is written here, nothing else is escaped.
+    fn quoted(&mut self, quote: &str) -> Result<String, String> {
+        let (mut text, mut chars) = (String::new(), self.text[self.at..].char_indices());
+        let open = || "a text is not closed".to_owned();
+        loop {
+            let (at, c) = chars.next().ok_or_else(open)?;
+            match c {
+                '\\' => match chars.next().ok_or_else(open)?.1 {
+                    'n' => text.push('\n'),
+                    'r' => text.push('\r'),
+                    't' => text.push('\t'),
+                    'x' => {
+                        let digits: String = chars.by_ref().take(2).map(|(_, c)| c).collect();
+                        let code =
+                            u8::from_str_radix(&digits, 16).map_err(|_| format!("`\\x{digits}` is no character"))?;
+                        text.push(char::from(code));
+                    }
+                    c => text.push(c),
+                },
+                c if quote.starts_with(c) => {
+                    self.at += at + 1;
+                    return Ok(text);
+                }
+                c => text.push(c),
+            }
+        }
     }
 }
 
@@ -241,7 +279,18 @@ mod tests {
             ("Tuple[int, ...]", "tuple[int, ...]"),
             ("tuple[()]", "tuple[()]"),
             ("tuple", "tuple[Any, ...]"),
-            ("Literal['a']", ""),
+            ("Literal['a']", "Literal[\"a\"]"),
+            ("Literal[b'\\x00\"']", "Literal[b\"\\x00\\\"\"]"),
+            ("Literal[shapes.Color.RED, -1]", "Literal[-1, shapes.Color.RED]"),
+            ("Literal[1] | Literal[2] | Literal[1]", "Literal[1, 2]"),
+            ("Literal[x]", ""),
+            ("Literal['a", ""),
+            ("tuple[int, *tuple[str, ...], bool]", "tuple[int, *tuple[str, ...], bool]"),
+            ("tuple[int, *tuple[str, bool]]", "tuple[int, str, bool]"),
+            ("tuple[*tuple[int, ...]]", "tuple[int, ...]"),
+            ("tuple[*tuple[int, ...], *tuple[int, ...]]", ""),
+            ("list[~T]", "list[~T]"),
+            ("object", "object"),
             ("Literal[\"b\", 1, True, None]", "Literal[True, 1, \"b\"] | None"),
             ("int | Any", "Any"),
             ("list[int", ""),

@@ -19,10 +19,14 @@ pub enum Ty {
     Tuple(Vec<Ty>),
     /// `tuple[int, ...]`.
     Tuples(Box<Ty>),
+    /// `tuple[int, *tuple[str, ...], bool]`: what it begins and ends with, and any number of one type between.
+    Spread(Vec<Ty>, Box<Ty>, Vec<Ty>),
     /// `int | str`: at least two members, flat, sorted, without repeats.
     Union(Vec<Ty>),
     /// `Literal["a", 1]`: sorted, without repeats.
     Literal(Vec<Literal>),
+    /// `~T`: a variable of a generic function, solved where it is called.
+    Variable(String),
 }
 
 /// A value that `Literal[…]` may name.
@@ -34,6 +38,23 @@ pub enum Literal {
     Int(i64),
     /// A text.
     Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A member of an enum: the enum as types spell it, and the member's name.
+    Member(String, String),
+}
+
+impl Literal {
+    /// The class of the value.
+    pub fn class(&self) -> &str {
+        match self {
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Text(_) => "str",
+            Self::Bytes(_) => "bytes",
+            Self::Member(class, _) => class,
+        }
+    }
 }
 
 impl Ty {
@@ -42,25 +63,47 @@ impl Ty {
         Self::Class(name.to_owned())
     }
 
-    /// The union of some types: flat, sorted; of one type that type, of none `Never`.
+    /// The union of some types: flat, sorted, literals as one; of one type that type, of none `Never`. `Any` takes all others in.
     pub fn union(members: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
+        let (mut flat, mut literals) = (Vec::new(), Vec::new());
+        let mut put = |member| match member {
+            Self::Never => {}
+            Self::Literal(values) => literals.extend(values),
+            other => flat.push(other),
+        };
         for member in members {
             match member {
-                Self::Union(inner) => flat.extend(inner),
-                Self::Never => {}
-                other => flat.push(other),
+                Self::Union(inner) => inner.into_iter().for_each(&mut put),
+                other => put(other),
             }
         }
         if flat.contains(&Self::Any) {
             return Self::Any;
         }
+        flat.push(Self::literal(literals));
+        flat.retain(|member| *member != Self::Never);
         flat.sort();
         flat.dedup();
         match flat.len() {
             0 => Self::Never,
             1 => flat.remove(0),
             _ => Self::Union(flat),
+        }
+    }
+
+    /// `Literal[…]` of some values; of none `Never`.
+    pub fn literal(mut values: Vec<Literal>) -> Self {
+        values.sort();
+        values.dedup();
+        if values.is_empty() { Self::Never } else { Self::Literal(values) }
+    }
+
+    /// A tuple: what it begins with, what may come any number of times, what it ends with.
+    pub fn spread(before: Vec<Self>, any: Option<Self>, after: Vec<Self>) -> Self {
+        match any {
+            None => Self::Tuple(before.into_iter().chain(after).collect()),
+            Some(item) if before.is_empty() && after.is_empty() => Self::Tuples(Box::new(item)),
+            Some(item) => Self::Spread(before, Box::new(item), after),
         }
     }
 
@@ -84,9 +127,57 @@ impl Ty {
             Self::Any => Some(Self::Any),
             Self::Class(name) if is_sequence(name) => Some(Self::Any),
             Self::Generic(name, parameters) if is_sequence(name) => parameters.first().cloned(),
+            Self::Tuple(_) | Self::Tuples(_) | Self::Spread(..) => self.items(),
+            _ => None,
+        }
+    }
+
+    /// What a tuple holds, wherever in it; nothing of other types.
+    pub fn items(&self) -> Option<Self> {
+        match self {
             Self::Tuple(items) => Some(Self::union(items.iter().cloned())),
             Self::Tuples(item) => Some((**item).clone()),
+            Self::Spread(before, item, after) => {
+                Some(Self::union(before.iter().chain([&**item]).chain(after).cloned()))
+            }
             _ => None,
+        }
+    }
+
+    /// The types that it is made of, one level down.
+    pub fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Any | Self::Never | Self::None | Self::Class(_) | Self::Literal(_) | Self::Variable(_) => Vec::new(),
+            Self::Generic(_, parts) | Self::Tuple(parts) | Self::Union(parts) => parts.iter().collect(),
+            Self::Tuples(item) => vec![item],
+            Self::Spread(before, item, after) => before.iter().chain([&**item]).chain(after).collect(),
+        }
+    }
+
+    /// The same with each of its parts made anew, one level down.
+    #[must_use]
+    pub fn map(self, mut make: impl FnMut(Self) -> Self) -> Self {
+        let all = |parts: Vec<Self>, make: &mut dyn FnMut(Self) -> Self| parts.into_iter().map(make).collect();
+        match self {
+            Self::Generic(name, parts) => Self::Generic(name, all(parts, &mut make)),
+            Self::Tuple(parts) => Self::Tuple(all(parts, &mut make)),
+            Self::Union(parts) => Self::union(parts.into_iter().map(make)),
+            Self::Tuples(item) => Self::Tuples(Box::new(make(*item))),
+            Self::Spread(before, item, after) => {
+                let before = all(before, &mut make);
+                let item = make(*item);
+                Self::Spread(before, Box::new(item), all(after, &mut make))
+            }
+            other => other,
+        }
+    }
+
+    /// Literals as their classes, wherever they stand.
+    #[must_use]
+    pub fn widened(self) -> Self {
+        match self {
+            Self::Literal(values) => Self::union(values.iter().map(|value| Self::class(value.class()))),
+            other => other.map(Self::widened),
         }
     }
 
@@ -123,10 +214,11 @@ impl Ty {
             Self::Any => "Any",
             Self::Never => "Never",
             Self::None => "None",
-            Self::Class(name) | Self::Generic(name, _) => crate::parse::known(name).unwrap_or("object"),
-            Self::Tuple(_) | Self::Tuples(_) => "tuple",
+            Self::Class(name) | Self::Generic(name, _) => crate::parse::label(name).unwrap_or("object"),
+            Self::Tuple(_) | Self::Tuples(_) | Self::Spread(..) => "tuple",
             Self::Union(_) => "Union",
             Self::Literal(_) => "Literal",
+            Self::Variable(_) => "Any",
         }
     }
 }
@@ -154,6 +246,14 @@ impl fmt::Display for Ty {
                 f.write_str("]")
             }
             Self::Tuples(item) => write!(f, "tuple[{item}, ...]"),
+            Self::Spread(before, item, after) => {
+                f.write_str("tuple[")?;
+                before.iter().try_for_each(|one| write!(f, "{one}, "))?;
+                write!(f, "*tuple[{item}, ...]")?;
+                after.iter().try_for_each(|one| write!(f, ", {one}"))?;
+                f.write_str("]")
+            }
+            Self::Variable(name) => write!(f, "~{name}"),
             Self::Union(members) => {
                 // None is written last, as people do.
                 let (none, others): (Vec<_>, Vec<_>) = members.iter().partition(|m| **m == Self::None);
@@ -187,6 +287,8 @@ impl fmt::Display for Literal {
             Self::Text(text) => {
                 write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
             }
+            Self::Bytes(bytes) => write!(f, "b\"{}\"", bytes.escape_ascii()),
+            Self::Member(class, name) => write!(f, "{class}.{name}"),
         }
     }
 }

@@ -6,6 +6,7 @@ mod decimal;
 mod encoding;
 mod equal;
 mod iso;
+mod literals;
 mod plain;
 mod read;
 mod repr;

@@ -72,6 +72,31 @@ pub struct Needs {
     pub place: Place,
 }
 
+/// What a generic function declares: `def first(rows: list[T]) -> T`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Generic {
+    /// Its variables.
+    pub variables: BTreeMap<String, TypeVariable>,
+    /// Types of its parameters; `~T` is a variable.
+    pub params: BTreeMap<String, TypeText>,
+    /// Its declared result.
+    pub returns: TypeText,
+}
+
+/// A variable of a generic function.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TypeVariable {
+    /// What it must go where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<TypeText>,
+    /// What it is one of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<TypeText>,
+    /// What it is where nothing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<TypeText>,
+}
+
 /// A function that runs in a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeDef {
@@ -83,6 +108,9 @@ pub struct NodeDef {
     pub params: Vec<Param>,
     /// Its declared result.
     pub returns: TypeText,
+    /// Its signature with variables in it, where it is generic: in `params` and `returns` each of them is `Any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generic: Option<Box<Generic>>,
     /// The Python it asks for; else the newest that fits is chosen at plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PythonVersion>,

@@ -1,6 +1,6 @@
 //! Classes that annotations name: Qflow's own, those of libraries, and the user's.
 
-use qflow_types::Ty;
+use qflow_types::{Ty, arity};
 use ruff_text_size::TextRange;
 
 use super::{NotAType, wrong};
@@ -26,6 +26,14 @@ const BUILTIN: &[&str] = &[
     "memoryview",
     "Exception",
     "BaseException",
+    "ArithmeticError",
+    "AssertionError",
+    "KeyError",
+    "LookupError",
+    "OSError",
+    "RuntimeError",
+    "TypeError",
+    "ValueError",
 ];
 
 /// Where the names that Qflow gives a meaning come from; frames and arrays come from many packages.
@@ -37,6 +45,8 @@ const HOMES: &[&str] = &[
     "types",
     "datetime",
     "decimal",
+    "fractions",
+    "os",
     "pathlib",
     "uuid",
     "qflow",
@@ -49,11 +59,15 @@ pub(super) fn is_builtin(name: &str) -> bool {
 
 /// Whether Qflow gives a class its meaning.
 pub(super) fn is_known(name: &str) -> bool {
-    Ty::class(name).root() != "object"
+    qflow_types::is_builtin(name)
 }
 
 /// The spelling of a class from outside: its own name, in full where that means something else here.
 pub(super) fn foreign(dotted: &str) -> String {
+    // One name for two: that of `collections.abc` is what frozen sets are, too.
+    if matches!(dotted, "typing.Set" | "typing_extensions.Set") {
+        return "set".to_owned();
+    }
     let (package, name) = (dotted.split('.').next().unwrap_or(dotted), dotted.rsplit('.').next().unwrap_or(dotted));
     let is_frame = matches!(name, "DataFrame" | "Series" | "ndarray");
     let means_more = name.parse::<Ty>().is_ok_and(|ty| ty != Ty::class(name)) || is_known(name);
@@ -88,15 +102,10 @@ pub(super) fn base(name: &str, parts: usize, range: TextRange) -> Result<String,
     let Ty::Class(base) = ty(name, range)? else {
         return Err(wrong(range, format!("`{name}` takes no types")));
     };
-    match base.as_str() {
-        "list" | "set" | "frozenset" | "Sequence" | "Iterable" | "Collection" | "Set" | "Outcome" => {
-            takes(name, 1, parts, range)?;
-        }
-        "dict" | "Mapping" => takes(name, 2, parts, range)?,
-        // The parameters of these are theirs: `ndarray[Any, dtype[float64]]`.
-        "DataFrame" | "Series" | "ndarray" => {}
-        known if is_known(known) => return Err(wrong(range, format!("`{name}` takes no types"))),
-        _ => {}
+    match arity(&base) {
+        Some(0) => return Err(wrong(range, format!("`{name}` takes no types"))),
+        Some(count) => takes(name, count, parts, range)?,
+        None => {}
     }
     Ok(base)
 }

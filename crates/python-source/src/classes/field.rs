@@ -13,30 +13,41 @@ use super::{bases::Shape, foreign};
 use crate::{annotation, constant, scope::Units};
 
 /// The words that make more of an annotation than a type where they stand in it.
-const WRAPPERS: &[&str] = &["ClassVar", "InitVar", "KW_ONLY", "Required", "Annotated", "Final"];
+const WRAPPERS: &[&str] = &["ClassVar", "InitVar", "KW_ONLY", "Required", "ReadOnly", "Final"];
 
 /// A field, or nothing where a declaration makes none; nothing at all where it is not sure what it makes.
 #[expect(clippy::option_option, reason = "not sure, none, one")]
 pub(super) fn read(units: &Units<'_>, unit: usize, assign: &StmtAnnAssign, shape: &Shape) -> Option<Option<Field>> {
     let name = assign.target.as_name_expr()?.id.as_str();
-    let (wrapper, annotation) = unwrapped(units, unit, &assign.annotation);
-    let mut required = shape.total;
-    match wrapper.as_deref() {
-        None => {}
-        Some("ClassVar") => return Some(None),
-        Some("Required") if shape.kind == ClassKind::TypedDict => required = true,
-        Some("NotRequired") if shape.kind == ClassKind::TypedDict => required = false,
-        Some(_) => return None,
+    let (mut required, mut annotation) = (shape.total, &*assign.annotation);
+    // Words around a type, as many as there are: `Required[ReadOnly[Annotated[int, …]]]`.
+    while let (Some(wrapper), inner) = unwrapped(units, unit, annotation) {
+        match (wrapper.as_str(), shape.kind) {
+            ("ClassVar", _) => return Some(None),
+            // A word by itself: what it stands around is Python's to say.
+            _ if std::ptr::eq(inner, annotation) => return None,
+            ("Required", ClassKind::TypedDict) => required = true,
+            ("NotRequired", ClassKind::TypedDict) => required = false,
+            ("ReadOnly", ClassKind::TypedDict) | ("Final", ClassKind::Dataclass) => {}
+            // What a model makes of what is annotated is pydantic's to say.
+            ("Annotated", kind) if kind != ClassKind::Model => {}
+            _ => return None,
+        }
+        annotation = match (wrapper.as_str(), inner) {
+            ("Annotated", Expr::Tuple(parts)) => parts.elts.first()?,
+            _ => inner,
+        };
     }
     // Inside of a text, or deeper: what it would make is not followed.
     let written = units.files[unit].text.written(annotation.range());
-    if WRAPPERS.iter().any(|word| written.contains(word)) {
+    let deeper = shape.kind == ClassKind::Model && written.contains("Annotated");
+    if deeper || WRAPPERS.iter().any(|word| written.contains(word)) {
         return None;
     }
     if shape.kind == ClassKind::Model && name.starts_with('_') {
         return Some(None);
     }
-    let ty = annotation::read(units, unit, annotation, &[]).ok()?;
+    let ty = annotation::read(units, unit, annotation).ok()?;
     let given = match &assign.value {
         None => None,
         Some(value) => Some(default(units, unit, value, shape.kind)?),
@@ -68,7 +79,10 @@ fn unwrapped<'e>(units: &Units<'_>, unit: usize, annotation: &'e Expr) -> (Optio
     let word = foreign(units, unit, named).and_then(|dotted| {
         let (package, name) = dotted.rsplit_once('.')?;
         let is_one = matches!(package, "typing" | "typing_extensions" | "dataclasses");
-        let word = matches!(name, "ClassVar" | "InitVar" | "KW_ONLY" | "Required" | "NotRequired" | "Final");
+        let word = matches!(
+            name,
+            "ClassVar" | "InitVar" | "KW_ONLY" | "Required" | "NotRequired" | "ReadOnly" | "Annotated" | "Final"
+        );
         (is_one && word).then(|| name.to_owned())
     });
     if word.is_some() { (word, inner) } else { (None, annotation) }

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use qflow_model::definition::{Param, ParamDefault, TypeText};
-use qflow_types::Ty;
-use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, StmtFunctionDef};
+use qflow_model::definition::{Generic, Param, ParamDefault, TypeText, TypeVariable};
+use qflow_types::{Solution, Ty, Variable, Variables, value};
+use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, StmtFunctionDef, TypeParam};
 use ruff_text_size::Ranged;
 
 use super::{Head, Kind};
@@ -17,9 +17,47 @@ use crate::{
 /// Parameters of a function: what has more is given a record.
 const PARAMS: usize = 255;
 
+/// What a function takes and returns; variables are `Any`.
+pub(crate) struct Signature {
+    pub(crate) params: Vec<(Param, Ty)>,
+    pub(crate) returns: Ty,
+    /// The same with its variables, where it has any.
+    pub(crate) generic: Option<Generic>,
+}
+
+impl Signature {
+    fn of(params: Vec<(Param, Ty)>, returns: Ty, variables: Variables) -> Self {
+        let text = |ty: &Ty| TypeText(ty.to_string());
+        let generic = (!variables.is_empty()).then(|| Generic {
+            params: params.iter().map(|(param, ty)| (param.name.clone(), text(ty))).collect(),
+            returns: text(&returns),
+            variables: variables
+                .into_iter()
+                .map(|(name, Variable { bound, constraints, default })| {
+                    let constraints = constraints.iter().map(text).collect();
+                    (
+                        name,
+                        TypeVariable {
+                            bound: bound.as_ref().map(text),
+                            constraints,
+                            default: default.as_ref().map(text),
+                        },
+                    )
+                })
+                .collect(),
+        });
+        let any = |ty| Solution::default().apply(ty);
+        let params = params.into_iter().map(|(param, ty)| {
+            let ty = any(ty);
+            (Param { ty: text(&ty), ..param }, ty)
+        });
+        Self { params: params.collect(), returns: any(returns), generic }
+    }
+}
+
 impl Head<'_, '_> {
     /// Parameters with their types, and the declared result.
-    pub(super) fn signature(&mut self, function: &StmtFunctionDef) -> (Vec<(Param, Ty)>, Ty) {
+    pub(super) fn signature(&mut self, function: &StmtFunctionDef) -> Signature {
         let parameters = &function.parameters;
         for parameter in &parameters.posonlyargs {
             let message = format!("`{}` can only be given by position", parameter.parameter.name.id);
@@ -46,32 +84,54 @@ impl Head<'_, '_> {
                 self.wrong(name.range(), "duplicate-name", message, "give it a name of its own");
             }
         }
-        let variables: Vec<&str> =
-            function.type_params.iter().flat_map(|t| t.iter()).map(|t| t.name().id.as_str()).collect();
-        let params = all.into_iter().take(PARAMS).map(|parameter| self.parameter(parameter, &variables)).collect();
+        let own = function.type_params.as_deref().map_or(&[][..], |params| &params.type_params);
+        let mut variables = Variables::new();
+        let params: Vec<(Param, Ty)> =
+            all.into_iter().take(PARAMS).map(|parameter| self.parameter(parameter, own, &mut variables)).collect();
         let returns = if let Some(annotation) = &function.returns {
-            self.annotation(annotation, &variables)
+            self.annotation(annotation, own, &mut variables)
         } else {
             let message = format!("`{}` declares no result: it is Any and nothing is checked", function.name.id);
             self.warn(function.name.range(), "unannotated", message, "write -> and a type");
             Ty::Any
         };
-        (params, returns)
+        Signature::of(params, returns, variables)
     }
 
-    fn parameter(&mut self, parameter: &ParameterWithDefault, variables: &[&str]) -> (Param, Ty) {
+    fn parameter(
+        &mut self,
+        parameter: &ParameterWithDefault,
+        own: &[TypeParam],
+        variables: &mut Variables,
+    ) -> (Param, Ty) {
         let name = &parameter.parameter.name;
         self.name(name, "a parameter");
         let ty = if let Some(annotation) = &parameter.parameter.annotation {
-            self.annotation(annotation, variables)
+            self.annotation(annotation, own, variables)
         } else {
             let message = format!("`{}` has no type: it is Any and nothing is checked", name.id);
             self.warn(name.range(), "unannotated", message, "write a type after a colon");
             Ty::Any
         };
         let default = parameter.default.as_deref().map(|default| self.default(default));
+        if let Some(default) = parameter.default.as_deref().filter(|_| self.kind == Kind::Node) {
+            self.default_fits(default, name.id.as_str(), &ty);
+        }
         let place = self.text().place(name.range());
         (Param { name: name.id.as_str().to_owned(), ty: TypeText(ty.to_string()), default, place }, ty)
+    }
+
+    /// A node's default is Python's own and never sent; what it is written as is held to its annotation all the same.
+    fn default_fits(&mut self, default: &Expr, name: &str, ty: &Ty) {
+        let Ok(literal) = constant::value(&self.project.units, self.unit, default) else { return };
+        let Err(error) = value::check(&literal, ty) else { return };
+        let message = format!("{name}: {ty} ← its default: {error}");
+        let remedy = if literal.is_null() {
+            format!("declare {ty} | None")
+        } else {
+            "write a default of the declared type".to_owned()
+        };
+        self.wrong(default.range(), "incompatible-default", message, &remedy);
     }
 
     fn default(&mut self, expr: &Expr) -> ParamDefault {
@@ -99,8 +159,8 @@ impl Head<'_, '_> {
         }
     }
 
-    fn annotation(&mut self, expr: &Expr, variables: &[&str]) -> Ty {
-        match annotation::read(&self.project.units, self.unit, expr, variables) {
+    fn annotation(&mut self, expr: &Expr, own: &[TypeParam], variables: &mut Variables) -> Ty {
+        match annotation::generic(&self.project.units, self.unit, expr, own, variables) {
             Ok(ty) => ty,
             Err(wrong) => {
                 self.wrong(wrong.range, wrong.code, wrong.message, wrong.remedy);

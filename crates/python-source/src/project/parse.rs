@@ -14,20 +14,20 @@ const SYNTAX_ERRORS: usize = 5;
 const NEWEST: Target = Target::PY314;
 
 /// A Python file.
-pub(super) struct File<'a> {
-    pub(super) text: Text<'a>,
+pub(crate) struct File<'a> {
+    pub(crate) text: Text<'a>,
     module: Option<Parsed<ModModule>>,
 }
 
 impl File<'_> {
     /// Its statements; `None` where it could not be parsed.
-    pub(super) fn suite(&self) -> Option<&[Stmt]> {
+    pub(crate) fn suite(&self) -> Option<&[Stmt]> {
         Some(&self.module.as_ref()?.syntax().body)
     }
 }
 
 /// Every Python file, in the order of their paths.
-pub(super) fn files<'a>(source: &'a Source, problems: &mut Problems) -> Vec<File<'a>> {
+pub(crate) fn files<'a>(source: &'a Source, problems: &mut Problems) -> Vec<File<'a>> {
     let bytes: usize = source.files.values().map(String::len).sum();
     if source.files.len() > limits::FILES || bytes > limits::SUBMISSION_BYTES {
         let (count, files, most) = (source.files.len(), limits::FILES, limits::SUBMISSION_BYTES);

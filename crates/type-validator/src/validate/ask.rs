@@ -89,8 +89,9 @@ fn kinds(ty: &Ty) -> Option<&'static str> {
     let one = |ty: &Ty| match ty {
         Ty::Literal(values) => {
             let texts = values.iter().filter(|value| matches!(value, Literal::Text(_))).count();
+            let numbers = values.iter().filter(|value| matches!(value, Literal::Int(_) | Literal::Bool(_))).count();
             match texts {
-                0 => Some("number"),
+                0 if numbers == values.len() => Some("number"),
                 all if all == values.len() => Some("text"),
                 _ => None,
             }

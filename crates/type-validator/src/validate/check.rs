@@ -7,13 +7,13 @@ use qflow_model::{
     expression::Expr,
     limits,
 };
-use qflow_types::{Ty, Way, assignable_among, convertible, value};
+use qflow_types::{Solution, Ty, Way, assignable_among, convertible, value};
 
 use super::{
     Inspected,
     narrow::{Here, Narrow, Spot},
     tell::{self, HANDLE_NONE, Origin, Taker, Target, problem},
-    walk::{of_value, spelled, walk, widened},
+    walk::{of_value, spelled, walk},
 };
 
 /// What `sleep` takes.
@@ -35,6 +35,7 @@ pub fn check(mut definition: Definition) -> Inspected {
             problems: Vec::new(),
             edges: Vec::new(),
             conversions: Vec::new(),
+            solved: BTreeMap::new(),
         };
         checker.defaults();
         workflow.branches.iter().for_each(|branch| checker.branch(branch));
@@ -75,7 +76,7 @@ fn too_large(workflow: &WorkflowDef) -> Option<Problem> {
     (edges > limits::EDGES).then(|| over("references between steps", limits::EDGES, edges))
 }
 
-fn ty(text: &TypeText) -> Ty {
+pub(super) fn ty(text: &TypeText) -> Ty {
     // What does not read was told of by the reader.
     text.0.parse().unwrap_or(Ty::Any)
 }
@@ -88,13 +89,15 @@ struct Callee<'a> {
 }
 
 pub(super) struct Checker<'a> {
-    definition: &'a Definition,
-    workflow: &'a WorkflowDef,
+    pub(super) definition: &'a Definition,
+    pub(super) workflow: &'a WorkflowDef,
     pub(super) narrow: Narrow<'a>,
     pub(super) problems: Vec<Problem>,
     edges: Vec<(String, String, bool)>,
     /// What is converted, by the step that takes it.
     conversions: Vec<(usize, Conversion)>,
+    /// What variables stand for where generic nodes are called, by step; each is solved before anything takes its result.
+    pub(super) solved: BTreeMap<usize, Solution>,
 }
 
 impl<'a> Checker<'a> {
@@ -137,6 +140,10 @@ impl<'a> Checker<'a> {
             return self.sleep(step);
         }
         let node = step.kind.node().and_then(|function| self.definition.nodes.get(function));
+        let generic = node.and_then(|node| node.generic.as_deref());
+        if let Some(generic) = generic {
+            self.solve(ix, step, generic);
+        }
         for (name, expr) in &step.arguments {
             let Some(param) = callee.params.iter().find(|param| param.name == *name) else {
                 let known: Vec<_> = callee.params.iter().map(|param| param.name.as_str()).collect();
@@ -148,7 +155,8 @@ impl<'a> Checker<'a> {
             };
             let label = format!("{function}.{name}");
             let taker = node.map(|node| Taker { node, step: ix, argument: name });
-            self.argument(step, name, expr, (&label, taker), (&ty(&param.ty), &param.place));
+            let declared = self.declared(ix, generic.and_then(|generic| generic.params.get(name)).unwrap_or(&param.ty));
+            self.argument(step, name, expr, (&label, taker), (&declared, &param.place));
         }
         for param in callee.params.iter().filter(|param| param.default.is_none()) {
             if step.arguments.iter().all(|(name, _)| *name != param.name) {
@@ -224,7 +232,7 @@ impl<'a> Checker<'a> {
         // A literal is checked as the value that it is.
         if let Expr::Literal(literal) = expr {
             let goes = value::check(literal, target.ty).is_ok();
-            let found = widened(of_value(literal));
+            let found = of_value(literal).widened();
             self.edge(&found, target, goes);
             if !goes {
                 let shown = if literal.is_null() { "None".to_owned() } else { value::to_plain(literal).to_string() };
@@ -237,6 +245,11 @@ impl<'a> Checker<'a> {
             return;
         }
         let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
+        if matches!(expr, Expr::List(_) | Expr::Tuple(_) | Expr::Dict(_))
+            && self.fits(expr, here, target.place, target.ty)
+        {
+            return self.edge(&found, target, true);
+        }
         self.compare(&found, &origin, target);
     }
 
@@ -264,7 +277,7 @@ impl<'a> Checker<'a> {
         let outcome = assignable_among(found, target.ty, &self.definition.classes);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
-            self.convert(found, convertible(found, target.ty), origin, &reason.0, target);
+            self.convert(found, convertible(found, target.ty), origin, &reason.to_string(), target);
         }
     }
 
@@ -304,7 +317,8 @@ impl<'a> Checker<'a> {
             Expr::Result { step: ix, path } => {
                 let step = self.workflow.steps.get(ix.0 as usize)?;
                 let callee = self.callee(step)?;
-                let one = if step.settled { callee.returns.settled() } else { callee.returns };
+                let returns = self.returns(ix.0 as usize, step).unwrap_or(callee.returns);
+                let one = if step.settled { returns.settled() } else { returns };
                 let returns = if step.over.is_empty() { one } else { Ty::Generic("list".to_owned(), vec![one]) };
                 let origin =
                     Origin { name: format!("{}{}", step.id, spelled(path)), place: Some(callee.place.clone()) };

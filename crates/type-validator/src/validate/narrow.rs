@@ -128,7 +128,7 @@ impl Known {
         let side = |holds: bool| {
             self.only(|member| match member {
                 Ty::None => (!holds).then_some(Ty::None),
-                Ty::Literal(values) => literals(values, |value| is_true(value) == holds),
+                Ty::Literal(values) => literals(values, |value| is_true(value).is_none_or(|truth| truth == holds)),
                 other if !holds && (other.outcome().is_some() || other.root() == "OutcomeError") => None,
                 other => Some(other.clone()),
             })
@@ -148,11 +148,14 @@ fn literals(values: &[Literal], keep: impl Fn(&Literal) -> bool) -> Option<Ty> {
     (!kept.is_empty()).then_some(Ty::Literal(kept))
 }
 
-fn is_true(value: &Literal) -> bool {
+/// Whether a value counts as true; of an enum's member that is its class's to say.
+fn is_true(value: &Literal) -> Option<bool> {
     match value {
-        Literal::Bool(value) => *value,
-        Literal::Int(value) => *value != 0,
-        Literal::Text(text) => !text.is_empty(),
+        Literal::Bool(value) => Some(*value),
+        Literal::Int(value) => Some(*value != 0),
+        Literal::Text(text) => Some(!text.is_empty()),
+        Literal::Bytes(bytes) => Some(!bytes.is_empty()),
+        Literal::Member(..) => None,
     }
 }
 
@@ -166,12 +169,12 @@ fn compared(ty: &Ty, operator: Operator, literal: &Value, holds: bool) -> Option
         Ty::None => comes_out(Value::Null).then_some(Ty::None),
         // What else equals a member of an enum is that enum's to say.
         other if has_member(literal) => Some(other.clone()),
-        Ty::Literal(values) => literals(values, |value| {
-            comes_out(match value {
-                Literal::Bool(value) => Value::from(*value),
-                Literal::Int(value) => Value::from(*value),
-                Literal::Text(text) => Value::from(text.as_str()),
-            })
+        Ty::Literal(values) => literals(values, |value| match value {
+            Literal::Bool(value) => comes_out(Value::from(*value)),
+            Literal::Int(value) => comes_out(Value::from(*value)),
+            Literal::Text(text) => comes_out(Value::from(text.as_str())),
+            // What these equal is their class's to say.
+            Literal::Bytes(_) | Literal::Member(..) => true,
         }),
         Ty::Any => Some(Ty::Any),
         other => {

@@ -2,6 +2,7 @@
 
 mod converting;
 mod fields;
+mod generics;
 mod narrowing;
 
 use super::*;
@@ -150,7 +151,7 @@ fn a_branch_that_asks_for_none_takes_it_away() {
     };
     assert_eq!(problems("int | None", "int", main(false)), []);
     let told = problems("int | None", "int", main(true));
-    assert!(told[0].1.ends_with("None not accepted by int; add Optional or handle it"), "{told:?}");
+    assert!(told[0].1.ends_with("None not accepted; add Optional or handle it"), "{told:?}");
 }
 
 #[test]

@@ -129,22 +129,3 @@ pub(super) fn of_value(value: &Value) -> Ty {
         },
     }
 }
-
-/// Literals as their classes, for people.
-pub(super) fn widened(ty: Ty) -> Ty {
-    use qflow_types::Literal;
-    match ty {
-        Ty::Literal(values) => Ty::union(values.iter().map(|value| {
-            Ty::class(match value {
-                Literal::Bool(_) => "bool",
-                Literal::Int(_) => "int",
-                Literal::Text(_) => "str",
-            })
-        })),
-        Ty::Generic(name, parameters) => Ty::Generic(name, parameters.into_iter().map(widened).collect()),
-        Ty::Tuple(items) => Ty::Tuple(items.into_iter().map(widened).collect()),
-        Ty::Tuples(item) => Ty::Tuples(Box::new(widened(*item))),
-        Ty::Union(members) => Ty::union(members.into_iter().map(widened)),
-        other => other,
-    }
-}

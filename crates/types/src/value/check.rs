@@ -9,8 +9,11 @@ mod strict;
 use qflow_model::class::Classes;
 use serde_json::Value;
 
-use super::{ValueError, kind, python_key, tag};
-use crate::ty::{Literal, Ty};
+use super::{ValueError, kind, literals::is_literal, python_key, tag};
+use crate::{
+    builtin::{builtin, derived},
+    ty::Ty,
+};
 pub(super) use records::Records;
 pub use streamed::{Found, Misfit, check_encoding, check_reader};
 
@@ -28,7 +31,7 @@ impl Records<'_> {
     pub(in crate::value) fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
         let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
         match ty {
-            Ty::Any => Ok(()),
+            Ty::Any | Ty::Variable(_) => Ok(()),
             Ty::Never => Err(ValueError::new("expected no value: the function is declared not to return")),
             Ty::None if value.is_null() => Ok(()),
             Ty::None => Err(expected()),
@@ -57,6 +60,15 @@ impl Records<'_> {
                 pairs.try_for_each(|(i, (item, ty))| self.check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
             }
             Ty::Tuples(item) => self.each(tuple(value).ok_or_else(expected)?, item),
+            Ty::Spread(before, item, after) => {
+                let items = tuple(value).ok_or_else(expected)?;
+                let Some(between) = items.len().checked_sub(before.len() + after.len()) else {
+                    return Err(ValueError::new(format!("expected {ty}, got a tuple of {}", items.len())));
+                };
+                let types = before.iter().chain(std::iter::repeat_n(&**item, between)).chain(after);
+                let mut pairs = items.iter().zip(types).enumerate();
+                pairs.try_for_each(|(i, (item, ty))| self.check(item, ty).map_err(|e| e.below(&format!("[{i}]"))))
+            }
             Ty::Generic(name, parameters) => self.generic(value, name, parameters, ty),
         }
     }
@@ -155,21 +167,12 @@ fn is_abstract(name: &str) -> bool {
 /// Whether a value may be of a member of a union, going by what it is and not by what it holds.
 fn may_be(value: &Value, member: &Ty) -> bool {
     match member {
-        Ty::Any | Ty::Union(_) => true,
+        Ty::Any | Ty::Union(_) | Ty::Variable(_) => true,
         Ty::Never => false,
         Ty::None => value.is_null(),
         Ty::Literal(values) => values.iter().any(|literal| is_literal(value, literal)),
         Ty::Class(name) | Ty::Generic(name, _) => class(value, name),
-        Ty::Tuple(_) | Ty::Tuples(_) => tuple(value).is_some(),
-    }
-}
-
-fn is_literal(value: &Value, literal: &Literal) -> bool {
-    match (literal, value) {
-        (Literal::Bool(literal), Value::Bool(value)) => literal == value,
-        (Literal::Int(literal), Value::Number(value)) => value.as_i64() == Some(*literal),
-        (Literal::Text(literal), Value::String(value)) => literal == value,
-        _ => false,
+        Ty::Tuple(_) | Ty::Tuples(_) | Ty::Spread(..) => tuple(value).is_some(),
     }
 }
 
@@ -194,13 +197,13 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
         "int" => matches!(kind, "int" | "bool"),
         "complex" => matches!(kind, "complex" | "float" | "int" | "bool"),
         "date" => matches!(kind, "date" | "datetime"),
-        "Mapping" => kind == "dict",
-        "Set" => matches!(kind, "set" | "frozenset"),
-        "Sequence" => matches!(kind, "list" | "tuple" | "str" | "bytes"),
-        "Iterable" | "Collection" => matches!(kind, "list" | "tuple" | "set" | "frozenset" | "dict" | "str" | "bytes"),
+        "object" => true,
+        // Whatever has a hash; what is not known here has that of `object`.
+        "Hashable" => kind == "None" || kind == "tuple" || builtin(kind).is_none() || derived(kind, name),
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
+        name if derived(kind, name) || (kind == "tuple" && derived("Sequence", name)) => true,
         name => is_named(kind, name) || (is_plain && is_users(name)),
     }
 }
@@ -213,7 +216,7 @@ fn is_named(kind: &str, name: &str) -> bool {
 
 /// Whether a class is not one of ours: a `TypedDict` of the user's is stored as a mapping.
 fn is_users(name: &str) -> bool {
-    crate::parse::known(name).is_none()
+    builtin(name).is_none()
 }
 
 #[cfg(test)]

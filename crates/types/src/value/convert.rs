@@ -38,8 +38,9 @@ pub fn is_made_here(ty: &Ty, classes: &Classes) -> bool {
     }
     fn made(ty: &Ty, classes: &Classes, seen: &mut BTreeSet<String>) -> bool {
         match ty {
-            Ty::Any | Ty::Never | Ty::None | Ty::Literal(_) => true,
+            Ty::Any | Ty::Never | Ty::None | Ty::Literal(_) | Ty::Variable(_) => true,
             Ty::Union(types) | Ty::Tuple(types) => all(types, classes, seen),
+            Ty::Spread(..) => all(ty.parts(), classes, seen),
             Ty::Tuples(item) => made(item, classes, seen),
             Ty::Generic(name, types) => containers::is_known(name) && all(types, classes, seen),
             Ty::Class(name) => match classes.get(name) {
@@ -50,8 +51,6 @@ pub fn is_made_here(ty: &Ty, classes: &Classes) -> bool {
                 Some(_) => false,
                 None => containers::is_known(name) || scalars::is_known(name),
             },
-            #[expect(unreachable_patterns, reason = "terms that conversions know nothing of may be added")]
-            _ => false,
         }
     }
     made(ty, classes, &mut BTreeSet::new())
@@ -82,7 +81,7 @@ impl<'c> Converter<'c> {
             return Err(ValueError::new(format!("more than {STEPS} parts to try: declare fewer unions within unions")));
         }
         match ty {
-            Ty::Any => Ok(value.clone()),
+            Ty::Any | Ty::Variable(_) => Ok(value.clone()),
             Ty::Union(members) => self.union(value, members, ty),
             Ty::Tuple(_) | Ty::Tuples(_) => self.tuple(value, ty),
             Ty::Class(name) | Ty::Generic(name, _) if containers::is_known(name) => {

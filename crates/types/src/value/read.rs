@@ -9,10 +9,12 @@ use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};
 
 use super::{
-    ValueError, stored_key,
+    ValueError,
+    literals::read_literal,
+    stored_key,
     text::{self, EXACT, float},
 };
-use crate::ty::{Literal, Ty};
+use crate::{builtin::derived, ty::Ty};
 use reader::Reader;
 
 /// Characters of plain JSON in an error.
@@ -48,17 +50,13 @@ fn scalar(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError>
             }
             name if reader.classes.contains_key(name) => users::text(text, name, &reader.classes[name], reader),
             // A class of the user's that is not known: an enum's member by its name, anything else as JSON.
-            _ if crate::parse::known(name).is_none() && serde_json::from_str::<Value>(text).is_err() => Ok(json!(text)),
+            _ if crate::builtin::builtin(name).is_none() && serde_json::from_str::<Value>(text).is_err() => {
+                Ok(json!(text))
+            }
             _ => json_text(text, ty, reader),
         },
         Ty::Literal(values) => {
-            let found = values.iter().find_map(|value| match value {
-                Literal::Text(literal) => (literal == text).then(|| json!(literal)),
-                Literal::Int(literal) => (text.trim().parse() == Ok(*literal)).then(|| json!(literal)),
-                Literal::Bool(literal) => {
-                    text.trim().eq_ignore_ascii_case(&literal.to_string()).then(|| json!(literal))
-                }
-            });
+            let found = values.iter().find_map(|value| read_literal(text, value, reader.classes));
             found.ok_or_else(wrong)
         }
         Ty::None => {
@@ -89,7 +87,8 @@ pub fn from_plain(plain: &Value, ty: &Ty, classes: &Classes) -> Result<Value, Va
 /// Small, as everything that calls itself for each level of a value.
 fn from(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     match (ty, plain) {
-        (Ty::Any, _) => any(plain, reader),
+        (Ty::Any | Ty::Variable(_), _) => any(plain, reader),
+        (Ty::Class(name), _) if name == "object" => any(plain, reader),
         (Ty::Union(members), _) => union(plain, members, ty, reader),
         (Ty::Class(name), _) if reader.classes.contains_key(name) => {
             let class = &reader.classes[name];
@@ -137,6 +136,11 @@ fn single(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueErr
         Value::String(text) if !matches!(class, "" | "int" | "float" | "bool") => {
             scalar(text, ty, reader).map_err(|_| wrong(plain, ty))
         }
+        Value::String(text) if matches!(ty, Ty::Literal(_)) => {
+            // A text is not read as a number here: it is one already where JSON says so.
+            let read = scalar(text, ty, reader).ok().filter(|value| !value.is_number() && !value.is_boolean());
+            read.ok_or_else(|| wrong(plain, ty))
+        }
         Value::Number(value) if class == "float" => {
             // An integer that no float is stays what it is: it goes where a float is declared.
             let exact = value.as_i64().is_none_or(|value| value as f64 as i128 == i128::from(value));
@@ -161,20 +165,23 @@ fn outcome(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<
 
 fn list(plain: &Value, items: &[Value], ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let (tag, read) = match ty {
-        Ty::Class(name) if matches!(name.as_str(), "list" | "Sequence" | "Iterable" | "Collection") => {
-            return any(plain, reader);
-        }
+        Ty::Class(name) if derived("list", name) => return any(plain, reader),
         Ty::Generic(name, parameters) => {
             let item = parameters.first().unwrap_or(&Ty::Any);
             let tag = match name.as_str() {
                 "frozenset" => "frozenset",
-                "set" | "Set" => "set",
+                "set" | "Set" | "MutableSet" => "set",
                 _ => "list",
             };
             (tag, elements(items, |_| item, reader)?)
         }
         Ty::Tuple(types) if types.len() == items.len() => ("tuple", elements(items, |i| &types[i], reader)?),
         Ty::Tuples(item) => ("tuple", elements(items, |_| item, reader)?),
+        Ty::Spread(before, item, after) if items.len() >= before.len() + after.len() => {
+            let last = items.len() - after.len();
+            let ty = |at: usize| before.get(at).or_else(|| after.get(at.checked_sub(last)?)).unwrap_or(item);
+            ("tuple", elements(items, ty, reader)?)
+        }
         _ => return super::check(plain, ty).map_err(|_| wrong(plain, ty)).and_then(|()| any(plain, reader)),
     };
     Ok(if tag == "list" { Value::Array(read) } else { json!({"$": tag, "v": read}) })

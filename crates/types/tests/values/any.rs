@@ -1,5 +1,6 @@
 //! Types, and values that are of them.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::{prelude::*, strategy::Union};
 use qflow_types::{Literal, Ty};
 use serde_json::{Map, Value, json};
@@ -35,22 +36,30 @@ pub(crate) fn types() -> impl Strategy<Value = Ty> {
     let leaf = prop_oneof![
         1 => Just(Ty::None),
         8 => prop::sample::select(SCALARS.iter().map(|name| Ty::class(name)).collect::<Vec<_>>()),
-        1 => prop::sample::subsequence(vec![Literal::Bool(true), Literal::Int(1), Literal::Text("a".into())], 1..3)
-            .prop_map(Ty::Literal),
+        1 => prop::sample::subsequence(literals(), 1..4).prop_map(Ty::literal),
     ];
     leaf.prop_recursive(3, 16, 3, |inner| {
         let one = ["list", "set", "frozenset", "Set", "Sequence", "Iterable", "Collection"];
-        let two = ["dict", "Mapping"];
+        let one = [&one[..], &["MutableSequence", "MutableSet", "Reversible", "Container"]].concat();
+        let two = ["dict", "Mapping", "MutableMapping"];
         prop_oneof![
-            (prop::sample::select(one.to_vec()), inner.clone())
+            (prop::sample::select(one), inner.clone())
                 .prop_map(|(name, item)| Ty::Generic(name.to_owned(), vec![item])),
             (prop::sample::select(two.to_vec()), inner.clone(), inner.clone())
                 .prop_map(|(name, key, item)| Ty::Generic(name.to_owned(), vec![key, item])),
             inner.clone().prop_map(|item| Ty::Tuples(Box::new(item))),
             prop::collection::vec(inner.clone(), 0..3).prop_map(Ty::Tuple),
+            (prop::collection::vec(inner.clone(), 0..2), inner.clone(), prop::collection::vec(inner.clone(), 0..2))
+                .prop_map(|(before, item, after)| Ty::spread(before, Some(item), after)),
             prop::collection::vec(inner, 2..4).prop_map(Ty::union),
         ]
     })
+}
+
+fn literals() -> Vec<Literal> {
+    let member = |name: &str| Literal::Member("Color".to_owned(), name.to_owned());
+    let plain = [Literal::Bool(true), Literal::Bool(false), Literal::Int(1), Literal::Text("a".to_owned())];
+    plain.into_iter().chain([Literal::Bytes(b"x".to_vec()), member("RED"), member("BLUE")]).collect()
 }
 
 pub(crate) fn typed() -> impl Strategy<Value = Typed> {
@@ -81,6 +90,8 @@ pub(crate) fn value_of(ty: &Ty) -> BoxedStrategy<Value> {
                     Literal::Bool(value) => json!(value),
                     Literal::Int(value) => json!(value),
                     Literal::Text(value) => json!(value),
+                    Literal::Bytes(value) => tagged("bytes", STANDARD.encode(value)),
+                    Literal::Member(class, name) => json!({"$": "enum", "t": format!("w.{class}"), "v": name}),
                 })
                 .collect();
             prop::sample::select(values).boxed()
@@ -90,6 +101,12 @@ pub(crate) fn value_of(ty: &Ty) -> BoxedStrategy<Value> {
         }
         Ty::Tuples(item) => {
             prop::collection::vec(value_of(item), 0..4).prop_map(|items| tagged("tuple", items)).boxed()
+        }
+        Ty::Spread(before, item, after) => {
+            let between = prop::collection::vec(value_of(item), 0..3);
+            let [first, last] = [before, after].map(|types| types.iter().map(value_of).collect::<Vec<_>>());
+            let all = (first, between, last).prop_map(|(first, between, last)| [first, between, last].concat());
+            all.prop_map(|items| tagged("tuple", items)).boxed()
         }
         Ty::Generic(name, parameters) => held(name, parameters),
         Ty::Class(name) => scalar(name),
@@ -103,12 +120,12 @@ fn held(name: &str, parameters: &[Ty]) -> BoxedStrategy<Value> {
     let tuple = || items().prop_map(|items| tagged("tuple", items)).boxed();
     let set = |tag: &'static str| items().prop_map(move |items| tagged(tag, distinct(items))).boxed();
     match name {
-        "list" => list(),
-        "set" => set("set"),
+        "list" | "MutableSequence" => list(),
+        "set" | "MutableSet" => set("set"),
         "frozenset" => set("frozenset"),
         "Set" => prop_oneof![set("set"), set("frozenset")].boxed(),
-        "Sequence" => prop_oneof![list(), tuple()].boxed(),
-        "Iterable" | "Collection" => prop_oneof![list(), tuple(), set("set")].boxed(),
+        "Sequence" | "Reversible" => prop_oneof![list(), tuple()].boxed(),
+        "Iterable" | "Collection" | "Container" => prop_oneof![list(), tuple(), set("set")].boxed(),
         _ => {
             let pairs = prop::collection::vec((value_of(&parameters[0]), value_of(&parameters[1])), 0..4);
             pairs.prop_map(mapping).boxed()

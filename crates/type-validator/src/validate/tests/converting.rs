@@ -45,7 +45,7 @@ fn what_never_fails_is_converted_and_noted_with_both_ends() {
 #[test]
 fn what_may_fail_is_converted_where_the_node_asks_for_it() {
     let (told, noted) = judged("list[str]", "list[int]", false, total(result(vec![])));
-    let message = "total.rows: list[int] ← fetch → list[str] (sales.py:9 → sales.py:15): str is not int";
+    let message = "total.rows: list[int] ← fetch → list[str] (sales.py:9 → sales.py:15): at […]: str is not int";
     let remedy = "write convert=True on node `total`: a value that does not convert then fails it";
     assert_eq!((told, noted.len()), (vec![(message.into(), remedy.into())], 0));
     let (told, noted) = judged("list[str]", "list[int]", true, total(result(vec![])));

@@ -59,19 +59,6 @@ pub(super) fn is_good(tag: &str, value: &Value) -> bool {
     }
 }
 
-/// A text that is in the form of a tag: what stands for one that is not held.
-pub(super) fn example(tag: &str) -> &'static str {
-    match tag {
-        "int" | "decimal" => "0",
-        "float" => "nan",
-        "date" | "datetime" => "2026-11-24",
-        "time" => "09:30",
-        "uuid" => "00000000-0000-0000-0000-000000000000",
-        "path" => ".",
-        _ => "",
-    }
-}
-
 /// Whether all of a value is in its form.
 pub(super) fn formed(value: &Value) -> Result<(), ValueError> {
     let below = |(at, part): (usize, &Value)| formed(part).map_err(|error| error.below(&format!("[{at}]")));

@@ -8,7 +8,7 @@ use super::{
     goes,
     records::{Record, Records},
 };
-use crate::ty::Ty;
+use crate::ty::{Literal, Ty};
 
 /// The classes that the form of a value tells by itself; those of enums and objects are told by name.
 pub(super) const KINDS: [&str; 25] = [
@@ -173,6 +173,10 @@ impl Planner<'_, '_> {
             Ty::Any => Part::Any,
             Ty::None => Part::Class { name: "None".to_owned(), kinds: Kinds(1) },
             Ty::Union(members) => Part::Union(self.all(members)),
+            // Bytes and members of enums are tagged, and so not told by their first byte.
+            Ty::Literal(values) if values.iter().any(|one| matches!(one, Literal::Bytes(_) | Literal::Member(..))) => {
+                Part::Whole
+            }
             Ty::Literal(_) => Part::Literal,
             Ty::Tuple(types) => Part::Fixed(self.all(types)),
             Ty::Tuples(item) => {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Converter;
 use crate::{
+    builtin::derived,
     ty::Ty,
     value::{ValueError, equal::key, kind, python_key, repr::shown, stored_key, tag},
 };
@@ -16,15 +17,15 @@ pub(super) fn is_known(name: &str) -> bool {
 }
 
 fn is_list(name: &str) -> bool {
-    matches!(name, "list" | "Sequence" | "Iterable" | "Collection")
+    matches!(name, "list" | "Sequence" | "MutableSequence" | "Iterable" | "Collection" | "Reversible" | "Container")
 }
 
 fn is_set(name: &str) -> bool {
-    matches!(name, "set" | "frozenset" | "Set")
+    matches!(name, "set" | "frozenset" | "Set" | "MutableSet")
 }
 
 fn is_mapping(name: &str) -> bool {
-    matches!(name, "dict" | "Mapping")
+    matches!(name, "dict" | "Mapping" | "MutableMapping")
 }
 
 /// The elements of a list or a tuple.
@@ -97,7 +98,7 @@ impl Converter<'_> {
             return if self.fits(value, ty) { Ok(value.clone()) } else { self.left(value, ty, None) };
         };
         let made = self.each(items, item)?;
-        let stays = name != "list" && !value.is_array();
+        let stays = derived("Sequence", name) && !value.is_array();
         Ok(if stays { json!({"$": "tuple", "v": made}) } else { Value::Array(made) })
     }
 

@@ -21,7 +21,8 @@ impl Converter<'_> {
             return Ok(value.clone());
         }
         let Some(class) = self.classes.get(name) else {
-            let only_python = matches!(name, "DataFrame" | "Series" | "ndarray") || crate::parse::known(name).is_none();
+            let only_python =
+                matches!(name, "DataFrame" | "Series" | "ndarray") || crate::builtin::builtin(name).is_none();
             let made_of = indexed_or_mapping(value) && only_python;
             let of = made_of.then(|| format!("a {}, of which only Python makes one", kind(value)));
             return self.left(value, ty, of);

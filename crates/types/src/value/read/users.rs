@@ -125,8 +125,8 @@ pub(in crate::value) fn ty(field: &Field, classes: &Classes) -> Ty {
     fn known(ty: Ty, classes: &Classes) -> Ty {
         let all = |types: Vec<Ty>| types.into_iter().map(|ty| known(ty, classes)).collect::<Vec<_>>();
         match ty {
-            Ty::Class(name) if crate::parse::known(&name).is_none() && !classes.contains_key(&name) => Ty::Any,
-            Ty::Generic(name, _) if crate::parse::known(&name).is_none() => Ty::Any,
+            Ty::Class(name) if crate::builtin::builtin(&name).is_none() && !classes.contains_key(&name) => Ty::Any,
+            Ty::Generic(name, _) if crate::builtin::builtin(&name).is_none() => Ty::Any,
             Ty::Generic(name, parts) => Ty::Generic(name, all(parts)),
             Ty::Tuple(parts) => Ty::Tuple(all(parts)),
             Ty::Tuples(item) => Ty::Tuples(Box::new(known(*item, classes))),

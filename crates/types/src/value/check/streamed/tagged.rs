@@ -61,19 +61,19 @@ impl<'de> Seed<'_, '_, 'de> {
     /// A number, a text, a time: only a name of its zone may follow.
     fn scalar<A: MapAccess<'de>>(self, tag: &str, class: &str, mut fields: A) -> Result<(), A::Error> {
         self.inner(tag, &mut fields)?;
-        let value = if matches!(tag, "timedelta" | "complex") {
-            let value = fields.next_value_seed(Tree)?;
-            if !forms::is_good(tag, &value) {
-                return Err(self.checker.malformed(tag, &value.to_string()));
+        let (mut parts, mut text) = (Value::Null, None);
+        if matches!(tag, "timedelta" | "complex") {
+            parts = fields.next_value_seed(Tree)?;
+            if !forms::is_good(tag, &parts) {
+                return Err(self.checker.malformed(tag, &parts.to_string()));
             }
-            Some(value)
         } else {
-            let text = fields.next_value_seed(Text)?;
-            if !forms::is_good_text(tag, &text) {
-                return Err(self.checker.malformed(tag, &text));
+            let read = fields.next_value_seed(Text)?;
+            if !forms::is_good_text(tag, &read) {
+                return Err(self.checker.malformed(tag, &read));
             }
-            None
-        };
+            text = Some(read);
+        }
         while let Some(key) = fields.next_key_seed(Text)? {
             match (&*key, tag) {
                 ("zone", "datetime" | "time") => drop(fields.next_value_seed(Text)?),
@@ -82,12 +82,7 @@ impl<'de> Seed<'_, '_, 'de> {
             }
         }
         let kind = Kind::of(class).unwrap_or(Kind::NONE);
-        // Only its class is looked at.
-        self.checker.scalar(
-            self.at,
-            kind,
-            || json!({"$": tag, "v": value.unwrap_or_else(|| json!(forms::example(tag)))}),
-        )
+        self.checker.scalar(self.at, kind, || json!({"$": tag, "v": text.map_or(parts, |text| json!(text))}))
     }
 
     /// An object of the user's own class.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::value::{encode, encoding::trailer_start};
+use crate::value::encode;
 
 fn checked(bytes: &[u8], ty: &str) -> Result<Found, String> {
     let (ty, classes) = (ty.parse().unwrap(), Classes::new());

@@ -1,0 +1,137 @@
+//! Variables of generic functions and aliases, and tuples of any length.
+
+use qflow_types::{Literal, Ty, Variable};
+use ruff_python_ast::{Expr, ExprCall, TypeParam};
+use ruff_text_size::TextRange;
+
+use super::{NotAType, Reader, wrong};
+use crate::scope::Bound;
+
+impl<'a> Reader<'_, 'a> {
+    /// `T = TypeVar("T", int, str)`, `TypeVar("T", bound=float)`.
+    pub(super) fn variable(&mut self, call: &'a ExprCall, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
+        let arguments = &call.arguments;
+        let name = arguments.args.first().and_then(Expr::as_string_literal_expr);
+        let name = name.map(|literal| literal.value.to_str().to_owned());
+        let name = name.ok_or_else(|| wrong(range, "a TypeVar without its name"))?;
+        if !self.found.contains_key(&name) {
+            // Against a bound that names the variable itself.
+            self.found.insert(name.clone(), Variable::default());
+            let constraints =
+                arguments.args.iter().skip(1).map(|one| self.ty(one, depth + 1)).collect::<Result<_, _>>()?;
+            let mut keyword = |word: &str| match arguments.find_keyword(word) {
+                Some(keyword) => self.ty(&keyword.value, depth + 1).map(Some),
+                None => Ok(None),
+            };
+            let (bound, default) = (keyword("bound")?, keyword("default")?);
+            self.found.insert(name.clone(), Variable { bound, constraints, default });
+        }
+        Ok(Ty::Variable(name))
+    }
+
+    /// `def first[T: float](…)`, `def first[T: (int, str)](…)`.
+    pub(super) fn parameter(&mut self, own: &'a TypeParam, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
+        let TypeParam::TypeVar(own) = own else {
+            return Err(wrong(range, "a variable for many types at once says nothing of a value"));
+        };
+        let name = own.name.id.as_str().to_owned();
+        if !self.found.contains_key(&name) {
+            self.found.insert(name.clone(), Variable::default());
+            let mut variable = Variable::default();
+            match own.bound.as_deref() {
+                Some(Expr::Tuple(all)) => variable.constraints = self.each(&all.elts, depth)?,
+                Some(bound) => variable.bound = Some(self.ty(bound, depth + 1)?),
+                None => {}
+            }
+            variable.default = own.default.as_deref().map(|default| self.ty(default, depth + 1)).transpose()?;
+            self.found.insert(name.clone(), variable);
+        }
+        Ok(Ty::Variable(name))
+    }
+
+    /// `Pair[int]` where `Pair = tuple[T, T]`: an alias with its variables given, in the order in which they stand in it.
+    pub(super) fn given(
+        &mut self,
+        at: usize,
+        alias: &'a Expr,
+        parts: &[Expr],
+        range: TextRange,
+        depth: usize,
+    ) -> Result<Ty, NotAType> {
+        let before = std::mem::take(&mut self.found);
+        let read = self.alias(at, alias, range, depth + 1);
+        self.found = before;
+        let ty = read?;
+        let mut names = Vec::new();
+        order(&ty, &mut names);
+        if names.is_empty() {
+            // A class that a call makes, or an alias that takes nothing: what its parameters mean is its own to say.
+            return Ok(ty);
+        }
+        super::class::takes("the alias", names.len(), parts.len(), range)?;
+        let given = self.each(parts, depth)?;
+        Ok(put(ty, &names, &given))
+    }
+
+    /// A tuple's elements; one of them may be a tuple of any length: `*tuple[str, ...]`, `Unpack[tuple[str, ...]]`.
+    pub(super) fn tuple(&mut self, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
+        let (mut before, mut any, mut after) = (Vec::new(), None, Vec::new());
+        for part in parts {
+            let unpacked = match part {
+                Expr::Starred(starred) => Some(&*starred.value),
+                Expr::Subscript(subscript) if self.name(&subscript.value).is_ok_and(|name| name == "Unpack") => {
+                    Some(&*subscript.slice)
+                }
+                _ => None,
+            };
+            let (mut items, open) = match unpacked {
+                None => (vec![self.ty(part, depth + 1)?], None),
+                Some(tuple) => match self.ty(tuple, depth + 1)? {
+                    Ty::Tuple(items) => (items, None),
+                    Ty::Tuples(item) => (Vec::new(), Some((*item, Vec::new()))),
+                    Ty::Spread(first, item, last) => (first, Some((*item, last))),
+                    other => return Err(wrong(range, format!("`*` takes a tuple, not {other}"))),
+                },
+            };
+            if any.is_none() { &mut before } else { &mut after }.append(&mut items);
+            if let Some((item, last)) = open {
+                if any.replace(item).is_some() {
+                    return Err(wrong(range, "only one part of a tuple may be of any length"));
+                }
+                after = last;
+            }
+        }
+        Ok(Ty::spread(before, any, after))
+    }
+
+    /// Whether a name stands for a type by an alias.
+    pub(super) fn is_alias(&self, expr: &Expr) -> bool {
+        matches!(self.units.resolve(self.unit, expr), Some(Bound::Assigned(..)))
+    }
+}
+
+/// The variables of a type in the order in which they stand in it.
+fn order(ty: &Ty, names: &mut Vec<String>) {
+    match ty {
+        Ty::Variable(name) if !names.contains(name) => names.push(name.clone()),
+        other => other.parts().into_iter().for_each(|part| order(part, names)),
+    }
+}
+
+fn put(ty: Ty, names: &[String], given: &[Ty]) -> Ty {
+    match ty {
+        Ty::Variable(name) => {
+            let at = names.iter().position(|known| *known == name);
+            at.and_then(|at| given.get(at)).cloned().unwrap_or(Ty::Any)
+        }
+        other => other.map(|part| put(part, names, given)),
+    }
+}
+
+/// The enums whose members a type names.
+pub(crate) fn enums(values: &[Literal]) -> impl Iterator<Item = &str> {
+    values.iter().filter_map(|value| match value {
+        Literal::Member(class, _) => Some(class.as_str()),
+        _ => None,
+    })
+}

@@ -1,0 +1,123 @@
+//! What functions take and return, decorated or not: of a file that nobody wrote for Qflow too.
+
+use std::collections::{BTreeMap, HashMap};
+
+use qflow_model::definition::{Generic, Param, Place, Problem, Source, TypeText};
+use ruff_python_ast::{Stmt, StmtClassDef, StmtFunctionDef};
+use ruff_text_size::Ranged;
+use serde::Serialize;
+
+use crate::{
+    function,
+    problems::Problems,
+    project::{Project, parse},
+    scope::{self, Unit, Units},
+    script::Script,
+};
+
+/// A function as its annotations say.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Signature {
+    /// Its name; of a method `Class.method`.
+    pub function: String,
+    /// Its parameters in order; `self` and `cls` of a method are left out.
+    pub params: Vec<Param>,
+    /// Its declared result.
+    pub returns: TypeText,
+    /// The same with its variables, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generic: Option<Generic>,
+    /// Where its `def` stands.
+    pub place: Place,
+}
+
+/// Signatures, and what was not understood of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Signatures {
+    /// In the order of the files, and of the functions in them.
+    pub signatures: Vec<Signature>,
+    /// Ordered by place; warnings included.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the signatures of all functions at the top level of files, and of their classes; runs and imports nothing.
+///
+/// Wants a large stack, as [`crate::read`] gives it to itself.
+pub(crate) fn read(source: &Source) -> Signatures {
+    let mut problems = Problems::default();
+    let files = parse::files(source, &mut problems);
+    let modules = scope::Modules::new(source, files.iter().map(|file| file.text.path));
+    // How names are bound twice in a file is its own affair here.
+    let mut bound = Problems::default();
+    let units = files.iter().map(|file| match file.suite() {
+        Some(suite) => scope::names(&modules, file.text.clone(), suite, &mut bound),
+        None => Unit::unread(file.text.clone()),
+    });
+    let units = units.collect();
+    let project = Project {
+        units: Units::new(modules, units),
+        script: Script::default(),
+        nodes: BTreeMap::new(),
+        known: HashMap::new(),
+        workflows: HashMap::new(),
+        signatures: BTreeMap::new(),
+    };
+    let mut signatures = Vec::new();
+    for (unit, file) in project.units.files.iter().enumerate() {
+        for stmt in file.suite {
+            match stmt {
+                Stmt::FunctionDef(function) => {
+                    let name = function.name.id.as_str().to_owned();
+                    signatures.push(one(&project, unit, function, name, &mut problems));
+                }
+                Stmt::ClassDef(class) => {
+                    for method in class.body.iter().filter_map(Stmt::as_function_def_stmt) {
+                        signatures.push(of_method(&project, unit, class, method, &mut problems));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Signatures { signatures, problems: problems.told() }
+}
+
+fn one(
+    project: &Project<'_>,
+    unit: usize,
+    function: &StmtFunctionDef,
+    name: String,
+    problems: &mut Problems,
+) -> Signature {
+    let function::Signature { params, returns, generic } = function::signature(project, unit, function, problems);
+    Signature {
+        function: name,
+        params: params.into_iter().map(|(param, _)| param).collect(),
+        returns: TypeText(returns.to_string()),
+        generic,
+        place: project.units.files[unit].text.place(function.name.range()),
+    }
+}
+
+fn of_method(
+    project: &Project<'_>,
+    unit: usize,
+    class: &StmtClassDef,
+    method: &StmtFunctionDef,
+    problems: &mut Problems,
+) -> Signature {
+    let mut bare = method.clone();
+    let is_static =
+        method.decorator_list.iter().any(|d| d.expression.as_name_expr().is_some_and(|n| n.id == "staticmethod"));
+    if !is_static {
+        let parameters = &mut bare.parameters;
+        if parameters.posonlyargs.is_empty() {
+            if !parameters.args.is_empty() {
+                parameters.args.remove(0);
+            }
+        } else {
+            parameters.posonlyargs.remove(0);
+        }
+    }
+    one(project, unit, &bare, format!("{}.{}", class.name.id, method.name.id), problems)
+}

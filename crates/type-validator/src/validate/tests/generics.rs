@@ -1,0 +1,124 @@
+//! Generic nodes, from source: what their variables stand for at each call.
+
+use qflow_model::definition::Source;
+
+use crate::validate::inspect;
+
+const HEAD: &str = r#"from typing import Sequence, TypeVar
+from qflow import map, node, workflow
+T = TypeVar("T")
+N = TypeVar("N", bound=float)
+S = TypeVar("S", int, str)
+Pair = tuple[T, T]
+
+@node
+def first(rows: Sequence[T]) -> T: ...
+@node
+def largest(rows: list[N]) -> N: ...
+@node
+def one_of(x: S) -> list[S]: ...
+@node
+def swap[A, B](pair: tuple[A, B]) -> tuple[B, A]: ...
+@node
+def pair(x: T) -> Pair[T]: ...
+@node
+def text(x: str) -> str: ...
+@node
+def number(x: int) -> int: ...
+@node
+def numbers() -> list[int]: ...
+@node
+def texts() -> list[str]: ...
+
+@workflow
+def flow(given: dict[str, int]) -> object:
+"#;
+
+/// What is wrong with a workflow of this body.
+fn wrong(body: &str) -> Vec<String> {
+    let body: String = body.lines().map(|line| format!("    {line}\n")).collect();
+    let files = [("w.py".to_owned(), format!("{HEAD}{body}"))].into();
+    let inspected = inspect(&Source { entry: "w.py".to_owned(), files });
+    inspected.problems.into_iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect()
+}
+
+#[test]
+fn a_result_is_what_the_arguments_make_of_it() {
+    for body in [
+        "return number(first(numbers()))",
+        "return text(first(texts()))",
+        "return number(first(swap((\"a\", [1]))[0]))",
+        "return text(swap((1, \"a\"))[0])",
+        "return number(pair(1)[1])",
+        "return number(largest(numbers()))",
+        "return map(number, map(first, [numbers(), numbers()]))",
+        "return number(one_of(1)[0])",
+    ] {
+        assert_eq!(wrong(body), Vec::<String>::new(), "{body}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_names_what_the_variable_stands_for() {
+    for (body, expected) in [
+        ("return text(first(numbers()))", "incompatible-types: text.x: str ← first → int (w.py:9 → w.py:19)"),
+        (
+            "return largest(texts())",
+            "incompatible-types: largest: N would be str, and is bound to float: str is not float",
+        ),
+        ("return one_of(numbers())", "incompatible-types: one_of: S would be list[int], and is one of int, str"),
+        ("return number(swap((1, \"a\"))[0])", "incompatible-types: number.x: int ← swap[0] → str (w.py:15 → w.py:21)"),
+        (
+            "return first(given)",
+            "incompatible-types: first.rows: Sequence[Any] ← given → dict[str, int] (w.py:28 → w.py:9)",
+        ),
+    ] {
+        assert_eq!(wrong(body), [expected], "{body}");
+    }
+}
+
+#[test]
+fn what_is_put_together_in_a_call_goes_part_by_part() {
+    let wrong = |call: &str| {
+        let text = format!(
+            "from typing import NotRequired, TypedDict\nfrom qflow import node, workflow\n\
+            class Item(TypedDict):\n    name: str\n    price: float\n    note: NotRequired[str]\n\
+            @node\ndef total(rows: list[Item]) -> float: ...\n\
+            @node\ndef count(x: list[float | None]) -> int: ...\n\
+            @node\ndef one() -> int: ...\n\
+            @workflow\ndef w(name: str) -> float:\n    return {call}\n"
+        );
+        let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), text)].into() };
+        inspect(&source).problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    for call in ["total([{\"name\": name, \"price\": one()}])", "count([1, None, one()])", "total([])"] {
+        assert_eq!(wrong(call), Vec::<String>::new(), "{call}");
+    }
+    for call in [
+        "total([{\"name\": name}])",
+        "total([{\"name\": name, \"price\": name}])",
+        "total([{\"name\": name, \"price\": 1, \"more\": one()}])",
+        "count([name])",
+    ] {
+        assert_eq!(wrong(call).len(), 1, "{call}: {:?}", wrong(call));
+    }
+}
+
+#[test]
+fn a_nodes_default_is_held_to_its_annotation() {
+    let told = |default: &str| {
+        let text = format!(
+            "from qflow import node, workflow\n@node\ndef f(x: int = {default}) -> int: ...\n@workflow\ndef w() -> int:\n    return f()\n"
+        );
+        let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), text)].into() };
+        let problems = inspect(&source).problems.into_iter();
+        problems.map(|problem| (problem.place.to_string(), problem.message, problem.remedy)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("1"), []);
+    assert_eq!(told("len([])"), []);
+    let (place, remedy) = ("w.py:3:16".to_owned(), |text: &str| Some(text.to_owned()));
+    let none = "x: int ← its default: expected int, got None".to_owned();
+    assert_eq!(told("None"), [(place.clone(), none, remedy("declare int | None"))]);
+    let text = "x: int ← its default: expected int, got str".to_owned();
+    assert_eq!(told("\"a\""), [(place, text, remedy("write a default of the declared type"))]);
+}

@@ -1,0 +1,85 @@
+//! The user's own classes, as far as their records tell what they hold.
+
+use qflow_model::class::{Class, ClassKind};
+
+use super::{Among, Goes, Reason};
+use crate::{builtin::derived, ty::Ty};
+
+impl Among<'_> {
+    /// What the record of a class says; nothing where it says nothing of its own.
+    pub(super) fn record(&mut self, source: &Ty, target: &Ty) -> Option<Goes> {
+        let Ty::Class(name) = source else { return None };
+        let class = self.classes.get(name)?;
+        let of = match target {
+            Ty::Class(of) | Ty::Generic(of, _) => of.as_str(),
+            _ => "",
+        };
+        match class.kind {
+            _ if class.bases.iter().any(|base| base == of) => Some(narrower(name, class, of, self.classes.get(of))),
+            // Typed dictionaries: by structure, and each is a `Mapping` from texts to what its fields hold. It has no keys but those that
+            // are declared, since a value is held to them: so `Mapping[str, int]` where all are `int`, which the specification refuses.
+            ClassKind::TypedDict => match self.classes.get(of).filter(|other| other.kind == ClassKind::TypedDict) {
+                Some(other) => Some(self.structure((name, class), (of, other))),
+                None if derived("Mapping", of) => {
+                    let item = Ty::union(class.fields.iter().map(|field| read(&field.ty.0)));
+                    Some(self.goes(&Ty::Generic("Mapping".to_owned(), vec![Ty::class("str"), item]), target))
+                }
+                None => None,
+            },
+            // Named tuples: each is the tuple of its fields.
+            ClassKind::NamedTuple => {
+                let fields = class.fields.iter().map(|field| read(&field.ty.0)).collect();
+                let is_tuple = !of.is_empty() && self.classes.contains_key(of);
+                (!is_tuple).then(|| self.goes(&Ty::Tuple(fields), target))
+            }
+            // Enums: a member of one with a type mixed in, as `IntEnum`, is a value of it too.
+            ClassKind::Enum => {
+                let bases: Vec<Ty> = class
+                    .bases
+                    .iter()
+                    .filter(|base| !self.classes.contains_key(*base))
+                    .map(|base| Ty::class(base))
+                    .collect();
+                bases.iter().any(|base| self.goes(base, target).is_ok()).then_some(Ok(()))
+            }
+            ClassKind::Dataclass | ClassKind::Model => None,
+        }
+    }
+
+    /// One `TypedDict` goes for another that has no key more, each of its type; what must be there must be there.
+    fn structure(&mut self, source: (&str, &Class), target: (&str, &Class)) -> Goes {
+        let pair = (source.0.to_owned(), target.0.to_owned());
+        if self.assumed.contains(&pair) {
+            return Ok(());
+        }
+        self.assumed.push(pair);
+        let goes = target.1.fields.iter().try_for_each(|wanted| {
+            let name = wanted.name.replace('\\', "\\\\").replace('\'', "\\'");
+            let Some(field) = source.1.fields.iter().find(|field| field.name == wanted.name) else {
+                return if wanted.required { Err(Reason::new(format!("missing key '{name}'"))) } else { Ok(()) };
+            };
+            if wanted.required && !field.required {
+                return Err(Reason::new(format!("key '{name}' may be missing")));
+            }
+            let part = format!("['{name}']");
+            self.goes(&read(&field.ty.0), &read(&wanted.ty.0)).map_err(|reason| reason.below(&part))
+        });
+        self.assumed.pop();
+        goes
+    }
+}
+
+/// The type of a field; what does not read was told of by the reader.
+fn read(text: &str) -> Ty {
+    text.parse().unwrap_or(Ty::Any)
+}
+
+/// Whether a class goes where one that it is derived from is declared: a value is rebuilt as declared, so one with more is not.
+fn narrower(name: &str, class: &Class, of: &str, base: Option<&Class>) -> Goes {
+    let more = base.map_or(0, |base| class.fields.len().saturating_sub(base.fields.len()));
+    let records = matches!(class.kind, ClassKind::Dataclass | ClassKind::Model);
+    if records && more > 0 {
+        return Err(Reason::new(format!("{name} has fields that {of} has not, and they would be lost")));
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! What goes where, of the user's classes too.
+
+use serde_json::json;
+
+use super::*;
+
+/// Classes as a submission has them.
+fn classes() -> Classes {
+    let record = |kind: &str, fields: &[(&str, &str, bool)], bases: &[&str]| {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, ty, required)| json!({"name": name, "type": ty, "required": required})).collect();
+        json!({"name": "w.C", "kind": kind, "fields": fields, "bases": bases})
+    };
+    serde_json::from_value(json!({
+        "A": record("typed_dict", &[("x", "int", true)], &[]),
+        "D": record("typed_dict", &[("x", "float", true)], &[]),
+        "B": record("typed_dict", &[("x", "int", true), ("y", "str", true)], &[]),
+        "Some": record("typed_dict", &[("x", "int", false)], &[]),
+        "Tree": record("typed_dict", &[("of", "list[Tree]", true)], &[]),
+        "Wood": record("typed_dict", &[("of", "list[Wood]", true)], &[]),
+        "Point": record("named_tuple", &[("x", "int", true), ("y", "str", true)], &[]),
+        "Level": {"name": "w.Level", "kind": "enum", "members": [{"name": "LOW", "value": 1}], "bases": ["int"]},
+        "Base": record("dataclass", &[("a", "int", true)], &[]),
+        "Child": record("dataclass", &[("a", "int", true)], &["Base"]),
+        "Larger": record("dataclass", &[("a", "int", true), ("b", "int", true)], &["Base"]),
+    }))
+    .unwrap()
+}
+
+#[test]
+fn classes_go_by_what_they_are() {
+    for (source, target, why) in [
+        ("Child", "Base", None),
+        ("Base", "Child", Some("Base is not Child")),
+        ("Larger", "Base", Some("Larger has fields that Base has not, and they would be lost")),
+        ("Point", "tuple[int, str]", None),
+        ("Point", "tuple[int, int]", Some("at [1]: str is not int")),
+        ("Point", "Sequence[int | str]", None),
+        ("Level", "int", None),
+        ("Level", "float", None),
+        ("Level", "str", Some("Level is not str")),
+        ("list[Level]", "list[int]", None),
+        ("A", "Mapping[str, object]", None),
+        ("A", "Mapping[str, str]", Some("at […]: int is not str")),
+        ("A", "dict[str, int]", Some("A is not dict[str, int]")),
+        ("A", "D", None),
+        ("D", "A", Some("at ['x']: float is not int")),
+        ("B", "A", None),
+        ("A", "B", Some("missing key 'y'")),
+        ("Some", "A", Some("key 'x' may be missing")),
+        ("A", "Some", None),
+        ("Tree", "Wood", None),
+        ("dict[str, int]", "A", Some("dict[str, int] is not A")),
+    ] {
+        let reason = assignable_among(&source.parse().unwrap(), &target.parse().unwrap(), &classes()).err();
+        assert_eq!(reason.map(|reason| reason.to_string()).as_deref(), why, "{source} → {target}");
+    }
+}
+
+fn why_not(source: &str, target: &str) -> Option<String> {
+    assignable(&source.parse().unwrap(), &target.parse().unwrap()).err().map(|reason| reason.to_string())
+}
+
+#[test]
+fn what_goes_goes() {
+    for (source, target) in [
+        ("int", "float"),
+        ("bool", "int"),
+        ("float", "complex"),
+        ("int", "int | None"),
+        ("Any", "int"),
+        ("int", "Any"),
+        ("Never", "int"),
+        ("list[int]", "list[float]"),
+        ("list[int]", "list"),
+        ("list", "list[int]"),
+        ("dict[str, int]", "Mapping[str, float]"),
+        ("list[str]", "Sequence[str | None]"),
+        ("tuple[int, int]", "tuple[float, ...]"),
+        ("tuple[int, ...]", "Sequence[int]"),
+        ("Literal[\"a\"]", "str"),
+        ("Literal[\"a\"]", "Literal[\"a\", \"b\"]"),
+        ("datetime", "date"),
+        ("Outcome[int]", "Outcome[float]"),
+        ("list[Outcome[int]]", "list[Outcome]"),
+    ] {
+        assert_eq!(why_not(source, target), None, "{source} → {target}");
+    }
+}
+
+#[test]
+fn what_does_not_go_says_why() {
+    for (source, target, why) in [
+        ("float", "int", "float is not int"),
+        ("int | None", "int", "None not accepted; add Optional or handle it"),
+        ("tuple[int, int, int]", "tuple[int, int]", "tuple length 3 ≠ 2"),
+        ("list[str]", "list[int]", "at […]: str is not int"),
+        ("Literal[\"c\"]", "Literal[\"a\", \"b\"]", "\"c\" is not one of Literal[\"a\", \"b\"]"),
+        ("str", "int | float", "str is none of float | int"),
+        ("dict[str, float]", "list[dict[str, float]]", "dict[str, float] is not list[dict[str, float]]"),
+        ("Outcome[str]", "Outcome[int]", "at […]: str is not int"),
+        ("Outcome[int]", "int", "Outcome[int] is not int"),
+    ] {
+        assert_eq!(why_not(source, target).as_deref(), Some(why), "{source} → {target}");
+    }
+}
