@@ -38,6 +38,13 @@ pub enum Command {
     Run(RunArgs),
     /// Check a workflow file without running it.
     Validate(ValidateArgs),
+    /// Ask what goes where: types and values by themselves.
+    #[command(after_help = crate::types::HELP)]
+    Types {
+        /// What to ask.
+        #[command(subcommand)]
+        command: crate::types::TypesCommand,
+    },
     /// Write a starting file that runs as it stands.
     New(NewArgs),
     /// Run a file's cases, as a test runner does.

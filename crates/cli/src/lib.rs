@@ -14,6 +14,7 @@ mod parts;
 mod paused;
 pub mod pools;
 pub mod print;
+pub mod problems;
 pub mod render;
 mod resolving;
 pub mod result;
@@ -23,6 +24,7 @@ pub mod source;
 pub mod submit;
 pub mod test;
 pub mod tree;
+pub mod types;
 pub mod validate;
 
 use clap::CommandFactory;
@@ -47,6 +49,7 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Dev(args) => dev::dev(args, &data_dir).await,
         Command::Run(args) => run::run(args, &data_dir).await,
         Command::Validate(args) => validate::validate(&args),
+        Command::Types { command } => types::types(&command),
         Command::New(args) => new::new(&args),
         Command::Test(args) => test::test(args).await,
         Command::Runs { command } => runs::runs(command, &data_dir).await,

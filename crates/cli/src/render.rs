@@ -1,9 +1,8 @@
-//! How runs, lists and problems look: pure, from plain structures to text.
+//! How runs and lists look: pure, from plain structures to text.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
-use qflow_model::definition::Problem;
 use serde_json::{Value, json};
 
 use crate::{
@@ -74,48 +73,6 @@ pub fn result(value: &Value, output: Output) -> String {
     }
 }
 
-/// Problems as a compiler tells them: place, line, caret, remedy; all of them.
-pub fn problems(problems: &[Problem]) -> String {
-    let mut out = String::new();
-    for problem in problems {
-        let kind = if problem.warning { "warning" } else { "error" };
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{kind}[{}]: {}", problem.code, printable(&problem.message));
-        let _ = writeln!(out, "  --> {}", problem.place);
-        if !problem.excerpt.is_empty() {
-            let gutter = problem.place.line.to_string();
-            let pad = " ".repeat(gutter.len());
-            let excerpt = printable(&problem.excerpt);
-            let start = (problem.place.column.max(1) - 1) as usize;
-            let width = (problem.end_column.saturating_sub(problem.place.column)).max(1) as usize;
-            let _ = writeln!(out, "{pad} |\n{gutter} | {excerpt}");
-            if start <= excerpt.chars().count() {
-                let width = width.min(excerpt.chars().count().saturating_sub(start).max(1));
-                let _ = writeln!(out, "{pad} | {}{}", " ".repeat(start), "^".repeat(width));
-            }
-        }
-        if let Some(other) = &problem.other {
-            let _ = writeln!(out, "  ::: {other}");
-        }
-        if let Some(remedy) = &problem.remedy {
-            let _ = writeln!(out, "  = help: {}", printable(remedy));
-        }
-        out.push('\n');
-    }
-    out
-}
-
-/// `2 errors, 1 warning`.
-pub fn count(problems: &[Problem]) -> String {
-    let warnings = problems.iter().filter(|p| p.warning).count();
-    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    match (problems.len() - warnings, warnings) {
-        (errors, 0) => plural(errors, "error"),
-        (0, warnings) => plural(warnings, "warning"),
-        (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
-    }
-}
-
 /// A list of runs.
 pub fn run_list(runs: &[Run]) -> String {
     let rows = runs.iter().map(|run| {
@@ -174,35 +131,6 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qflow_model::definition::Place;
-
-    fn problem() -> Problem {
-        Problem {
-            place: Place { file: "sales.py".to_owned(), line: 12, column: 5 },
-            end_column: 8,
-            code: "unsupported-statement".to_owned(),
-            message: "a workflow has no `for`".to_owned(),
-            remedy: Some("use `map`".to_owned()),
-            other: None,
-            excerpt: "    for x in xs:".to_owned(),
-            warning: false,
-        }
-    }
-
-    #[test]
-    fn a_problem_shows_its_line_with_a_caret_and_the_remedy() {
-        let expected = "error[unsupported-statement]: a workflow has no `for`\n  --> sales.py:12:5\n   |\n12 |     for x in xs:\n   |     ^^^\n  = help: use `map`\n\n";
-        assert_eq!(problems(&[problem()]), expected);
-        assert_eq!(count(&[problem(), Problem { warning: true, ..problem() }]), "1 error, 1 warning");
-    }
-
-    #[test]
-    fn a_caret_stays_within_the_line_whatever_the_columns_say() {
-        let wild = Problem { end_column: u32::MAX, ..problem() };
-        assert!(problems(&[wild]).lines().all(|line| line.len() < 80));
-        let far = Problem { place: Place { column: u32::MAX, ..problem().place }, ..problem() };
-        assert!(!problems(&[far]).contains('^'));
-    }
 
     #[test]
     fn a_raw_text_has_no_quotes() {

@@ -13,7 +13,7 @@ use crate::{
     exit::{Exit, Fail},
     outln, parameters,
     paused::Paused,
-    render, resolving,
+    problems, render, resolving,
     source::{self, Collected},
     submit::{Client, Run, Start, Started},
     tree::View,
@@ -22,7 +22,7 @@ use crate::{
 /// Runs the file.
 pub async fn run(args: RunArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let Collected { source, warnings } = source::collect(&args.file)?;
-    eprint!("{}", render::problems(&warnings));
+    problems::tell(&warnings, None);
     let parameters = parameters::written(&args)?;
     let session = dev::session(&args.server, data_dir).await?;
     let end = submit(&args, &source, parameters, &session).await;
@@ -54,12 +54,12 @@ async fn submit(
     let client = &session.client;
     let registered = client.register(source).await?;
     if !registered.problems.is_empty() {
-        eprint!("{}", render::problems(&registered.problems));
+        problems::tell(&registered.problems, None);
     }
     if registered.problems.iter().any(|p| !p.warning) {
         return Err(Fail::new(
             Exit::Invalid,
-            format!("{}: {}", args.file.display(), render::count(&registered.problems)),
+            format!("{}: {}", args.file.display(), problems::count(&registered.problems)),
         ));
     }
     let chosen = parameters::check_names(&registered.definition, args.workflow.as_deref(), &parameters)?;
@@ -74,7 +74,7 @@ async fn submit(
     };
     let Started { run_id, created, warnings } = resolving::told(client.start(start), &registered.definition).await?;
     let news: Vec<_> = warnings.into_iter().filter(|warning| !registered.problems.contains(warning)).collect();
-    eprint!("{}", render::problems(&news));
+    problems::tell(&news, None);
     if !created {
         eprintln!("run {run_id} was there already: same idempotency key");
     }

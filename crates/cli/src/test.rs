@@ -15,7 +15,7 @@ use crate::{
     args::{Output, TestArgs, TestRuntime},
     dev::{self, Overrides, Session},
     exit::{Exit, Fail},
-    outln, render,
+    outln, problems,
     run::Orders,
     source::{self, Collected},
     submit::{Given, Start},
@@ -63,9 +63,9 @@ pub async fn test(args: TestArgs) -> Result<Exit, Fail> {
     let Collected { source, warnings } = source::collect(&args.file)?;
     let Inspected { definition, problems, .. } = inspect(&source);
     let problems: Vec<Problem> = warnings.into_iter().chain(problems).collect();
-    eprint!("{}", render::problems(&problems));
+    problems::tell(&problems, None);
     if problems.iter().any(|problem| !problem.warning) {
-        return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), render::count(&problems))));
+        return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), problems::count(&problems))));
     }
     let cases = chosen(&args, &definition)?;
     let mut report = Report::new(&args.file, args.output == Output::Table);
@@ -78,8 +78,8 @@ pub async fn test(args: TestArgs) -> Result<Exit, Fail> {
         let registered = session.client.register(&source).await?;
         let unsound: Vec<Problem> = registered.problems.into_iter().filter(|problem| !problem.warning).collect();
         if !unsound.is_empty() {
-            eprint!("{}", render::problems(&unsound));
-            return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), render::count(&unsound))));
+            problems::tell(&unsound, None);
+            return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), problems::count(&unsound))));
         }
         for case in &cases.all {
             give_secrets(&secrets, case)?;

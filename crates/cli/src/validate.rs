@@ -9,7 +9,7 @@ use qflow_type_validator::validate::{Inspected, inspect};
 use crate::{
     args::{Output, ValidateArgs},
     exit::{Exit, Fail},
-    outln, render,
+    outln, problems,
     source::{self, Collected},
 };
 
@@ -32,10 +32,10 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     if args.output == Output::Json {
         outln!("{:#}", serde_json::json!({ "valid": !failed, "problems": problems, "definition": definition }));
     } else {
-        eprint!("{}", render::problems(&problems));
+        problems::tell(&problems, Some(&source));
     }
     if failed {
-        return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), render::count(&problems))));
+        return Err(Fail::new(Exit::Invalid, format!("{}: {}", args.file.display(), problems::count(&problems))));
     }
     if args.output == Output::Table {
         for workflow in definition.workflows.values() {

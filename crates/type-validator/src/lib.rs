@@ -4,6 +4,7 @@ pub mod cache;
 pub mod parameters;
 mod serve;
 pub mod submit;
+pub mod types;
 pub mod validate;
 
 pub use serve::{Config, serve};

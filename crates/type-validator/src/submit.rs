@@ -15,15 +15,17 @@ use qflow_proto::v1::{
     self, parameter,
     type_validator_service_server::{TypeValidatorService, TypeValidatorServiceServer},
 };
+use qflow_python_source::NotAType;
 use qflow_service::Clock;
 use qflow_telemetry::{Event, SpanRecord, Telemetry, labels, traces};
-use qflow_types::{Ty, assignable};
 use serde::Serialize;
+use serde_json::Value;
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     cache::{self, Cache},
     parameters::{self, Given, Text},
+    types::{self, Form},
     validate::{self, Inspected},
 };
 
@@ -86,17 +88,67 @@ impl TypeValidatorService for Server {
         request: Request<v1::CheckEdgeRequest>,
     ) -> Result<Response<v1::CheckEdgeResponse>, Status> {
         let (request, started) = (request.into_inner(), tokio::time::Instant::now());
-        let (source, target) = (ty(&request.source_type)?, ty(&request.target_type)?);
-        let reason = assignable(&source, &target).err().map(|reason| reason.to_string());
-        let compatible = reason.is_none();
+        let read = |text: &str| qflow_python_source::annotation(text).map_err(not_a_type);
+        let (source, target) = (read(&request.source_type)?, read(&request.target_type)?);
+        let types::Edge { compatible, reason, conversion } = types::edge(&source, &target);
         self.telemetry.emit(Event::TypeValidated {
             workflow: String::new(),
             edges: vec![(source.root().to_owned(), target.root().to_owned(), compatible)],
             took_ms: started.elapsed().as_secs_f64() * 1000.0,
             trace: traces::current(),
         });
-        Ok(Response::new(v1::CheckEdgeResponse { compatible, reason: reason.unwrap_or_default() }))
+        let conversion = conversion.to_owned();
+        Ok(Response::new(v1::CheckEdgeResponse { compatible, reason, conversion }))
     }
+
+    async fn convert_value(&self, request: Request<v1::ValueRequest>) -> Result<Response<v1::ValueResponse>, Status> {
+        of_value(request.into_inner(), types::convert).await
+    }
+
+    async fn check_value(&self, request: Request<v1::ValueRequest>) -> Result<Response<v1::ValueResponse>, Status> {
+        of_value(request.into_inner(), types::check).await
+    }
+
+    async fn describe_type(
+        &self,
+        request: Request<v1::DescribeTypeRequest>,
+    ) -> Result<Response<v1::DescribeTypeResponse>, Status> {
+        let ty = qflow_python_source::annotation(&request.into_inner().r#type).map_err(not_a_type)?;
+        Ok(Response::new(v1::DescribeTypeResponse { description_json: json(&types::describe(&ty))? }))
+    }
+
+    async fn infer_signatures(
+        &self,
+        request: Request<v1::InferSignaturesRequest>,
+    ) -> Result<Response<v1::InferSignaturesResponse>, Status> {
+        let sent = request.into_inner().source.ok_or_else(|| Status::invalid_argument("a source is needed"))?;
+        let source = source(sent)?;
+        let read = tokio::task::spawn_blocking(move || qflow_python_source::signatures(&source)).await;
+        let read = read.map_err(|_| Status::internal("the source could not be read"))?;
+        let (signatures_json, problems_json) = (json(&read.signatures)?, json(&read.problems)?);
+        Ok(Response::new(v1::InferSignaturesResponse { signatures_json, problems_json }))
+    }
+}
+
+/// What is asked of a value, which may be large: not on a thread that others' calls wait for.
+async fn of_value(
+    request: v1::ValueRequest,
+    ask: fn(&Value, Form, &str) -> Result<types::Answer, NotAType>,
+) -> Result<Response<v1::ValueResponse>, Status> {
+    let task = move || {
+        let value = serde_json::from_slice(&request.value_json)
+            .map_err(|error| Status::invalid_argument(format!("the value is not JSON: {error}")))?;
+        let form = if request.tagged { Form::Tagged } else { Form::Plain };
+        let types::Answer { ok, value, reason, path } = ask(&value, form, &request.r#type).map_err(not_a_type)?;
+        let value_json = if ok { json(&value)? } else { Vec::new() };
+        Ok(Response::new(v1::ValueResponse { ok, value_json, reason, path }))
+    };
+    tokio::task::spawn_blocking(task).await.map_err(|_| Status::internal("the value could not be read"))?
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by value")]
+fn not_a_type(wrong: NotAType) -> Status {
+    Status::invalid_argument(format!("{wrong}; {}", wrong.remedy))
 }
 
 /// Edges whose types a span names: a definition may have thousands.
@@ -180,10 +232,6 @@ fn judge(
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {
     serde_json::to_vec(value).map_err(|error| Status::internal(format!("write the answer: {error}")))
-}
-
-fn ty(text: &str) -> Result<Ty, Status> {
-    text.parse().map_err(|error: qflow_types::NotAType| Status::invalid_argument(error.to_string()))
 }
 
 fn source(sent: v1::Source) -> Result<Source, Status> {

@@ -4,7 +4,10 @@ use qflow_model::definition::Problem;
 use serde::de::DeserializeOwned;
 use tonic::{Code, Status};
 
-use crate::exit::{Exit, Fail};
+use crate::{
+    exit::{Exit, Fail},
+    problems,
+};
 
 /// What is wrong with a submission, as the details of a refusal have it.
 #[derive(Default, serde::Deserialize)]
@@ -16,7 +19,9 @@ struct Details {
 pub(super) fn fail(status: &Status) -> Fail {
     let details: Details = serde_json::from_slice(status.details()).unwrap_or_default();
     if !details.problems.is_empty() {
-        let (count, shown) = (crate::render::count(&details.problems), crate::render::problems(&details.problems));
+        let renderer = annotate_snippets::Renderer::plain();
+        let shown = problems::render(&details.problems, None, &renderer);
+        let count = problems::count(&details.problems);
         return Fail::new(exit_of(status.code()), format!("nothing was started: {count}\n\n{}", shown.trim_end()));
     }
     // A status that the transport made and no server: the connection broke.

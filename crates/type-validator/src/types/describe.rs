@@ -1,0 +1,54 @@
+//! What a type is, for people and for editors: its spelling, its parts, what goes there and what it converts from. Pure.
+
+use qflow_types::{TABLE, Ty, has_variables};
+use serde::Serialize;
+
+/// A type, described.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// Its canonical spelling.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// Its outermost constructor, as metrics tell it: `list`, `Union`, `object` for a class that only Python knows.
+    pub kind: String,
+    /// The types that it is made of.
+    pub parts: Vec<String>,
+    /// Whether `None` goes there.
+    pub optional: bool,
+    /// Whether what is given here is checked; a class that only Python knows is held to its name.
+    pub checked: bool,
+    /// What it is made of where it is converted: each class, and whether some values do not allow it.
+    pub converts_from: Vec<Conversion>,
+}
+
+/// A row of the table of conversions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conversion {
+    /// The class of what is given.
+    pub from: String,
+    /// Whether it needs `convert=True`, since some values do not allow it.
+    pub may_fail: bool,
+    /// What is made of it.
+    pub rule: String,
+}
+
+/// Describes a type.
+pub fn describe(ty: &Ty) -> Description {
+    let spelled = ty.to_string();
+    let rows = TABLE.iter().filter(|row| ty.members().iter().any(|member| *member == Ty::class(row.to)));
+    let converts_from = rows.flat_map(|row| {
+        row.from.iter().map(|from| Conversion {
+            from: (*from).to_owned(),
+            may_fail: row.may_fail,
+            rule: row.rule.to_owned(),
+        })
+    });
+    Description {
+        kind: ty.root().to_owned(),
+        parts: ty.parts().into_iter().map(ToString::to_string).collect(),
+        optional: qflow_types::assignable(&Ty::None, ty).is_ok(),
+        checked: *ty != Ty::Any && !has_variables(ty),
+        converts_from: converts_from.collect(),
+        ty: spelled,
+    }
+}
