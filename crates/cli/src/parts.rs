@@ -104,6 +104,7 @@ const SHOWN_OTHERWISE: &[&str] = &[
     "python_error",
     "user_line",
     "user_lines_lost",
+    "live_lines_lost",
     "workflow_cancelled",
 ];
 

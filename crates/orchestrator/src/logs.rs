@@ -98,7 +98,7 @@ impl Keeper {
                 Ok(()) => self.bus.lines(run),
                 // Lines are a comfort: work goes on without them, and says so.
                 Err(error) => self.telemetry.emit(
-                    Event::warning("user_lines_lost", error.to_string())
+                    Event::warning("live_lines_lost", error.to_string())
                         .with("lost", count)
                         .with("run_id", run.to_string()),
                 ),

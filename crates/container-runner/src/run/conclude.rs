@@ -68,6 +68,9 @@ impl Runner {
         let oom = out_of_memory(&over);
         over.said.converted_ms.append(&mut progress.converted_ms);
         self.measure(order, &over);
+        if over.said.log_lines_dropped > 0 {
+            self.telemetry.emit(Event::UserLinesLost { node: node_ref(order), lost: over.said.log_lines_dropped });
+        }
         let mut warnings = progress.warnings.clone();
         let log = self.write_log(order).await.unwrap_or_else(|error| {
             warnings.push(self.owe_lines(order, &error));
