@@ -103,11 +103,14 @@ pub struct Registered {
 struct Bearer {
     token: Option<MetadataValue<Ascii>>,
     trace: Option<MetadataValue<Ascii>>,
+    /// What others put beside it; `qflow=keep` has the collector keep the trace, whatever it samples.
+    state: Option<MetadataValue<Ascii>>,
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        for (key, value) in [("authorization", &self.token), ("traceparent", &self.trace)] {
+        for (key, value) in [("authorization", &self.token), ("traceparent", &self.trace), ("tracestate", &self.state)]
+        {
             if let Some(value) = value {
                 request.metadata_mut().insert(key, value.clone());
             }
@@ -143,8 +146,8 @@ pub async fn connect(url: &str, token: Option<&str>) -> Result<Client, Fail> {
         .map(|token| format!("Bearer {}", token.trim()).parse())
         .transpose()
         .map_err(|_| Fail::usage("the token holds characters that a token cannot have"))?;
-    let trace = std::env::var("TRACEPARENT").ok().and_then(|text| text.parse().ok());
-    let bearer = Bearer { token, trace };
+    let of = |variable| std::env::var(variable).ok().and_then(|text| text.parse().ok());
+    let bearer = Bearer { token, trace: of("TRACEPARENT"), state: of("TRACESTATE") };
     let client = |channel| {
         OrchestratorServiceClient::with_interceptor(channel, bearer.clone())
             .max_decoding_message_size(limits::MESSAGE_BYTES)

@@ -89,6 +89,7 @@ async fn spans_of(calls: Vec<Vec<&'static str>>) -> Vec<Span> {
                 .qflow(&line)
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
                 .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+                .env("TRACESTATE", "qflow=keep")
                 .output()
                 .expect("qflow starts");
             assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -114,7 +115,27 @@ async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
         ["db.system.name", "db.namespace", "db.operation.name", "db.collection.name", "qflow.component"],
         "no parameter is told"
     );
+    for (name, attributes, events) in SEED {
+        let span = ours.iter().find(|span| span.name == *name).unwrap_or_else(|| panic!("{name} is a span"));
+        let has = |key: &str| span.attributes.iter().any(|attribute| attribute.key == key);
+        assert!(attributes.iter().all(|key| has(key)), "{name}: {:?}", span.attributes);
+        let told: Vec<&str> = span.events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(told, *events, "{name}");
+        assert_eq!(span.trace_state, "qflow=keep", "{name}: the collector keeps what somebody asked for");
+    }
 }
+
+/// The seed's spans with their attributes, and the events of them that a run that completes has.
+const SEED: &[(&str, &[&str], &[&str])] = &[
+    ("workflow_execution", &["workflow_id", "python_version", "user_id"], &["workflow_start", "workflow_complete"]),
+    ("node_execution", &["node_id", "node_type", "input_types", "output_types"], &["node_start", "node_complete"]),
+    (
+        "container_management",
+        &["container_id", "python_version", "resource_limits"],
+        &["container_created", "container_started"],
+    ),
+    ("type_validation", &["source_type", "target_type", "compatible"], &["validation_start", "validation_complete"]),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_of_user_code_stand_inside_one_another() {
