@@ -111,13 +111,16 @@ impl Among<'_> {
     }
 
     fn one_of(&mut self, source: &Ty, target: &Ty, members: &[Ty]) -> Goes {
+        if members.contains(source) {
+            return Ok(());
+        }
         let mut why = None;
-        for member in members {
+        // Nothing but `None` goes where `None` is declared: no reason has to be put together for that.
+        for member in members.iter().filter(|member| **member != Ty::None) {
             match self.goes(source, member) {
                 Ok(()) => return Ok(()),
-                // What is said of the only member that is not `None` says the most.
-                Err(reason) if *member != Ty::None && why.is_none() => why = Some(reason),
-                Err(_) => {}
+                // What is said of the only member says the most.
+                Err(reason) => drop(why.get_or_insert(reason)),
             }
         }
         let meant = members.iter().filter(|member| **member != Ty::None).count();

@@ -30,6 +30,15 @@ impl Among<'_> {
     /// One tuple goes for another of its length, element by element; where the target says any number, of at least what it begins and
     /// ends with. `tuple[Any, ...]` may be of any length, and so goes for every tuple.
     pub(super) fn tuple(&mut self, source: &Ty, target: &Ty) -> Goes {
+        // Most are of a fixed length.
+        if let (Ty::Tuple(items), Ty::Tuple(accepted)) = (source, target)
+            && items.len() == accepted.len()
+        {
+            let mut pairs = items.iter().zip(accepted).enumerate();
+            return pairs.try_for_each(|(at, (item, accepted))| {
+                self.goes(item, accepted).map_err(|reason| reason.below(&format!("[{at}]")))
+            });
+        }
         let (Some(from), Some(to)) = (Shape::of(source), Shape::of(target)) else {
             return Err(Reason::is_not(source, target));
         };
