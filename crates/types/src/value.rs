@@ -12,6 +12,7 @@ mod read;
 mod repr;
 pub mod stream;
 mod text;
+mod tried;
 
 pub use check::{Found, Misfit, check, check_encoding, check_fields, check_reader};
 pub use convert::{convert, convert_surely, is_made_here};

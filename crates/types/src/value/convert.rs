@@ -7,15 +7,12 @@ mod containers;
 mod objects;
 mod scalars;
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeSet, HashMap},
-};
+use std::{cell::Cell, collections::BTreeSet};
 
-use qflow_model::class::{Class, ClassKind, Classes};
+use qflow_model::class::{ClassKind, Classes};
 use serde_json::Value;
 
-use super::{ValueError, check::Records, repr::shown, tag};
+use super::{ValueError, check::Records, repr::shown, tag, tried::Tried};
 use crate::ty::Ty;
 
 /// Parts of a value that a conversion looks at, with what is tried in vain: bounds the time of unions within unions.
@@ -63,16 +60,13 @@ struct Converter<'c> {
     /// Whether what may fail is converted too.
     strict: bool,
     steps: Cell<u64>,
-    /// Within how many unions that try their members.
-    trying: Cell<u32>,
-    /// What came of objects while members are tried: else a class that holds itself costs twice as much with each level.
-    tried: RefCell<HashMap<(*const Value, *const Class), Result<Value, ValueError>>>,
+    tried: Tried,
 }
 
 impl<'c> Converter<'c> {
     fn new(classes: &'c Classes, strict: bool) -> Self {
         let records = Records::read(classes);
-        Self { classes, records, strict, steps: Cell::new(0), trying: Cell::new(0), tried: RefCell::default() }
+        Self { classes, records, strict, steps: Cell::new(0), tried: Tried::default() }
     }
 
     fn convert(&self, value: &Value, ty: &Ty) -> Result<Value, ValueError> {
@@ -126,19 +120,16 @@ impl<'c> Converter<'c> {
         // A member is tried with all that it may need; whether it never fails was said of the whole type.
         let strict = Self { strict: true, ..Self::new(self.classes, true) };
         let tries = if self.strict { self } else { &strict };
-        tries.trying.set(tries.trying.get() + 1);
         let (mut made, mut wrong) = (Vec::<(&Ty, Value)>::new(), Vec::new());
-        for member in members {
-            match tries.convert(value, member) {
-                Ok(one) if made.iter().all(|(_, other)| *other != one) => made.push((member, one)),
-                Ok(_) => {}
-                Err(error) => wrong.push(error),
+        tries.tried.members(|| {
+            for member in members {
+                match tries.convert(value, member) {
+                    Ok(one) if made.iter().all(|(_, other)| *other != one) => made.push((member, one)),
+                    Ok(_) => {}
+                    Err(error) => wrong.push(error),
+                }
             }
-        }
-        tries.trying.set(tries.trying.get() - 1);
-        if tries.trying.get() == 0 {
-            tries.tried.borrow_mut().clear();
-        }
+        });
         // Where one member is meant, its own words say more.
         let mut deeper = wrong.into_iter().filter(|error| !error.path.is_empty());
         match (made.len(), deeper.next(), deeper.next()) {
@@ -150,25 +141,6 @@ impl<'c> Converter<'c> {
                 self.left(value, ty, Some(format!("{}, which may be {}", shown(value), may.join(" or "))))
             }
         }
-    }
-
-    /// Once for each object and class, while members of a union are tried.
-    fn once(
-        &self,
-        value: &Value,
-        class: &Class,
-        make: impl FnOnce() -> Result<Value, ValueError>,
-    ) -> Result<Value, ValueError> {
-        if self.trying.get() == 0 {
-            return make();
-        }
-        let key = (std::ptr::from_ref(value), std::ptr::from_ref(class));
-        if let Some(known) = self.tried.borrow().get(&key) {
-            return known.clone();
-        }
-        let made = make();
-        self.tried.borrow_mut().insert(key, made.clone());
-        made
     }
 }
 

@@ -92,7 +92,7 @@ fn from(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError
         (Ty::Union(members), _) => union(plain, members, ty, reader),
         (Ty::Class(name), _) if reader.classes.contains_key(name) => {
             let class = &reader.classes[name];
-            reader.once(plain, class, || users::plain(plain, name, class, reader))
+            reader.tried.once(plain, class, || users::plain(plain, name, class, reader))
         }
         (_, Value::Object(fields)) if ty.outcome().is_some() => outcome(fields, ty, reader),
         (_, Value::Array(items)) => list(plain, items, ty, reader),

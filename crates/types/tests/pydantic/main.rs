@@ -135,7 +135,8 @@ fn same(one: &Value, other: &Value) -> bool {
             one.len() == other.len() && one.iter().all(|(key, a)| other.get(key).is_some_and(|b| same(a, b)))
         }
         // `0.0` and `-0.0` are two floats.
-        _ => one == other && one.to_string() == other.to_string(),
+        (Value::Number(one), Value::Number(other)) => format!("{one}") == format!("{other}"),
+        _ => one == other,
     }
 }
 

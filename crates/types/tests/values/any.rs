@@ -160,9 +160,9 @@ fn distinct(items: Vec<Value>) -> Vec<Value> {
         value.is_number() || value.is_boolean() || matches!(tag(value), "int" | "float" | "complex" | "decimal")
     };
     for item in items {
-        let is_held = !matches!(tag(&item), "set" | "map" | "tuple" | "frozenset")
-            && !item.is_array()
-            && !(item.is_object() && tag(&item).is_empty());
+        let is_tagged = matches!(tag(&item), "set" | "map" | "tuple" | "frozenset");
+        let is_plain = item.is_array() || (item.is_object() && tag(&item).is_empty());
+        let is_held = !is_tagged && !is_plain;
         // Instants are equal in many zones.
         let is_equal = |one: &Value| {
             *one == item

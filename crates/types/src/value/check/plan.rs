@@ -81,6 +81,9 @@ impl Kinds {
 /// The number of a part.
 pub(super) type At = usize;
 
+/// Where [`Part::Any`] is, in every plan.
+pub(super) const ANY: At = 0;
+
 /// A part of a type.
 #[derive(Debug)]
 pub(super) enum Part {
@@ -98,7 +101,7 @@ pub(super) enum Part {
     Literal,
     /// Of one of these.
     Union(Vec<At>),
-    /// A `TypedDict`, dataclass or NamedTuple, by its fields.
+    /// A `TypedDict`, dataclass or `NamedTuple`, by its fields.
     Record { name: String, kind: ClassKind, fields: Vec<Field> },
     /// What is rare, or what nothing goes for: held whole and checked so.
     Whole,
@@ -124,11 +127,6 @@ impl Plan {
         planner.part(&Ty::Any);
         planner.part(ty);
         Self { parts: planner.parts }
-    }
-
-    /// Where [`Part::Any`] is.
-    pub(super) fn any(&self) -> At {
-        0
     }
 
     /// Where the whole is.
@@ -198,7 +196,7 @@ impl Planner<'_, '_> {
                     _ => Part::Class { name, kinds },
                 }
             }
-            _ => Part::Whole,
+            Ty::Never => Part::Whole,
         }
     }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, error::Category};
 
 use super::{
     Records, ValueError, forms,
-    plan::{At, KINDS, Kind, Part, Plan},
+    plan::{ANY, At, KINDS, Kind, Part, Plan},
     strict::Tree,
 };
 use crate::{
@@ -199,7 +199,7 @@ impl Seed<'_, '_, '_> {
     }
 
     fn any(self) -> Self {
-        self.to(self.checker.plan.any())
+        self.to(ANY)
     }
 }
 
@@ -249,9 +249,9 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Option<u32>, A::Error> {
         let first = fields.next_key_seed(Text)?;
         if first.as_deref() == Some("$") {
-            self.tagged(fields)?
+            self.tagged(fields)?;
         } else {
-            self.dict(first, fields)?
+            self.dict(first, fields)?;
         }
         Ok(None)
     }

@@ -38,7 +38,7 @@ impl Converter<'_> {
                 self.left(value, ty, Some("a dict, of which only pydantic makes one".to_owned()))
             }
             (ClassKind::Dataclass | ClassKind::NamedTuple | ClassKind::TypedDict, Value::Object(given), None) => {
-                self.once(value, class, || self.fields(given, name, class))
+                self.tried.once(value, class, || self.fields(given, name, class))
             }
             _ => self.left(value, ty, None),
         }

@@ -142,7 +142,7 @@ fn lax(value: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<(), ValueError> {
     let wrong = || ValueError::new(format!("expected {ty}, got {value}"));
     match (ty, value) {
         (Ty::Union(members), _) => {
-            if reader.trying(|| members.iter().any(|member| lax(value, member, reader).is_ok())) {
+            if reader.tried.members(|| members.iter().any(|member| lax(value, member, reader).is_ok())) {
                 Ok(())
             } else {
                 Err(wrong())
@@ -155,7 +155,7 @@ fn lax(value: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<(), ValueError> {
             if class.kind == ClassKind::Enum && !value.is_object() {
                 return if is_value() { Ok(()) } else { Err(no_member(&value.to_string(), name, class)) };
             }
-            reader.once(value, class, || plain(value, name, class, reader)).map(drop)
+            reader.tried.once(value, class, || plain(value, name, class, reader)).map(drop)
         }
         (Ty::Generic(name, parts), Value::Array(items)) if name == "list" => {
             items.iter().enumerate().try_for_each(|(at, item)| {

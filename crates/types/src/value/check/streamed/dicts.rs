@@ -21,7 +21,7 @@ use crate::value::{
 };
 
 /// Fields of a class that are kept account of; classes with more are held whole.
-const FIELDS: usize = 128;
+pub(super) const FIELDS: usize = 128;
 
 impl<'de> Seed<'_, '_, 'de> {
     /// A mapping whose keys are texts, of which the first is read.

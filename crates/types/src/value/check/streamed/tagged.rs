@@ -6,7 +6,7 @@ use qflow_model::class::ClassKind;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
-use super::{At, Kind, Part, Seed, keys::Text, may_hold};
+use super::{ANY, At, Kind, Part, Seed, dicts::FIELDS, keys::Text, may_hold};
 use crate::value::{
     check::{
         forms, goes, is_named,
@@ -15,9 +15,6 @@ use crate::value::{
     },
     equal,
 };
-
-/// Fields of a class that are kept account of; classes with more are held whole.
-const FIELDS: usize = 128;
 
 impl<'de> Seed<'_, '_, 'de> {
     /// A value whose tag comes next.
@@ -203,7 +200,6 @@ impl<'de> Visitor<'de> for Pairs<'_, '_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<(), A::Error> {
         let checker = self.0.checker;
-        let any = checker.plan.any();
         let is_dict = |part: &Part| match part {
             // That its keys are no texts says that it is no `TypedDict`.
             Part::Class { name, .. } | Part::Items { name, .. } | Part::Map { name, .. } => goes("dict", false, name),
@@ -212,8 +208,8 @@ impl<'de> Visitor<'de> for Pairs<'_, '_, 'de> {
         };
         let at = checker.pick(self.0.at, is_dict);
         let (key, item) = match at.map(|at| checker.plan.part(at)) {
-            Some(Part::Any) => (any, any),
-            Some(part @ Part::Class { .. }) if is_dict(part) => (any, any),
+            Some(Part::Any) => (ANY, ANY),
+            Some(part @ Part::Class { .. }) if is_dict(part) => (ANY, ANY),
             Some(part @ Part::Map { key, item, .. }) if is_dict(part) => (*key, *item),
             Some(Part::Items { .. } | Part::Whole) | None => {
                 let mut held = Vec::new();
