@@ -168,7 +168,7 @@ impl Planner<'_, '_> {
 
     fn planned(&mut self, ty: &Ty) -> Part {
         match ty {
-            Ty::Any => Part::Any,
+            Ty::Any | Ty::Variable(_) => Part::Any,
             Ty::None => Part::Class { name: "None".to_owned(), kinds: Kinds(1) },
             Ty::Union(members) => Part::Union(self.all(members)),
             // Bytes and members of enums are tagged, and so not told by their first byte.
@@ -177,6 +177,7 @@ impl Planner<'_, '_> {
             }
             Ty::Literal(_) => Part::Literal,
             Ty::Tuple(types) => Part::Fixed(self.all(types)),
+            Ty::Spread(..) => Part::Whole,
             Ty::Tuples(item) => {
                 Part::Items { name: "tuple".to_owned(), kinds: Kinds::of("tuple"), item: self.part(item) }
             }
