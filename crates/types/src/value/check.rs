@@ -161,7 +161,7 @@ impl Records<'_> {
 
 /// Whether a class is one that a text, bytes and a mapping are too, by their characters, numbers and keys.
 fn is_abstract(name: &str) -> bool {
-    matches!(name, "Sequence" | "Iterable" | "Collection")
+    matches!(name, "Sequence" | "Reversible" | "Collection" | "Container" | "Iterable")
 }
 
 /// Whether a value may be of a member of a union, going by what it is and not by what it holds.

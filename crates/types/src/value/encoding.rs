@@ -93,13 +93,18 @@ impl Offsets {
     }
 }
 
+/// The skeleton of an encoding, without the offset table where there is one.
+pub(super) fn skeleton(bytes: &[u8]) -> Result<&[u8], NotAValue> {
+    let Some(end) = trailer_start(bytes) else { return Ok(bytes) };
+    let end = usize::try_from(end).map_err(|_| NotAValue::Offsets)?;
+    // The table begins on a line of its own: what is read on from the start ends there too.
+    let is_there = bytes.get(end) == Some(&b'\n');
+    if is_there { Ok(&bytes[..end]) } else { Err(NotAValue::Offsets) }
+}
+
 /// Reads an encoding, with or without an offset table.
 pub fn decode(bytes: &[u8]) -> Result<Value, NotAValue> {
-    let skeleton = match trailer_start(bytes) {
-        Some(end) => bytes.get(..usize::try_from(end).unwrap_or(usize::MAX)).ok_or(NotAValue::Offsets)?,
-        None => bytes,
-    };
-    Ok(serde_json::from_slice(skeleton)?)
+    Ok(serde_json::from_slice(skeleton(bytes)?)?)
 }
 
 #[cfg(test)]
@@ -142,6 +147,18 @@ mod tests {
         }
         assert_eq!(offsets.range(5000), None);
         assert_eq!(decode(&encoded.bytes).unwrap(), Value::Array(items));
+    }
+
+    #[test]
+    fn a_table_that_begins_within_the_skeleton_is_none() {
+        for (bytes, good) in [
+            (&b"[1]\n1\n00000000000000000003"[..], true),
+            (b"1e999\nx\n00000000000000000004", false),
+            (b"[1]\n1\n00000000000000000999", false),
+            (b"[1]\n1\n99999999999999999999", false),
+        ] {
+            assert_eq!(decode(bytes).is_ok(), good, "{}", String::from_utf8_lossy(bytes));
+        }
     }
 
     proptest! {

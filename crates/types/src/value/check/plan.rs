@@ -177,7 +177,6 @@ impl Planner<'_, '_> {
             }
             Ty::Literal(_) => Part::Literal,
             Ty::Tuple(types) => Part::Fixed(self.all(types)),
-            Ty::Spread(..) => Part::Whole,
             Ty::Tuples(item) => {
                 Part::Items { name: "tuple".to_owned(), kinds: Kinds::of("tuple"), item: self.part(item) }
             }
@@ -197,7 +196,7 @@ impl Planner<'_, '_> {
                     _ => Part::Class { name, kinds },
                 }
             }
-            Ty::Never => Part::Whole,
+            Ty::Never | Ty::Spread(..) => Part::Whole,
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ty::Ty,
-    value::encoding::{NotAValue, trailer_start},
+    value::encoding::{NotAValue, skeleton},
 };
 use keys::Text;
 
@@ -53,12 +53,8 @@ pub enum Misfit {
 ///
 /// Beyond that it refuses what readers would disagree about, or not read: a key that comes twice, a date that is none.
 pub fn check_encoding(bytes: &[u8], ty: &Ty, classes: &Classes) -> Result<Found, Misfit> {
-    let skeleton = match trailer_start(bytes) {
-        Some(end) => bytes.get(..usize::try_from(end).unwrap_or(usize::MAX)).ok_or(NotAValue::Offsets)?,
-        None => bytes,
-    };
     let checker = Checker::new(ty, classes);
-    let mut from = serde_json::Deserializer::from_slice(skeleton);
+    let mut from = serde_json::Deserializer::from_slice(skeleton(bytes)?);
     let read = checker.root().deserialize(&mut from).and_then(|items| from.end().map(|()| items));
     checker.concluded(read)
 }

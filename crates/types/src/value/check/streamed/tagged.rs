@@ -74,7 +74,12 @@ impl<'de> Seed<'_, '_, 'de> {
         while let Some(key) = fields.next_key_seed(Text)? {
             match (&*key, tag) {
                 ("zone", "datetime" | "time") => drop(fields.next_value_seed(Text)?),
-                ("fold", "datetime" | "time") => drop(fields.next_value::<IgnoredAny>()?),
+                ("fold", "datetime" | "time") => {
+                    let fold = fields.next_value_seed(Tree)?;
+                    if fold != 1 {
+                        return Err(self.checker.malformed(tag, &format!("`fold` is {fold}")));
+                    }
+                }
                 _ => return Err(self.checker.malformed(tag, &format!("`{key}` is left over"))),
             }
         }

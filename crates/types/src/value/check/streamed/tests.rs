@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::value::encode;
+use crate::value::{encode, encoding::trailer_start};
 
 fn checked(bytes: &[u8], ty: &str) -> Result<Found, String> {
     let (ty, classes) = (ty.parse().unwrap(), Classes::new());
@@ -37,6 +37,11 @@ fn what_readers_would_disagree_about_is_refused() {
             "{\"$\":\"date\",\"v\":\"2026-11-24\",\"zone\":\"UTC\"}",
             "date",
             "a `date` that is none: `zone` is left over",
+        ),
+        (
+            "{\"$\":\"time\",\"v\":\"09:30:00\",\"zone\":\"UTC\",\"fold\":2}",
+            "time",
+            "a `time` that is none: `fold` is 2",
         ),
         ("{\"$\":\"tuple\",\"w\":[]}", "Any", "a `tuple` that is none: `v` does not follow"),
         ("{\"$\":\"map\",\"v\":[[1]]}", "Any", "a `map` that is none: a pair of another length"),
