@@ -121,7 +121,10 @@ async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
         assert!(attributes.iter().all(|key| has(key)), "{name}: {:?}", span.attributes);
         let told: Vec<&str> = span.events.iter().map(|event| event.name.as_str()).collect();
         assert_eq!(told, *events, "{name}");
-        assert_eq!(span.trace_state, "qflow=keep", "{name}: the collector keeps what somebody asked for");
+        // The collector keeps a trace of which one span says so; what a runner adds is told of its ids alone.
+        if name.ends_with("_execution") {
+            assert_eq!(span.trace_state, "qflow=keep", "{name}");
+        }
     }
 }
 
