@@ -38,7 +38,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("e2e", &["model", "proto", "telemetry"]),
-    ("bench", &["model", "proto", "service", "telemetry"]),
+    ("bench", &["model", "types", "proto", "service", "telemetry"]),
 ];
 
 #[test]
