@@ -34,7 +34,7 @@ fn one(problem: &Problem, source: Option<&Source>, renderer: &Renderer) -> Strin
     }
     let line = other.as_ref().and_then(|other| line(source?, other)).unwrap_or_default();
     if let Some(other) = other {
-        let span = self::span(&line, other.column, other.column + 1);
+        let span = self::span(&line, other.column, other.column.saturating_add(1));
         if span.is_empty() {
             let origin = Origin::path(other.file.as_str()).line(other.line as usize).char_column(other.column as usize);
             group = group.element(origin);

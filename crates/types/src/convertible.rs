@@ -27,21 +27,7 @@ pub enum Way {
 }
 
 /// Classes from outside that a mapping, a text or a number is not the description of.
-const OPAQUE: &[&str] = &[
-    "Pickle",
-    "bytearray",
-    "memoryview",
-    "type",
-    "range",
-    "slice",
-    "Exception",
-    "BaseException",
-    "deque",
-    "OrderedDict",
-    "defaultdict",
-    "Counter",
-    "ChainMap",
-];
+const OPAQUE: &[&str] = &["Pickle", "slice"];
 
 /// How a value of `source` gets to where `target` is declared.
 pub fn convertible(source: &Ty, target: &Ty) -> Way {

@@ -53,6 +53,12 @@ const LABELS: &[&str] = &[
 
 /// A class's name where metrics tell it from others.
 pub(crate) fn label(name: &str) -> Option<&'static str> {
+    let name = match name {
+        "MutableSequence" => "list",
+        "MutableMapping" => "dict",
+        "MutableSet" => "set",
+        name => name,
+    };
     LABELS.iter().copied().find(|label| *label == name)
 }
 

@@ -224,7 +224,8 @@ impl Ty {
 }
 
 fn is_sequence(name: &str) -> bool {
-    matches!(name, "list" | "Sequence" | "Iterable" | "Collection" | "set" | "frozenset" | "Set")
+    let lists = ["list", "Sequence", "MutableSequence", "Reversible", "Iterable", "Collection"];
+    lists.contains(&name) || matches!(name, "set" | "frozenset" | "Set" | "MutableSet")
 }
 
 impl fmt::Display for Ty {

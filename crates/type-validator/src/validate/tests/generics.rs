@@ -59,6 +59,26 @@ fn a_result_is_what_the_arguments_make_of_it() {
 }
 
 #[test]
+fn what_may_be_changed_is_mapped_over_and_taken_apart_as_what_it_is() {
+    let wrong = |declared: &str, body: &str| {
+        let text = format!(
+            "from collections.abc import MutableMapping, MutableSequence, MutableSet, Reversible\nfrom qflow import map, node, workflow\n\
+            @node\ndef number(x: int) -> int: ...\n@node\ndef text(x: str) -> str: ...\n\
+            @workflow\ndef w(xs: {declared}) -> object:\n    return {body}\n"
+        );
+        let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), text)].into() };
+        inspect(&source).problems.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    for declared in ["MutableSequence[int]", "MutableSet[int]", "Reversible[int]"] {
+        assert_eq!(wrong(declared, "map(number, xs)"), Vec::<String>::new(), "{declared}");
+        assert_eq!(wrong(declared, "map(text, xs)"), ["incompatible-types"], "{declared}");
+    }
+    assert_eq!(wrong("MutableSequence[int]", "number(xs[0])"), Vec::<String>::new());
+    assert_eq!(wrong("MutableSequence[int]", "text(xs[0])"), ["incompatible-types"]);
+    assert_eq!(wrong("MutableMapping[str, int]", "text(xs[\"a\"])"), ["incompatible-types"]);
+}
+
+#[test]
 fn what_does_not_fit_names_what_the_variable_stands_for() {
     for (body, expected) in [
         ("return text(first(numbers()))", "incompatible-types: text.x: str ← first → int (w.py:9 → w.py:19)"),
