@@ -9,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qflow_model::definition::{Definition, WorkflowDef};
 use qflow_type_validator::validate::choose;
-use qflow_types::Ty;
+use qflow_types::{Ty, value::json::fields};
 
 use crate::{
     args::{Parameter, RunArgs, Written},
@@ -28,10 +28,7 @@ const SHOWN_BYTES: u64 = 4 << 20;
 pub fn written(args: &RunArgs) -> Result<Vec<(String, Written)>, Fail> {
     let mut all = BTreeMap::new();
     if let Some(path) = &args.params {
-        let text = read(path)?;
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)
-            .map_err(|e| Fail::usage(format!("{} is not a JSON object: {e}", path.display())))?;
-        all.extend(object.into_iter().map(|(name, value)| (name, Written::Json(value.to_string()))));
+        all.extend(of_file(path)?);
     }
     let mut named = BTreeSet::new();
     for Parameter { name, value } in &args.param {
@@ -46,6 +43,13 @@ pub fn written(args: &RunArgs) -> Result<Vec<(String, Written)>, Fail> {
         all.insert(name.clone(), value.clone());
     }
     Ok(all.into_iter().collect())
+}
+
+/// The parameters of a JSON object in a file, each as it is written there.
+fn of_file(path: &Path) -> Result<Vec<(String, Written)>, Fail> {
+    let text = std::fs::read(path).map_err(|e| unread(path, &e))?;
+    let fields = fields(&text).map_err(|why| Fail::usage(format!("{}: {why}", path.display())))?;
+    Ok(fields.into_iter().map(|(name, json)| (name, Written::Json(json.to_owned()))).collect())
 }
 
 /// The parameters as sent: files are read, or uploaded where the workflow declares a `File` or a `Folder`.
@@ -200,6 +204,27 @@ mod tests {
         assert!(fail.message.contains("`x`; it has a, b") && fail.message.contains("`a` (int) is missing"), "{fail}");
         let given = [("a".to_owned(), Written::Text("1".to_owned()))];
         assert!(check_names(&definition(), Some("w"), &given).is_ok());
+    }
+
+    #[test]
+    fn a_file_of_parameters_is_taken_as_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("params.json");
+        let read = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            of_file(&path).map_err(|fail| fail.message.replace(&path.display().to_string(), "FILE"))
+        };
+        let written = |name: &str, text: &str| (name.to_owned(), Written::Json(text.to_owned()));
+        let text = br#"{"n": 36893488147419103233, "rows": [{"x": 0.1}]}"#;
+        assert_eq!(read(text), Ok(vec![written("n", "36893488147419103233"), written("rows", r#"[{"x": 0.1}]"#)]));
+        for (text, why) in [
+            (&br#"{"n": {"a": 1, "a": 2}}"#[..], "FILE: at [\"n\"][\"a\"]: the key \"a\" comes twice"),
+            (br#"{"n": 1, "n": 2}"#, "FILE: at [\"n\"]: the key \"n\" comes twice"),
+            (b"{\"n\": \"\xff\"}", "FILE: at [\"n\"]: not JSON: these bytes are not UTF-8 (line 1, column 8)"),
+            (b"[1]", "FILE: not a JSON object"),
+        ] {
+            assert_eq!(read(text), Err(why.to_owned()));
+        }
     }
 
     #[test]

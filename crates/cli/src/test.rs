@@ -153,7 +153,7 @@ fn awaits_secret(case: &Case, fail: &Fail) -> bool {
 async fn one(session: &Session, digest: &str, case: &Case) -> Result<Verdict, Fail> {
     let client = &session.client;
     let begun = tokio::time::Instant::now();
-    let parameters = case.params.iter().map(|(name, value)| (name.clone(), Given::Json(value.to_string())));
+    let parameters = case.params.iter().map(|(name, text)| (name.clone(), Given::Json(text.clone())));
     let parameters: Vec<_> = parameters.collect();
     let start = || Start {
         digest: digest.to_owned(),

@@ -99,10 +99,7 @@ fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, 
         (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty, classes)).map_err(|error| {
             if content(&ty) { wrong(format!("{ty} is content, which is uploaded: -p {name}=@PATH")) } else { error }
         }),
-        (Some(Text::Json(text)), _) => {
-            let plain: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
-            read(value::from_plain(&plain, &ty, classes))
-        }
+        (Some(Text::Json(text)), _) => read(value::from_json(text.as_bytes(), &ty, classes)),
         (Some(Text::Upload { content, name }), _) => {
             if !matches!(content.kind.as_str(), "file" | "folder") {
                 return Err(wrong(format!("`{}` is neither `file` nor `folder`", content.kind)));
@@ -205,5 +202,26 @@ mod tests {
         assert_eq!(told, wrong.into_iter().zip(["x", "rows", "limit"].map(String::from)).collect::<Vec<_>>());
         let broken = read(&Definition::default(), &two(), vec![given("rows", Text::Json("[".into()))]).unwrap_err();
         assert!(broken[0].message.starts_with("parameter `rows`: not JSON"), "{broken:?}");
+    }
+
+    #[test]
+    fn json_is_read_exactly_or_refused_with_its_place() {
+        let any = WorkflowDef { params: vec![param("x", "Any")], ..workflow("main", vec![]) };
+        let read = |text: Text| {
+            let read = read(&Definition::default(), &any, vec![given("x", text)]);
+            read.map(|read| String::from_utf8(read["x"].value.inline.clone().unwrap()).unwrap())
+                .map_err(|errors| errors[0].message.clone())
+        };
+        let large = r#"{"n":{"$":"int","v":"36893488147419103233"}}"#;
+        for text in [Text::Plain, Text::Json] {
+            assert_eq!(read(text(r#"{"n": 36893488147419103233}"#.into())).as_deref(), Ok(large));
+            let twice = "parameter `x`: at [\"n\"][0][\"a\"]: the key \"a\" comes twice";
+            assert_eq!(read(text(r#"{"n": [{"a": 1, "a": 1}]}"#.into())), Err(twice.to_owned()));
+        }
+        let nan = "parameter `x`: at [0]: not JSON: JSON has no `NaN`: where a float is declared write \"nan\", \"inf\" or \"-inf\" \
+                   (line 1, column 2)";
+        assert_eq!(read(Text::Json("[NaN]".into())), Err(nan.to_owned()));
+        let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+        assert!(read(Text::Json(deep)).unwrap_err().ends_with("nested deeper than 127 levels (line 1, column 128)"));
     }
 }

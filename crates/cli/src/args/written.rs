@@ -27,7 +27,7 @@ pub fn parameter(text: &str) -> Result<Parameter, String> {
     let (name, value) = text.split_once('=').ok_or("a parameter reads NAME=VALUE, NAME:=JSON or NAME=@FILE")?;
     let (name, value) = match (name.strip_suffix(':'), value.strip_prefix('@')) {
         (Some(name), _) => {
-            serde_json::from_str::<serde::de::IgnoredAny>(value).map_err(|e| format!("`{value}` is not JSON: {e}"))?;
+            qflow_types::value::json::read(value.as_bytes()).map_err(|why| format!("`{name}`: {why}"))?;
             (name, Written::Json(value.to_owned()))
         }
         (None, Some(path)) => (name, Written::File(path.into())),
@@ -70,6 +70,8 @@ mod tests {
         assert!(parameter("x").is_err());
         assert!(parameter("=1").is_err());
         assert!(parameter("x:=[1").unwrap_err().contains("not JSON"));
+        assert_eq!(value("x:=36893488147419103233"), Written::Json("36893488147419103233".to_owned()));
+        assert_eq!(parameter(r#"x:={"a": 1, "a": 1}"#), Err("`x`: at [\"a\"]: the key \"a\" comes twice".to_owned()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use qflow_model::definition::Definition;
 use qflow_type_validator::validate::choose;
+use qflow_types::value::{json, to_plain};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -26,7 +27,8 @@ pub(super) struct Cases {
 pub(super) struct Case {
     pub(super) name: String,
     pub(super) workflow: String,
-    pub(super) params: Map<String, Value>,
+    /// JSON texts by name.
+    pub(super) params: BTreeMap<String, String>,
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) timeout: Duration,
     pub(super) expected: Expected,
@@ -107,19 +109,19 @@ struct Shared {
 
 fn read_case(case: WrittenCase, at: usize, shared: &Shared, definition: &Definition) -> Result<Case, String> {
     let workflow = choose(definition, &case.workflow).map_err(|choice| choice.to_string())?.name.clone();
-    let mut params = match plain(&toml::Value::Table(case.params)) {
-        Value::Object(params) => params,
-        _ => Map::new(),
-    };
+    let written = case.params.iter().map(|(name, value)| (name.clone(), plain(value).to_string()));
+    let mut params: BTreeMap<_, _> = written.collect();
     if let Some(text) = &case.params_json {
-        let more: Map<String, Value> =
-            serde_json::from_str(text).map_err(|e| format!("params_json is not an object of JSON: {e}"))?;
-        params.extend(more);
+        let more = json::fields(text.as_bytes()).map_err(|why| format!("params_json: {why}"))?;
+        params.extend(more.into_iter().map(|(name, text)| (name, text.to_owned())));
     }
     let result = match (case.result, &case.result_json) {
         (Some(_), Some(_)) => return Err("it has both result and result_json".to_owned()),
         (Some(value), None) => Some(plain(&value)),
-        (None, Some(text)) => Some(serde_json::from_str(text).map_err(|e| format!("result_json is not JSON: {e}"))?),
+        (None, Some(text)) => {
+            let read = json::read(text.as_bytes()).map_err(|why| format!("result_json: {why}"))?;
+            Some(to_plain(&read))
+        }
         (None, None) => None,
     };
     let only_with = |what: &str, given: bool, with: &str| {
@@ -185,7 +187,7 @@ pub(super) fn without_parameters(definition: &Definition) -> Cases {
     let case = |workflow: &qflow_model::definition::WorkflowDef| Case {
         name: workflow.name.clone(),
         workflow: workflow.name.clone(),
-        params: Map::new(),
+        params: BTreeMap::new(),
         secrets: BTreeMap::new(),
         timeout: TIMEOUT,
         expected: Expected::Completed,
@@ -196,7 +198,6 @@ pub(super) fn without_parameters(definition: &Definition) -> Cases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn definition() -> Definition {
         let text = "from qflow import node, workflow\n\n@node\ndef f(x: int) -> int:\n    return x\n\n\
@@ -213,14 +214,15 @@ mod tests {
     #[test]
     fn cases_are_read_with_what_is_shared() {
         let text = "timeout = \"10s\"\nsecrets = { a = \"1\", b = \"2\" }\n\
-                    [[case]]\nworkflow = \"one\"\nparams = { day = 2026-11-23, xs = [1, 2.5, inf] }\nparams_json = '{\"y\": null}'\n\
+                    [[case]]\nworkflow = \"one\"\nparams = { day = 2026-11-23, xs = [1, 2.5, inf] }\n\
+                    params_json = '{\"y\": 36893488147419103233}'\n\
                     [[case]]\nname = \"bad\"\nworkflow = \"two\"\nfailure = \"ValueError\"\nmessage = \"no\"\ntimeout = \"1m\"\n\
                     secrets = { b = \"3\" }\n[[case]]\nworkflow = \"two\"\nresult_json = 'null'\n";
         let cases = parse(text, &definition()).unwrap().all;
         let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names, ["one 1", "bad", "two 3"]);
-        let params = json!({"day": "2026-11-23", "xs": [1, 2.5, "inf"], "y": null});
-        assert_eq!(Value::from(cases[0].params.clone()), params);
+        let params = [("day", "\"2026-11-23\""), ("xs", "[1,2.5,\"inf\"]"), ("y", "36893488147419103233")];
+        assert_eq!(cases[0].params, params.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
         assert_eq!((cases[0].timeout, cases[1].timeout), (Duration::from_secs(10), Duration::from_mins(1)));
         assert_eq!((cases[1].secrets["a"].as_str(), cases[1].secrets["b"].as_str()), ("1", "3"));
         let failure = Expected::Failure { error_type: "ValueError".into(), message: Some("no".into()), node: None };
@@ -242,7 +244,11 @@ mod tests {
             (&format!("{two}resutl = 1\n"), "unknown field `resutl`"),
             (&format!("{two}secrets = {{ \"../x\" = \"\" }}\n"), "not a secret's name"),
             (&format!("{two}name = \"a\"\n{two}name = \"a\"\n"), "two cases are called `a`"),
-            (&format!("{two}result_json = '['\n{two}params_json = '1'\n"), "case 2: params_json is not an object"),
+            (&format!("{two}result_json = '['\n{two}params_json = '1'\n"), "case 2: params_json: not a JSON object"),
+            (
+                &format!("{two}params_json = '{{\"x\": 1, \"x\": 2}}'\n"),
+                "params_json: at [\"x\"]: the key \"x\" comes twice",
+            ),
             ("case = 1\n", "case"),
         ] {
             assert!(wrong(text).contains(why), "{text}: {}", wrong(text));

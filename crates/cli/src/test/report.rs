@@ -154,7 +154,7 @@ mod tests {
         let case = |name: &str| Case {
             name: name.to_owned(),
             workflow: "daily".to_owned(),
-            params: serde_json::Map::new(),
+            params: std::collections::BTreeMap::new(),
             secrets: std::collections::BTreeMap::new(),
             timeout: Duration::ZERO,
             expected: Expected::Completed,

@@ -1,4 +1,6 @@
 //! Reads parameters: a text of the command line, or plain JSON, by the declared type into the tagged form.
+//!
+//! Plain JSON is read by [`json`](super::json) first, which has each value as it is under `Any`; then each part becomes what is declared.
 
 mod reader;
 mod users;
@@ -10,15 +12,20 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ValueError,
+    decimal::Decimal,
+    json,
     literals::read_literal,
-    stored_key,
-    text::{self, EXACT, float},
+    plain::to_plain,
+    python_key, tag,
+    text::{self, float},
 };
 use crate::{builtin::derived, ty::Ty};
 use reader::Reader;
 
 /// Characters of plain JSON in an error.
 const SHOWN_CHARS: usize = 200;
+/// Levels of JSON that a value has at most, as the harness has it: what bodies put around it has the rest of what readers take.
+const LEVELS: usize = 100;
 
 /// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON. `classes` are the user's own.
 pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
@@ -29,7 +36,7 @@ pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueE
     members.sort_by_key(|member| (**member == Ty::class("bytes"), **member == Ty::class("str")));
     for member in members {
         match scalar(text, member, &reader) {
-            Ok(value) => return Ok(value),
+            Ok(value) => return within_levels(value),
             // That it is not None says the least.
             Err(_) if *member == Ty::None && ty.members().len() > 1 => {}
             Err(error) => drop(first.get_or_insert(error)),
@@ -50,9 +57,7 @@ fn scalar(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError>
             }
             name if reader.classes.contains_key(name) => users::text(text, name, &reader.classes[name], reader),
             // A class of the user's that is not known: an enum's member by its name, anything else as JSON.
-            _ if crate::builtin::builtin(name).is_none() && serde_json::from_str::<Value>(text).is_err() => {
-                Ok(json!(text))
-            }
+            _ if crate::builtin::builtin(name).is_none() && is_no_json(text) => Ok(json!(text)),
             _ => json_text(text, ty, reader),
         },
         Ty::Literal(values) => {
@@ -66,34 +71,55 @@ fn scalar(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError>
                 Err(wrong())
             }
         }
-        Ty::Any => Ok(serde_json::from_str(text)
-            .ok()
-            .and_then(|plain| from(&plain, ty, reader).ok())
-            .unwrap_or_else(|| json!(text))),
+        Ty::Any if is_no_json(text) => Ok(json!(text)),
         _ => json_text(text, ty, reader),
     }
 }
 
+fn is_no_json(text: &str) -> bool {
+    matches!(json::read(text.as_bytes()), Err(json::NotJson::Syntax(_)))
+}
+
 fn json_text(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
-    let plain = serde_json::from_str(text).map_err(|e| ValueError::new(format!("expected {ty} as JSON: {e}")))?;
+    let plain = json::read(text.as_bytes()).map_err(|error| match error {
+        json::NotJson::Syntax(ValueError { path, message }) => {
+            ValueError { path, message: format!("expected {ty} as JSON: {message}") }
+        }
+        json::NotJson::Refused(error) => error,
+    })?;
     from(&plain, ty, reader)
 }
 
 /// Reads plain JSON by the declared type.
-pub fn from_plain(plain: &Value, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
-    from(plain, ty, &Reader::new(classes))
+pub fn from_json(text: &[u8], ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
+    let plain = json::read(text).map_err(json::NotJson::told)?;
+    from(&plain, ty, &Reader::new(classes)).and_then(within_levels)
 }
 
-/// Small, as everything that calls itself for each level of a value.
+fn within_levels(value: Value) -> Result<Value, ValueError> {
+    fn fits(value: &Value, left: usize) -> bool {
+        let within = |inner: &Value| left > 0 && fits(inner, left - 1);
+        match value {
+            Value::Array(items) => left > 0 && items.iter().all(within),
+            Value::Object(fields) => left > 0 && fields.values().all(within),
+            _ => true,
+        }
+    }
+    if fits(&value, LEVELS) { Ok(value) } else { Err(ValueError::new(format!("nested deeper than {LEVELS} levels"))) }
+}
+
+/// What plain JSON says, by the declared type. Small, as everything that calls itself for each level of a value.
 fn from(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     match (ty, plain) {
-        (Ty::Any | Ty::Variable(_), _) => any(plain, reader),
-        (Ty::Class(name), _) if name == "object" => any(plain, reader),
+        (Ty::Any | Ty::Variable(_), _) => Ok(plain.clone()),
+        (Ty::Class(name), _) if name == "object" => Ok(plain.clone()),
         (Ty::Union(members), _) => union(plain, members, ty, reader),
         (Ty::Class(name), _) if reader.classes.contains_key(name) => {
             let class = &reader.classes[name];
             reader.tried.once(plain, class, || users::plain(plain, name, class, reader))
         }
+        // The only tag that plain JSON is read into.
+        (_, Value::Object(_)) if tag(plain).is_some() => large(plain, ty),
         (_, Value::Object(fields)) if ty.outcome().is_some() => outcome(fields, ty, reader),
         (_, Value::Array(items)) => list(plain, items, ty, reader),
         (Ty::Class(name) | Ty::Generic(name, _), Value::Object(fields)) if super::check::is_mapping(name) => {
@@ -104,18 +130,31 @@ fn from(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError
 }
 
 fn wrong(plain: &Value, ty: &Ty) -> ValueError {
-    let text = plain.to_string();
+    let text = shown(plain);
     let shown =
         text.char_indices().nth(SHOWN_CHARS).map_or_else(|| text.clone(), |(end, _)| format!("{}…", &text[..end]));
     ValueError::new(format!("expected {ty}, got {shown}"))
 }
 
-fn any(plain: &Value, reader: &Reader<'_>) -> Result<Value, ValueError> {
-    match plain {
-        Value::Array(items) => items.iter().map(|item| any(item, reader)).collect::<Result<_, _>>().map(Value::Array),
-        Value::Object(fields) => object(fields, &Ty::Any, reader),
-        _ => Ok(number(plain)),
+/// As it was written, or nearly.
+fn shown(plain: &Value) -> String {
+    match tag(plain) {
+        Some((_, Value::String(digits))) => digits.clone(),
+        _ => to_plain(plain).to_string(),
     }
+}
+
+/// A whole number past 2⁵³: an `int`, and a `float` where it is one exactly.
+fn large(plain: &Value, ty: &Ty) -> Result<Value, ValueError> {
+    let digits = plain["v"].as_str().unwrap_or_default();
+    if *ty == Ty::class("float") {
+        let exact = digits.parse().ok().filter(|value| {
+            Decimal::exact(*value).map(Decimal::reduced) == Decimal::read(digits).map(Decimal::reduced)
+        });
+        // An integer that no float is stays what it is: it goes where a float is declared.
+        return Ok(exact.map_or_else(|| plain.clone(), float));
+    }
+    super::check(plain, ty).map(|()| plain.clone()).map_err(|_| wrong(plain, ty))
 }
 
 fn union(plain: &Value, members: &[Ty], ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
@@ -141,13 +180,11 @@ fn single(plain: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueErr
             let read = scalar(text, ty, reader).ok().filter(|value| !value.is_number() && !value.is_boolean());
             read.ok_or_else(|| wrong(plain, ty))
         }
-        Value::Number(value) if class == "float" => {
-            // An integer that no float is stays what it is: it goes where a float is declared.
-            let exact = value.as_i64().is_none_or(|value| value as f64 as i128 == i128::from(value));
-            if exact { value.as_f64().map(float).ok_or_else(|| wrong(plain, ty)) } else { Ok(number(plain)) }
+        // JSON has no other way to say them.
+        Value::String(text) if class == "float" && matches!(text.as_str(), "nan" | "inf" | "-inf") => {
+            Ok(json!({"$": "float", "v": text}))
         }
-        Value::Number(value) if class == "int" && !value.is_f64() => Ok(number(plain)),
-        // What is written like a tag is a mapping whose key is `$`.
+        Value::Number(value) if class == "float" => value.as_f64().map(float).ok_or_else(|| wrong(plain, ty)),
         Value::Object(_) => Err(wrong(plain, ty)),
         _ => super::check(plain, ty).map(|()| plain.clone()).map_err(|_| wrong(plain, ty)),
     }
@@ -165,7 +202,7 @@ fn outcome(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<
 
 fn list(plain: &Value, items: &[Value], ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let (tag, read) = match ty {
-        Ty::Class(name) if derived("list", name) => return any(plain, reader),
+        Ty::Class(name) if derived("list", name) => return Ok(plain.clone()),
         Ty::Generic(name, parameters) => {
             let item = parameters.first().unwrap_or(&Ty::Any);
             let tag = match name.as_str() {
@@ -182,7 +219,7 @@ fn list(plain: &Value, items: &[Value], ty: &Ty, reader: &Reader<'_>) -> Result<
             let ty = |at: usize| before.get(at).or_else(|| after.get(at.checked_sub(last)?)).unwrap_or(item);
             ("tuple", elements(items, ty, reader)?)
         }
-        _ => return super::check(plain, ty).map_err(|_| wrong(plain, ty)).and_then(|()| any(plain, reader)),
+        _ => return super::check(plain, ty).map_err(|_| wrong(plain, ty)).map(|()| plain.clone()),
     };
     Ok(if tag == "list" { Value::Array(read) } else { json!({"$": tag, "v": read}) })
 }
@@ -197,14 +234,6 @@ fn mapping(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<
     }
 }
 
-fn number(plain: &Value) -> Value {
-    match plain.as_i64() {
-        Some(value) if !(-EXACT..=EXACT).contains(&value) => json!({"$": "int", "v": value.to_string()}),
-        None if plain.is_u64() => json!({"$": "int", "v": plain.to_string()}),
-        _ => plain.clone(),
-    }
-}
-
 fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty, reader: &Reader<'_>) -> Result<Vec<Value>, ValueError> {
     let read = |(i, item)| from(item, ty(i), reader).map_err(|e: ValueError| e.below(&format!("[{i}]")));
     items.iter().enumerate().map(read).collect()
@@ -212,8 +241,8 @@ fn elements<'a>(items: &[Value], ty: impl Fn(usize) -> &'a Ty, reader: &Reader<'
 
 fn object(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
     let read = |(key, value): (&String, &Value)| {
-        let value = from(value, ty, reader).map_err(|e| e.below(&format!("[{key:?}]")))?;
-        Ok((stored_key(key), value))
+        let value = from(value, ty, reader).map_err(|e| e.below(&format!("[{:?}]", python_key(key))))?;
+        Ok((key.clone(), value))
     };
     fields.iter().map(read).collect::<Result<Map<_, _>, _>>().map(Value::Object)
 }
@@ -239,6 +268,20 @@ mod tests {
             ("12345678901234567890", "int", json!({"$": "int", "v": "12345678901234567890"})),
             ("2026-02-28", "date", json!({"$": "date", "v": "2026-02-28"})),
             ("[1, 2]", "list[float]", json!([1.0, 2.0])),
+            ("[\"nan\", \"-inf\"]", "list[float]", json!([{"$": "float", "v": "nan"}, {"$": "float", "v": "-inf"}])),
+            ("[\"nan\"]", "list[float | str]", json!(["nan"])),
+            // 2⁷⁰ is a float, and one more is none.
+            ("[1180591620717411303424]", "list[float]", json!([1_180_591_620_717_411_303_424.0])),
+            ("[1180591620717411303425]", "list[float]", json!([{"$": "int", "v": "1180591620717411303425"}])),
+            ("[9007199254740993]", "list[float]", json!([{"$": "int", "v": "9007199254740993"}])),
+            (
+                "{\"a\": 1180591620717411303425}",
+                "dict[str, int]",
+                json!({"a": {"$": "int", "v": "1180591620717411303425"}}),
+            ),
+            ("[1180591620717411303425]", "Any", json!([{"$": "int", "v": "1180591620717411303425"}])),
+            ("{\"$\": 1}", "Any", json!({"$$": 1})),
+            ("12e4567", "Any", json!("12e4567")),
             ("[1, 2]", "tuple[int, int]", json!({"$": "tuple", "v": [1, 2]})),
             ("{\"$x\": 1}", "dict[str, int]", json!({"$$x": 1})),
             ("aGk=", "bytes", json!({"$": "bytes", "v": "aGk="})),
@@ -277,6 +320,15 @@ mod tests {
                 "DataFrame",
                 "expected DataFrame, got {\"$\":\"attachment\",\"k\":\"arrow\",\"i\":0}",
             ),
+            ("[1180591620717411303425]", "list[str]", "at [0]: expected str, got 1180591620717411303425"),
+            (
+                "[1180591620717411303425]",
+                "list[Decimal | None]",
+                "at [0]: expected Decimal, got 1180591620717411303425",
+            ),
+            ("{\"a\": {\"b\": 1, \"b\": 2}}", "Any", "at [\"a\"][\"b\"]: the key \"b\" comes twice"),
+            ("{\"b\": 1, \"b\": 1}", "dict[str, int] | None", "at [\"b\"]: the key \"b\" comes twice"),
+            ("[1, 2", "list[int]", "expected list[int] as JSON: expected `,` or `]`, and it ends (line 1, column 6)"),
             ("2026-02-30", "date", "expected date, got `2026-02-30`"),
             ("[1, \"x\"]", "list[int]", "at [1]: expected int, got \"x\""),
             ("1.5", "int", "expected int, got `1.5`"),
@@ -288,5 +340,19 @@ mod tests {
         ] {
             assert_eq!(read(text, ty), Err(why.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_value_has_a_hundred_levels_whatever_is_made_of_it() {
+        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let deep = Err("nested deeper than 100 levels".to_owned());
+        assert!(read(&nested(100), "Any").is_ok());
+        assert_eq!(read(&nested(101), "Any"), deep);
+        let json = |text: &str, ty: &str| {
+            from_json(text.as_bytes(), &ty.parse().unwrap(), &Classes::new()).map_err(|e| e.to_string())
+        };
+        assert!(json(&nested(99), "tuple[Any]").is_ok());
+        // A tuple is two levels.
+        assert_eq!(json(&nested(100), "tuple[Any]"), deep);
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn float(value: f64) -> Value {
 }
 
 /// The float that a text names; nothing where it is too large for one, or so small that nothing would be left.
-fn read_float(text: &str) -> Option<f64> {
+pub(super) fn read_float(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let vanished = value == 0.0 && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9'));

@@ -3,10 +3,10 @@
 use qflow_model::class::{Class, ClassKind, Classes, Field};
 use serde_json::{Map, Value, json};
 
-use super::{Reader, ValueError, from, scalar, stored_key};
+use super::{Reader, ValueError, from, json_text, scalar, shown};
 use crate::{
     ty::Ty,
-    value::{check, to_plain},
+    value::{check, json, python_key, stored_key, tag, to_plain},
 };
 
 /// Members that an error lists; of more the number is told.
@@ -15,25 +15,25 @@ const LISTED: usize = 20;
 /// Reads a text of the command line: of an enum the name or value of a member, of a record JSON.
 pub(super) fn text(text: &str, name: &str, class: &Class, reader: &Reader<'_>) -> Result<Value, ValueError> {
     if class.kind != ClassKind::Enum {
-        let plain = serde_json::from_str(text);
-        let plain = plain.map_err(|e| ValueError::new(format!("expected {name} as JSON: {e}")))?;
-        return from(&plain, &Ty::class(name), reader);
+        return json_text(text, &Ty::class(name), reader);
     }
     let as_text = member(&json!(text), class);
     // A number, as JSON writes it.
-    let found = as_text.or_else(|| member(&serde_json::from_str(text.trim()).ok()?, class));
+    let found = as_text.or_else(|| member(&json::read(text.as_bytes()).ok()?, class));
     found.ok_or_else(|| no_member(&format!("`{text}`"), name, class))
 }
 
 /// Reads plain JSON.
 pub(super) fn plain(plain: &Value, name: &str, class: &Class, reader: &Reader<'_>) -> Result<Value, ValueError> {
-    let expected = || ValueError::new(format!("expected {name}, got {plain}"));
+    let expected = || ValueError::new(format!("expected {name}, got {}", shown(plain)));
     match (class.kind, plain) {
-        (ClassKind::Enum, _) => member(plain, class).ok_or_else(|| no_member(&plain.to_string(), name, class)),
+        (ClassKind::Enum, _) => member(plain, class).ok_or_else(|| no_member(&shown(plain), name, class)),
+        // A number, of whose digits there are many.
+        _ if tag(plain).is_some() => Err(expected()),
         (ClassKind::Model, Value::Object(given)) => {
             needs(given, name, class)?;
             for (key, value) in given {
-                if let Some(field) = class.field(key) {
+                if let Some(field) = class.field(python_key(key)) {
                     lax(value, &ty(field, reader.classes), reader).map_err(|e| e.below(&format!(".{key}")))?;
                 }
             }
@@ -47,7 +47,7 @@ pub(super) fn plain(plain: &Value, name: &str, class: &Class, reader: &Reader<'_
             let mut read = fields(given, name, class, reader)?;
             for field in &class.fields {
                 // Told here, so that what asks for it finds it; what is not known Python fills in.
-                if let (None, Some(default)) = (given.get(&field.name), &field.default) {
+                if let (None, Some(default)) = (given.get(&stored_key(&field.name)), &field.default) {
                     read.push((stored_key(&field.name), default.clone()));
                 }
             }
@@ -67,6 +67,7 @@ pub(super) fn by_member(
     reader: &Reader<'_>,
 ) -> Result<Value, ValueError> {
     let read = |(key, value): (&String, &Value)| {
+        let key = python_key(key);
         let value = from(value, item, reader).map_err(|e| e.below(&format!("[{key:?}]")))?;
         Ok(json!([text(key, name, class, reader)?, value]))
     };
@@ -101,21 +102,22 @@ fn fields(
     class: &Class,
     reader: &Reader<'_>,
 ) -> Result<Vec<(String, Value)>, ValueError> {
-    if let Some(unknown) = given.keys().find(|key| class.field(key).is_none()) {
+    if let Some(unknown) = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none()) {
         return Err(ValueError::new(format!("{name} has no field `{unknown}`; it has {}", class.fields_named())));
     }
     needs(given, name, class)?;
     let read = |(key, value): (&String, &Value)| {
-        let ty = class.field(key).map_or(Ty::Any, |field| ty(field, reader.classes));
+        let name = python_key(key);
+        let ty = class.field(name).map_or(Ty::Any, |field| ty(field, reader.classes));
         let read = from(value, &ty, reader).and_then(|value| check(&value, &ty).map(|()| value));
-        let at = if class.kind == ClassKind::TypedDict { format!("[{key:?}]") } else { format!(".{key}") };
-        Ok((stored_key(key), read.map_err(|e| e.below(&at))?))
+        let at = if class.kind == ClassKind::TypedDict { format!("[{name:?}]") } else { format!(".{name}") };
+        Ok((key.clone(), read.map_err(|e| e.below(&at))?))
     };
     given.iter().map(read).collect()
 }
 
 fn needs(given: &Map<String, Value>, name: &str, class: &Class) -> Result<(), ValueError> {
-    let missing = class.fields.iter().filter(|field| field.required && !given.contains_key(&field.name));
+    let missing = class.fields.iter().filter(|field| field.required && !given.contains_key(&stored_key(&field.name)));
     let missing: Vec<_> = missing.map(|field| format!("`{}`", field.name)).collect();
     if missing.is_empty() { Ok(()) } else { Err(ValueError::new(format!("{name} needs {}", missing.join(", ")))) }
 }
@@ -139,8 +141,12 @@ pub(in crate::value) fn ty(field: &Field, classes: &Classes) -> Ty {
 
 /// Whether pydantic may take a value for a type: it converts texts and numbers where those say the same.
 fn lax(value: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<(), ValueError> {
-    let wrong = || ValueError::new(format!("expected {ty}, got {value}"));
+    let wrong = || ValueError::new(format!("expected {ty}, got {}", shown(value)));
     match (ty, value) {
+        // A number, of whose digits there are many.
+        (Ty::Class(name), Value::Object(_)) if tag(value).is_some() && !reader.classes.contains_key(name) => {
+            if matches!(name.as_str(), "str" | "bool" | "date") { Err(wrong()) } else { Ok(()) }
+        }
         (Ty::Union(members), _) => {
             if reader.tried.members(|| members.iter().any(|member| lax(value, member, reader).is_ok())) {
                 Ok(())
@@ -153,7 +159,7 @@ fn lax(value: &Value, ty: &Ty, reader: &Reader<'_>) -> Result<(), ValueError> {
             // By its name pydantic takes no member.
             let is_value = || class.members.iter().any(|member| to_plain(&member.value) == *value);
             if class.kind == ClassKind::Enum && !value.is_object() {
-                return if is_value() { Ok(()) } else { Err(no_member(&value.to_string(), name, class)) };
+                return if is_value() { Ok(()) } else { Err(no_member(&shown(value), name, class)) };
             }
             reader.tried.once(value, class, || plain(value, name, class, reader)).map(drop)
         }
