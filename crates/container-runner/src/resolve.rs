@@ -98,12 +98,13 @@ pub async fn arguments(
             Error::Pickle { message, .. } => Error::Pickle { name: name.clone(), message },
             other => other,
         })?;
-        let began = Instant::now();
-        let converted = converting.convert(name, &value).transpose()?;
-        if converted.is_some() {
-            converted_ms.insert(name.clone(), began.elapsed().as_secs_f64() * 1e3);
+        if !converting.is_for(name) {
+            object.insert(name.clone(), value);
+            continue;
         }
-        object.insert(name.clone(), converted.unwrap_or(value));
+        let began = Instant::now();
+        object.insert(name.clone(), converting.convert(name, value).await?);
+        converted_ms.insert(name.clone(), began.elapsed().as_secs_f64() * 1e3);
     }
     let mut resolved = Resolved {
         object: serde_json::to_vec(&Value::Object(object)).map_err(|e| Error::Stored(e.to_string()))?.into(),

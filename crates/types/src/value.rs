@@ -6,6 +6,7 @@ mod decimal;
 mod encoding;
 mod equal;
 mod iso;
+pub mod json;
 mod literals;
 mod plain;
 mod read;
@@ -15,13 +16,14 @@ mod text;
 mod tried;
 
 pub use check::{Found, Misfit, check, check_encoding, check_fields, check_reader};
-pub use convert::{convert, convert_surely, is_made_here};
+pub use convert::{convert, convert_taken, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
 pub use plain::{to_plain, to_text};
 pub use qflow_model::tagged::{answer, at};
 use qflow_model::tagged::{kind, stored_key, tag};
-pub use read::{from_plain, from_text};
+pub use read::{from_json, from_text};
 pub use repr::shown;
+use serde_json::Value;
 
 /// A value that is not of its declared type, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +44,11 @@ impl ValueError {
         self.path.insert_str(0, part);
         self
     }
+}
+
+/// A tagged value of one that is there: `json!` would copy it.
+fn tagged(tag: &str, value: Value) -> Value {
+    Value::Object([("$".to_owned(), Value::from(tag)), ("v".to_owned(), value)].into_iter().collect())
 }
 
 /// A key of a mapping as Python has it.

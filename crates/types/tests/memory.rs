@@ -1,12 +1,17 @@
-//! A long value is checked without being held. By itself in a program: what is held is counted for all of it.
+//! A long value is checked without being held, and a list is converted without being held twice. By itself in a program: what is held is counted for all of it.
 
 #[path = "../../python-source/tests/fuzzing/allocations.rs"]
 mod allocations;
 
-use std::io::Read;
+use std::{
+    io::Read,
+    sync::{Mutex, PoisonError},
+};
 
 use qflow_model::class::Classes;
-use qflow_types::value::check_reader;
+use qflow_types::{Ty, value};
+use serde_json::json;
+use value::check_reader;
 
 /// Rows of the list, about 50 bytes each.
 const ROWS: u32 = 200_000;
@@ -39,8 +44,24 @@ impl Read for Rows {
     }
 }
 
+/// Tests count what the whole program holds.
+static ONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_list_is_converted_without_being_held_twice() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let ty: Ty = "tuple[dict[str, float], ...]".parse().expect("a type");
+    let rows = (0..ROWS / 4).map(|row| json!({"price": format!("{row}.25")})).collect();
+    let before = allocations::begin();
+    let made = value::convert_taken(rows, &ty, &Classes::new(), true).expect("it converts");
+    let held = allocations::peak().saturating_sub(before);
+    assert_eq!(made["v"][7], json!({"price": 7.25}));
+    assert!(held < HELD_BYTES, "{held} bytes held");
+}
+
 #[test]
 fn a_long_list_is_checked_without_being_held() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let rows = |wrong| Rows { next: 0, wrong, rest: Vec::new() };
     let classes = Classes::new();
     for ty in ["list[dict[str, str | float]]", "Sequence[dict[str, str | float]] | None", "Any"] {

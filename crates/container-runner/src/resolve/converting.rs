@@ -1,20 +1,26 @@
 //! Arguments that are converted before they are handed in: all but what only Python makes. See `docs/TYPES.md`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_model::{class::Classes, definition::TypeText};
 use qflow_proto::order::{Converted, Order};
 use qflow_types::{Ty, value};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::Error;
+
+/// Conversions at once in a runner: each keeps a processor busy, and holds its value as a tree.
+const AT_ONCE: usize = 4;
+
+static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// What is made of which argument.
 #[derive(Debug, Default)]
 pub struct Converting {
     /// The declared type of each, and whether a value that does not convert fails the attempt.
     to: BTreeMap<String, (Ty, bool)>,
-    classes: Classes,
+    classes: Arc<Classes>,
 }
 
 impl Converting {
@@ -41,33 +47,45 @@ impl Converting {
             }
         }
         if !here.to.is_empty() {
-            here.classes.clone_from(classes);
+            here.classes = Arc::new(classes.clone());
         }
         (here, left)
     }
 
-    /// The argument as its parameter has it; nothing where it goes as it is.
-    pub(super) fn convert(&self, name: &str, given: &Value) -> Option<Result<Value, Error>> {
-        let (ty, may_fail) = self.to.get(name)?;
-        if !may_fail {
-            return Some(Ok(value::convert_surely(given, ty, &self.classes)));
-        }
-        let made = value::convert(given, ty, &self.classes);
-        Some(made.map_err(|error| Error::Unconverted {
+    /// Whether an argument is converted here.
+    pub(super) fn is_for(&self, name: &str) -> bool {
+        self.to.contains_key(name)
+    }
+
+    /// The argument as its parameter has it. On a thread of its own, so that nothing else of the runner waits for it; one that nobody
+    /// wants any more ends there by the bound of its steps.
+    pub(super) async fn convert(&self, name: &str, given: Value) -> Result<Value, Error> {
+        let Some((ty, may_fail)) = self.to.get(name).cloned() else { return Ok(given) };
+        let stopped = || Error::Disk("the conversion stopped".to_owned());
+        let room = ROOM.acquire().await.map_err(|_| stopped())?;
+        let classes = Arc::clone(&self.classes);
+        let made = tokio::task::spawn_blocking(move || {
+            let made = value::convert_taken(given, &ty, &classes, may_fail);
+            drop(room);
+            made
+        });
+        made.await.map_err(|_| stopped())?.map_err(|error| Error::Unconverted {
             name: name.to_owned(),
             place: if error.path.is_empty() { String::new() } else { format!(" at {}", error.path.trim_start()) },
             message: error.message,
-        }))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::Pin, task::Poll};
+
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn what_needs_no_python_is_made_here_and_the_rest_is_left() {
+    #[tokio::test]
+    async fn what_needs_no_python_is_made_here_and_the_rest_is_left() {
         let types =
             [("sure", "tuple[str, ...]"), ("asked", "list[dict[str, int]]"), ("frame", "DataFrame"), ("plain", "int")];
         let types = types.map(|(name, ty)| (name.to_owned(), TypeText(ty.to_owned())));
@@ -81,20 +99,45 @@ mod tests {
             [converted("sure", false), converted("asked", false), converted("asked", true), converted("frame", true)];
         let (here, left) = Converting::among(&conversions, &types, &Classes::new());
         assert_eq!(left, BTreeMap::from([("frame".to_owned(), true)]));
-        let made =
-            |name: &str, value: Value| here.convert(name, &value).map(|made| made.map_err(|error| error.to_string()));
+        let made = async |name: &str, value: Value| {
+            assert!(here.is_for(name), "{name}");
+            here.convert(name, value).await.map_err(|error| error.to_string())
+        };
         let date = json!({"$": "date", "v": "2026-11-24"});
-        assert_eq!(made("sure", json!([date])), Some(Ok(json!({"$": "tuple", "v": ["2026-11-24"]}))));
-        assert_eq!(made("sure", json!(7)), Some(Ok(json!(7))));
-        assert_eq!(made("asked", json!([{"a": "7"}])), Some(Ok(json!([{"a": 7}]))));
+        assert_eq!(made("sure", json!([date])).await, Ok(json!({"$": "tuple", "v": ["2026-11-24"]})));
+        assert_eq!(made("sure", json!(7)).await, Ok(json!(7)));
+        assert_eq!(made("asked", json!([{"a": "7"}])).await, Ok(json!([{"a": 7}])));
         assert_eq!(
-            made("asked", json!([{}, {"a": "x"}])),
-            Some(Err("argument `asked` at [1][\"a\"]: expected int, got 'x'".to_owned()))
+            made("asked", json!([{}, {"a": "x"}])).await,
+            Err("argument `asked` at [1][\"a\"]: expected int, got 'x'".to_owned())
         );
         assert_eq!(
-            made("asked", json!(7)),
-            Some(Err("argument `asked`: expected list[dict[str, int]], got 7".to_owned()))
+            made("asked", json!(7)).await,
+            Err("argument `asked`: expected list[dict[str, int]], got 7".to_owned())
         );
-        assert_eq!((made("frame", json!([])), made("plain", json!("7"))), (None, None));
+        assert!(!here.is_for("frame") && !here.is_for("plain"));
+    }
+
+    async fn is_pending<F: Future>(mut future: Pin<&mut F>) -> bool {
+        std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+    }
+
+    /// On one thread: what else there is to do is done while a value is converted, and only so many are at once.
+    #[tokio::test]
+    async fn a_long_conversion_holds_nothing_else_up_and_few_are_at_once() {
+        let types = [("x".to_owned(), TypeText("list[dict[str, int]]".to_owned()))];
+        let asked = [Converted { argument: "x".to_owned(), from: TypeText("Any".to_owned()), may_fail: true }];
+        let (here, _) = Converting::among(&asked, &types, &Classes::new());
+        let rows = Value::from(vec![json!({"a": "7"}); 50_000]);
+        let mut converting = std::pin::pin!(here.convert("x", rows));
+        assert!(is_pending(converting.as_mut()).await, "the thread is free at once");
+        assert_eq!(converting.await.unwrap()[49_999], json!({"a": 7}));
+
+        let room = ROOM.acquire_many(AT_ONCE as u32).await.unwrap();
+        let mut waiting = std::pin::pin!(here.convert("x", json!([{"a": "7"}])));
+        assert!(is_pending(waiting.as_mut()).await);
+        assert_eq!(ROOM.available_permits(), 0);
+        drop(room);
+        assert_eq!(waiting.await.unwrap(), json!([{"a": 7}]));
     }
 }

@@ -7,15 +7,15 @@ mod containers;
 mod objects;
 mod scalars;
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::Value;
 
-use super::{ValueError, check::Records, repr::shown, tag, tried::Tried};
-use crate::ty::Ty;
+use super::{ValueError, check::Records, repr::shown, tag, tagged, tried::Tried};
+use crate::{builtin::derived, ty::Ty};
 
-/// Parts of a value that a conversion looks at, with what is tried in vain: bounds the time of unions within unions.
+/// Parts of a value that a conversion looks at, with what is tried in vain: bounds its time, and what it makes.
 const STEPS: u64 = 50_000_000;
 
 /// Converts a value, as `convert=True` asks for; the first part that does not convert is told with its path.
@@ -23,9 +23,10 @@ pub fn convert(value: &Value, ty: &Ty, classes: &Classes) -> Result<Value, Value
     Converter::new(classes, true).convert(value, ty)
 }
 
-/// Converts only what never fails, and leaves all else as it is.
-pub fn convert_surely(value: &Value, ty: &Ty, classes: &Classes) -> Value {
-    Converter::new(classes, false).convert(value, ty).unwrap_or_else(|_| value.clone())
+/// Converts a value that nobody else needs: the elements of a list go one by one, so that only one of them is ever there twice.
+/// Where nothing may fail only that is converted which never does, and all else stays as it is.
+pub fn convert_taken(value: Value, ty: &Ty, classes: &Classes, may_fail: bool) -> Result<Value, ValueError> {
+    Converter::new(classes, may_fail).take(value, ty)
 }
 
 /// Whether all that a type holds is made here: of frames, models, dataclasses and classes that are not known Python has the last word.
@@ -56,24 +57,51 @@ pub fn is_made_here(ty: &Ty, classes: &Classes) -> bool {
 /// One conversion.
 struct Converter<'c> {
     classes: &'c Classes,
-    records: Records<'c>,
+    records: Rc<Records<'c>>,
     /// Whether what may fail is converted too.
     strict: bool,
-    steps: Cell<u64>,
+    /// Steps that are left.
+    steps: Rc<Cell<u64>>,
     tried: Tried,
 }
 
 impl<'c> Converter<'c> {
     fn new(classes: &'c Classes, strict: bool) -> Self {
-        let records = Records::read(classes);
-        Self { classes, records, strict, steps: Cell::new(0), tried: Tried::default() }
+        let (records, steps) = (Rc::new(Records::read(classes)), Rc::new(Cell::new(STEPS)));
+        Self { classes, records, strict, steps, tried: Tried::default() }
+    }
+
+    /// As [`Self::convert`], element by element.
+    fn take(&self, value: Value, ty: &Ty) -> Result<Value, ValueError> {
+        let item = match ty {
+            Ty::Generic(name, of) if containers::is_list(name) => of.first(),
+            Ty::Tuples(item) => Some(&**item),
+            _ => None,
+        };
+        let Some(item) = item else { return self.convert(&value, ty) };
+        let is_tuple = matches!(tag(&value), Some(("tuple", Value::Array(_))));
+        let items = match value {
+            Value::Array(items) => items,
+            Value::Object(mut fields) if is_tuple => match fields.remove("v") {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            },
+            value => return self.convert(&value, ty),
+        };
+        let convert = |(at, one): (usize, Value)| self.convert(&one, item).map_err(|e| e.below(&format!("[{at}]")));
+        let made = Value::Array(items.into_iter().enumerate().map(convert).collect::<Result<_, _>>()?);
+        let becomes_tuple = match ty {
+            Ty::Generic(name, _) => is_tuple && derived("Sequence", name),
+            _ => true,
+        };
+        Ok(if becomes_tuple { tagged("tuple", made) } else { made })
     }
 
     fn convert(&self, value: &Value, ty: &Ty) -> Result<Value, ValueError> {
-        self.steps.set(self.steps.get() + 1);
-        if self.steps.get() > STEPS {
-            return Err(ValueError::new(format!("more than {STEPS} parts to try: declare fewer unions within unions")));
-        }
+        let Some(left) = self.steps.get().checked_sub(1) else {
+            return Err(past_bound());
+        };
+        self.steps.set(left);
         match ty {
             Ty::Any | Ty::Variable(_) => Ok(value.clone()),
             Ty::Union(members) => self.union(value, members, ty),
@@ -118,7 +146,8 @@ impl<'c> Converter<'c> {
             return Ok(value.clone());
         }
         // A member is tried with all that it may need; whether it never fails was said of the whole type.
-        let strict = Self { strict: true, ..Self::new(self.classes, true) };
+        let (records, steps) = (Rc::clone(&self.records), Rc::clone(&self.steps));
+        let strict = Self { classes: self.classes, records, strict: true, steps, tried: Tried::default() };
         let tries = if self.strict { self } else { &strict };
         let (mut made, mut wrong) = (Vec::<(&Ty, Value)>::new(), Vec::new());
         tries.tried.members(|| {
@@ -130,6 +159,10 @@ impl<'c> Converter<'c> {
                 }
             }
         });
+        if self.steps.get() == 0 {
+            // Of what was not tried nothing is known.
+            return Err(past_bound());
+        }
         // Where one member is meant, its own words say more.
         let mut deeper = wrong.into_iter().filter(|error| !error.path.is_empty());
         match (made.len(), deeper.next(), deeper.next()) {
@@ -142,6 +175,10 @@ impl<'c> Converter<'c> {
             }
         }
     }
+}
+
+fn past_bound() -> ValueError {
+    ValueError::new(format!("more than {STEPS} parts to try: give less, or declare fewer unions within unions"))
 }
 
 #[cfg(test)]

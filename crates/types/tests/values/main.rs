@@ -48,11 +48,18 @@ proptest! {
     }
 
     #[test]
+    fn what_is_taken_is_converted_as_what_is_kept(Typed { value, .. } in typed(), target in types()) {
+        let classes = Classes::new();
+        let kept = value::convert(&value, &target, &classes);
+        prop_assert_eq!(value::convert_taken(value, &target, &classes, true), kept);
+    }
+
+    #[test]
     fn what_is_made_is_of_its_type(Typed { value, ty } in typed(), target in types()) {
         let classes = Classes::new();
         match convertible(&ty, &target) {
             Way::AsItIs | Way::Converted => {
-                let made = value::convert_surely(&value, &target, &classes);
+                let made = value::convert_taken(value.clone(), &target, &classes, false).expect("it never fails");
                 prop_assert_eq!(checked(&made, &target), Ok(()), "{} of {} as {}", value, ty, target);
                 prop_assert_eq!(value::convert(&value, &target, &classes), Ok(made));
             }

@@ -2,13 +2,13 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Converter;
 use crate::{
     builtin::derived,
     ty::Ty,
-    value::{ValueError, equal::key, kind, python_key, repr::shown, stored_key, tag},
+    value::{ValueError, equal::key, kind, python_key, repr::shown, stored_key, tag, tagged},
 };
 
 /// Whether a class holds others, and is one that conversions go through.
@@ -16,7 +16,7 @@ pub(super) fn is_known(name: &str) -> bool {
     is_list(name) || is_set(name) || is_mapping(name)
 }
 
-fn is_list(name: &str) -> bool {
+pub(super) fn is_list(name: &str) -> bool {
     matches!(name, "list" | "Sequence" | "MutableSequence" | "Iterable" | "Collection" | "Reversible" | "Container")
 }
 
@@ -89,7 +89,7 @@ impl Converter<'_> {
             }
             _ => return self.left(value, ty, None),
         };
-        Ok(json!({"$": "tuple", "v": made}))
+        Ok(tagged("tuple", Value::Array(made)))
     }
 
     fn list(&self, value: &Value, name: &str, item: &Ty, ty: &Ty) -> Result<Value, ValueError> {
@@ -99,7 +99,7 @@ impl Converter<'_> {
         };
         let made = self.each(items, item)?;
         let stays = derived("Sequence", name) && !value.is_array();
-        Ok(if stays { json!({"$": "tuple", "v": made}) } else { Value::Array(made) })
+        Ok(if stays { tagged("tuple", Value::Array(made)) } else { Value::Array(made) })
     }
 
     fn set(&self, value: &Value, name: &str, item: &Ty, ty: &Ty) -> Result<Value, ValueError> {
@@ -124,7 +124,7 @@ impl Converter<'_> {
         }
         made.sort_by_cached_key(Value::to_string);
         let frozen = name == "frozenset" || (name == "Set" && is_frozen);
-        Ok(json!({"$": if frozen { "frozenset" } else { "set" }, "v": made}))
+        Ok(tagged(if frozen { "frozenset" } else { "set" }, Value::Array(made)))
     }
 
     fn mapping(&self, value: &Value, key_ty: &Ty, item: &Ty, ty: &Ty) -> Result<Value, ValueError> {
@@ -145,7 +145,7 @@ impl Converter<'_> {
             let fields = made.into_iter().map(|(key, value)| (stored_key(key.as_str().unwrap_or_default()), value));
             return Ok(Value::Object(fields.collect::<Map<_, _>>()));
         }
-        let pairs: Vec<_> = made.into_iter().map(|(key, value)| json!([key, value])).collect();
-        Ok(json!({"$": "map", "v": pairs}))
+        let pairs = made.into_iter().map(|(key, value)| Value::Array(vec![key, value])).collect();
+        Ok(tagged("map", Value::Array(pairs)))
     }
 }

@@ -108,3 +108,28 @@ fn what_only_python_makes_is_not_made_here() {
         assert_eq!(is_made_here(&ty.parse().unwrap(), &classes()), here, "{ty}");
     }
 }
+
+#[test]
+fn past_its_steps_nothing_is_made_and_nothing_is_left_unconverted() {
+    let classes = Classes::new();
+    let row = json!({"a": [1, 2], "b": []});
+    let ty: Ty = "list[dict[str, tuple[int, ...] | list[bytes]]]".parse().unwrap();
+    for may_fail in [true, false] {
+        let mut all = 0;
+        // Each number of steps that is too few is told; the first that is enough makes the whole.
+        loop {
+            let converter = Converter::new(&classes, may_fail);
+            converter.steps.set(all);
+            match converter.take(json!([row, row]), &ty) {
+                Ok(made) => {
+                    let part = json!({"a": {"$": "tuple", "v": [1, 2]}, "b": []});
+                    assert!(made == json!([part, part]) || !may_fail, "{made}");
+                    break;
+                }
+                Err(error) => assert!(error.message.starts_with("more than 50000000 parts"), "{error}"),
+            }
+            all += 1;
+        }
+        assert!(all > 10, "{all}");
+    }
+}
