@@ -71,6 +71,6 @@ def answer(line):
     return {"made": qflow_encoder.Encoder().form(made)}
 
 
-print(json.dumps({"pydantic": pydantic.VERSION}))
+print(json.dumps({"pydantic": pydantic.VERSION, "python": sys.version.split()[0], "container": pydantic.__file__.startswith("/site/")}))
 for line in sys.stdin:
     print(json.dumps(answer(line)))

@@ -1,4 +1,5 @@
-//! What is made of a value is what pydantic's lax mode makes of it, or a rule of `differences.rs` says why not.
+//! What is made of a value is what pydantic's lax mode makes of it, or a rule of `differences.rs` says why not. Pydantic runs in a
+//! container, or where there is no Docker in a virtual environment of this machine, which is told then.
 
 mod differences;
 mod pairs;
@@ -90,10 +91,19 @@ fn of_parts(value: &Value, ty: &Ty, each: &mut dyn FnMut(&Value, &Ty)) {
 fn asked(pairs: &[(Value, String)]) -> Vec<Value> {
     let made = Command::new(root().join("deploy/local/pydantic")).output().expect("the script starts");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let python = String::from_utf8_lossy(&made.stdout).trim().to_owned();
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pydantic/lax.py");
-    let mut child =
-        Command::new(python).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    print!("{}", String::from_utf8_lossy(&made.stderr));
+    let command = String::from_utf8(made.stdout).expect("UTF-8");
+    let mut words = command.lines();
+    let in_container = command.starts_with("docker\n");
+    // As the script spells it, which is where the clone is mounted.
+    let program = std::fs::canonicalize(root()).expect("the root is there").join("crates/types/tests/pydantic/lax.py");
+    let mut child = Command::new(words.next().expect("a program"))
+        .args(words)
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let lines: Vec<u8> = pairs
         .iter()
@@ -106,6 +116,9 @@ fn asked(pairs: &[(Value, String)]) -> Vec<Value> {
     let text = String::from_utf8(output.stdout).expect("JSON is text");
     let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(answers[0]["pydantic"].as_str().is_some_and(|version| version.starts_with("2.")), "{}", answers[0]);
+    // What the script says is held to what the program sees.
+    assert_eq!(answers[0]["container"], in_container, "{}", answers[0]);
+    println!("{}", answers[0]);
     answers[1..].to_vec()
 }
 
