@@ -1,9 +1,15 @@
 //! `qflow types`: what goes where, what is converted to what, and what a type is; the same code as the service, without one.
 
-use std::io::{BufRead as _, Read as _};
+mod names;
+
+use std::{
+    io::{BufRead as _, Read as _},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 use qflow_type_validator::types::{self, Form};
+use qflow_types::value::json::fields;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,18 +17,24 @@ use crate::{
     exit::{Exit, Fail},
     outln, print,
 };
+use names::Names;
 
 /// A line of standard input that is longer is refused.
 const LINE_BYTES: u64 = 64 << 20;
 
+/// The error of a line that is no question.
+const NO_QUESTION: &str = "not-a-question";
+
 /// Help that follows the verbs.
 pub const HELP: &str = "\
 Types are written as in Python: list[dict[str, float]], Optional[int], Literal['a', 'b'], tuple[int, *tuple[str, ...]].
-The names of typing, collections.abc, datetime, decimal, uuid and pathlib are at hand, and DataFrame, Series, ndarray, File, Folder.
+The names of typing, collections.abc, datetime, decimal, uuid and pathlib are at hand, and DataFrame, Series, ndarray, File, Folder;
+with --file FILE the classes and aliases of that file come before them. It is read, and never imported.
 
   qflow types check 'list[int]' 'Sequence[float]'
   qflow types convert '[\"1\", \"2\"]' 'list[int]'
   qflow types describe 'dict[str, Decimal] | None'
+  qflow types convert '{\"item\": \"tea\"}' Row --file sales.py
   echo '{\"source\": \"int\", \"target\": \"str\"}' | qflow types check --stdin
 
 Ends with 0, or with 3 where a value does not go there, does not convert, or a type does not read; with --stdin 3 only where a line
@@ -74,6 +86,9 @@ pub struct How {
     /// Read one JSON object a line from standard input, and answer each with one a line, in order.
     #[arg(long)]
     stdin: bool,
+    /// A Python file whose classes and aliases are at hand, with what it imports beside it; read, never imported.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// The form of the answer.
     #[arg(short, long, default_value = "table")]
     output: Output,
@@ -96,15 +111,6 @@ struct Pair {
     target: String,
 }
 
-/// A line of `convert --stdin`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Valued {
-    value: Value,
-    #[serde(rename = "type")]
-    ty: String,
-}
-
 /// A line of `describe --stdin`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,27 +128,36 @@ struct Said {
 
 /// Answers.
 pub fn types(command: &TypesCommand) -> Result<Exit, Fail> {
+    let (TypesCommand::Check { how, .. } | TypesCommand::Convert { how, .. } | TypesCommand::Describe { how, .. }) =
+        command;
+    Names::with(how.file.as_deref(), |names| asked(command, names))
+}
+
+fn asked(command: &TypesCommand, names: &Names<'_>) -> Result<Exit, Fail> {
     match command {
         TypesCommand::Check { source, target, how } => {
-            answer(how, pair(source, target).map(|(source, target)| check(&source, &target)), |line| {
-                line.map(|Pair { source, target }| check(&source, &target))
+            answer(how, pair(source, target).map(|(source, target)| check(&source, &target, names)), |line| {
+                read(line)
+                    .map(|Pair { source, target }| check(&source, &target, names))
                     .unwrap_or_else(|why| unread(&why, &[("compatible", json!(false))]))
             })
         }
         TypesCommand::Convert { value, ty, tagged, how } => {
             let form = if *tagged { Form::Tagged } else { Form::Plain };
             let given = pair(value, ty).map(|(value, ty)| {
-                let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
-                convert(&value, form, &ty)
+                // A text that is no JSON is a text.
+                let text = json!(value).to_string();
+                let is_text = matches!(types::read(value.as_bytes(), form), Err(types::NotJson::Syntax(_)));
+                convert(if is_text { &text } else { &value }, form, &ty, names)
             });
             answer(how, given, |line| {
-                line.map(|Valued { value, ty }| convert(&value, form, &ty)).unwrap_or_else(|why| {
+                valued(line).map(|(value, ty)| convert(value, form, &ty, names)).unwrap_or_else(|why| {
                     unread(&why, &[("ok", json!(false)), ("value", Value::Null), ("path", json!(""))])
                 })
             })
         }
-        TypesCommand::Describe { ty, how } => answer(how, ty.as_deref().map(describe), |line| {
-            line.map(|Named { ty }| describe(&ty)).unwrap_or_else(|why| unread(&why, &[]))
+        TypesCommand::Describe { ty, how } => answer(how, ty.as_deref().map(|ty| describe(ty, names)), |line| {
+            read(line).map(|Named { ty }| describe(&ty, names)).unwrap_or_else(|why| unread(&why, &[]))
         }),
     }
 }
@@ -151,11 +166,27 @@ fn pair(one: &Option<String>, other: &Option<String>) -> Option<(String, String)
     one.clone().zip(other.clone())
 }
 
-fn check(source: &str, target: &str) -> Said {
-    let read = qflow_python_source::annotation;
-    match read(source).and_then(|source| Ok((source, read(target)?))) {
+fn read<'l, Q: Deserialize<'l>>(line: &'l [u8]) -> Result<Q, String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+/// A line of `convert --stdin`: the value as it is written, and a type.
+fn valued(line: &[u8]) -> Result<(&str, String), String> {
+    let (mut value, mut ty) = (None, None);
+    for (name, text) in fields(line).map_err(|why| why.to_string())? {
+        match name.as_str() {
+            "value" => value = Some(text),
+            "type" => ty = Some(serde_json::from_str(text).map_err(|_| format!("`type` is a text, not {text}"))?),
+            _ => return Err(format!("unknown field `{name}`, expected `value` or `type`")),
+        }
+    }
+    value.zip(ty).ok_or_else(|| "`value` and `type` are needed".to_owned())
+}
+
+fn check(source: &str, target: &str, names: &Names<'_>) -> Said {
+    match names.ty(source).and_then(|source| Ok((source, names.ty(target)?))) {
         Ok((source, target)) => {
-            let edge = types::edge(&source, &target);
+            let edge = types::edge(&source, &target, &names.classes(&[&source, &target]));
             Said { holds: edge.compatible, asked: true, json: json!(edge) }
         }
         Err(wrong) => {
@@ -164,9 +195,15 @@ fn check(source: &str, target: &str) -> Said {
     }
 }
 
-fn convert(value: &Value, form: Form, ty: &str) -> Said {
-    match types::convert(value, form, ty) {
-        Ok(answer) => Said { holds: answer.ok, asked: true, json: json!(answer) },
+fn convert(value: &str, form: Form, ty: &str, names: &Names<'_>) -> Said {
+    match names.ty(ty) {
+        Ok(ty) => {
+            let answer = match types::read(value.as_bytes(), form) {
+                Ok(value) => types::convert(&value, form, &ty, &names.classes(&[&ty])),
+                Err(why) => types::answer(Err(why.told()), form),
+            };
+            Said { holds: answer.ok, asked: true, json: json!(answer) }
+        }
         Err(wrong) => {
             let keys = [("ok", json!(false)), ("value", Value::Null), ("path", json!(""))];
             Said { json: types::refused(&wrong, &keys), holds: false, asked: false }
@@ -174,9 +211,9 @@ fn convert(value: &Value, form: Form, ty: &str) -> Said {
     }
 }
 
-fn describe(ty: &str) -> Said {
-    match qflow_python_source::annotation(ty) {
-        Ok(ty) => Said { json: json!(types::describe(&ty)), holds: true, asked: true },
+fn describe(ty: &str, names: &Names<'_>) -> Said {
+    match names.ty(ty) {
+        Ok(ty) => Said { json: json!(types::describe(&ty, &names.classes(&[&ty]))), holds: true, asked: true },
         Err(wrong) => Said { json: types::refused(&wrong, &[]), holds: false, asked: false },
     }
 }
@@ -186,15 +223,11 @@ fn unread(why: &str, keys: &[(&str, Value)]) -> Said {
     let mut told = serde_json::Map::new();
     told.extend(keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     told.insert("reason".to_owned(), json!(why));
-    told.insert("error".to_owned(), json!("not-a-question"));
+    told.insert("error".to_owned(), json!(NO_QUESTION));
     Said { json: Value::Object(told), holds: false, asked: false }
 }
 
-fn answer<Q: for<'de> Deserialize<'de>>(
-    how: &How,
-    one: Option<Said>,
-    of_line: impl Fn(Result<Q, String>) -> Said,
-) -> Result<Exit, Fail> {
+fn answer(how: &How, one: Option<Said>, of_line: impl Fn(&[u8]) -> Said) -> Result<Exit, Fail> {
     if how.stdin {
         if one.is_some() {
             return Err(Fail::usage("what is asked comes from standard input with --stdin; leave out the arguments"));
@@ -210,7 +243,7 @@ fn answer<Q: for<'de> Deserialize<'de>>(
 }
 
 /// Answers line by line, so that a program may talk to it.
-fn lines<Q: for<'de> Deserialize<'de>>(of_line: impl Fn(Result<Q, String>) -> Said) -> Result<Exit, Fail> {
+fn lines(of_line: impl Fn(&[u8]) -> Said) -> Result<Exit, Fail> {
     let (mut input, mut number, mut all_asked) = (std::io::stdin().lock(), 0_u64, true);
     loop {
         let mut line = Vec::new();
@@ -226,8 +259,10 @@ fn lines<Q: for<'de> Deserialize<'de>>(of_line: impl Fn(Result<Q, String>) -> Sa
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let question = serde_json::from_slice(&line).map_err(|error| format!("line {number}: {error}"));
-        let said = of_line(question);
+        let mut said = of_line(&line);
+        if said.json.get("error").is_some_and(|error| error == NO_QUESTION) {
+            said.json["reason"] = json!(format!("line {number}: {}", said.json["reason"].as_str().unwrap_or_default()));
+        }
         all_asked &= said.asked;
         let mut text = said.json.to_string();
         text.push('\n');
@@ -264,6 +299,15 @@ fn shown(said: &Said) -> String {
     let parts: Vec<_> = list("parts").iter().filter_map(|part| part.as_str().map(str::to_owned)).collect();
     if !parts.is_empty() {
         out += &format!("  parts     {}\n", parts.join(" · "));
+    }
+    for field in list("fields") {
+        let part = |key: &str| field[key].as_str().unwrap_or_default();
+        let left_out = if field["required"] == true { "" } else { ", may be left out" };
+        out += &format!("  field     {}: {}{left_out}\n", part("name"), part("type"));
+    }
+    let members: Vec<_> = list("members").iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    if !members.is_empty() {
+        out += &format!("  members   {}\n", members.join(" · "));
     }
     out += &format!("  optional  {}\n  checked   {}", yes("optional"), yes("checked"));
     for row in list("converts_from") {

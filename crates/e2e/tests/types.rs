@@ -88,6 +88,7 @@ fn values_are_converted_line_by_line() {
         r#"{"value": "2026-11-24", "type": "date"}"#,
         r#"{"value": [1, 2], "type": "tuple[int, str]"}"#,
         r#"{"value": 1.5, "type": "int"}"#,
+        r#"{"value": [36893488147419103233], "type": "list[Decimal]"}"#,
     ];
     let asked = qflow(&["convert", "--stdin"], &lines.join("\n"));
     assert_eq!(asked.status.code(), Some(0), "{}", said(&asked));
@@ -99,6 +100,65 @@ fn values_are_converted_line_by_line() {
     assert_eq!(told[2], (true, &json!("2026-11-24"), &whole));
     assert_eq!(told[3], (false, &none, &json!("[1]")));
     assert_eq!(told[4], (false, &none, &whole));
+    assert_eq!(told[5], (true, &json!(["36893488147419103233"]), &whole));
+    let asked = qflow(
+        &["convert", "--stdin"],
+        "{\"value\": 1}\n{\"value\": 1, \"type\": \"int\", \"value\": 2}\n{\"value\": [{\"a\": 1, \"a\": 1}], \"type\": \"Any\"}\n{\"value\": NaN, \"type\": \"int\"}\n",
+    );
+    let reasons: Vec<_> =
+        self::answers(&asked).iter().map(|answer| answer["reason"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(asked.status.code(), Some(3), "{reasons:?}");
+    assert_eq!(
+        reasons[..3],
+        [
+            "line 1: `value` and `type` are needed",
+            "line 2: at [\"value\"]: the key \"value\" comes twice",
+            "line 3: at [\"value\"][0][\"a\"]: the key \"a\" comes twice"
+        ]
+    );
+    assert!(reasons[3].starts_with("line 4: at [\"value\"]: not JSON: JSON has no `NaN`"), "{reasons:?}");
+}
+
+#[test]
+fn a_file_brings_its_own_classes_and_is_not_imported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sales.py");
+    let parts = "from typing import NotRequired, TypedDict\n\nclass Part(TypedDict):\n    price: float\n    note: NotRequired[str]\n";
+    let text = "import enum, sys\nfrom dataclasses import dataclass\nimport parts\n\nsys.exit('imported')\n\nRows = list[parts.Part]\n\n\
+                class Colour(enum.Enum):\n    RED = 'r'\n\n@dataclass\nclass Order:\n    colour: Colour\n    rows: Rows\n";
+    std::fs::write(folder.path().join("parts.py"), parts).expect("it takes files");
+    std::fs::write(&file, text).expect("it takes files");
+    let path = file.to_str().expect("UTF-8");
+    let with = |args: &[&str], input: &str| qflow(&[args, &["--file", path][..]].concat(), input);
+
+    let asked = with(&["check", "Rows", "Sequence[Mapping[str, object]]"], "");
+    assert_eq!((asked.status.code(), out(&asked).as_str()), (Some(0), "compatible\n"), "{}", said(&asked));
+    let asked = with(&["check", "parts.Part", "dict[str, int]"], "");
+    assert_eq!(asked.status.code(), Some(3), "{}", out(&asked));
+    let order = r#"{"colour": "RED", "rows": [{"price": 1}]}"#;
+    let made = with(&["convert", order, "Order", "--tagged", "-o", "json"], "");
+    let made: Value = serde_json::from_str(&out(&made)).expect("JSON");
+    assert_eq!(made["value"]["t"], "sales.Order", "{made}");
+    assert_eq!(made["value"]["v"]["colour"], json!({"$": "enum", "t": "sales.Colour", "v": "RED"}));
+    let wrong = with(&["convert", r#"{"colour": "RED", "rows": [{"cost": 1}]}"#, "Order"], "");
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(out(&wrong).starts_with("not converted: at [\"rows\"][0]: expected Part"), "{}", out(&wrong));
+    let described = out(&with(&["describe", "parts.Part"], ""));
+    assert!(described.contains("field     price: float\n  field     note: str, may be left out\n"), "{described}");
+    assert!(out(&with(&["describe", "Colour"], "")).contains("members   RED\n"));
+
+    let lines = with(
+        &["check", "--stdin"],
+        "{\"source\": \"Order\", \"target\": \"Order\"}\n{\"source\": \"Orders\", \"target\": \"int\"}\n",
+    );
+    let compatible: Vec<_> = answers(&lines).iter().map(|answer| answer["compatible"] == true).collect();
+    assert_eq!(compatible, [true, false], "{}", said(&lines));
+    std::fs::write(&file, "class\n").expect("it takes files");
+    let broken = with(&["describe", "int"], "");
+    assert_eq!(broken.status.code(), Some(3));
+    assert!(said(&broken).contains("sales.py:1"), "{}", said(&broken));
+    let gone = qflow(&["describe", "int", "--file", "gone.py"], "");
+    assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
 }
 
 #[test]

@@ -27,6 +27,11 @@ const BASES: usize = 16;
 
 /// What is known of the classes that a definition's signatures name, and of those that their fields name.
 pub(crate) fn read(units: &Units<'_>, definition: &Definition) -> Classes {
+    of(units, signatures(definition).flat_map(|ty| named(&ty)).collect())
+}
+
+/// What is known of classes, and of those that their fields name.
+pub(crate) fn of(units: &Units<'_>, mut wanted: Vec<String>) -> Classes {
     let mut own: HashMap<String, Vec<(usize, &StmtClassDef)>> = HashMap::new();
     for (unit, file) in units.files.iter().enumerate() {
         for class in file.suite.iter().filter_map(Stmt::as_class_def_stmt) {
@@ -34,7 +39,6 @@ pub(crate) fn read(units: &Units<'_>, definition: &Definition) -> Classes {
         }
     }
     let (mut found, mut seen, mut left) = (BTreeMap::new(), BTreeSet::new(), PARTS);
-    let mut wanted: Vec<String> = signatures(definition).flat_map(|ty| named(&ty)).collect();
     while let Some(name) = wanted.pop() {
         // Two classes of one name are not told apart by it.
         let Some([(unit, class)]) = own.get(&name).map(Vec::as_slice) else { continue };
@@ -79,7 +83,7 @@ fn signatures(definition: &Definition) -> impl Iterator<Item = Ty> {
 }
 
 /// The classes that a type names.
-fn named(ty: &Ty) -> Vec<String> {
+pub(crate) fn named(ty: &Ty) -> Vec<String> {
     match ty {
         Ty::Class(name) => vec![name.clone()],
         Ty::Literal(values) => annotation::enums(values).map(str::to_owned).collect(),

@@ -27,7 +27,7 @@ pub use modules::{Import, imported};
 use qflow_model::definition::{Definition, Problem, Source};
 pub use script::script_block;
 pub use signatures::{Signature, Signatures};
-pub use typed::{NotAType, annotation};
+pub use typed::{NotAType, Types, annotation, with_types};
 
 /// Stack of the thread that reads: what `depth` lets through fits many times over.
 const STACK_BYTES: usize = 64 << 20;

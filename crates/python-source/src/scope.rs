@@ -102,6 +102,11 @@ impl<'a> Units<'a> {
         if self.left.get().is_some() { Spent::Within } else { Spent::Past }
     }
 
+    /// Begins to count anew.
+    pub(crate) fn refill(&self) {
+        self.left.set(Some(TERMS));
+    }
+
     /// What an expression stands for, as far as it is a name or a dotted name.
     pub(crate) fn resolve(&self, unit: usize, expr: &Expr) -> Option<Bound<'a>> {
         let mut dotted = Vec::new();

@@ -1,16 +1,21 @@
-//! One annotation by itself, as `qflow types` takes it: with the names of the standard library's typing modules at hand.
+//! One annotation by itself, as `qflow types` takes it: with the names of the standard library's typing modules at hand, and where a file
+//! is given with its own classes and aliases before them.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
-use qflow_model::definition::Source;
+use qflow_model::{
+    class::Classes,
+    definition::{Problem, Source},
+};
 use qflow_types::{Solution, Ty};
 use ruff_python_ast::Stmt;
 use ruff_text_size::TextRange;
 
 use crate::{
-    annotation as reading,
+    annotation as reading, classes,
     problems::Problems,
-    scope::{self, Units},
+    project::parse,
+    scope::{self, Unit, Units},
     text::Text,
 };
 
@@ -33,6 +38,9 @@ from pandas import DataFrame, Series
 from qflow import File, Folder, Outcome, OutcomeError, Pickle
 ";
 
+/// What the file of those names is called among a user's own.
+const AT_HAND_FILE: &str = "qflow types.py";
+
 /// A text that is not a type, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a type: {why}")]
@@ -51,7 +59,7 @@ const SHORT: usize = 1_000;
 /// The file of names, parsed once.
 static FILE: LazyLock<(Source, Vec<Stmt>)> = LazyLock::new(|| {
     let source =
-        Source { entry: "types.py".to_owned(), files: BTreeMap::from([("types.py".to_owned(), AT_HAND.to_owned())]) };
+        Source { entry: AT_HAND_FILE.to_owned(), files: [(AT_HAND_FILE.to_owned(), AT_HAND.to_owned())].into() };
     let suite = ruff_python_parser::parse_module(AT_HAND).map(|parsed| parsed.into_syntax().body.into_iter().collect());
     (source, suite.unwrap_or_default())
 });
@@ -75,11 +83,66 @@ fn read(text: &str) -> Result<Ty, NotAType> {
     let (source, suite) = &*FILE;
     let modules = scope::Modules::new(source, std::iter::once(source.entry.as_str()));
     let names = scope::names(&modules, Text::new(&source.entry, AT_HAND), suite, &mut Problems::default());
-    let units = Units::new(modules, vec![names]);
-    match reading::text(&units, 0, text, TextRange::default()) {
+    named(&Units::new(modules, vec![names]), 0, text)
+}
+
+fn named(units: &Units<'_>, unit: usize, text: &str) -> Result<Ty, NotAType> {
+    match reading::text(units, unit, text, TextRange::default()) {
         Ok(ty) => Ok(Solution::default().apply(ty)),
         Err(wrong) => Err(NotAType { text: cut(text), why: wrong.message, remedy: wrong.remedy.to_owned() }),
     }
+}
+
+/// Types as a user's files spell them: their own classes and aliases, and what [`annotation`] has at hand.
+pub struct Types<'a> {
+    units: Units<'a>,
+    /// The file that has the names of both.
+    unit: usize,
+}
+
+impl Types<'_> {
+    /// The type that an annotation names.
+    pub fn ty(&self, text: &str) -> Result<Ty, NotAType> {
+        // What may be spelt out is for each annotation.
+        self.units.refill();
+        named(&self.units, self.unit, text)
+    }
+
+    /// What is known of the classes that types name, and of those that their fields name.
+    pub fn classes(&self, types: &[&Ty]) -> Classes {
+        self.units.refill();
+        classes::of(&self.units, types.iter().flat_map(|ty| classes::named(ty)).collect())
+    }
+}
+
+/// Asks about types as a source spells them, which is read and never imported; what is wrong with its syntax where there is any.
+pub fn with_types<T: Send>(source: &Source, ask: impl FnOnce(&Types<'_>) -> T + Send) -> Result<T, Vec<Problem>> {
+    crate::on_a_large_stack(|| spelled(source, ask)).unwrap_or_else(|| Err(vec![crate::broken_down(source)]))
+}
+
+fn spelled<T>(source: &Source, ask: impl FnOnce(&Types<'_>) -> T) -> Result<T, Vec<Problem>> {
+    let mut with_names = source.clone();
+    with_names.files.insert(AT_HAND_FILE.to_owned(), AT_HAND.to_owned());
+    let mut problems = Problems::default();
+    let files = parse::files(&with_names, &mut problems);
+    let told = problems.told();
+    if told.iter().any(|problem| !problem.warning) {
+        return Err(told);
+    }
+    let modules = scope::Modules::new(&with_names, files.iter().map(|file| file.text.path));
+    let (entry, unit) = (modules.position(&source.entry), modules.position(AT_HAND_FILE).unwrap_or_default());
+    let units = files.iter().map(|file| match file.suite() {
+        // How names are bound twice in a file is its own affair here.
+        Some(suite) => scope::names(&modules, file.text.clone(), suite, &mut Problems::default()),
+        None => Unit::unread(file.text.clone()),
+    });
+    let mut units: Vec<Unit<'_>> = units.collect();
+    if let Some(entry) = entry {
+        let (names, stars) = (units[entry].names.clone(), units[entry].stars);
+        units[unit].names.extend(names);
+        units[unit].stars |= stars;
+    }
+    Ok(ask(&Types { units: Units::new(modules, units), unit }))
 }
 
 /// As much of a text as a line holds.
@@ -151,6 +214,65 @@ mod tests {
         assert_eq!(annotation(&deep).unwrap_err().why, "a type nested deeper than 200");
         let wide = format!("tuple[{}]", "int, ".repeat(5_000));
         assert!(annotation(&wide).unwrap_err().why.contains("more than 500 parts"), "{:?}", annotation(&wide));
+    }
+
+    #[test]
+    fn a_file_brings_its_classes_and_aliases() {
+        let text = "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom datetime import date\nfrom enum import Enum\n\
+                    from typing import TypeVar\nimport os\nimport parts as p\n\nos.abort()\nT = TypeVar('T')\nRows = list[Row]\nPair = tuple[T, T]\n\n\
+                    class Colour(Enum):\n    RED = 'r'\n\n@dataclass\nclass Row:\n    day: date\n    colour: Colour\n\n\
+                    class Decimal:\n    pass\n";
+        let parts = "from typing import TypedDict\nclass Part(TypedDict):\n    price: float\n";
+        let files = [("a.py".to_owned(), text.to_owned()), ("parts.py".to_owned(), parts.to_owned())].into();
+        let source = Source { entry: "a.py".to_owned(), files };
+        let told = with_types(&source, |types| {
+            let spelled = |text: &str| types.ty(text).map_or_else(|why| why.to_string(), |ty| ty.to_string());
+            let rows = types.ty("Rows").unwrap();
+            let classes = types.classes(&[&rows]);
+            let texts = [
+                "Rows",
+                "Optional[p.Part]",
+                "t.List[Row]",
+                "Pair[int]",
+                "Literal[Colour.RED]",
+                "Decimal",
+                "UUID",
+                "Part",
+            ];
+            (texts.map(spelled), classes.into_keys().collect::<Vec<_>>())
+        });
+        let (types, classes) = told.unwrap();
+        let no = "`Part` is not a type: no type `Part` here";
+        let own = crate::annotation::own;
+        assert_eq!(
+            types,
+            [
+                &format!("list[{}]", own("Row", "a")),
+                &format!("{} | None", own("Part", "parts")),
+                &format!("list[{}]", own("Row", "a")),
+                "tuple[int, int]",
+                &format!("Literal[{}.RED]", own("Colour", "a")),
+                &own("Decimal", "a"),
+                "UUID",
+                no
+            ]
+        );
+        assert_eq!(classes, [own("Colour", "a"), own("Row", "a")]);
+    }
+
+    #[test]
+    fn a_file_with_many_questions_answers_the_last_as_the_first() {
+        let source = Source { entry: "a.py".to_owned(), files: [("a.py".to_owned(), String::new())].into() };
+        let wide = format!("tuple[{}]", vec!["int"; 400].join(", "));
+        let last = with_types(&source, |types| (0..600).map(|_| types.ty(&wide).unwrap()).last().unwrap());
+        assert_eq!(last.unwrap().to_string(), wide);
+    }
+
+    #[test]
+    fn a_file_that_does_not_parse_is_told() {
+        let source = Source { entry: "a.py".to_owned(), files: [("a.py".to_owned(), "class\n".to_owned())].into() };
+        let problems = with_types(&source, |_| ()).unwrap_err();
+        assert_eq!((problems[0].code.as_str(), problems[0].place.line), ("syntax", 1));
     }
 
     #[test]

@@ -5,8 +5,9 @@ mod describe;
 pub use describe::{Conversion, Description, describe};
 
 use qflow_model::class::Classes;
-use qflow_python_source::{NotAType, annotation};
-use qflow_types::{Ty, Way, assignable, convertible, value};
+use qflow_python_source::NotAType;
+pub use qflow_types::value::json::NotJson;
+use qflow_types::{Ty, Way, assignable_among, convertible, value};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -45,8 +46,8 @@ pub enum Form {
 }
 
 /// Answers about one edge.
-pub fn edge(source: &Ty, target: &Ty) -> Edge {
-    let reason = assignable(source, target).err().map(|reason| reason.to_string());
+pub fn edge(source: &Ty, target: &Ty, classes: &Classes) -> Edge {
+    let reason = assignable_among(source, target, classes).err().map(|reason| reason.to_string());
     let conversion = match convertible(source, target) {
         Way::AsItIs => "as_it_is",
         Way::Converted => "converted",
@@ -56,28 +57,26 @@ pub fn edge(source: &Ty, target: &Ty) -> Edge {
     Edge { compatible: reason.is_none(), reason: reason.unwrap_or_default(), conversion }
 }
 
-/// Converts a value by the published table; what is of the type already stays as it is.
-pub fn convert(given: &Value, form: Form, ty: &str) -> Result<Answer, NotAType> {
-    let ty = annotation(ty)?;
-    Ok(answer(read(given, form).and_then(|given| value::convert(&given, &ty, &Classes::new())), form))
-}
-
-/// Whether a value is of a type.
-pub fn check(given: &Value, form: Form, ty: &str) -> Result<Answer, NotAType> {
-    let ty = annotation(ty)?;
-    let checked = read(given, form).and_then(|given| value::check(&given, &ty).map(|()| given));
-    Ok(answer(checked, form))
-}
-
 /// A value as it is stored; plain JSON says no more than JSON does.
-fn read(given: &Value, form: Form) -> Result<Value, value::ValueError> {
+pub fn read(text: &[u8], form: Form) -> Result<Value, NotJson> {
     match form {
-        Form::Plain => value::from_plain(given, &Ty::Any, &Classes::new()),
-        Form::Tagged => Ok(given.clone()),
+        Form::Plain => value::json::read(text),
+        Form::Tagged => value::json::read_tagged(text),
     }
 }
 
-fn answer(made: Result<Value, value::ValueError>, form: Form) -> Answer {
+/// Converts a value by the published table; what is of the type already stays as it is. The answer is in the given form.
+pub fn convert(given: &Value, form: Form, ty: &Ty, classes: &Classes) -> Answer {
+    answer(value::convert(given, ty, classes), form)
+}
+
+/// Whether a value is of a type.
+pub fn check(given: &Value, form: Form, ty: &Ty, classes: &Classes) -> Answer {
+    answer(value::check_fields(given, ty, classes).map(|()| given.clone()), form)
+}
+
+/// What is said of a value that is not there, or of no type.
+pub fn answer(made: Result<Value, value::ValueError>, form: Form) -> Answer {
     match made {
         Ok(value) => {
             let value = if form == Form::Plain { value::to_plain(&value) } else { value };
@@ -97,6 +96,7 @@ pub fn refused(wrong: &NotAType, keys: &[(&str, Value)]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use qflow_python_source::annotation;
     use serde_json::json;
 
     use super::*;
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn an_edge_says_why_not_and_what_would_be_converted() {
         let told = |source: &str, target: &str| {
-            let edge = edge(&annotation(source).unwrap(), &annotation(target).unwrap());
+            let edge = edge(&annotation(source).unwrap(), &annotation(target).unwrap(), &Classes::new());
             (edge.compatible, edge.reason, edge.conversion)
         };
         assert_eq!(told("bool", "t.Optional[float]"), (true, String::new(), "as_it_is"));
@@ -115,14 +115,25 @@ mod tests {
 
     #[test]
     fn a_value_is_converted_and_checked_in_either_form() {
-        let made = convert(&json!([{"price": "1.50"}]), Form::Plain, "list[dict[str, Decimal]]").unwrap();
+        let asked = |ask: fn(&Value, Form, &Ty, &Classes) -> Answer, text: &str, form: Form, ty: &str| {
+            ask(&read(text.as_bytes(), form).unwrap(), form, &annotation(ty).unwrap(), &Classes::new())
+        };
+        let made = asked(convert, r#"[{"price": "1.50"}]"#, Form::Plain, "list[dict[str, Decimal]]");
         assert_eq!((made.ok, made.value), (true, json!([{"price": "1.50"}])));
-        let made = convert(&json!("1.50"), Form::Tagged, "Decimal").unwrap();
+        let made = asked(convert, r#""1.50""#, Form::Tagged, "Decimal");
         assert_eq!(made.value, json!({"$": "decimal", "v": "1.50"}));
-        let wrong = convert(&json!([{"price": "x"}]), Form::Plain, "list[dict[str, float]]").unwrap();
+        let wrong = asked(convert, r#"[{"price": "x"}]"#, Form::Plain, "list[dict[str, float]]");
         assert_eq!((wrong.ok, wrong.value, wrong.path.as_str()), (false, Value::Null, "[0][\"price\"]"));
-        let wrong = check(&json!([1, "x"]), Form::Plain, "list[int]").unwrap();
+        let wrong = asked(check, r#"[1, "x"]"#, Form::Plain, "list[int]");
         assert_eq!((wrong.ok, wrong.reason.as_str(), wrong.path.as_str()), (false, "expected int, got str", "[1]"));
-        assert!(check(&json!({"$": "tuple", "v": [1, "x"]}), Form::Tagged, "tuple[int, str]").unwrap().ok);
+        assert!(asked(check, r#"{"$": "tuple", "v": [1, "x"]}"#, Form::Tagged, "tuple[int, str]").ok);
+        // A key that looks like a tag is a key in the plain form.
+        assert!(!asked(check, r#"{"$": "tuple", "v": [1, "x"]}"#, Form::Plain, "tuple[int, str]").ok);
+        let large = asked(convert, "[36893488147419103232]", Form::Tagged, "list[Decimal]");
+        assert_eq!(large.value, json!([{"$": "decimal", "v": "36893488147419103232"}]));
+        assert_eq!(
+            read(br#"[{"a": 1, "a": 2}]"#, Form::Tagged).unwrap_err().to_string(),
+            "at [0][\"a\"]: the key \"a\" comes twice"
+        );
     }
 }

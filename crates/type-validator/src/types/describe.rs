@@ -1,5 +1,6 @@
 //! What a type is, for people and for editors: its spelling, its parts, what goes there and what it converts from. Pure.
 
+use qflow_model::class::Classes;
 use qflow_types::{TABLE, Ty, has_variables};
 use serde::Serialize;
 
@@ -13,12 +14,30 @@ pub struct Description {
     pub kind: String,
     /// The types that it is made of.
     pub parts: Vec<String>,
+    /// What it holds, where it is a record whose class is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Part>,
+    /// The names of its members, where it is an enum that is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
     /// Whether `None` goes there.
     pub optional: bool,
     /// Whether what is given here is checked; a class that only Python knows is held to its name.
     pub checked: bool,
     /// What it is made of where it is converted: each class, and whether some values do not allow it.
     pub converts_from: Vec<Conversion>,
+}
+
+/// A field of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// Whether it must be there.
+    pub required: bool,
 }
 
 /// A row of the table of conversions.
@@ -32,9 +51,15 @@ pub struct Conversion {
     pub rule: String,
 }
 
-/// Describes a type.
-pub fn describe(ty: &Ty) -> Description {
+/// Describes a type; `classes` are those that are known.
+pub fn describe(ty: &Ty, classes: &Classes) -> Description {
     let spelled = ty.to_string();
+    let class = classes.get(&spelled);
+    let fields = class.into_iter().flat_map(|class| &class.fields).map(|field| Part {
+        name: field.name.clone(),
+        ty: field.ty.0.clone(),
+        required: field.required,
+    });
     let rows = TABLE.iter().filter(|row| ty.members().iter().any(|member| *member == Ty::class(row.to)));
     let converts_from = rows.flat_map(|row| {
         row.from.iter().map(|from| Conversion {
@@ -46,6 +71,8 @@ pub fn describe(ty: &Ty) -> Description {
     Description {
         kind: ty.root().to_owned(),
         parts: ty.parts().into_iter().map(ToString::to_string).collect(),
+        fields: fields.collect(),
+        members: class.into_iter().flat_map(|class| &class.members).map(|member| member.name.clone()).collect(),
         optional: qflow_types::assignable(&Ty::None, ty).is_ok(),
         checked: *ty != Ty::Any && !has_variables(ty),
         converts_from: converts_from.collect(),
