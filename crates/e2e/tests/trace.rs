@@ -1,34 +1,12 @@
 //! One trace from the caller to the user's own span, seen at an OTLP receiver.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+mod receiver;
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
-    },
-    trace::v1::Span,
-};
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::trace::v1::Span;
 use qflow_e2e::{Home, said};
-use tonic::{Request, Response, transport::Server};
-
-#[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<Vec<Span>>>);
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, tonic::Status> {
-        let groups = request.into_inner().resource_spans.into_iter().flat_map(|r| r.scope_spans);
-        self.0.lock().expect("no test panics with it").extend(groups.flat_map(|s| s.spans));
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
+use receiver::Receiver;
 
 /// The service that a span is of.
 fn component(span: &Span) -> String {
@@ -75,19 +53,13 @@ fn tree(spans: &[Span]) -> String {
 
 /// The spans that calls of `qflow` send, each call under the caller's span; all must complete.
 async fn spans_of(calls: Vec<Vec<&'static str>>) -> Vec<Span> {
-    let receiver = Receiver::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    let address = listener.local_addr().expect("a bound socket has an address");
-    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    let server = tokio::spawn(
-        Server::builder().add_service(TraceServiceServer::new(receiver.clone())).serve_with_incoming(incoming),
-    );
+    let (receiver, url) = Receiver::start().await;
     let called = tokio::task::spawn_blocking(move || {
         let home = Home::new("process");
         for line in calls {
             let output = home
                 .qflow(&line)
-                .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", &url)
                 .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
                 .env("TRACESTATE", "qflow=keep")
                 .output()
@@ -96,10 +68,8 @@ async fn spans_of(calls: Vec<Vec<&'static str>>) -> Vec<Span> {
         }
     });
     called.await.expect("the calls return");
-    server.abort();
-    let spans = receiver.0.lock().expect("no test panics with it").clone();
     let trace = [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
-    spans.into_iter().filter(|s| s.trace_id == trace).collect()
+    receiver.spans().into_iter().filter(|s| s.trace_id == trace).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

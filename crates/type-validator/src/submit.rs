@@ -6,6 +6,7 @@ use std::{
 };
 
 use qflow_model::{
+    class::Classes,
     definition::{Problem, Source},
     ids::{Digest, Timestamp},
     limits,
@@ -18,6 +19,7 @@ use qflow_proto::v1::{
 use qflow_python_source::NotAType;
 use qflow_service::Clock;
 use qflow_telemetry::{Event, SpanRecord, Telemetry, labels, traces};
+use qflow_types::Ty;
 use serde::Serialize;
 use serde_json::Value;
 use tonic::{Request, Response, Status, service::Routes};
@@ -74,7 +76,7 @@ impl TypeValidatorService for Server {
         }
         let answer = judged.map_err(|_| Status::internal("the parameters could not be read"))??;
         let took_ms = started.elapsed().as_secs_f64() * 1000.0;
-        self.trace(asked, &answer.workflow, &found.edges);
+        self.trace(asked, found.edges.get(&answer.workflow).map(Vec::as_slice).unwrap_or_default());
         if read_now {
             for (workflow, edges) in found.edges.clone() {
                 self.telemetry.emit(Event::TypeValidated { workflow, edges, took_ms, trace: traces::current() });
@@ -87,13 +89,15 @@ impl TypeValidatorService for Server {
         &self,
         request: Request<v1::CheckEdgeRequest>,
     ) -> Result<Response<v1::CheckEdgeResponse>, Status> {
-        let (request, started) = (request.into_inner(), tokio::time::Instant::now());
+        let (request, started, asked) = (request.into_inner(), tokio::time::Instant::now(), self.clock.now());
         let read = |text: &str| qflow_python_source::annotation(text).map_err(not_a_type);
         let (source, target) = (read(&request.source_type)?, read(&request.target_type)?);
-        let types::Edge { compatible, reason, conversion } = types::edge(&source, &target);
+        let types::Edge { compatible, reason, conversion } = types::edge(&source, &target, &Classes::new());
+        let edges = vec![(source.root().to_owned(), target.root().to_owned(), compatible)];
+        self.trace(asked, &edges);
         self.telemetry.emit(Event::TypeValidated {
             workflow: String::new(),
-            edges: vec![(source.root().to_owned(), target.root().to_owned(), compatible)],
+            edges,
             took_ms: started.elapsed().as_secs_f64() * 1000.0,
             trace: traces::current(),
         });
@@ -102,11 +106,11 @@ impl TypeValidatorService for Server {
     }
 
     async fn convert_value(&self, request: Request<v1::ValueRequest>) -> Result<Response<v1::ValueResponse>, Status> {
-        of_value(request.into_inner(), types::convert).await
+        self.of_value(request.into_inner(), types::convert).await
     }
 
     async fn check_value(&self, request: Request<v1::ValueRequest>) -> Result<Response<v1::ValueResponse>, Status> {
-        of_value(request.into_inner(), types::check).await
+        self.of_value(request.into_inner(), types::check).await
     }
 
     async fn describe_type(
@@ -114,7 +118,7 @@ impl TypeValidatorService for Server {
         request: Request<v1::DescribeTypeRequest>,
     ) -> Result<Response<v1::DescribeTypeResponse>, Status> {
         let ty = qflow_python_source::annotation(&request.into_inner().r#type).map_err(not_a_type)?;
-        Ok(Response::new(v1::DescribeTypeResponse { description_json: json(&types::describe(&ty))? }))
+        Ok(Response::new(v1::DescribeTypeResponse { description_json: json(&types::describe(&ty, &Classes::new()))? }))
     }
 
     async fn infer_signatures(
@@ -128,22 +132,6 @@ impl TypeValidatorService for Server {
         let (signatures_json, problems_json) = (json(&read.signatures)?, json(&read.problems)?);
         Ok(Response::new(v1::InferSignaturesResponse { signatures_json, problems_json }))
     }
-}
-
-/// What is asked of a value, which may be large: not on a thread that others' calls wait for.
-async fn of_value(
-    request: v1::ValueRequest,
-    ask: fn(&Value, Form, &str) -> Result<types::Answer, NotAType>,
-) -> Result<Response<v1::ValueResponse>, Status> {
-    let task = move || {
-        let value = serde_json::from_slice(&request.value_json)
-            .map_err(|error| Status::invalid_argument(format!("the value is not JSON: {error}")))?;
-        let form = if request.tagged { Form::Tagged } else { Form::Plain };
-        let types::Answer { ok, value, reason, path } = ask(&value, form, &request.r#type).map_err(not_a_type)?;
-        let value_json = if ok { json(&value)? } else { Vec::new() };
-        Ok(Response::new(v1::ValueResponse { ok, value_json, reason, path }))
-    };
-    tokio::task::spawn_blocking(task).await.map_err(|_| Status::internal("the value could not be read"))?
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "errors are mapped by value")]
@@ -177,12 +165,36 @@ impl Server {
         Ok((read, true))
     }
 
+    /// What is asked of a value, which may be large: not on a thread that others' calls wait for.
+    async fn of_value(&self, request: v1::ValueRequest, ask: Asked) -> Result<Response<v1::ValueResponse>, Status> {
+        let (started, asked) = (tokio::time::Instant::now(), self.clock.now());
+        let task = move || {
+            let form = if request.tagged { Form::Tagged } else { Form::Plain };
+            let value = types::read(&request.value_json, form)
+                .map_err(|error| Status::invalid_argument(format!("the value does not read: {error}")))?;
+            let ty = qflow_python_source::annotation(&request.r#type).map_err(not_a_type)?;
+            let given = qflow_model::tagged::kind(&value).to_owned();
+            let types::Answer { ok, value, reason, path } = ask(&value, form, &ty, &Classes::new());
+            let value_json = if ok { json(&value)? } else { Vec::new() };
+            Ok::<_, Status>((
+                v1::ValueResponse { ok, value_json, reason, path },
+                vec![(given, ty.root().to_owned(), ok)],
+            ))
+        };
+        let answered = tokio::task::spawn_blocking(task).await;
+        let (answer, edges) = answered.map_err(|_| Status::internal("the value could not be read"))??;
+        self.trace(asked, &edges);
+        let duration = self.telemetry.metrics().type_validation(labels::Validation::of("value"));
+        duration.record_in(started.elapsed().as_secs_f64(), traces::current().as_ref());
+        Ok(Response::new(answer))
+    }
+
     /// The validation as a span of the caller's trace, where it has one.
-    fn trace(&self, asked: Timestamp, workflow: &str, edges: &Edges) {
+    fn trace(&self, asked: Timestamp, edges: &[(String, String, bool)]) {
         let Some(caller) = traces::current() else { return };
         let (start, end) = (traces::system_time(asked), traces::system_time(self.clock.now()));
-        let checked = || edges.get(workflow).into_iter().flatten().take(TRACED_EDGES);
-        let compatible = edges.get(workflow).into_iter().flatten().all(|(_, _, compatible)| *compatible);
+        let checked = || edges.iter().take(TRACED_EDGES);
+        let compatible = edges.iter().all(|(_, _, compatible)| *compatible);
         let span = SpanRecord::new("type_validation", &caller.child(), start, end)
             .child_of(caller.span_id)
             .with("source_type", checked().map(|(source, ..)| source.clone()).collect::<Vec<_>>())
@@ -194,7 +206,8 @@ impl Server {
     }
 }
 
-type Edges = BTreeMap<String, Vec<(String, String, bool)>>;
+/// What is asked of a value.
+type Asked = fn(&Value, Form, &Ty, &Classes) -> types::Answer;
 
 fn judge(
     source: &Source,
