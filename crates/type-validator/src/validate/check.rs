@@ -244,12 +244,17 @@ impl<'a> Checker<'a> {
             }
             return;
         }
-        let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
-        if matches!(expr, Expr::List(_) | Expr::Tuple(_) | Expr::Dict(_))
-            && self.fits(expr, here, target.place, target.ty)
-        {
-            return self.edge(&found, target, true);
+        // What is written down part by part has its parts' types looked up once where all of them go.
+        let written = match expr {
+            Expr::List(_) => Some("list"),
+            Expr::Tuple(_) => Some("tuple"),
+            Expr::Dict(_) => Some("dict"),
+            _ => None,
+        };
+        if let Some(root) = written.filter(|_| self.fits(expr, here, target.place, target.ty)) {
+            return self.edges.push((root.to_owned(), target.ty.root().to_owned(), true));
         }
+        let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
         self.compare(&found, &origin, target);
     }
 
