@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::submit::Compress;
 pub use written::{Parameter, Written, duration, parameter};
 
 /// Runs workflows of typed Python functions.
@@ -95,6 +96,9 @@ pub struct ServerArgs {
     /// A file that holds its token.
     #[arg(long, env = "QFLOW_TOKEN_FILE", value_name = "FILE", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
+    /// Compress what goes to the server and comes from it.
+    #[arg(long, env = "QFLOW_COMPRESS", value_enum, default_value_t)]
+    pub compress: Compress,
 }
 
 /// `qflow dev`.

@@ -15,7 +15,7 @@ use crate::{
     discover::{self, ServerFile, Target},
     exit::{Exit, Fail},
     parts,
-    submit::{self, Client},
+    submit::{self, Client, Compress},
 };
 
 /// How long services may take to stop: past it the process ends, which the store's design bears.
@@ -47,7 +47,7 @@ impl Session {
 pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail> {
     match discover::discover(args, data_dir)? {
         Target::Server { url, token } => {
-            Ok(Session { client: submit::connect(&url, token.as_deref()).await?, embedded: None })
+            Ok(Session { client: submit::connect(&url, token.as_deref(), args.compress).await?, embedded: None })
         }
         Target::Embedded => {
             if let Some(client) = published(data_dir).await {
@@ -77,7 +77,7 @@ pub async fn apart(folder: &Path, overrides: Overrides) -> Result<Session, Fail>
 }
 
 async fn embedded(server: Server) -> Result<Session, Fail> {
-    match submit::connect(&server.http, Some(&server.token)).await {
+    match submit::connect(&server.http, Some(&server.token), Compress::Never).await {
         Ok(client) => Ok(Session { client, embedded: Some(server) }),
         Err(fail) => {
             server.stop().await;
@@ -93,7 +93,7 @@ const PUBLISHED: Duration = Duration::from_millis(300);
 async fn published(data_dir: &Path) -> Option<Client> {
     let token = discover::read_token(data_dir)?;
     let asked = async {
-        let client = submit::connect("http://127.0.0.1:7400", Some(&token)).await.ok()?;
+        let client = submit::connect("http://127.0.0.1:7400", Some(&token), Compress::Never).await.ok()?;
         client.runtime().await.ok().map(|_| client)
     };
     tokio::time::timeout(PUBLISHED, asked).await.ok()?

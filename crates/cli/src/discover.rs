@@ -127,7 +127,7 @@ mod tests {
         let server = ServerFile { pid: std::process::id(), http: "http://127.0.0.1:1".to_owned() };
         write_server(home.path(), &server).unwrap();
         let args =
-            ServerArgs { server: Some("http://there".to_owned()), token: Some("t".to_owned()), token_file: None };
+            ServerArgs { server: Some("http://there".to_owned()), token: Some("t".to_owned()), ..Default::default() };
         let target = discover(&args, home.path()).unwrap();
         assert_eq!(target, Target::Server { url: "http://there".to_owned(), token: Some("t".to_owned()) });
     }

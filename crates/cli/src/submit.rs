@@ -1,5 +1,6 @@
 //! The only file of this crate that names the wire: calls of the orchestrator, in and out of plain structures.
 
+mod compress;
 mod download;
 mod refusal;
 mod shown;
@@ -15,12 +16,14 @@ use qflow_proto::v1::{self, orchestrator_service_client::OrchestratorServiceClie
 use tokio_stream::{Stream, StreamExt};
 use tonic::{
     Request, Status,
+    codec::CompressionEncoding::Zstd,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
 
 use crate::exit::{Exit, Fail};
+pub use compress::Compress;
 pub use download::{Download, Form};
 use refusal::{fail, read};
 pub use shown::{Holder, Line, Node, Pool, Run, Workflow};
@@ -126,7 +129,7 @@ type Service = OrchestratorServiceClient<InterceptedService<Channel, Bearer>>;
 pub struct Client(Service, Service);
 
 /// Connects, or says why not.
-pub async fn connect(url: &str, token: Option<&str>) -> Result<Client, Fail> {
+pub async fn connect(url: &str, token: Option<&str>, compress: Compress) -> Result<Client, Fail> {
     let unreachable = |error: tonic::transport::Error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         Fail::new(
@@ -148,10 +151,12 @@ pub async fn connect(url: &str, token: Option<&str>) -> Result<Client, Fail> {
         .map_err(|_| Fail::usage("the token holds characters that a token cannot have"))?;
     let of = |variable| std::env::var(variable).ok().and_then(|text| text.parse().ok());
     let bearer = Bearer { token, trace: of("TRACEPARENT"), state: of("TRACESTATE") };
+    let is_compressed = compress.is_on(endpoint.uri());
     let client = |channel| {
-        OrchestratorServiceClient::with_interceptor(channel, bearer.clone())
+        let client = OrchestratorServiceClient::with_interceptor(channel, bearer.clone())
             .max_decoding_message_size(limits::MESSAGE_BYTES)
-            .max_encoding_message_size(limits::MESSAGE_BYTES)
+            .max_encoding_message_size(limits::MESSAGE_BYTES);
+        if is_compressed { client.send_compressed(Zstd).accept_compressed(Zstd) } else { client }
     };
     Ok(Client(client(channel), client(endpoint.connect_lazy())))
 }
@@ -327,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_unreachable() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let fail = connect(&free.to_string(), None).await.unwrap_err();
+        let fail = connect(&free.to_string(), None, Compress::Auto).await.unwrap_err();
         assert_eq!(fail.exit, Exit::Unreachable);
         assert!(fail.message.contains("qflow dev"));
     }

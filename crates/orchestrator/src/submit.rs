@@ -36,7 +36,7 @@ use qflow_telemetry::Telemetry;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, service::Routes};
+use tonic::{Code, Request, Response, Status, codec::CompressionEncoding::Zstd, service::Routes};
 
 use crate::{
     bus::Bus,
@@ -85,7 +85,8 @@ pub struct Server {
 
 /// The routes for clients.
 pub fn client_routes(server: Server) -> Routes {
-    let service = OrchestratorServiceServer::new(server);
+    // A client on another machine asks for it; what it sends has the same bound when it is unpacked.
+    let service = OrchestratorServiceServer::new(server).accept_compressed(Zstd).send_compressed(Zstd);
     Routes::new(
         service.max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES),
     )
