@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare soak fuzz images python-images test-compose
+.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare bench-types soak fuzz images python-images test-compose
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -56,6 +56,9 @@ bench: ## Qflow against floors of the same minute, as a table with the gates (BE
 bench-compare: ## the newest result of `make bench` against bench/baseline.json: what got worse beyond noise (BENCH=--strict)
 	cargo build --locked --release --quiet --workspace --bins
 	"$$CARGO_TARGET_DIR/release/qflow-bench" compare $(BENCH)
+
+bench-types: ## goal 12 by criterion: edges, values, a workflow of 10,000 edges (BENCH=edge/ordinary)
+	cargo bench --locked --manifest-path bench/criterion/Cargo.toml -- $(BENCH)
 
 soak: ## what takes an hour: 10,000 runs at once, kills, ten million rows of history; writes docs/SOAK.md (SOAK="--runs 1000 --rows 0")
 	cargo build --locked --release --quiet --workspace --bins
