@@ -71,6 +71,11 @@ pub(crate) fn kept(bytes: &[u8], types: &[Ty], classes: &Classes) -> Result<(), 
     if let Ok(value) = &decoded {
         drop((value::to_text(value), value::shown(value)));
     }
+    for ty in types {
+        if let Ok(read) = value::from_json(bytes, ty, classes) {
+            again(&read, &Ty::Any, classes)?;
+        }
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
         for ty in types {
             if let Ok(read) = value::from_text(text, ty, classes) {
@@ -93,7 +98,12 @@ fn again(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), String> {
 
 /// What is made of a value is of its type, and stays as it is.
 fn converted(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), String> {
-    let Ok(made) = value::convert(value, ty, classes) else { return Ok(()) };
+    let made = value::convert(value, ty, classes);
+    let taken = value::convert_taken(value.clone(), ty, classes, true);
+    if taken != made {
+        return Err(format!("{ty}: of {value} is made {made:?}, and {taken:?} where it is taken"));
+    }
+    let Ok(made) = made else { return Ok(()) };
     value::check_fields(&made, ty, classes).map_err(|error| format!("{ty}: of {value} is made {made}: {error}"))?;
     match value::convert(&made, ty, classes) {
         Ok(once_more) if once_more == made => Ok(()),

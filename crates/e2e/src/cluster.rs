@@ -123,6 +123,14 @@ impl Cluster {
         assert!(done.success(), "{name} ran");
     }
 
+    /// The most KiB of memory that a part has held so far.
+    pub fn peak_kib(&self, name: &str) -> u64 {
+        let pid = std::fs::read_to_string(self.folder.join(format!("{name}.pid"))).expect("it was started");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Ends Postgres as a power cut would, and starts it again.
     pub fn restart_postgres(&self) {
         self.postgres("restart");

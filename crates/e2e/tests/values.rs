@@ -16,7 +16,8 @@ macro_rules! on_both {
     };
 }
 
-on_both! { classes_are_rebuilt_as_declared files_and_folders_travel what_does_not_travel_is_told frames_arrays_and_models_travel }
+on_both! { classes_are_rebuilt_as_declared files_and_folders_travel what_does_not_travel_is_told frames_arrays_and_models_travel
+a_frame_has_its_dtypes_in_another_version_of_python }
 
 /// What the same file gives as ordinary Python.
 fn plain(name: &str, call: &str) -> Value {
@@ -98,4 +99,13 @@ fn frames_arrays_and_models_travel(runtime: &'static str) {
     let message = "argument `model`: it was pickled in another environment: give both nodes the same python and requirements, or \
                    return its data";
     assert_eq!(error["message"], message);
+}
+
+fn a_frame_has_its_dtypes_in_another_version_of_python(runtime: &'static str) {
+    let served = Served::new(Home::new(runtime));
+    let file = root().join("crates/e2e/cases/between/dtypes.py").display().to_string();
+    let told = served.result(&file, "main", &[]);
+    let [expected, newer, older] = told.as_array().map(Vec::as_slice).unwrap_or_default() else { panic!("{told:#}") };
+    assert_eq!(expected.as_array().map(Vec::len), Some(13), "{expected:#}");
+    assert_eq!((newer, older), (expected, expected), "3.9 to 3.13, and back");
 }
