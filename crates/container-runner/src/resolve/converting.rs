@@ -7,7 +7,7 @@ use qflow_proto::order::{Converted, Order};
 use qflow_types::{Ty, value};
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, checking::unfit};
 
 /// What is made of which argument.
 #[derive(Debug, Default)]
@@ -53,11 +53,7 @@ impl Converting {
             return Some(Ok(value::convert_surely(given, ty, &self.classes)));
         }
         let made = value::convert(given, ty, &self.classes);
-        Some(made.map_err(|error| Error::Unconverted {
-            name: name.to_owned(),
-            place: if error.path.is_empty() { String::new() } else { format!(" at {}", error.path.trim_start()) },
-            message: error.message,
-        }))
+        Some(made.map_err(|error| unfit(name, error)))
     }
 }
 

@@ -77,18 +77,21 @@ impl Runner {
         let order = progress.order;
         let reader = self.reader(container, order);
         let (converting, left) = resolve::Converting::of(order);
+        let checking = resolve::Checking::of(order, &left);
         let once = || async {
             if reader.folder.exists() {
                 // What an earlier try laid out may be the blobs themselves by another name: nothing is written over them.
                 tokio::fs::remove_dir_all(&reader.folder).await.ok();
             }
-            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader, &converting).await {
+            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader, &converting, &checking)
+                .await
+            {
                 Err(resolve::Error::Blob(error)) => Err(error),
                 done => Ok(done),
             }
         };
         let resolved = self.insist(order, Wanted::Arguments, once).await?.map_err(|e| match e {
-            resolve::Error::Path { .. } | resolve::Error::Unconverted { .. } => {
+            resolve::Error::Path { .. } | resolve::Error::Unfit { .. } => {
                 failed(FailureClass::User, "argument", e.to_string())
             }
             resolve::Error::Pickle { .. } => failed(FailureClass::User, "pickle", e.to_string()),

@@ -7,7 +7,7 @@ use qflow_model::{
     expression::Expr,
     limits,
 };
-use qflow_types::{Solution, Ty, Way, assignable_among, convertible, value};
+use qflow_types::{Edges, Solution, Ty, Way, convertible, value};
 
 use super::{
     Inspected,
@@ -22,6 +22,7 @@ const DURATION: &str = "str | int | float | timedelta | datetime";
 /// Checks a definition's edges, and notes in its steps which values are converted.
 pub fn check(mut definition: Definition) -> Inspected {
     let (mut problems, mut all, mut converted) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let known = Edges::among(&definition.classes);
     for workflow in definition.workflows.values() {
         if let Some(problem) = too_large(workflow) {
             problems.push(problem);
@@ -30,6 +31,7 @@ pub fn check(mut definition: Definition) -> Inspected {
         let narrow = Narrow::new(workflow);
         let mut checker = Checker {
             definition: &definition,
+            known: &known,
             workflow,
             narrow,
             problems: Vec::new(),
@@ -90,6 +92,8 @@ struct Callee<'a> {
 
 pub(super) struct Checker<'a> {
     pub(super) definition: &'a Definition,
+    /// Which type goes where, as far as that was asked.
+    known: &'a Edges<'a>,
     pub(super) workflow: &'a WorkflowDef,
     pub(super) narrow: Narrow<'a>,
     pub(super) problems: Vec<Problem>,
@@ -274,7 +278,7 @@ impl<'a> Checker<'a> {
     }
 
     fn compare(&mut self, found: &Ty, origin: &Origin, target: &Target<'_>) {
-        let outcome = assignable_among(found, target.ty, &self.definition.classes);
+        let outcome = self.known.assignable(found, target.ty);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
             self.convert(found, convertible(found, target.ty), origin, &reason.to_string(), target);

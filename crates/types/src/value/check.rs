@@ -9,13 +9,19 @@ mod strict;
 use qflow_model::class::Classes;
 use serde_json::Value;
 
-use super::{ValueError, kind, literals::is_literal, python_key, tag};
+use super::{
+    ValueError,
+    header::{self, Headers},
+    kind,
+    literals::is_literal,
+    python_key, tag,
+};
 use crate::{
     builtin::{builtin, derived},
     ty::Ty,
 };
 pub(super) use records::Records;
-pub use streamed::{Found, Misfit, check_encoding, check_reader};
+pub use streamed::{Found, Misfit, check_encoding, check_encoding_attached, check_reader};
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -25,6 +31,11 @@ pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
 /// As [`check`], and holds objects of the user's own classes to their fields and members, as far as `classes` tells them.
 pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), ValueError> {
     Records::read(classes).check(value, ty)
+}
+
+/// As [`check_fields`], and holds frames and arrays to what is declared of them, by their `headers`.
+pub fn check_attached(value: &Value, ty: &Ty, classes: &Classes, headers: &Headers) -> Result<(), ValueError> {
+    Records::read(classes).with(headers).check(value, ty)
 }
 
 impl Records<'_> {
@@ -153,6 +164,10 @@ impl Records<'_> {
                 let name = python_key(name);
                 self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))
             }),
+            (_, Some(("attachment", _)), _) => match self.header(value) {
+                Some(known) => header::held(known, (name, parameters), ty, self),
+                None => Ok(()),
+            },
             // What the parameters of other classes mean is theirs to say.
             _ => Ok(()),
         }
