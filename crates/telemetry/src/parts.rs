@@ -6,11 +6,10 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::{
-    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, histogram, labels, live, log, outbox,
-    rates, sums, upkeep,
+    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, emit, export, histogram, labels, live,
+    log, outbox, rates, sums, upkeep,
 };
 
 /// Telemetry while it is put together.
@@ -19,7 +18,7 @@ pub(super) struct Parts {
     pub(super) service: String,
     metrics: Metrics,
     recorded: Recorded,
-    pub(super) spans: Option<SdkTracerProvider>,
+    pub(super) spans: Option<export::Spans>,
 }
 
 impl Parts {
@@ -55,15 +54,16 @@ impl Parts {
     }
 
     pub(super) fn build(self, out: Option<Box<dyn Write + Send>>, keep_up: bool) -> Telemetry {
-        let log = out.map(|out| log::Log::to(out, self.fate_of_lines()));
+        let service = self.config.json.then(|| self.service.clone());
+        let text = move |told: emit::Told| told.text(service.as_deref());
+        let log = out.map(|out| log::Log::to(out, self.fate_of_lines(), text));
         let handle = self.recorded.handle.clone();
         let upkeep = keep_up.then(|| upkeep::Upkeep::start(upkeep::EVERY, move || handle.run_upkeep()));
-        let Self { config, service, metrics, recorded, spans } = self;
+        let Self { config, service: _, metrics, recorded, spans } = self;
         let component = config.service.strip_prefix("qflow-").unwrap_or(config.service);
         let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
         let rates = rates::Rates::new();
-        let shared =
-            Shared { config, service, metrics, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
+        let shared = Shared { config, metrics, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
         Telemetry { shared: Arc::new(shared), component }
     }
 }
