@@ -55,7 +55,7 @@ mod tests {
         let mut array = b"\x93NUMPY\x01\x00\x36\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}".to_vec();
         array.extend([0; 1024]);
         let digest = Digest::of(&array);
-        blobs.write(run, digest, array.clone().into()).await.unwrap();
+        blobs.write(run, digest, array.clone()).await.unwrap();
         let here = read(&blobs, run, "npy", &Content::Here(&array)).await.unwrap().unwrap().unwrap();
         let there = read(&blobs, run, "npy", &Content::Blob(digest, array.len() as u64)).await.unwrap();
         assert_eq!(there.unwrap().unwrap(), here);

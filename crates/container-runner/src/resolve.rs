@@ -90,7 +90,7 @@ pub async fn arguments(
     arguments: &[(String, Argument)],
     reader: &Reader,
     converting: &Converting,
-    checking: &Checking,
+    checking: &Checking<'_>,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver { blobs, run, reader, used: Vec::new() };
     let (mut object, mut converted_ms) = (Map::new(), BTreeMap::new());

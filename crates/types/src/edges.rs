@@ -69,9 +69,13 @@ mod tests {
     fn an_edge_is_answered_a_second_time_as_the_first() {
         let classes = Classes::new();
         let edges = Edges::among(&classes);
-        for (source, target) in
-            [("int", "float"), ("float", "int"), ("list[int]", "Sequence[float]"), ("str", "str"), ("None", "str | int")]
-        {
+        for (source, target) in [
+            ("int", "float"),
+            ("float", "int"),
+            ("list[int]", "Sequence[float]"),
+            ("str", "str"),
+            ("None", "str | int"),
+        ] {
             let (source, target): (Ty, Ty) = (source.parse().unwrap(), target.parse().unwrap());
             let alone = assignable_among(&source, &target, &classes).map_err(Box::new);
             assert_eq!(edges.assignable(&source, &target), alone);

@@ -16,7 +16,7 @@ mod text;
 mod tried;
 
 pub use check::{
-    Found, Misfit, check, check_attached, check_encoding, check_encoding_attached, check_fields, check_reader,
+    Found, Misfit, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
 };
 pub use convert::{convert, convert_surely, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};

@@ -15,23 +15,23 @@ use super::{Error, Used};
 use crate::headers::{self, Content};
 
 /// What arguments are held against; not those that the harness converts.
-#[derive(Debug, Default)]
-pub struct Checking {
+#[derive(Debug)]
+pub struct Checking<'o> {
     types: BTreeMap<String, Ty>,
-    classes: Classes,
+    classes: &'o Classes,
 }
 
-impl Checking {
+impl<'o> Checking<'o> {
     /// The declared types of an order's arguments, without those that are `left` to the harness.
-    pub fn of(order: &Order, left: &BTreeMap<String, bool>) -> Self {
+    pub fn of(order: &'o Order, left: &BTreeMap<String, bool>) -> Self {
         Self::among(&order.types, &order.classes, left)
     }
 
-    pub(super) fn among(types: &[(String, TypeText)], classes: &Classes, left: &BTreeMap<String, bool>) -> Self {
+    pub(super) fn among(types: &[(String, TypeText)], classes: &'o Classes, left: &BTreeMap<String, bool>) -> Self {
         let read = |(name, ty): &(String, TypeText)| Some((name.clone(), ty.0.parse().ok()?));
         let mut types: BTreeMap<String, Ty> = types.iter().filter_map(read).collect();
         types.retain(|name, ty| *ty != Ty::Any && !left.contains_key(name));
-        Self { types, classes: classes.clone() }
+        Self { types, classes }
     }
 
     /// Holds all arguments against their types; `used` are the attachments that they refer to, by their numbers.
@@ -43,17 +43,15 @@ impl Checking {
         run: RunId,
     ) -> Result<(), Error> {
         let mut known = Headers::new();
-        if !used.is_empty() && self.types.values().any(|ty| value::declares(ty, &self.classes)) {
+        if !used.is_empty() && self.types.values().any(|ty| value::declares(ty, self.classes)) {
             for (number, Used { attachment, .. }) in (0..).zip(used) {
                 let content = Content::Blob(attachment.digest, attachment.size);
                 let header = headers::read(blobs, run, &attachment.kind, &content).await?;
                 known.extend(header.and_then(Result::ok).map(|header| (number, header)));
             }
         }
-        arguments.iter().try_for_each(|(name, value)| {
-            let Some(ty) = self.types.get(name) else { return Ok(()) };
-            value::check_attached(value, ty, &self.classes, &known).map_err(|error| unfit(name, error))
-        })
+        let declared = arguments.iter().filter_map(|(name, value)| Some((name, value, self.types.get(name)?)));
+        value::check_each(declared, self.classes, &known).map_err(|(name, error)| unfit(name, error))
     }
 }
 

@@ -36,12 +36,17 @@ fn reader(folder: &FilePath) -> Reader {
     }
 }
 
+/// Nothing is declared.
+fn unchecked() -> Checking<'static> {
+    static NONE: Classes = Classes::new();
+    Checking::among(&[], &NONE, &BTreeMap::new())
+}
+
 async fn text(blobs: &Blobs, argument: Argument) -> String {
     let reader = reader(FilePath::new("/nowhere"));
-    let resolved =
-        arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default(), &Checking::default())
-            .await
-            .unwrap();
+    let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default(), &unchecked())
+        .await
+        .unwrap();
     String::from_utf8(resolved.object.to_vec()).unwrap()
 }
 
@@ -81,16 +86,10 @@ async fn attachments_of_several_values_are_numbered_together() {
         parts.push(Argument::Value { value, element: None, path: vec![] });
     }
     let reader = reader(FilePath::new("/nowhere"));
-    let resolved = arguments(
-        &blobs,
-        run(),
-        &[("x".into(), Argument::List(parts))],
-        &reader,
-        &Converting::default(),
-        &Checking::default(),
-    )
-    .await
-    .unwrap();
+    let resolved =
+        arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader, &Converting::default(), &unchecked())
+            .await
+            .unwrap();
     let object: Value = serde_json::from_slice(&resolved.object).unwrap();
     assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
     assert_eq!(resolved.attachments, ["one", "two"]);
@@ -119,10 +118,9 @@ async fn a_path_that_leads_nowhere_names_the_parameter() {
     let (_folder, blobs) = blobs();
     let argument = Argument::Gathered { values: vec![], path: vec![Segment::Index(0)] };
     let reader = reader(FilePath::new("/nowhere"));
-    let error =
-        arguments(&blobs, run(), &[("rows".into(), argument)], &reader, &Converting::default(), &Checking::default())
-            .await
-            .unwrap_err();
+    let error = arguments(&blobs, run(), &[("rows".into(), argument)], &reader, &Converting::default(), &unchecked())
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "argument `rows`: list index out of range");
 }
 
@@ -138,7 +136,8 @@ async fn stored(blobs: &Blobs, skeleton: &str, kind: &str, content: Vec<u8>) -> 
 async fn unfit(blobs: &Blobs, argument: Argument, ty: &str, left: bool) -> Option<String> {
     let types = [("x".to_owned(), TypeText(ty.to_owned()))];
     let left = if left { BTreeMap::from([("x".to_owned(), true)]) } else { BTreeMap::new() };
-    let checking = Checking::among(&types, &Classes::new(), &left);
+    let classes = Classes::new();
+    let checking = Checking::among(&types, &classes, &left);
     let reader = reader(FilePath::new("/nowhere"));
     let told = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default(), &checking).await;
     told.err().map(|error| error.to_string())
@@ -181,8 +180,7 @@ async fn files_and_what_is_large_are_laid_out_read_only_beside_the_container() {
     let given: Vec<_> = ["x", "y", "z"].map(String::from).into_iter().zip([file, odd, large]).collect();
     for sealed in [true, false] {
         let reader = Reader { sealed, folder: folder.path().join(sealed.to_string()), ..reader(folder.path()) };
-        let resolved =
-            arguments(&blobs, run(), &given, &reader, &Converting::default(), &Checking::default()).await.unwrap();
+        let resolved = arguments(&blobs, run(), &given, &reader, &Converting::default(), &unchecked()).await.unwrap();
         let paths: Vec<_> = resolved.heads.iter().map(|head| head.path.clone().unwrap()).collect();
         assert_eq!(paths, ["/run/qflow/in/0/a.csv", "/run/qflow/in/1/content", "/run/qflow/in/2/content"]);
         assert!(resolved.attachments.is_empty());
@@ -211,7 +209,7 @@ async fn a_pickle_goes_to_an_equal_environment_of_the_same_user_only() {
             &[("x".into(), argument)],
             &reader(folder.path()),
             &Converting::default(),
-            &Checking::default(),
+            &unchecked(),
         )
         .await;
         match why {

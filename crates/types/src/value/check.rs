@@ -33,9 +33,19 @@ pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), Val
     Records::read(classes).check(value, ty)
 }
 
-/// As [`check_fields`], and holds frames and arrays to what is declared of them, by their `headers`.
-pub fn check_attached(value: &Value, ty: &Ty, classes: &Classes, headers: &Headers) -> Result<(), ValueError> {
-    Records::read(classes).with(headers).check(value, ty)
+/// As [`check_fields`], of values that have a name each, and holds frames and arrays to what is declared of them, by their `headers`.
+///
+/// # Errors
+/// The first that is not of its type, by its name.
+pub fn check_each<'v>(
+    values: impl IntoIterator<Item = (&'v String, &'v Value, &'v Ty)>,
+    classes: &Classes,
+    headers: &Headers,
+) -> Result<(), (&'v str, ValueError)> {
+    let records = Records::read(classes).with(headers);
+    values
+        .into_iter()
+        .try_for_each(|(name, value, ty)| records.check(value, ty).map_err(|error| (name.as_str(), error)))
 }
 
 impl Records<'_> {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     Ty,
-    value::{check_attached, check_encoding_attached},
+    value::{check_each, check_encoding_attached},
 };
 
 /// A stream that begins as pyarrow's: `numbers` are columns of them, by name and type.
@@ -72,7 +72,8 @@ fn unfit(kind: &str, bytes: &[u8], ty: &str) -> Option<String> {
     let classes: Classes = serde_json::from_value(classes).unwrap();
     let (value, ty): (_, Ty) =
         (json!([{"$": "attachment", "k": kind, "i": 0}]), format!("list[{ty}]").parse().unwrap());
-    let told = check_attached(&value, &ty, &classes, &headers).err().map(|error| error.to_string());
+    let named = [(&String::new(), &value, &ty)];
+    let told = check_each(named, &classes, &headers).err().map(|(_, error)| error.to_string());
     let encoded = serde_json::to_vec(&value).unwrap();
     let streamed = check_encoding_attached(&encoded, &ty, &classes, &headers).err().map(|error| error.to_string());
     assert_eq!(told, streamed);
