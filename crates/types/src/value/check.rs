@@ -33,7 +33,8 @@ pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), Val
     Records::read(classes).check(value, ty)
 }
 
-/// As [`check_fields`], of values that have a name each, and holds frames and arrays to what is declared of them, by their `headers`.
+/// As [`check_fields`], of arguments by their names, which were held to what declares them where they were made: an object of another class
+/// may be derived from the declared one, and passes. Holds frames and arrays to what is declared of them, by their `headers`.
 ///
 /// # Errors
 /// The first that is not of its type, by its name.
@@ -42,7 +43,7 @@ pub fn check_each<'v>(
     classes: &Classes,
     headers: &Headers,
 ) -> Result<(), (&'v str, ValueError)> {
-    let records = Records::read(classes).with(headers);
+    let records = Records::read(classes).with(headers).given();
     values
         .into_iter()
         .try_for_each(|(name, value, ty)| records.check(value, ty).map_err(|error| (name.as_str(), error)))
@@ -53,6 +54,7 @@ impl Records<'_> {
         let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
         match ty {
             Ty::Any | Ty::Variable(_) => Ok(()),
+            _ if self.is_of_another(value, ty) => Ok(()),
             Ty::Never => Err(ValueError::new("expected no value: the function is declared not to return")),
             Ty::None if value.is_null() => Ok(()),
             Ty::None => Err(expected()),
@@ -228,6 +230,8 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
+        // What is derived from `dict` travels as one.
+        name if kind == "dict" && derived(name, kind) => true,
         name if derived(kind, name) || (kind == "tuple" && derived("Sequence", name)) => true,
         name => is_named(kind, name) || (is_plain && is_users(name)),
     }
@@ -262,6 +266,9 @@ mod tests {
             (json!([{"a": 1.5}]), "list[dict[str, float]]"),
             (json!({"$": "tuple", "v": [1, "x"]}), "tuple[int, str]"),
             (json!({"$": "attachment", "k": "arrow", "i": 0}), "DataFrame"),
+            (json!({"a": 1}), "Counter[str]"),
+            (json!({"$": "map", "v": [[1, "a"]]}), "defaultdict[int, str]"),
+            (json!({"a": 1}), "OrderedDict[str, int]"),
             (json!({"$": "object", "t": "sales.Row", "v": {}}), "Row"),
             (json!("a"), "Literal[\"a\", \"b\"]"),
             (json!({"$": "map", "v": [[1, "x"]]}), "dict[int, str]"),

@@ -29,6 +29,8 @@ pub(in crate::value) struct Records<'c> {
     by_name: BTreeMap<&'c str, Record<'c>>,
     /// What is known of the value's attachments.
     headers: Option<&'c Headers>,
+    /// Whether values are given to a declaration, and were held to another one when they were made.
+    is_given: bool,
     /// Within how many unions of which several members may be meant.
     tried: Cell<u32>,
     /// What is found of objects while several members are tried: else a class that holds itself costs twice as much with each level.
@@ -60,6 +62,19 @@ impl<'c> Records<'c> {
     /// The same, where headers of a value's attachments were read.
     pub(in crate::value) fn with(self, headers: &'c Headers) -> Self {
         Self { headers: Some(headers), ..self }
+    }
+
+    /// The same for values that were made elsewhere: a class may be derived from the declared one, or stand for another, and of that only the
+    /// submission as a whole tells; so objects of other classes pass, and a `TypedDict` may have more keys.
+    pub(super) fn given(self) -> Self {
+        Self { is_given: true, ..self }
+    }
+
+    /// Whether a value is an object of a class that is not declared here by its name.
+    pub(super) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
+        let is_it =
+            |member: &Ty| matches!(member, Ty::Class(name) | Ty::Generic(name, _) if is_named(kind(value), name));
+        self.is_given && matches!(tag(value), Some(("object" | "enum", _))) && !ty.members().iter().any(is_it)
     }
 
     /// The header of an attachment, where it was read.
@@ -129,7 +144,8 @@ impl<'c> Records<'c> {
     ) -> Result<(), ValueError> {
         let class = record.class;
         let known = record.fields.iter().filter(|(field, _)| given.contains_key(&field.name)).count();
-        if known < given.len() {
+        let may_have_more = self.is_given && class.kind == ClassKind::TypedDict;
+        if known < given.len() && !may_have_more {
             let unknown = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none());
             return Err(self::unknown(name, record, unknown.unwrap_or_default()));
         }
