@@ -50,6 +50,8 @@ struct Shared {
     /// `service.name`.
     service: String,
     metrics: Metrics,
+    /// Whether metrics are kept.
+    records: bool,
     recorded: Recorded,
     rates: rates::Rates,
     collectors: Mutex<Vec<Collector>>,
@@ -111,7 +113,7 @@ impl Telemetry {
         let out: Box<dyn Write + Send> =
             if config.to_stderr { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
         let otel = otel::Otel::from_env();
-        let mut parts = Parts::new(config);
+        let mut parts = Parts::that(config, otel.metrics);
         if let Some(service) = &otel.service {
             parts.service.clone_from(service);
         }
@@ -133,6 +135,12 @@ impl Telemetry {
     /// Telemetry that goes nowhere, for tests; its metrics can be rendered.
     pub fn silent() -> Self {
         Parts::new(TelemetryConfig::test()).build(None, false)
+    }
+
+    /// The same, which keeps no metrics either.
+    #[cfg(test)]
+    fn deaf() -> Self {
+        Parts::that(TelemetryConfig::test(), false).build(None, false)
     }
 
     /// Telemetry whose spans are collected, for tests.
@@ -164,8 +172,10 @@ impl Telemetry {
     #[expect(clippy::needless_pass_by_value, reason = "an event is told once")]
     pub fn emit(&self, event: Event) {
         let shared = &self.shared;
-        emit::count(&shared.metrics, &event);
-        shared.rates.note(&event);
+        if shared.records {
+            emit::count(&shared.metrics, &event);
+            shared.rates.note(&event);
+        }
         let Some(log) = &shared.log else { return };
         let line = emit::line(&event);
         if line.level < shared.config.level || shared.config.muted.contains(&line.action) {
