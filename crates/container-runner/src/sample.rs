@@ -8,7 +8,7 @@ use std::{
 
 use qflow_service::Shutdown;
 use qflow_telemetry::{
-    Event, Live, Metrics,
+    Live, Metrics,
     labels::{ContainerStatus, Open, Python},
 };
 use tokio::time::Instant;
@@ -55,7 +55,6 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
     loop {
         tokio::select! { () = shutdown.wait() => return, _ = looks.tick() => {} }
         runner.pool.expire();
-        settle(&runner).await;
         let mut now = BTreeMap::new();
         let (mut found, mut there) = (BTreeMap::new(), BTreeSet::new());
         for container in runner.pool.list() {
@@ -77,15 +76,6 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
         before = now;
         count(&runner, &mut counted);
         *samples.inside() = found;
-    }
-}
-
-/// Outcomes that nobody has acknowledged for a while go to the disk, all at once.
-async fn settle(runner: &Runner) {
-    if !runner.spool.waiting().is_empty()
-        && let Err(error) = runner.spool.sync().await
-    {
-        runner.telemetry.emit(Event::warning("outcomes_not_synced", error.to_string()));
     }
 }
 

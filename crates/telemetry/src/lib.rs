@@ -47,6 +47,8 @@ pub struct Telemetry {
 struct Shared {
     config: TelemetryConfig,
     metrics: Metrics,
+    /// Whether metrics are kept.
+    records: bool,
     recorded: Recorded,
     rates: rates::Rates,
     collectors: Mutex<Vec<Collector>>,
@@ -108,7 +110,7 @@ impl Telemetry {
         let out: Box<dyn Write + Send> =
             if config.to_stderr { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
         let otel = otel::Otel::from_env();
-        let mut parts = Parts::new(config);
+        let mut parts = Parts::that(config, otel.metrics);
         if let Some(service) = &otel.service {
             parts.service.clone_from(service);
         }
@@ -130,6 +132,12 @@ impl Telemetry {
     /// Telemetry that goes nowhere, for tests; its metrics can be rendered.
     pub fn silent() -> Self {
         Parts::new(TelemetryConfig::test()).build(None, false)
+    }
+
+    /// The same, which keeps no metrics either.
+    #[cfg(test)]
+    fn deaf() -> Self {
+        Parts::that(TelemetryConfig::test(), false).build(None, false)
     }
 
     /// Telemetry whose spans are collected, for tests.
@@ -160,8 +168,10 @@ impl Telemetry {
     #[expect(clippy::disallowed_methods, reason = "a line carries the wall time of its writing")]
     pub fn emit(&self, event: Event) {
         let shared = &self.shared;
-        emit::count(&shared.metrics, &event);
-        shared.rates.note(&event);
+        if shared.records {
+            emit::count(&shared.metrics, &event);
+            shared.rates.note(&event);
+        }
         let Some(log) = &shared.log else { return };
         let (level, action) = emit::head(&event);
         if level < shared.config.level || shared.config.muted.contains(&action) {

@@ -38,6 +38,17 @@ fn the_rendered_text_passes_promtool_and_bounded_series_stand_at_zero() {
 }
 
 #[test]
+fn without_metrics_nothing_is_kept_and_no_series_is_told() {
+    let telemetry = Telemetry::deaf();
+    telemetry.emit(ended(qflow_model::status::RunStatus::Completed));
+    telemetry.metrics().container_cpu_seconds().add(1.0);
+    telemetry.collect(|metrics| metrics.build_info(Open::of("a"), Open::of("b")).set(1.0));
+    let (_, text) = telemetry.render(Some("application/openmetrics-text"));
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
+    assert!(telemetry.shared.recorded.exemplars.lock().unwrap().is_empty());
+}
+
+#[test]
 fn an_exemplar_names_the_trace_in_its_bucket_and_openmetrics_ends() {
     let telemetry = Telemetry::silent();
     let event = ended(qflow_model::status::RunStatus::Completed);

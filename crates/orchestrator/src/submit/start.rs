@@ -94,7 +94,7 @@ impl Server {
 
     async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
         let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
-        let known = self.store.source(digest).await.map_err(|e| unavailable(&e))?;
+        let known = self.store.source(TENANT.to_owned(), digest).await.map_err(|e| unavailable(&e))?;
         known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
     }
 
