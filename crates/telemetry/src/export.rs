@@ -1,6 +1,6 @@
 //! Spans with given ids, through the SDK, to OTLP or to a test.
 
-use std::{cell::Cell, str::FromStr as _};
+use std::{cell::RefCell, str::FromStr as _};
 
 use opentelemetry::{
     Context, KeyValue, SpanId, TraceId,
@@ -15,7 +15,9 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::{
     Resource,
-    trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider, SpanExporter},
+    trace::{
+        IdGenerator, RandomIdGenerator, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, SpanExporter,
+    },
 };
 use serde_json::Value;
 
@@ -25,7 +27,14 @@ use crate::{
     traces::{Kind, SpanRecord, TraceContext},
 };
 
-thread_local! { static PINNED: Cell<Option<(TraceId, SpanId)>> = const { Cell::new(None) }; }
+thread_local! { static PINNED: RefCell<Option<Pinning>> = const { RefCell::new(None) }; }
+
+/// What the next span of a thread is given.
+struct Pinning {
+    trace: TraceId,
+    span: SpanId,
+    state: TraceState,
+}
 
 /// Gives the pinned ids while a pin stands, else random ones.
 #[derive(Debug, Default)]
@@ -33,10 +42,36 @@ struct Pinned(RandomIdGenerator);
 
 impl IdGenerator for Pinned {
     fn new_trace_id(&self) -> TraceId {
-        PINNED.get().map_or_else(|| self.0.new_trace_id(), |(trace, _)| trace)
+        PINNED
+            .with_borrow(|pinned| pinned.as_ref().map(|pinning| pinning.trace))
+            .unwrap_or_else(|| self.0.new_trace_id())
     }
     fn new_span_id(&self) -> SpanId {
-        PINNED.get().map_or_else(|| self.0.new_span_id(), |(_, span)| span)
+        PINNED.with_borrow(|pinned| pinned.as_ref().map(|pinning| pinning.span)).unwrap_or_else(|| self.0.new_span_id())
+    }
+}
+
+/// Every span that is recorded leaves: whether it is was decided where its trace began. A root has the pinned vendors' list too, which it
+/// has from no parent.
+#[derive(Clone, Debug)]
+struct All;
+
+impl ShouldSample for All {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        _: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        let pinned = PINNED.with_borrow(|pinned| pinned.as_ref().map(|pinning| pinning.state.clone()));
+        SamplingResult {
+            decision: SamplingDecision::RecordAndSample,
+            attributes: Vec::new(),
+            trace_state: pinned.unwrap_or_default(),
+        }
     }
 }
 
@@ -44,8 +79,8 @@ impl IdGenerator for Pinned {
 struct Pin;
 
 impl Pin {
-    fn set(trace: TraceId, span: SpanId) -> Self {
-        PINNED.set(Some((trace, span)));
+    fn set(pinning: Pinning) -> Self {
+        PINNED.set(Some(pinning));
         Self
     }
 }
@@ -86,9 +121,8 @@ fn tls(otel: &Otel) -> Result<ClientTlsConfig, String> {
     Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
 }
 
-/// Every span that is recorded leaves: whether it is was decided where its trace began.
 fn provider() -> opentelemetry_sdk::trace::TracerProviderBuilder {
-    SdkTracerProvider::builder().with_id_generator(Pinned::default()).with_sampler(Sampler::AlwaysOn)
+    SdkTracerProvider::builder().with_id_generator(Pinned::default()).with_sampler(All)
 }
 
 /// A provider that sends each span at once, for tests.
@@ -105,11 +139,11 @@ pub(crate) fn record(provider: &SdkTracerProvider, component: &'static str, span
         tracestate: span.tracestate,
     };
     let Some((trace, id, flags)) = context.ids() else { return false };
+    // A list that is none is left out, as the standard says.
+    let state = TraceState::from_str(&context.tracestate).unwrap_or_default();
     let parent = match span.parent_span_id.as_deref().map(SpanId::from_hex) {
         Some(Ok(parent)) => {
-            // A list that is none is left out, as the standard says.
-            let state = TraceState::from_str(&context.tracestate).unwrap_or_default();
-            Context::new().with_remote_span_context(SpanContext::new(trace, parent, flags, true, state))
+            Context::new().with_remote_span_context(SpanContext::new(trace, parent, flags, true, state.clone()))
         }
         _ => Context::new(),
     };
@@ -134,7 +168,7 @@ pub(crate) fn record(provider: &SdkTracerProvider, component: &'static str, span
         .with_events(events)
         .with_links(links.collect());
     let mut started = {
-        let _pin = Pin::set(trace, id);
+        let _pin = Pin::set(Pinning { trace, span: id, state });
         builder.start_with_context(&tracer, &parent)
     };
     if let Some(error) = span.error {
@@ -192,7 +226,9 @@ mod tests {
         let spans = collected.spans();
         assert_eq!(spans[0].span_context.span_id().to_string(), child.span_id);
         assert_eq!(spans[0].parent_span_id.to_string(), root.span_id);
-        assert_eq!(spans[0].span_context.trace_state().header(), "vendor=1");
+        for span in &spans[..2] {
+            assert_eq!(span.span_context.trace_state().header(), "vendor=1", "{}", span.name);
+        }
         assert_eq!(spans[1].span_context.span_id().to_string(), root.span_id);
         assert_eq!(spans[1].span_context.trace_id().to_string(), root.trace_id);
         assert_ne!(spans[2].span_context.trace_id().to_string(), root.trace_id);
