@@ -117,6 +117,9 @@ fn count(runner: &Runner, counted: &mut BTreeSet<(String, &'static str)>) {
     for container in runner.pool.list() {
         *now.entry((container.python, container.status)).or_default() += 1;
     }
+    for python in runner.pool.starting() {
+        *now.entry((python.to_string(), "starting")).or_default() += 1;
+    }
     for ((python, status), count) in now {
         let gauge = runner.telemetry.metrics().active_containers(Python::of(&python), ContainerStatus::of(status));
         gauge.set(f64::from(count));

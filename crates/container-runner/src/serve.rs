@@ -57,6 +57,7 @@ pub async fn serve(
             runner_id.clone(),
             bound,
             telemetry.clone(),
+            Arc::new(SystemClock),
         ),
         environments: Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone())?,
         runtime,

@@ -1,14 +1,14 @@
 //! What an event says: its log line, and the metrics that follow from it.
 
-use qflow_model::status::{NodeStatus as Node, RunStatus as Run};
+use qflow_model::status::{FailureClass, NodeStatus as Node, RunStatus as Run};
 use serde_json::{Map, Value, json};
 
 use crate::{
     catalogue::Metrics,
     events::{ContainerRef, ErrorInfo, Event, Level, NodeRef, RunRef},
     labels::{
-        Class, ExitReason, NodeStatus, NodeType, Open, PackageCount, Phase, Python, RetryReason, RunStatus, Truth,
-        TypeName, Validation,
+        Class, EnvironmentFailure, ExitReason, NodeStatus, NodeType, Open, PackageCount, Phase, Python, RetryReason,
+        RunStatus, Truth, TypeName, Validation,
     },
     traces::TraceContext,
 };
@@ -65,13 +65,19 @@ impl Line {
 
     fn error(self, error: Option<&ErrorInfo>) -> Self {
         let Some(error) = error else { return self };
-        self.with("failure_class", error.class.map(qflow_model::status::FailureClass::as_str))
+        self.with("failure_class", error.class.map(FailureClass::as_str))
             .with("error_type", error.error_type.as_str())
             .with("error_message", error.message.as_str())
             .with("stack_trace", error.stack_trace.as_str())
             .with("error.type", error.error_type.as_str())
             .with("error.message", error.message.as_str())
             .with("error.stack_trace", error.stack_trace.as_str())
+    }
+
+    /// The traceback, there also where what ended the code left none: time, memory.
+    fn traceback(mut self, error: &ErrorInfo) -> Self {
+        self.fields.insert("stack_trace".to_owned(), error.stack_trace.as_str().into());
+        self
     }
 
     /// Within the span in which it was told, where it names none itself.
@@ -152,7 +158,7 @@ pub(crate) fn names_span(event: &Event) -> bool {
 }
 
 /// How much a line says, and what of: all that decides whether it is written.
-pub(crate) const fn head(event: &Event) -> (Level, &'static str) {
+pub(crate) fn head(event: &Event) -> (Level, &'static str) {
     match event {
         Event::RunStarted { .. } => (Level::Info, "workflow_start"),
         Event::RunEnded { status: Run::Completed, .. } => (Level::Info, "workflow_complete"),
@@ -167,6 +173,9 @@ pub(crate) const fn head(event: &Event) -> (Level, &'static str) {
         Event::ContainerStopped { .. } => (Level::Info, "container_stopped"),
         Event::ContainerError { .. } => (Level::Error, "container_error"),
         Event::EnvironmentPrepared { error: None, .. } => (Level::Info, "environment_prepared"),
+        Event::EnvironmentPrepared { step, error, .. } if is_unsatisfiable(step, error.as_ref()) => {
+            (Level::Warning, "environment_prepared")
+        }
         Event::EnvironmentPrepared { .. } => (Level::Error, "environment_prepared"),
         Event::PythonError { .. } => (Level::Error, "python_error"),
         Event::UserLine { .. } => (Level::Info, "user_line"),
@@ -213,16 +222,21 @@ pub(crate) fn line(event: &Event) -> Line {
             says("Container stopped").container(container).with("reason", reason.as_str()).with("exit_code", *exit_code)
         }
         Event::ContainerError { container, error } => says("Container failed").container(container).error(Some(error)),
-        Event::EnvironmentPrepared { python_version, packages, took_ms, error } => {
-            says(if error.is_none() { "Environment prepared" } else { "Environment not prepared" })
-                .with("python_version", python_version.as_str())
-                .with("packages", *packages)
-                .with("duration_ms", *took_ms)
-                .error(error.as_ref())
-        }
+        Event::EnvironmentPrepared { step, python_version, packages, took_ms, error } => says(match error {
+            None => "Environment prepared",
+            Some(_) if is_unsatisfiable(step, error.as_ref()) => {
+                "Environment not prepared: its requirements are not to be had together"
+            }
+            Some(_) => "Environment not prepared",
+        })
+        .with("python_version", python_version.as_str())
+        .with("step", *step)
+        .with("packages", *packages)
+        .with("duration_ms", *took_ms)
+        .error(error.as_ref()),
         Event::PythonError { node, container_id, error } => {
             let message = format!("Python execution error: {}", error.message);
-            says(&message).node(node).with("container_id", container_id.as_str()).error(Some(error))
+            says(&message).node(node).with("container_id", container_id.as_str()).error(Some(error)).traceback(error)
         }
         Event::UserLine { node, sequence, stream, text, fields } => {
             let line = says(text).node(node).with("sequence", *sequence).with("stream", stream.as_str());
@@ -244,6 +258,22 @@ pub(crate) fn line(event: &Event) -> Line {
         Event::Note { message, fields, .. } => {
             fields.iter().fold(says(message), |line, (k, v)| line.with(k, v.clone()))
         }
+    }
+}
+
+/// What no versions satisfy.
+const UNSATISFIABLE: &str = "unsatisfiable";
+
+fn is_unsatisfiable(step: &str, error: Option<&ErrorInfo>) -> bool {
+    error.is_some() && environment_failure(step, error) == UNSATISFIABLE
+}
+
+/// Why an environment did not come about.
+fn environment_failure(step: &str, error: Option<&ErrorInfo>) -> &'static str {
+    match (step, error.and_then(|error| error.class)) {
+        ("lock", Some(FailureClass::User)) => UNSATISFIABLE,
+        ("lock", _) => "not_locked",
+        _ => "not_installed",
     }
 }
 
@@ -291,12 +321,13 @@ pub(crate) fn count(metrics: &Metrics, event: &Event) {
         Event::ContainerStopped { reason, .. } => {
             metrics.container_exits(ExitReason::of(reason)).increment(1);
         }
-        Event::EnvironmentPrepared { python_version, packages, took_ms, error: None } => {
+        Event::EnvironmentPrepared { python_version, packages, took_ms, error: None, .. } => {
             let handle = metrics.dependency_installation(Python::of(python_version), PackageCount::count(*packages));
             handle.record(took_ms / 1e3);
         }
-        Event::EnvironmentPrepared { python_version, error: Some(_), .. } => {
-            metrics.environment_failures(Python::of(python_version)).increment(1);
+        Event::EnvironmentPrepared { step, python_version, error, .. } => {
+            let reason = EnvironmentFailure::of(environment_failure(step, error.as_ref()));
+            metrics.environment_failures(Python::of(python_version), reason).increment(1);
         }
         Event::TypeValidated { edges, took_ms, trace, .. } => {
             metrics.type_validation(Validation::of("edge")).record_in(took_ms / 1e3, trace.as_ref());

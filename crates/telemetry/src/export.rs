@@ -166,7 +166,9 @@ mod tests {
             [with_parent, SpanRecord::new("workflow_execution", &root, at, at)].map(|span| data("test", span).unwrap());
         assert_eq!(spans[0].span_context.span_id().to_string(), child.span_id);
         assert_eq!(spans[0].parent_span_id.to_string(), root.span_id);
-        assert_eq!(spans[0].span_context.trace_state().header(), "vendor=1");
+        for span in &spans {
+            assert_eq!(span.span_context.trace_state().header(), "vendor=1", "{}", span.name);
+        }
         assert_eq!(spans[1].span_context.span_id().to_string(), root.span_id);
         assert_eq!(spans[1].span_context.trace_id().to_string(), root.trace_id);
         assert_eq!(spans[1].parent_span_id, SpanId::INVALID);

@@ -69,18 +69,8 @@ impl Parts {
         let component = config.service.strip_prefix("qflow-").unwrap_or(config.service);
         let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
         let rates = rates::Rates::new();
-        let shared = Shared {
-            config,
-            metrics,
-            records,
-            recorded,
-            rates,
-            collectors,
-            runtime,
-            log,
-            spans,
-            _upkeep: upkeep,
-        };
+        let shared =
+            Shared { config, metrics, records, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
         Telemetry { shared: Arc::new(shared), component }
     }
 }

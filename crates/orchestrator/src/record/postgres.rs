@@ -78,7 +78,7 @@ const LOCK: &str = "SELECT lock FROM env_lock WHERE spec = $1 AND tenant = $2 AN
 pub struct Postgres {
     pool: deadpool_postgres::Pool,
     wake: Wake,
-    waits: Option<Histogram>,
+    measured: Option<(Histogram, Telemetry)>,
     plans: Shared<Plan>,
     place: Place,
 }
@@ -89,7 +89,7 @@ impl Postgres {
         let target = target(settings)?;
         connection::migrate(&target, None).await?;
         let (pool, place) = (connection::pool(&target)?, target.place());
-        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None, place })
+        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), measured: None, place })
     }
 
     /// Which database it is.
@@ -106,15 +106,18 @@ impl Postgres {
             metrics.pool_size(name()).set(status.size as f64);
             metrics.pool_in_use(name()).set(status.size.saturating_sub(status.available) as f64);
         });
-        self.waits = Some(telemetry.metrics().pool_wait(name()));
+        self.measured = Some((telemetry.metrics().pool_wait(name()), telemetry.clone()));
         self
     }
 
     async fn client(&self, doing: &'static str) -> Result<Object> {
         let began = tokio::time::Instant::now();
         let client = self.pool.get().await;
-        if let Some(waits) = &self.waits {
+        if let Some((waits, telemetry)) = &self.measured {
             waits.record(began.elapsed().as_secs_f64());
+            if client.is_err() {
+                telemetry.metrics().pool_errors(PoolName::of("database")).increment(1);
+            }
         }
         client.map_err(|error| Stop::from(error).while_doing(doing))
     }
