@@ -37,12 +37,12 @@ stack-down: ## ends what `make stack` started; its state stays
 test: ## everything that Docker and processes can prove; installs what is missing
 	deploy/local/test
 
-test-stack: ## what needs a real Jaeger and Elasticsearch: from an exemplar to its trace and lines, and what hangs or is gone
+test-stack: ## what needs a real Jaeger and Elasticsearch, what moves gigabytes, and compose.yml brought up
 	deploy/local/test-stack
 
 lint: ## formatting, clippy, rustdoc, licences
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --test stack -- -D warnings
+	cargo clippy --locked --workspace --all-targets --test stack --test large -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked" >&2; fi
 

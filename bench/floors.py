@@ -7,11 +7,18 @@ sqlite   L: milliseconds of one row committed to SQLite as Qflow's embedded stor
 start    P: milliseconds from the start of Qflow's own harness, without a container, to its first word
 attempt  H: milliseconds of an attempt in it, 4 ms after the one before: argument, function, result, end
 attempts A: attempts a second in two of them at once, one after another in each
+work     W: milliseconds from arguments to result of what no attempt can do without, 4 ms after the one before, without a line of Qflow's:
+            a warm Python that has the file imported forks; the child has a folder and pipes of its own, reads its arguments, calls, tells the
+            result; its parent reads all that it writes, waits for its end and removes the folder
+works    V: the same a second, in four of them at once, one after another in each, ends and folders included
 """
 
 import ctypes
+import gc
 import json
 import os
+import select
+import shutil
 import socket
 import sqlite3
 import sys
@@ -81,7 +88,6 @@ def fork():
 
 def forks():
     """One zygote for four clients: it forks for whoever asks, and waits for none of its children."""
-    import select
     import signal
 
     pairs = [socket.socketpair() for _ in range(CLIENTS)]
@@ -245,7 +251,128 @@ def attempts():
     return len(drivers) * ROUNDS / took
 
 
-FLOORS = {"fork": fork, "forks": forks, "sandbox": sandbox, "sqlite": sqlite, "start": start, "attempt": attempt, "attempts": attempts}
+BARE = "def each(n):\n    a, b = 0, 1\n    for _ in range(10):\n        a, b = b, a + b\n    return n\n"
+
+
+def call(function, line, folder, pipes):
+    """The child: what it prints and what it gives go to its parent by pipes."""
+    os.mkdir(folder)
+    os.chdir(folder)
+    for (_, write), stream in zip(pipes, (1, 2)):
+        os.dup2(write, stream)
+    value = function(**json.loads(line))
+    sys.stdout.flush()
+    os.write(pipes[2][1], json.dumps(value).encode() + b"\n")
+
+
+def hear(sock, reads):
+    """Reads what a child writes, to the end of each pipe; the result is told as soon as it is there."""
+    open_pipes = list(reads)
+    while open_pipes:
+        for pipe in select.select(open_pipes, [], [])[0]:
+            piece = os.read(pipe, 65536)
+            if not piece:
+                open_pipes.remove(pipe)
+                os.close(pipe)
+            elif pipe == reads[2]:
+                sock.sendall(piece)
+
+
+def template(sock, folder):
+    """A child for every line of arguments."""
+    with open(os.path.join(folder, "bare.py"), "w") as file:
+        file.write(BARE)
+    sys.path.insert(0, folder)
+    import bare
+
+    gc.freeze()
+    sock.sendall(b"ready\n")
+    for number, line in enumerate(sock.makefile("rb")):
+        pipes, own = [os.pipe() for _ in range(3)], os.path.join(folder, str(number))
+        child = os.fork()
+        if child == 0:
+            try:
+                call(bare.each, line, own, pipes)
+            finally:
+                os._exit(0)
+        for _, write in pipes:
+            os.close(write)
+        hear(sock, [read for read, _ in pipes])
+        os.waitpid(child, 0)
+        shutil.rmtree(own)
+
+
+class Template:
+    """One that has imported its file."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp()
+        self.ours, theirs = socket.socketpair()
+        self.process = os.fork()
+        if self.process == 0:
+            self.ours.close()
+            template(theirs, self.folder)
+            os._exit(0)
+        theirs.close()
+        self.answers = self.ours.makefile("rb")
+        if self.answers.readline() != b"ready\n":
+            sys.exit("the template failed")
+
+    def calls(self, pause):
+        """Milliseconds of each call."""
+        took = []
+        for n in range(ROUNDS):
+            time.sleep(pause)
+            begun = time.perf_counter()
+            self.ours.sendall(json.dumps({"n": n}).encode() + b"\n")
+            if self.answers.readline() != b"%d\n" % n:
+                sys.exit("the template's child failed")
+            took.append((time.perf_counter() - begun) * 1e3)
+        return took
+
+    def close(self):
+        """Returns once its last child has ended, and its folder is removed."""
+        self.ours.shutdown(socket.SHUT_WR)
+        os.waitpid(self.process, 0)
+        self.ours.close()
+        shutil.rmtree(self.folder)
+
+
+def work():
+    one = Template()
+    took = one.calls(PAUSE_S)
+    one.close()
+    return median(took)
+
+
+def works():
+    templates, clients = [Template() for _ in range(CLIENTS)], []
+    begun = time.perf_counter()
+    for one in templates:
+        clients.append(os.fork())
+        if clients[-1] == 0:
+            one.calls(0)
+            os._exit(0)
+    failed = [client for client in clients if os.waitpid(client, 0)[1]]
+    for one in templates:
+        one.close()
+    took = time.perf_counter() - begun
+    if failed:
+        sys.exit("a client failed")
+    return CLIENTS * ROUNDS / took
+
+
+FLOORS = {
+    "fork": fork,
+    "forks": forks,
+    "sandbox": sandbox,
+    "sqlite": sqlite,
+    "start": start,
+    "attempt": attempt,
+    "attempts": attempts,
+    "work": work,
+    "works": works,
+}
 
 if __name__ == "__main__":
     print(FLOORS[sys.argv[1]]())

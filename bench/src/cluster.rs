@@ -13,13 +13,13 @@ use crate::{
 /// Versions of Python that are planned for.
 const PYTHONS: &str = "3.9,3.10,3.11,3.12,3.13";
 
-/// What services tell of themselves, beside metrics.
+/// What services tell of themselves; metrics too, unless they tell nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Told {
     /// Lines.
     #[default]
     Lines,
-    /// Neither lines nor spans.
+    /// Neither lines nor spans nor metrics.
     Nothing,
     /// Lines, and spans of every run to this address.
     Spans(String),
@@ -72,7 +72,7 @@ impl Cluster {
             command.env("QFLOW_LOG_FORMAT", "json").env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
             match &shape.told {
                 Told::Lines => &mut command,
-                Told::Nothing => command.env("QFLOW_LOG", "error"),
+                Told::Nothing => command.env("QFLOW_LOG", "error").env("OTEL_METRICS_EXPORTER", "none"),
                 Told::Spans(url) => command.env("OTEL_EXPORTER_OTLP_ENDPOINT", url),
             };
             command

@@ -33,8 +33,9 @@ impl Change {
     /// The same in a word.
     pub(crate) fn verdict(&self) -> &'static str {
         match self.by() {
+            None if self.now.is_none() && self.before.is_none() => "not in the baseline, nor measured now",
             None if self.now.is_none() => "not measured now",
-            None => "new",
+            None => "not in the baseline",
             Some(by) if by > self.noise => "WORSE",
             Some(by) if by < 1.0 / self.noise => "better",
             Some(_) => "as before",
@@ -42,7 +43,7 @@ impl Change {
     }
 }
 
-/// Every row that either has.
+/// Every row that either has, and every goal that neither has.
 pub(crate) fn compare(before: &Report, now: &Report) -> Vec<Change> {
     let same = |row: &Row, other: &&Row| (row.goal, &row.what) == (other.goal, &other.what);
     let of = |row: &Row, report: &Report| report.goals.iter().find(|other| same(row, other)).map(Row::ratio);
@@ -55,7 +56,13 @@ pub(crate) fn compare(before: &Report, now: &Report) -> Vec<Change> {
         now: of(row, now),
         noise: noise(row),
     };
-    known.chain(new).map(change).collect()
+    let mut changes: Vec<Change> = known.chain(new).map(change).collect();
+    for goal in crate::goals::ALL {
+        if !changes.iter().any(|change| change.goal == goal) {
+            changes.push(Change { goal, what: "all of it".to_owned(), before: None, now: None, noise: NOISE });
+        }
+    }
+    changes
 }
 
 fn noise(row: &Row) -> f64 {
@@ -75,10 +82,19 @@ mod tests {
     fn what_got_worse_beyond_noise_is_told() {
         let before = report(&[(1, "p50", 1.0), (1, "p99", 1.0), (3, "start", 1.0), (6, "first", 1.0)]);
         let now = report(&[(1, "p50", 1.3), (1, "p99", 1.3), (3, "start", 0.7), (9, "memory", 0.5)]);
-        let verdicts: Vec<_> = compare(&before, &now).iter().map(|change| (change.goal, change.verdict())).collect();
-        let told = [(1, "WORSE"), (1, "as before"), (3, "better"), (6, "not measured now"), (9, "new")];
+        let changes = compare(&before, &now);
+        let verdicts: Vec<_> = changes.iter().take(5).map(|change| (change.goal, change.verdict())).collect();
+        let told = [(1, "WORSE"), (1, "as before"), (3, "better"), (6, "not measured now"), (9, "not in the baseline")];
         assert_eq!(verdicts, told);
-        let hold: Vec<_> = compare(&before, &now).iter().map(Change::holds).collect();
+        let hold: Vec<_> = changes.iter().take(5).map(Change::holds).collect();
         assert_eq!(hold, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_goal_that_neither_has_is_told_and_does_not_hold() {
+        let all: Vec<_> = (1..=11).map(|goal| (goal, "it", 1.0)).collect();
+        let changes = compare(&report(&all), &report(&all));
+        let last = changes.last().map(|change| (change.goal, change.verdict(), change.holds()));
+        assert_eq!((changes.len(), last), (12, Some((12, "not in the baseline, nor measured now", false))));
     }
 }

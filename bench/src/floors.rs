@@ -49,11 +49,17 @@ pub(crate) enum Floor {
     H,
     /// Such attempts a second, in two of them at once.
     A,
+    /// Milliseconds: what no attempt can do without, and no line of Qflow's: a fork with a folder and pipes, arguments, a call, a result.
+    W,
+    /// The same a second, in four at once.
+    V,
+    /// Milliseconds: Docker's create and start of a container like ours, until its Python has written a byte.
+    E,
 }
 
 impl Floor {
     /// All, in the order in which they are told.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::F,
         Self::Z,
         Self::T,
@@ -68,6 +74,9 @@ impl Floor {
         Self::P,
         Self::H,
         Self::A,
+        Self::W,
+        Self::V,
+        Self::E,
     ];
 
     /// What it is, and in what unit.
@@ -87,6 +96,9 @@ impl Floor {
             Self::P => ("start of the harness alone", "ms"),
             Self::H => ("attempt in the harness alone", "ms"),
             Self::A => ("such attempts a second, two at once", "/s"),
+            Self::W => ("a call in a fork with a folder and pipes", "ms"),
+            Self::V => ("such calls a second, four at once", "/s"),
+            Self::E => ("Docker's create and start, to Python's first byte", "ms"),
         }
     }
 }
@@ -112,12 +124,14 @@ impl Floors {
                 Floor::P => script("start").await,
                 Floor::H => script("attempt").await,
                 Floor::A => script("attempts").await,
+                Floor::W => script("work").await,
+                Floor::V => script("works").await,
                 Floor::K => rows::commit_ms(postgres).await,
                 Floor::C => rows::commits_s(postgres).await,
                 Floor::B => rows::rows_s(postgres).await,
                 Floor::R => calls::unary_ms().await,
                 Floor::Q => calls::calls_s().await,
-                Floor::D | Floor::U => continue,
+                Floor::D | Floor::E | Floor::U => continue,
             };
             self.note(*floor, measured);
         }

@@ -13,7 +13,7 @@ mod telemetry;
 mod transitions;
 mod types;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,8 @@ pub(crate) struct Lab {
     pub(crate) postgres: Postgres,
     /// What was measured of the machine itself.
     pub(crate) floors: Floors,
+    /// Goals of which a part could not be measured, and why.
+    pub(crate) failed: BTreeMap<u8, String>,
 }
 
 impl Lab {
@@ -112,8 +114,8 @@ pub(crate) const ALL: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 /// How long a goal may take to be measured: past it something hangs.
 pub(crate) const fn bound(goal: u8) -> Duration {
     match goal {
-        7 | 9 | 10 => Duration::from_mins(4),
-        8 => Duration::from_mins(6),
+        7 | 9 => Duration::from_mins(4),
+        8 | 10 => Duration::from_mins(6),
         _ => Duration::from_mins(2),
     }
 }

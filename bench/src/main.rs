@@ -133,7 +133,7 @@ async fn measured(line: &Line) -> anyhow::Result<Report> {
     let before = Load::look().await;
     let postgres = Postgres::start().await?;
     let (runtime, rounds) = (line.runtime.clone(), line.rounds);
-    let mut lab = Lab { bin, runtime, rounds, postgres, floors: Floors::default() };
+    let mut lab = Lab { bin, runtime, rounds, postgres, floors: Floors::default(), failed: BTreeMap::new() };
     if line.only.is_empty() || line.floors {
         eprintln!("floors");
         lab.floors.measure(&Floor::ALL, &lab.postgres).await;
@@ -150,7 +150,9 @@ async fn measured(line: &Line) -> anyhow::Result<Report> {
             }
         }
     }
-    let Lab { postgres, runtime, floors, .. } = lab;
+    let Lab { postgres, runtime, floors, failed: parts, .. } = lab;
+    parts.values().for_each(|why| eprintln!("{why}"));
+    failed.extend(parts);
     postgres.stop().await?;
     Ok(Report::new(runtime, [before, Load::look().await], floors, rows, failed))
 }

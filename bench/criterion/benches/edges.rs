@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use qflow_criterion::{ORDINARY, RECORDS, classes, types};
-use qflow_types::{assignable, assignable_among, convertible};
+use qflow_model::class::Classes;
+use qflow_types::{Edges, assignable, assignable_among, convertible};
 
 fn edges(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("edge");
@@ -15,6 +16,15 @@ fn edges(criterion: &mut Criterion) {
         bench.iter(|| {
             let (source, target) = next.next().expect("it goes round");
             black_box(assignable(black_box(source), black_box(target)).is_ok())
+        });
+    });
+    let none = Classes::new();
+    let known = Edges::among(&none);
+    let mut next = ordinary.iter().cycle();
+    group.bench_function("ordinary, known", |bench| {
+        bench.iter(|| {
+            let (source, target) = next.next().expect("it goes round");
+            black_box(known.assignable(black_box(source), black_box(target)).is_ok())
         });
     });
     let (records, classes) = (types(RECORDS), classes());

@@ -3,12 +3,13 @@
 use std::{
     io::{Read as _, Write as _},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::Context;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
 };
 
@@ -16,6 +17,8 @@ use crate::clock::{median, ms, now};
 
 /// Containers that are started.
 const ROUNDS: usize = 5;
+/// How long one may take to say a byte: past it, it never will.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Docker's API on its socket.
 pub(crate) struct Docker(PathBuf);
@@ -48,12 +51,32 @@ impl Docker {
         Ok(serde_json::from_str(body).unwrap_or_default())
     }
 
+    /// What a container writes, from now on.
+    async fn output(&self, id: &str) -> anyhow::Result<BufReader<UnixStream>> {
+        let mut stream = UnixStream::connect(&self.0).await?;
+        let head = format!(
+            "POST /containers/{id}/attach?stream=1&stdout=1 HTTP/1.1\r\nhost: docker\r\nconnection: Upgrade\r\n\
+             upgrade: tcp\r\ncontent-length: 0\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        let (mut stream, mut line) = (BufReader::new(stream), String::new());
+        stream.read_line(&mut line).await?;
+        anyhow::ensure!(line.contains(" 101 "), "attach to a container: {}", line.trim());
+        while !line.trim().is_empty() {
+            line.clear();
+            stream.read_line(&mut line).await?;
+        }
+        Ok(stream)
+    }
+
     /// How one of our containers was made: what `create` is to be told to make another like it.
     pub(crate) async fn like(&self, container: &str) -> anyhow::Result<Value> {
         let seen = self.call("GET", &format!("/containers/{container}/json"), None).await?;
         let mut config = seen["Config"].clone();
-        // It is to do nothing: the one whose folder it shares must not find another in it.
-        config["Cmd"] = json!(["python3", "-c", "import time; time.sleep(60)"]);
+        // It is to do nothing but say that it is there: the one whose folder it shares must not find another in it.
+        config["Cmd"] = json!(["python3", "-c", "import os, time; os.write(1, b'x'); time.sleep(60)"]);
+        config["Tty"] = json!(false);
+        config["AttachStdout"] = json!(true);
         config["Entrypoint"] = Value::Null;
         config["Labels"] = json!({});
         config["HostConfig"] = seen["HostConfig"].clone();
@@ -65,21 +88,30 @@ impl Docker {
         self.call("DELETE", &format!("/volumes/{name}?force=true"), None).await.map(drop)
     }
 
-    /// Milliseconds of create and start together: the median.
-    pub(crate) async fn start_ms(&self, config: &Value) -> anyhow::Result<f64> {
-        let mut took = Vec::with_capacity(ROUNDS);
+    /// Milliseconds of create and start together, and until Python's first byte has come by a pipe: medians.
+    pub(crate) async fn start_ms(&self, config: &Value) -> anyhow::Result<(f64, f64)> {
+        let (mut took, mut spoke) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
         for _ in 0..ROUNDS {
             let begun = now();
             let made = self.call("POST", "/containers/create", Some(config)).await?;
             let id = made["Id"].as_str().context("a container has an id")?.to_owned();
             let mut container = Container { docker: self, id: Some(id.clone()) };
+            // Whoever listens only afterwards may miss it.
+            let listens = now();
+            let mut output = self.output(&id).await?;
+            let listening = listens.elapsed();
             let started = self.call("POST", &format!("/containers/{id}/start"), None).await;
-            took.push(ms(begun.elapsed()));
+            took.push(ms(begun.elapsed().saturating_sub(listening)));
+            if started.is_ok() {
+                let heard = tokio::time::timeout(PATIENCE, output.read_u8()).await;
+                heard.context("a container says nothing")?.context("a container's output ended")?;
+                spoke.push(ms(begun.elapsed().saturating_sub(listening)));
+            }
             self.call("DELETE", &format!("/containers/{id}?force=true"), None).await?;
             container.id = None;
             started?;
         }
-        Ok(median(&mut took))
+        Ok((median(&mut took), median(&mut spoke)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Goal 1: what a node costs beside its own work, one after another.
 
+use serde_json::json;
+
 use super::{Lab, Row};
 use crate::{
     client::{Client, What},
@@ -18,7 +20,7 @@ pub(super) struct Chains {
 }
 
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
-    let floors = [Floor::F, Floor::K, Floor::R, Floor::H];
+    let floors = [Floor::F, Floor::K, Floor::R, Floor::H, Floor::W];
     lab.floors(&floors).await;
     let cluster = lab.running().await?;
     let chains = chains(&cluster.client()?, lab.rounds).await?;
@@ -31,9 +33,12 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
 pub(super) fn told(lab: &Lab, shape: &str, commit: Floor, chains: &Chains) -> anyhow::Result<Vec<Row>> {
     let of = |floor| lab.floors.of(floor);
     let gate = 2.0 * (of(Floor::F)? + of(commit)? + 2.0 * of(Floor::R)?);
+    // What a fork alone does not have, and no attempt can do without, told beside the gate.
+    let least = of(Floor::W).ok().zip(of(commit).ok()).zip(of(Floor::R).ok()).map(|((w, k), r)| w + k + 2.0 * r);
     let rule = format!("2 × (F + {commit:?} + 2R)");
     Ok(vec![
-        Row::most(1, &format!("node overhead p50, {shape}"), &rule, "ms", gate, chains.p50),
+        Row::most(1, &format!("node overhead p50, {shape}"), &rule, "ms", gate, chains.p50)
+            .beside(json!({ "w_and_commit_and_two_calls_ms": least })),
         Row::most(1, &format!("node overhead p99, {shape}"), "5 × p50", "ms", 5.0 * chains.p50, chains.p99),
         Row::most(1, &format!("40 nodes, {shape}"), "150 ms, where a commit is fast", "ms", 150.0, chains.whole),
     ])

@@ -19,7 +19,7 @@ const REFILL: std::time::Duration = std::time::Duration::from_secs(4);
 const ROUNDS: u32 = 5;
 
 pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
-    let floors = [Floor::T, Floor::K, Floor::A];
+    let floors = [Floor::T, Floor::K, Floor::A, Floor::V];
     lab.floors(&floors).await;
     let cluster = lab.running().await?;
     let client = cluster.client()?;
@@ -37,5 +37,6 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     lab.floors(&floors).await;
     let gate = 1.5 * WIDE as f64 / lab.floors.of(Floor::T)? * 1e3 + 4.0 * lab.floors.of(Floor::K)?;
     let row = Row::most(5, "100-way fan-out, started to ended", "1.5 × 100/T + 4K", "ms", gate, median(&mut took));
-    Ok(vec![row.beside(json!({ "rounds_ms": took, "containers": containers }))])
+    let least = lab.floors.of(Floor::V).ok().map(|rate| WIDE as f64 / rate * 1e3);
+    Ok(vec![row.beside(json!({ "rounds_ms": took, "containers": containers, "a_hundred_by_v_ms": least }))])
 }

@@ -25,7 +25,7 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
         took.push(ms(ended.ends.first().context("the chain has nodes")?.duration_since(begun)));
         dev.stop().await?;
     }
-    let floors = [Floor::F, Floor::L, Floor::R];
+    let floors = [Floor::F, Floor::L, Floor::R, Floor::W];
     lab.floors(&floors).await;
     let dev = Dev::start(&lab.bin, &lab.runtime).await?;
     let embedded = chains(dev.client(), lab.rounds).await?;

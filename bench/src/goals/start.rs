@@ -25,16 +25,37 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     // The container of the first run is there while that is: what it is like is what the floor is measured with.
     let config = docker.like(&warm(&cluster.log("runner"))?).await?;
     started(&client, &what).await?;
-    lab.floors.note(Floor::D, docker.start_ms(&config).await);
+    floors(lab, &docker, &config).await;
     for _ in 0..ROUNDS {
         took.push(started(&client, &what).await?);
     }
-    lab.floors.note(Floor::D, docker.start_ms(&config).await);
+    floors(lab, &docker, &config).await;
     let (created, hello) = events(&cluster.log("runner"))?;
     cluster.stop().await?;
     let gate = 1.15 * lab.floors.of(Floor::D)?;
     let row = Row::most(3, "container start without a pool", "1.15 × D", "ms", gate, median(&mut took));
-    Ok(vec![row.beside(json!({ "until_docker_started_it_ms": created, "until_its_harness_dialed_ms": hello }))])
+    let beside = json!({
+        "until_docker_started_it_ms": created,
+        "until_its_harness_dialed_ms": hello,
+        "until_a_bare_python_speaks_ms": lab.floors.of(Floor::E).ok(),
+    });
+    Ok(vec![row.beside(beside)])
+}
+
+/// Looks at both floors once more.
+async fn floors(lab: &mut Lab, docker: &Docker, config: &Value) {
+    match docker.start_ms(config).await {
+        Ok((started, spoke)) => {
+            lab.floors.note(Floor::D, Ok(started));
+            lab.floors.note(Floor::E, Ok(spoke));
+        }
+        Err(error) => {
+            let why = format!("{error:#}");
+            for floor in [Floor::D, Floor::E] {
+                lab.floors.note(floor, Err(anyhow::anyhow!("{why}")));
+            }
+        }
+    }
 }
 
 /// Milliseconds that the node of a run waited for its container.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Lab, Row};
 use crate::{
+    client::{Client, What},
     cluster::{Cluster, Shape},
     floors::Floor,
     rows,
@@ -47,16 +48,42 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
 }
 
 /// What a cluster of this shape writes of maps whose attempts a stub answers.
-pub(super) async fn written(lab: &Lab, shape: &Shape) -> anyhow::Result<rows::Written> {
-    let cluster = lab.cluster(shape).await?;
-    let (stub, client) = (stub(&cluster, SLOTS), cluster.client()?);
-    let what = client.register(MANY).await?;
-    client.run(&what, &numbers(200)).await?;
-    let (database, parameters) = (lab.postgres.connect(&cluster.database).await?, numbers(NODES));
-    let runs = try_join_all((0..RUNS).map(|_| client.start(&what, &parameters))).await?;
-    rows::completed(&database).await?;
-    let written = rows::written(&database, &runs).await?;
-    drop(stub);
-    cluster.stop().await?;
+async fn written(lab: &Lab, shape: &Shape) -> anyhow::Result<rows::Written> {
+    let desk = Desk::open(lab, shape).await?;
+    let written = desk.written().await?;
+    desk.close().await?;
     Ok(written)
+}
+
+/// A cluster with a stub for a runner, come to rest and tried once.
+pub(super) struct Desk {
+    cluster: Cluster,
+    stub: Stub,
+    client: Client,
+    what: What,
+    database: tokio_postgres::Client,
+}
+
+impl Desk {
+    pub(super) async fn open(lab: &Lab, shape: &Shape) -> anyhow::Result<Self> {
+        let cluster = lab.cluster(shape).await?;
+        let (stub, client) = (stub(&cluster, SLOTS), cluster.client()?);
+        let what = client.register(MANY).await?;
+        client.run(&what, &numbers(200)).await?;
+        let database = lab.postgres.connect(&cluster.database).await?;
+        Ok(Self { cluster, stub, client, what, database })
+    }
+
+    /// What it writes of one more set of runs.
+    pub(super) async fn written(&self) -> anyhow::Result<rows::Written> {
+        let parameters = numbers(NODES);
+        let runs = try_join_all((0..RUNS).map(|_| self.client.start(&self.what, &parameters))).await?;
+        rows::completed(&self.database).await?;
+        rows::written(&self.database, &runs).await
+    }
+
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        drop(self.stub);
+        self.cluster.stop().await
+    }
 }

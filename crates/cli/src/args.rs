@@ -147,12 +147,26 @@ pub struct RunArgs {
     /// Run nodes although their outputs are kept (`cache=`); what they give is kept anew.
     #[arg(long)]
     pub no_cache: bool,
+    /// Whether the run's trace is recorded, over restarts and retries too.
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    pub trace: Trace,
     /// The form of the result.
     #[arg(short, long, default_value = "table")]
     pub output: Output,
     /// The server.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// Whether a trace is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Trace {
+    /// As TRACEPARENT says, and without one as the server samples.
+    Auto,
+    /// It is, and the collector keeps it, whatever is sampled.
+    Always,
+    /// It is not.
+    Never,
 }
 
 /// The form of what is printed.

@@ -71,6 +71,7 @@ async fn submit(
         idempotency_key: args.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         relock: args.relock,
         no_cache: args.no_cache,
+        trace: args.trace,
     };
     let Started { run_id, created, warnings } = resolving::told(client.start(start), &registered.definition).await?;
     let news: Vec<_> = warnings.into_iter().filter(|warning| !registered.problems.contains(warning)).collect();

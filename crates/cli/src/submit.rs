@@ -22,7 +22,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::exit::{Exit, Fail};
+use crate::{
+    args::Trace,
+    exit::{Exit, Fail},
+};
 pub use compress::Compress;
 pub use download::{Download, Form};
 use refusal::{fail, read};
@@ -77,6 +80,8 @@ pub struct Start {
     pub relock: bool,
     /// Run nodes although their outputs are kept.
     pub no_cache: bool,
+    /// Whether its trace is recorded.
+    pub trace: Trace,
 }
 
 /// A run that was accepted.
@@ -194,6 +199,7 @@ impl Client {
             idempotency_key: start.idempotency_key,
             relock: start.relock,
             no_cache: start.no_cache,
+            trace: sampling(start.trace).to_owned(),
         };
         let mut request = Request::new(request);
         request.set_timeout(DEADLINE + copying);
@@ -322,6 +328,15 @@ impl Client {
             fields: qflow_proto::line::fields_of(&l.fields_json),
         };
         Ok(answers.map(move |answer| Ok(answer.map_err(|e| fail(&e))?.lines.into_iter().map(line).collect())))
+    }
+}
+
+/// The word on the wire for whether a trace is recorded.
+const fn sampling(trace: Trace) -> &'static str {
+    match trace {
+        Trace::Auto => "",
+        Trace::Always => "always",
+        Trace::Never => "never",
     }
 }
 

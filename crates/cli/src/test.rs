@@ -12,7 +12,7 @@ use qflow_type_validator::validate::{Inspected, inspect};
 use tokio_stream::StreamExt as _;
 
 use crate::{
-    args::{Output, TestArgs, TestRuntime},
+    args::{Output, TestArgs, TestRuntime, Trace},
     dev::{self, Overrides, Session},
     exit::{Exit, Fail},
     outln, problems,
@@ -163,6 +163,7 @@ async fn one(session: &Session, digest: &str, case: &Case) -> Result<Verdict, Fa
         relock: false,
         // A case is there to see the code run.
         no_cache: true,
+        trace: Trace::Auto,
     };
     let mut started = client.start(start()).await;
     while matches!(&started, Err(fail) if awaits_secret(case, fail)) && begun.elapsed() < SECRETS_SEEN {

@@ -41,6 +41,7 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
                 runner.telemetry.emit(note.with("container_id", state.id.clone()));
                 runner.runtime.remove(&state.id).await.ok();
                 runner.spool.forget_container(&state.spec.name);
+                runner.pool.stopped(&state, "exited", None);
                 if let Some(order) = order {
                     runner.vanished(&order).await;
                 }

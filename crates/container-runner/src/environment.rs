@@ -80,15 +80,37 @@ impl Environments {
         if spec.requirements.is_empty() {
             return Ok(lock);
         }
-        let work = Work::new(&self.folder)?;
-        work.write(INPUT, &spec.requirements.join("\n"))?;
-        let built = self.build(&lock, &work, None, "lock").await?;
-        let answer = answer(&built)?;
+        let began = Instant::now();
+        let resolved = self.resolve(&lock, &spec.requirements).await;
+        if let Err(failure) = &resolved {
+            self.told(&lock, "lock", began, Some(failure));
+        }
+        let answer = resolved?;
         let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         lock.lock = text("lock");
         lock.uv = text("uv");
         lock.packages = answer.get("packages").and_then(serde_json::Value::as_u64).unwrap_or_default() as u32;
         Ok(lock)
+    }
+
+    /// The builder's answer to requirements.
+    async fn resolve(&self, lock: &EnvLock, requirements: &[String]) -> Result<serde_json::Value, Box<Failure>> {
+        let work = Work::new(&self.folder)?;
+        work.write(INPUT, &requirements.join("\n"))?;
+        answer(&self.build(lock, &work, None, "lock").await?)
+    }
+
+    /// Tells how an environment came about, or did not.
+    fn told(&self, lock: &EnvLock, step: &'static str, began: Instant, failure: Option<&Failure>) {
+        let error = failure.map(|failure| ErrorInfo {
+            class: failure.class,
+            error_type: failure.error_type.clone(),
+            message: failure.message.clone(),
+            ..ErrorInfo::default()
+        });
+        let (python_version, packages) = (lock.python.to_string(), lock.packages.into());
+        let took_ms = began.elapsed().as_secs_f64() * 1e3;
+        self.telemetry.emit(Event::EnvironmentPrepared { step, python_version, packages, took_ms, error });
     }
 
     /// Makes sure that an environment is installed; gives its folder of packages as seen inside, where there is one.
@@ -112,18 +134,7 @@ impl Environments {
             Ok(built) => answer(&built).map(|_| ()),
             Err(failure) => Err(failure),
         };
-        let error = installed.as_ref().err().map(|failure| ErrorInfo {
-            class: failure.class,
-            error_type: failure.error_type.clone(),
-            message: failure.message.clone(),
-            ..ErrorInfo::default()
-        });
-        self.telemetry.emit(Event::EnvironmentPrepared {
-            python_version: lock.python.to_string(),
-            packages: lock.packages.into(),
-            took_ms: began.elapsed().as_secs_f64() * 1e3,
-            error,
-        });
+        self.told(lock, "install", began, installed.as_ref().err().map(|failure| &**failure));
         installed?;
         std::fs::write(self.note(digest), "").map_err(|e| platform(&e))
     }

@@ -8,6 +8,7 @@ mod ending;
 pub mod environment;
 mod fence;
 pub mod harness;
+pub mod headers;
 pub mod held;
 pub mod lifecycle;
 pub mod pool;

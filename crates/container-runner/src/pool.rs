@@ -3,6 +3,7 @@
 mod container;
 mod line;
 mod start;
+mod stay;
 #[cfg(test)]
 mod tests;
 mod warm;
@@ -20,10 +21,12 @@ pub use container::{Brief, Container, State, ended};
 use line::Line;
 use qflow_model::{
     environment::ContainerClass,
-    ids::{Digest, RunId},
+    ids::{Digest, RunId, Timestamp},
 };
 use qflow_proto::order::Order;
-use qflow_telemetry::{ErrorInfo, Event, Telemetry};
+use qflow_service::Clock;
+use qflow_telemetry::{ErrorInfo, Event, Telemetry, traces};
+use stay::Stay;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -58,6 +61,7 @@ pub struct Pool {
     runner: String,
     bound: usize,
     telemetry: Telemetry,
+    clock: Arc<dyn Clock>,
     inside: Mutex<Inside>,
     /// Rings when an environment may lack warm containers.
     need: Notify,
@@ -130,10 +134,11 @@ impl Pool {
         runner: String,
         bound: usize,
         telemetry: Telemetry,
+        clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let (need, arrivals) = (Notify::new(), watch::Sender::new(0));
         let inside = Mutex::default();
-        Arc::new(Self { runtime, spool, folder, runner, bound, telemetry, inside, need, arrivals })
+        Arc::new(Self { runtime, spool, folder, runner, bound, telemetry, clock, inside, need, arrivals })
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -147,13 +152,13 @@ impl Pool {
         self.used(order, &class);
         let place = self.line_up(&class, &owner);
         let (mut arrivals, mut claim) = (self.arrivals.subscribe(), None);
-        let hold = Instant::now() + HOLD;
+        let (hold, asked) = (Instant::now() + HOLD, self.clock.now());
         loop {
             match self.find(&class, &owner, loaded, place.number, claim, Instant::now() < hold) {
                 Found::Here(container) => {
                     place.leave();
                     if let Some(container) = self.become_of(*container, &class).await {
-                        return Ok(self.hand_out(container, owner, order));
+                        return Ok(self.hand_out(container, owner, order, asked));
                     }
                     claim = None;
                     continue;
@@ -167,7 +172,9 @@ impl Pool {
                     self.telemetry.metrics().warm_pool_misses().increment(1);
                     claim = Some(number);
                     let (pool, class, lock) = (Arc::clone(self), class.clone(), Arc::clone(&order.lock));
-                    tokio::spawn(async move { pool.bring(number, class, &lock).await });
+                    // What is told of the start names the attempt's span.
+                    let bring = async move { pool.bring(number, class, &lock).await };
+                    tokio::spawn(traces::within(traces::current(), bring));
                 }
             }
             // The sender lives as long as the pool.
@@ -230,7 +237,7 @@ impl Pool {
             if let Err(error) = self.runtime.update(&container.state.id, &class.resources).await {
                 let error =
                     ErrorInfo { error_type: error.code().into(), message: error.to_string(), ..Default::default() };
-                self.telemetry.emit(Event::ContainerError { container: container.reference(), error });
+                self.telemetry.emit(Event::ContainerError { container: container.state.reference(), error });
                 self.let_go(container, "retired");
                 return None;
             }
@@ -240,10 +247,13 @@ impl Pool {
         Some(container)
     }
 
-    fn hand_out(&self, mut container: Container, owner: Owner, order: &Order) -> Container {
+    fn hand_out(&self, mut container: Container, owner: Owner, order: &Order, asked: Timestamp) -> Container {
         container.state.owner = owner;
         container.state.attempts += 1;
         container.state.order = Some(bare(order));
+        if container.state.attempts == 1 {
+            container.state.stay = Stay::of(order, asked, self.clock.now());
+        }
         self.keep(&container);
         self.inside().busy.insert(container.state.id.clone(), Busy::new(&container, "running"));
         container
@@ -349,15 +359,14 @@ impl Pool {
         if let Err(error) = self.runtime.remove(id).await {
             let error =
                 ErrorInfo { error_type: error.code().into(), message: error.to_string(), ..ErrorInfo::default() };
-            self.telemetry.emit(Event::ContainerError { container: container.reference(), error });
+            self.telemetry.emit(Event::ContainerError { container: container.state.reference(), error });
         }
         // A folder that stays is swept at the next start.
         std::fs::remove_dir_all(&spec.directory).ok();
         self.spool.forget_container(&spec.name);
         self.inside().busy.remove(id);
         self.arrivals.send_modify(|count| *count += 1);
-        let (container, reason) = (container.reference(), reason.to_owned());
-        self.telemetry.emit(Event::ContainerStopped { container, reason, exit_code: exit_code.map(i64::from) });
+        self.stopped(&container.state, reason, exit_code);
     }
 
     /// All containers as told to others.

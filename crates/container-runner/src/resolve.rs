@@ -1,5 +1,6 @@
 //! Arguments become bytes beside their consumer: stored values are read, whole or by range, and put together.
 
+mod checking;
 mod converting;
 mod reader;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use qflow_types::value as tagged;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-pub use self::{converting::Converting, reader::Reader};
+pub use self::{checking::Checking, converting::Converting, reader::Reader};
 use crate::harness::AttachmentHead;
 
 /// The end of an encoding with an offset table: a line break and the skeleton's length in 20 digits.
@@ -62,9 +63,9 @@ pub enum Error {
         /// Why not.
         message: String,
     },
-    /// It is not what its parameter declares, and does not convert.
+    /// It is not what its parameter declares.
     #[error("argument `{name}`{place}: {message}")]
-    Unconverted {
+    Unfit {
         /// The parameter.
         name: String,
         /// Where in it, with ` at `.
@@ -89,6 +90,7 @@ pub async fn arguments(
     arguments: &[(String, Argument)],
     reader: &Reader,
     converting: &Converting,
+    checking: &Checking<'_>,
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver { blobs, run, reader, used: Vec::new() };
     let (mut object, mut converted_ms) = (Map::new(), BTreeMap::new());
@@ -106,6 +108,7 @@ pub async fn arguments(
         object.insert(name.clone(), converting.convert(name, value).await?);
         converted_ms.insert(name.clone(), began.elapsed().as_secs_f64() * 1e3);
     }
+    checking.check(&object, &resolver.used, blobs, run).await?;
     let mut resolved = Resolved {
         object: serde_json::to_vec(&Value::Object(object)).map_err(|e| Error::Stored(e.to_string()))?.into(),
         converted_ms,

@@ -9,10 +9,10 @@ use qflow_model::{
     value::{Attachment, Produced, ValueRef},
 };
 use qflow_proto::order::Order;
-use qflow_types::value::{self as tagged, Misfit};
+use qflow_types::value::{self as tagged, Headers, Misfit};
 use serde_json::{Map, Value};
 
-use crate::{content::Contents, ending::failed, harness::AttachmentHead, lifecycle};
+use crate::{content::Contents, ending::failed, harness::AttachmentHead, headers::Content, lifecycle};
 
 /// A result as it came.
 #[derive(Debug)]
@@ -34,8 +34,22 @@ pub struct Checked {
     pub blobs: Vec<(Digest, Bytes)>,
 }
 
-/// Checks a result; what the harness says of it is not believed but worked out again.
-pub fn check(order: &Order, raw: Raw, contents: &Contents) -> Result<Checked, Ending> {
+impl Raw {
+    /// Where each attachment is, by its number; none of those that did not come.
+    pub fn contents<'a>(&'a self, contents: &Contents) -> Vec<(u64, &'a str, Content<'a>)> {
+        let mut parts = self.parts.iter().skip(1);
+        let place = |head: &AttachmentHead| match head.content {
+            Some(number) => contents.get(number).map(|(digest, size)| Content::Blob(digest, size)),
+            None => parts.next().map(|part| Content::Here(part)),
+        };
+        let places: Vec<_> = self.attachments.iter().map(place).collect();
+        let numbered = (0..).zip(self.attachments.iter().zip(places));
+        numbered.filter_map(|(number, (head, place))| Some((number, head.kind.as_str(), place?))).collect()
+    }
+}
+
+/// Checks a result, of whose frames and arrays the `headers` are known that its type asks for; what the harness says of it is not believed but worked out again.
+pub fn check(order: &Order, raw: Raw, contents: &Contents, headers: &Headers) -> Result<Checked, Ending> {
     let (returns, asks) = (&order.returns, &order.asks);
     let mut parts = raw.parts.into_iter();
     let encoding = parts.next().unwrap_or_default();
@@ -54,10 +68,11 @@ pub fn check(order: &Order, raw: Raw, contents: &Contents) -> Result<Checked, En
         failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
     })?;
     let protocol = |why: String| failed(FailureClass::User, "protocol", why);
-    let found = tagged::check_encoding(&encoding, &ty, &order.classes).map_err(|misfit| match misfit {
-        Misfit::NotAValue(error) => protocol(error.to_string()),
-        Misfit::Unfit(error) => failed(FailureClass::User, "output_type", error.to_string()),
-    })?;
+    let found =
+        tagged::check_encoding_attached(&encoding, &ty, &order.classes, headers).map_err(|misfit| match misfit {
+            Misfit::NotAValue(error) => protocol(error.to_string()),
+            Misfit::Unfit(error) => failed(FailureClass::User, "output_type", error.to_string()),
+        })?;
     let mut answers = Vec::new();
     // A pass over the bytes says all of most values: only what is looked into is held as a tree.
     if found.is_pickled || !asks.is_empty() {

@@ -8,7 +8,7 @@ use std::{
 
 use qflow_service::Shutdown;
 use qflow_telemetry::{
-    Event, Live, Metrics,
+    Live, Metrics,
     labels::{ContainerStatus, Open, Python},
 };
 use tokio::time::Instant;
@@ -55,7 +55,6 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
     loop {
         tokio::select! { () = shutdown.wait() => return, _ = looks.tick() => {} }
         runner.pool.expire();
-        settle(&runner).await;
         let mut now = BTreeMap::new();
         let (mut found, mut there) = (BTreeMap::new(), BTreeSet::new());
         for container in runner.pool.list() {
@@ -77,15 +76,6 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
         before = now;
         count(&runner, &mut counted);
         *samples.inside() = found;
-    }
-}
-
-/// Outcomes that nobody has acknowledged for a while go to the disk, all at once.
-async fn settle(runner: &Runner) {
-    if !runner.spool.waiting().is_empty()
-        && let Err(error) = runner.spool.sync().await
-    {
-        runner.telemetry.emit(Event::warning("outcomes_not_synced", error.to_string()));
     }
 }
 
@@ -126,6 +116,9 @@ fn count(runner: &Runner, counted: &mut BTreeSet<(String, &'static str)>) {
     let mut now: BTreeMap<(String, &'static str), u32> = counted.iter().map(|key| (key.clone(), 0)).collect();
     for container in runner.pool.list() {
         *now.entry((container.python, container.status)).or_default() += 1;
+    }
+    for python in runner.pool.starting() {
+        *now.entry((python.to_string(), "starting")).or_default() += 1;
     }
     for ((python, status), count) in now {
         let gauge = runner.telemetry.metrics().active_containers(Python::of(&python), ContainerStatus::of(status));

@@ -57,6 +57,7 @@ pub async fn serve(
             runner_id.clone(),
             bound,
             telemetry.clone(),
+            Arc::new(SystemClock),
         ),
         environments: Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone())?,
         runtime,
@@ -85,6 +86,8 @@ pub async fn serve(
     );
     tokio::spawn(Arc::clone(&edge).speak(to_tell));
     tokio::spawn(fence::watch(Arc::clone(&edge), shutdown.clone()));
+    let (spool, told) = (runner.spool.clone(), telemetry.clone());
+    tokio::spawn(async move { spool.sync_late(&told).await });
     tokio::spawn(Arc::clone(&runner).deliver(shutdown.clone()));
     if let Some(python) = runner.runtime.pythons().last() {
         // Most workflows say nothing of their Python: its container is there before the first of them.

@@ -1,6 +1,7 @@
 //! What must outlive the runner: outcomes until they are acknowledged, lines until they are an object, containers' states.
 
 mod journal;
+mod late;
 mod owed;
 mod peers;
 
@@ -10,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use journal::Journal;
+use journal::{Disk, Files, Journal};
 use qflow_model::{ids::AttemptKey, outcome::Outcome};
 
 use crate::harness::Line;
@@ -25,6 +26,7 @@ const CONTAINER: &str = "container/";
 #[derive(Clone, Debug)]
 pub struct Spool {
     journal: Arc<Journal>,
+    unsynced: Arc<late::Unsynced>,
     lines: PathBuf,
     contents: PathBuf,
 }
@@ -32,10 +34,15 @@ pub struct Spool {
 impl Spool {
     /// The spool in a folder, made where it is not there.
     pub fn open(folder: &Path) -> std::io::Result<Self> {
+        Self::on(folder, Arc::new(Files))
+    }
+
+    fn on(folder: &Path, disk: Arc<dyn Disk>) -> std::io::Result<Self> {
         let (lines, contents) = (folder.join("lines"), folder.join("contents"));
         std::fs::create_dir_all(&lines)?;
         std::fs::create_dir_all(&contents)?;
-        Ok(Self { journal: Arc::new(Journal::open(&folder.join("journal"))?), lines, contents })
+        let journal = Arc::new(Journal::on(&folder.join("journal"), disk)?);
+        Ok(Self { journal, unsynced: Arc::default(), lines, contents })
     }
 
     /// Where content of an attempt's result comes in.
@@ -55,12 +62,14 @@ impl Spool {
         self.lines.join(key.to_string())
     }
 
-    /// Keeps an outcome: it survives the runner, and after [`Self::sync`] the machine.
+    /// Keeps an outcome: it survives the runner, and after [`Self::sync`] the machine; [`Self::sync_late`] syncs what nobody acknowledges.
     pub fn keep(&self, key: AttemptKey, outcome: &Outcome) -> std::io::Result<()> {
-        self.journal.put(&format!("{OUTCOME}{key}"), serde_json::to_vec(outcome)?)
+        self.journal.put(&format!("{OUTCOME}{key}"), serde_json::to_vec(outcome)?)?;
+        self.unsynced.note(key);
+        Ok(())
     }
 
-    /// Puts everything on the disk. A machine that is lost before loses the containers too: what may run again needs no sync.
+    /// Puts everything on the disk.
     pub async fn sync(&self) -> std::io::Result<()> {
         self.journal.sync().await
     }
@@ -78,6 +87,10 @@ impl Spool {
             // Absent is what is wanted.
             std::fs::remove_file(self.lines(key)).ok();
         }
+    }
+
+    fn waits(&self, key: AttemptKey) -> bool {
+        self.journal.has(&format!("{OUTCOME}{key}"))
     }
 
     /// Attempts whose outcomes were not acknowledged.

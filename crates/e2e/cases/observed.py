@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import qflow
@@ -112,6 +113,30 @@ def words(text: str) -> list[str]:
 @workflow
 def is_traced(text: str = "one trace") -> list[str]:
     return words(text)
+
+
+@node
+def waits(numbers: list[int], gate: str) -> list[int]:
+    while not os.path.exists(gate):
+        time.sleep(0.05)
+    return numbers
+
+
+@workflow
+def waits_for_a_file(gate: str) -> int:
+    return total(waits(numbers(3), gate))
+
+
+@node
+def floods() -> int:
+    for _ in range(9 * 1024):
+        print("x" * 1024)
+    return 0
+
+
+@workflow
+def writes_too_much() -> int:
+    return floods()
 
 
 HOSTILE = [

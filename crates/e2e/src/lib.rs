@@ -40,6 +40,29 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/e2e lies two below the root").to_owned()
 }
 
+/// Every Rust file under `crates/*/src`, by its path from the root.
+pub fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of sources can be read").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join("crates")).expect("crates can be read").flatten() {
+        walk(&entry.path().join("src"), &mut found);
+    }
+    let relative = |path: PathBuf| path.strip_prefix(root()).expect("found below the root").display().to_string();
+    found
+        .into_iter()
+        .map(|p| (relative(p.clone()), std::fs::read_to_string(p).expect("a source can be read")))
+        .collect()
+}
+
 /// The built `qflow` program: beside the test's own, where cargo puts both.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a program");

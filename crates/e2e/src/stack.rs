@@ -57,6 +57,8 @@ impl Stack {
         let mut command = Command::new(root().join("deploy/local/stack"));
         command.arg(verb).env("QFLOW_STACK_DIR", &self.folder);
         command.env("QFLOW_STACK_PARTS", self.parts).env("QFLOW_STACK_SPEED", SPEED);
+        // What is sent a signal is a process of this machine.
+        command.env("QFLOW_STACK_IMAGES", "never");
         command.envs(self.embedded.iter().map(|address| ("QFLOW_STACK_EMBEDDED", address)));
         self.cluster.settle(&mut command);
         command.output().expect("the script starts")

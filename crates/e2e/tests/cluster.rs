@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use qflow_e2e::{Cluster, Home, object, told, until, wait_for};
+use qflow_model::limits::{SHARD_LEASE_MS, SHARD_MOVES_MS};
 use serde_json::{Value, json};
 
 /// One cluster at a time: each is eight programs.
@@ -17,9 +18,86 @@ const ENDED: &str = "SELECT count(*) FROM history WHERE event::json->>'event' = 
 const ENDED_TWICE: &str = "SELECT run, event::json->>'node', count(*) FROM history WHERE event::json->>'event' = 'node_ended' \
     GROUP BY 1, 2 HAVING count(*) > 1";
 
+/// What is broken while a run is under way.
+enum Breaks<'a> {
+    /// An orchestrator is killed, and it is the one that writes the run.
+    Orchestrator(u8),
+    /// A runner is killed, one that has an attempt of the run, and starts again.
+    Runner(&'static str),
+    /// Something else.
+    Other(&'a mut dyn FnMut(&Cluster)),
+}
+
 fn started(cluster: &Cluster, orchestrator: u8) -> String {
     let output = cluster.run(orchestrator, &[FAN_OUT.0, &["--detach", "-o", "json"]].concat());
     object(&output, 0)["run_id"].as_str().expect("a run has an id").to_owned()
+}
+
+/// A run that one of the orchestrators writes: which one does is chance.
+fn started_at(cluster: &Cluster, writer: u8) -> String {
+    for _ in 0..40 {
+        let run = started(cluster, 1);
+        if writes(cluster, writer, &run) {
+            return run;
+        }
+        cluster.run(1, &["runs", "cancel", &run]);
+    }
+    panic!("forty runs, and none in a shard of orchestrator-{writer}");
+}
+
+/// Whether the run's shard is that orchestrator's, as the database has it.
+fn writes(cluster: &Cluster, orchestrator: u8, run: &str) -> bool {
+    let port = cluster.port(&format!("g{orchestrator}"));
+    cluster.sql(&format!(
+        "SELECT count(*) FROM run JOIN shard ON shard.id = run.shard JOIN replica ON replica.owner = shard.owner \
+         WHERE run.id = '{run}' AND replica.url LIKE '%:{port}'"
+    )) == "1"
+}
+
+/// How many attempts of the run a runner has, by its rows; of any, where none is named.
+fn held(cluster: &Cluster, run: &str, runner: Option<&str>) -> u32 {
+    let id = |runner| std::fs::read_to_string(cluster.path().join(runner).join("runner/id")).expect("it has a name");
+    let theirs = runner.map(|runner| format!("AND node::json->'detail'->>'runner' = '{}'", id(runner).trim()));
+    let sql = format!(
+        "SELECT count(*) FROM node_run WHERE run = '{run}' AND status IN ('leased', 'running') AND element >= 0 {}",
+        theirs.unwrap_or_default()
+    );
+    cluster.sql(&sql).parse().expect("a number")
+}
+
+/// Breaks it, and proves that the run was under way just then and needed what is broken.
+fn breaks_it(cluster: &Cluster, run: &str, breaks: &mut Breaks<'_>) {
+    let status = || cluster.sql(&format!("SELECT status FROM run WHERE id = '{run}'"));
+    match breaks {
+        Breaks::Orchestrator(number) => {
+            let name = format!("orchestrator-{number}");
+            // What stands still changes nothing between the look and its end.
+            cluster.signal(&name, "-STOP");
+            assert!(writes(cluster, *number, run), "{name} writes the run");
+            assert!(held(cluster, run, None) > 0, "attempts are under way");
+            assert_eq!(status(), "running");
+            cluster.kill(&name);
+        }
+        Breaks::Runner(name) => {
+            wait_for("the runner has an attempt as it stands still", || {
+                cluster.signal(name, "-STOP");
+                let has = held(cluster, run, Some(name)) > 0;
+                if !has {
+                    cluster.signal(name, "-CONT");
+                }
+                assert_eq!(status(), "running");
+                has
+            });
+            cluster.kill(name);
+            assert!(held(cluster, run, Some(name)) > 0, "{name} has died with an attempt");
+            cluster.again();
+        }
+        Breaks::Other(breaks) => {
+            assert!(held(cluster, run, None) > 0, "attempts are under way");
+            assert_eq!(status(), "running");
+            breaks(cluster);
+        }
+    }
 }
 
 /// The run as one of the orchestrators shows it, once `reached` holds.
@@ -33,14 +111,17 @@ fn completed(run: &Value) -> usize {
 }
 
 /// Breaks something once a few elements are through, and sees the run to its end at an orchestrator that lives.
-fn goes_on_after(breaks: impl FnMut(&Cluster), asked: u8) -> (Cluster, Value) {
+fn goes_on_after(breaks: Breaks<'_>, asked: u8) -> (Cluster, Value) {
     goes_on(Cluster::start("process"), breaks, asked)
 }
 
-fn goes_on(cluster: Cluster, mut breaks: impl FnMut(&Cluster), asked: u8) -> (Cluster, Value) {
-    let run = started(&cluster, 1);
+fn goes_on(cluster: Cluster, mut breaks: Breaks<'_>, asked: u8) -> (Cluster, Value) {
+    let run = match breaks {
+        Breaks::Orchestrator(number) => started_at(&cluster, number),
+        Breaks::Runner(_) | Breaks::Other(_) => started(&cluster, 1),
+    };
     let before = wait(&cluster, 1, &run, |run| completed(run) >= 3);
-    breaks(&cluster);
+    breaks_it(&cluster, &run, &mut breaks);
     let after = wait(&cluster, asked, &run, |run| run["status"] == "completed");
     assert_eq!(after["result"], json!(FAN_OUT.1), "{after:#}");
     // What had completed is as it was: no node completes twice.
@@ -95,7 +176,7 @@ fn the_examples_give_what_they_give_embedded() {
 #[test]
 fn a_killed_orchestrators_runs_go_on_at_the_other() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (cluster, _) = goes_on_after(|cluster| cluster.kill("orchestrator-1"), 2);
+    let (cluster, _) = goes_on_after(Breaks::Orchestrator(1), 2);
     // Whoever comes back takes calls again.
     cluster.again();
     let run = object(&cluster.run(1, &["run", "examples/hello.py", "-p", "name=Ada", "-o", "json"]), 0);
@@ -105,18 +186,14 @@ fn a_killed_orchestrators_runs_go_on_at_the_other() {
 #[test]
 fn the_other_orchestrator_may_be_killed_as_well() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(|cluster| cluster.kill("orchestrator-2"), 1);
+    goes_on_after(Breaks::Orchestrator(2), 1);
 }
 
 /// Kills one runner after the other; each comes back.
 fn killed_runners(runtime: &'static str) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     for runner in ["runner-1", "runner-2"] {
-        let breaks = |cluster: &Cluster| {
-            cluster.kill(runner);
-            cluster.again();
-        };
-        goes_on(Cluster::start(runtime), breaks, 1);
+        goes_on(Cluster::start(runtime), Breaks::Runner(runner), 1);
     }
 }
 
@@ -136,16 +213,17 @@ fn a_runner_that_stays_away_costs_no_run_and_its_lines_end_with_where() {
     // Fewer slots than talkers: each runner has at least one of these.
     let cluster = Cluster::with("process", vec![("QFLOW_SLOTS".to_owned(), "3".to_owned())]);
     let mut talker = String::new();
-    let breaks = |cluster: &Cluster| {
+    let mut breaks = |cluster: &Cluster| {
         let (file, folder) = ("crates/e2e/cases/blobs/talk.py", format!("folder={}", cluster.path().display()));
         let begun = cluster.run(1, &["run", file, "-p", &folder, "--detach", "-o", "json"]);
         talker = object(&begun, 0)["run_id"].as_str().expect("a run has an id").to_owned();
         let written = || String::from_utf8_lossy(&cluster.run(2, &["runs", "logs", &talker]).stdout).into_owned();
         wait_for("all have written", || written().matches("counted").count() == 4);
+        assert!(held(cluster, &talker, Some("runner-2")) > 0, "it has a talker");
         cluster.kill("runner-2");
         std::fs::write(cluster.path().join("go"), "").expect("the folder is ours");
     };
-    let (cluster, _) = goes_on(cluster, breaks, 2);
+    let (cluster, _) = goes_on(cluster, Breaks::Other(&mut breaks), 2);
     let ended = wait(&cluster, 1, &talker, |run| run["status"] == "completed");
     assert_eq!(ended["result"], json!(6), "{ended:#}");
     let nodes = ended["nodes"].as_array().expect("a run has nodes");
@@ -187,19 +265,19 @@ fn a_runner_that_starts_again_finds_the_other_orchestrator_though_the_one_it_was
 #[test]
 fn postgres_may_be_restarted_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(Cluster::restart_postgres, 2);
+    goes_on_after(Breaks::Other(&mut Cluster::restart_postgres), 2);
 }
 
 #[test]
 fn redis_may_be_flushed_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    goes_on_after(Cluster::flush_redis, 2);
+    goes_on_after(Breaks::Other(&mut Cluster::flush_redis), 2);
 }
 
 #[test]
 fn redis_may_go_in_the_middle() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (cluster, _) = goes_on_after(|cluster| cluster.kill("redis"), 2);
+    let (cluster, _) = goes_on_after(Breaks::Other(&mut |cluster| cluster.kill("redis")), 2);
     // It is told for as long as it is so.
     redis_is(&cluster, "unhealthy", "degraded", 0.0);
     cluster.again();
@@ -212,4 +290,59 @@ fn redis_is(cluster: &Cluster, status: &str, whole: &str, up: f64) {
     wait_for(&format!("Redis is {status}"), || told("/redis", status) && told("", whole));
     let series = r#"qflow_dependency_up{dependency="redis",critical="false"}"#;
     assert!((cluster.metric("ha", series) - up).abs() < 0.5, "it is {status}");
+}
+
+/// Each change of a shard's owner and each replica that says that it lives for the first time, by the database's own clock.
+const NOTE_MOVES: &str = "
+CREATE TABLE moves (at timestamptz, shard smallint, before text, after text, lease_ended timestamptz);
+CREATE FUNCTION note_move() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO moves VALUES (clock_timestamp(), NEW.id, OLD.owner, NEW.owner, OLD.lease_until); RETURN NULL; END $$;
+CREATE TRIGGER note_move AFTER UPDATE ON shard FOR EACH ROW WHEN (OLD.owner IS DISTINCT FROM NEW.owner) EXECUTE FUNCTION note_move();
+CREATE TABLE joined (at timestamptz, owner text);
+CREATE FUNCTION note_join() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO joined VALUES (clock_timestamp(), NEW.owner); RETURN NULL; END $$;
+CREATE TRIGGER note_join AFTER INSERT ON replica FOR EACH ROW EXECUTE FUNCTION note_join()";
+
+#[test]
+fn shards_move_within_ten_seconds_by_the_databases_clock() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = Cluster::start("process");
+    let shares = |wanted: &[&str]| {
+        let shares = "SELECT count(*) FROM shard JOIN replica USING (owner) GROUP BY owner";
+        wait_for(&format!("shares of {wanted:?}"), || cluster.sql(shares).lines().collect::<Vec<_>>() == wanted);
+    };
+    let second = || cluster.sql(&format!("SELECT owner FROM replica WHERE url LIKE '%:{}'", cluster.port("g2")));
+    // How many moved, and milliseconds to the last.
+    let moved = |since: &str, which: &str| {
+        let ms = format!("round(extract(epoch FROM max(moves.at - {since})) * 1000)");
+        let told = cluster.sql(&format!("SELECT count(DISTINCT shard), {ms} FROM moves {which}"));
+        let (count, ms) = told.split_once('|').expect("two columns");
+        (count.parse::<u32>().expect("a number"), ms.parse::<u64>().expect("a number"))
+    };
+    shares(&["32", "32"]);
+    cluster.sql(NOTE_MOVES);
+
+    // One is killed: from the end of its leases, which is at most a lease after its death, until another has taken them.
+    let died = second();
+    cluster.kill("orchestrator-2");
+    shares(&["64"]);
+    let (count, late) = moved("lease_ended", &format!("WHERE before = '{died}'"));
+    assert_eq!(count, 32);
+    assert!(late + SHARD_LEASE_MS <= SHARD_MOVES_MS, "{late} ms after the leases of the dead one");
+
+    // One joins: from its first word until it has its share.
+    cluster.again();
+    shares(&["32", "32"]);
+    let joined = second();
+    let (count, late) = moved("joined.at", &format!("JOIN joined ON owner = after WHERE after = '{joined}'"));
+    assert_eq!(count, 32);
+    assert!(late <= SHARD_MOVES_MS, "{late} ms after it joined");
+
+    // One leaves: from when it lets go of the first until another has the last.
+    cluster.signal("orchestrator-2", "-TERM");
+    shares(&["64"]);
+    let left = format!("(SELECT min(at) FROM moves AS let WHERE let.before = '{joined}')");
+    let (count, late) = moved(&left, &format!("WHERE after <> '' AND at >= {left}"));
+    assert_eq!(count, 32);
+    assert!(late <= SHARD_MOVES_MS, "{late} ms after it left");
 }

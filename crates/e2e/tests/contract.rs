@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use qflow_e2e::{Home, object, root};
+use qflow_e2e::{Home, object, root, said, sources, wait_for};
 use qflow_telemetry::CATALOGUE;
 
 /// The page, from the catalogue.
@@ -168,4 +168,84 @@ fn what_is_served_is_in_the_catalogue_and_passes_promtool() {
     promtool.stdin.take().expect("it is piped").write_all(served.as_bytes()).expect("promtool reads");
     let output = promtool.wait_with_output().expect("promtool ends");
     assert!(output.status.success(), "promtool: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// How a name of an event stands in code: after one of these, and for a line's own after how grave it is.
+const TELLS: [&str; 4] = ["Event::info(", "Event::warning(", "Event::error(", "Line::new("];
+
+/// Names of events in a source, or what stands where one should.
+fn events(source: &str) -> Vec<Result<&str, &str>> {
+    let code = source.split("#[cfg(test)]\nmod").next().unwrap_or_default();
+    let told = TELLS.iter().flat_map(|tells| code.match_indices(tells));
+    let name = |(at, tells): (usize, &str)| {
+        let mut rest = code[at + tells.len()..].trim_start();
+        if tells == "Line::new(" {
+            rest = rest.split_once(',').map_or("", |(_, rest)| rest.trim_start());
+        }
+        let literal = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+        literal.map(|(name, _)| name).ok_or_else(|| rest.lines().next().unwrap_or_default())
+    };
+    told.map(name).collect()
+}
+
+#[test]
+fn every_event_is_in_the_schema_of_logs_and_every_one_there_is_told() {
+    let text = std::fs::read_to_string(root().join("docs/log.schema.json")).expect("it reads");
+    let schema: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let known = schema["properties"]["event.action"]["enum"].as_array().expect("the names are listed");
+    let known: BTreeSet<&str> = known.iter().filter_map(serde_json::Value::as_str).collect();
+    let sources = sources();
+    let ours = sources.iter().filter(|(path, _)| !path.ends_with("tests.rs") && !path.starts_with("crates/e2e/"));
+    let (mut told, mut unnamed) = (BTreeSet::new(), Vec::new());
+    for (path, source) in ours.filter(|(path, _)| !path.contains("/tests/") && !path.contains("/conformance/")) {
+        for name in events(source) {
+            match name {
+                Ok(name) => drop(told.insert(name)),
+                Err(instead) => unnamed.push(format!("{path}: {instead}")),
+            }
+        }
+    }
+    // The line of a note has the name that its event was given.
+    assert_eq!(
+        unnamed,
+        ["crates/telemetry/src/emit.rs: action, message.as_str()), |line, (k, v)| line.with(k, v.clone()))"]
+    );
+    assert_eq!(told, known, "on the left what is told, on the right what docs/log.schema.json has");
+    for rule in schema["allOf"].as_array().expect("events have rules") {
+        let of = rule["if"]["properties"]["event.action"]["const"].as_str().expect("a rule is of one event");
+        assert!(known.contains(of), "there is a rule for {of}, and no such event");
+    }
+}
+
+/// An interpreter by its answers, whose harness does not come up.
+const BROKEN: &str =
+    "#!/bin/sh\ncase $1 in -I) echo \"$0\"; echo 3.12.0 ;; *) echo no harness today >&2; exit 3 ;; esac\n";
+
+#[test]
+fn a_container_that_does_not_answer_is_told_as_the_schema_has_it() {
+    let home = Home::new("process");
+    let python = home.path().join("broken-python");
+    std::fs::write(&python, BROKEN).expect("the home takes files");
+    let may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, may_run).expect("the file is ours");
+    let home = home.with("QFLOW_PYTHONS", python.display().to_string()).with("QFLOW_LOG", "debug");
+    let dev = home.with("QFLOW_PYTHON_VERSIONS", "3.12").with("QFLOW_LOG_FORMAT", "json");
+    let _dev = dev.dev();
+    let log = || std::fs::read_to_string(dev.path().join("dev.log")).expect("the server writes a log");
+    wait_for("it is told", || log().contains("\"event.action\":\"container_error\""));
+    // Its types are checked before anybody misses a container.
+    let validated = dev.run(&["validate", "examples/hello.py"]);
+    assert!(validated.status.success(), "{}", said(&validated));
+    dev.run(&["run", "examples/hello.py", "-p", "name=Ada", "--detach"]);
+    wait_for("that is told too", || log().contains("\"event.action\":\"type_validated\""));
+    let lines: Vec<serde_json::Value> = log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let failed = lines.iter().find(|line| line["event.action"] == "container_error").expect("it is there");
+    assert_eq!((&failed["level"], &failed["error_type"]), (&"ERROR".into(), &"no_hello".into()), "{failed:#}");
+    assert!(failed["error_message"].as_str().is_some_and(|said| said.contains("no harness today")), "{failed:#}");
+    assert!(failed["container_id"].is_string() && failed["python_version"] == "3.12", "{failed:#}");
+    let kept = dev.path().join("lines.log");
+    let all: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(&kept, all).expect("the home takes files");
+    let checked = Command::new(root().join("deploy/local/log-check")).arg(&kept).output().expect("the script starts");
+    assert!(checked.status.success(), "{}", said(&checked));
 }

@@ -10,6 +10,13 @@ fn completed(run: &Value) -> usize {
     nodes.iter().filter(|n| n["status"] == "completed").count()
 }
 
+/// The run is running, and so are some of its nodes.
+fn is_under_way(run: &Value) {
+    assert_eq!(run["status"], "running", "{run}");
+    let nodes = run["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    assert!(nodes.iter().any(|node| node["status"] == "running"), "{run}");
+}
+
 /// A file with its parameters, and what it gives.
 struct Work(&'static [&'static str], i64);
 
@@ -41,6 +48,7 @@ fn goes_on(home: &Home, work: &Work) {
     let mut dev = home.dev();
     let run = started(home, work);
     let before = home.wait(&run, |run| completed(run) >= 3);
+    is_under_way(&before);
     dev.kill();
     let _dev = home.dev();
     let after = home.wait(&run, |run| run["status"] == "completed");
@@ -116,7 +124,7 @@ fn a_postgres_that_dies_in_the_middle_costs_no_work() {
     let _dev = home.dev();
     let run = started(&home, &FAN_OUT);
     for reached in [2, 6] {
-        home.wait(&run, |run| completed(run) >= reached);
+        is_under_way(&home.wait(&run, |run| completed(run) >= reached));
         postgres.restart();
     }
     let after = home.wait(&run, |run| run["status"] == "completed");

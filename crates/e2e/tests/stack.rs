@@ -61,6 +61,14 @@ fn tree(spans: &[Value]) -> String {
     out
 }
 
+/// Events of a span, by time.
+fn events(span: &Value) -> Vec<&str> {
+    let mut logs: Vec<&Value> = list(&span["logs"]).iter().collect();
+    logs.sort_by_key(|log| log["timestamp"].as_u64());
+    let fields = logs.iter().flat_map(|log| list(&log["fields"])).filter(|field| field["key"] == "event");
+    fields.map(|field| text(field, "value")).collect()
+}
+
 /// Documents of an index of Elasticsearch that a query finds.
 fn documents(stack: &Stack, index: &str, query: &str) -> Vec<Value> {
     let url = format!("{}/{index}/_search", stack.address("Elasticsearch"));
@@ -100,6 +108,10 @@ fn an_exemplar_leads_to_its_trace_and_that_to_its_lines() {
         let said = list(&span["tags"]).iter().find(|tag| tag["key"] == "db.system.name");
         assert_eq!(said.map(|tag| text(tag, "value")), Some(system), "{span:#}");
     }
+    let spans = spans(&stack, trace);
+    let container =
+        spans.iter().find(|span| span["operationName"] == "container_management").expect("it is in the tree");
+    assert_eq!(events(container), ["container_created", "container_started", "container_stopped"], "{container:#}");
     let has = |event: &str, message: &str| {
         lines(&stack, trace).iter().any(|(action, said)| action == event && said.contains(message))
     };
@@ -276,9 +288,18 @@ fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::start("process", "metrics traces logs collector");
     // What failed is kept whole by the collector's tail sampling.
-    let failed = run(&stack, "fails", 1);
-    let kept = || tree(&spans(&stack, text(&failed, "trace_id"))).contains("workflow_execution");
-    wait_for("the collector sends a failed run on", kept);
+    let kept = |run: &Value| tree(&spans(&stack, text(run, "trace_id"))).contains("workflow_execution");
+    let ended = |run: &Value| {
+        let events = ["workflow_complete", "workflow_error"];
+        lines(&stack, text(run, "trace_id")).iter().any(|(event, _)| events.contains(&event.as_str()))
+    };
+    let fails = || run(&stack, "fails", 1);
+    let failed = fails();
+    wait_for("the collector sends a failed run on", || kept(&failed));
+    // And whatever was asked for, of which it keeps a tenth else.
+    let asked = ["run", CASE, "-w", "is_traced", "--trace", "always", "-o", "json"];
+    let asked = [(); 3].map(|()| object(&stack.cluster.run(1, &asked), 0));
+    wait_for("the collector sends on what was asked for", || asked.iter().all(kept));
     assert!(dropped(&stack) < 1.0, "what is taken is not dropped");
 
     // The same to the last field, but for when: nothing of a run is otherwise while nobody takes what it tells.
@@ -286,8 +307,27 @@ fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
     for part in RECEIVERS {
         stack.signal(part, "STOP");
         assert_eq!(told(runs_on(&stack)), taken, "{part} hangs");
+        let meanwhile = fails();
         stack.signal(part, "CONT");
+        // The collector keeps for Jaeger what that does not take, and files what Elasticsearch does not.
+        if part != "otel-collector" {
+            wait_for(&format!("what {part} did not take arrives"), || kept(&meanwhile) && ended(&meanwhile));
+        }
     }
+    // What waited has left or was dropped once what came after it is there.
+    let arrives = || {
+        let after = fails();
+        wait_for("spans arrive again", || kept(&after));
+    };
+    arrives();
+
+    let before = dropped(&stack);
+    stack.signal("jaeger", "KILL");
+    assert_eq!(told(runs_on(&stack)), taken, "Jaeger is gone");
+    let meanwhile = fails();
+    stack.again();
+    wait_for("what it was not there for arrives", || kept(&meanwhile));
+    assert!(dropped(&stack) - before < 1.0, "a collector between them keeps what nobody takes");
 
     RECEIVERS.iter().for_each(|part| stack.signal(part, "STOP"));
     let hung = runs_on(&stack);
@@ -299,12 +339,14 @@ fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
     let lost = "sum(qflow_telemetry_spans_total{outcome=\"dropped\"}) > 0";
     wait_for("Prometheus sees that", || !stack.query(lost).is_empty());
     RECEIVERS.iter().for_each(|part| stack.signal(part, "CONT"));
-    let ended =
-        |run: &Value| lines(&stack, text(run, "trace_id")).iter().any(|(event, _)| event == "workflow_complete");
     wait_for("lines of the time in between arrive", || ended(&hung));
+    arrives();
 
+    let before = dropped(&stack);
     RECEIVERS.iter().for_each(|part| stack.signal(part, "KILL"));
     let alone = runs_on(&stack);
+    assert_eq!(told(alone.clone()), taken, "all of them are gone");
+    wait_for("spans that nobody is there to take are counted", || dropped(&stack) > before);
     // What it has sent and not yet noted as sent it sends once more.
     stack.signal("filebeat", "KILL");
     stack.again();

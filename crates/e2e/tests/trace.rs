@@ -1,27 +1,29 @@
 //! One trace from the caller to the user's own span, seen at an OTLP receiver.
 
-mod receiver;
+#[path = "support/spans.rs"]
+mod spans;
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::trace::v1::Span;
-use qflow_e2e::{Home, said};
-use receiver::Receiver;
+use opentelemetry_proto::tonic::{common::v1::any_value::Value, trace::v1::Span};
+use qflow_e2e::{Cluster, Home, object, said, wait_for, wait_seeing};
+use spans::{Receiver, hex};
 
-/// The service that a span is of.
-fn component(span: &Span) -> String {
-    let found = span.attributes.iter().find(|attribute| attribute.key == "qflow.component");
-    match found.and_then(|attribute| attribute.value.as_ref()?.value.clone()) {
-        Some(opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(name)) => name,
-        other => panic!("a span names its service: {other:?}"),
+/// The caller's trace, and its span there.
+const CALLER: [&str; 2] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
+
+/// A fact of a span that is a text.
+fn fact(span: &Span, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        _ => None,
     }
 }
 
-/// Whether a span is of a node with this name.
-fn named(span: &Span, name: &str) -> bool {
-    let told = span.attributes.iter().find(|attribute| attribute.key == "node.name");
-    let value = told.and_then(|attribute| attribute.value.as_ref()?.value.clone());
-    matches!(value, Some(opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(text)) if text == name)
+/// The service that a span is of.
+fn component(span: &Span) -> String {
+    fact(span, "qflow.component").expect("a span names its service")
 }
 
 /// What a client looks on by, and the commits that are told: how many there are of them, and when, is a matter of time.
@@ -47,37 +49,39 @@ fn tree(spans: &[Span]) -> String {
     }
     children.values_mut().for_each(|c| c.sort_by_key(|s| (s.start_time_unix_nano, s.name.clone())));
     let mut out = String::new();
-    write(&[0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31], 0, &children, &mut out);
+    for caller in children.keys().copied().filter(|parent| hex(parent) == CALLER[1]) {
+        write(caller, 0, &children, &mut out);
+    }
     out
 }
 
 /// The spans that calls of `qflow` send, each call under the caller's span; all must complete.
-async fn spans_of(calls: Vec<Vec<&'static str>>) -> Vec<Span> {
-    let (receiver, url) = Receiver::start().await;
-    let called = tokio::task::spawn_blocking(move || {
-        let home = Home::new("process");
-        for line in calls {
-            let output = home
-                .qflow(&line)
-                .env("OTEL_EXPORTER_OTLP_ENDPOINT", &url)
-                .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-                .env("TRACESTATE", "qflow=keep")
-                .output()
-                .expect("qflow starts");
-            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        }
-    });
-    called.await.expect("the calls return");
-    let trace = [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
-    receiver.spans().into_iter().filter(|s| s.trace_id == trace).collect()
+fn spans_of(runtime: &'static str, calls: &[&[&str]]) -> Vec<Span> {
+    let (receiver, home) = (Receiver::start(), Home::new(runtime));
+    for line in calls {
+        let output = home
+            .qflow(line)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url)
+            .env("TRACEPARENT", format!("00-{}-{}-01", CALLER[0], CALLER[1]))
+            .env("TRACESTATE", "qflow=keep")
+            .output()
+            .expect("qflow starts");
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    }
+    receiver.of(CALLER[0])
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
-    let ours = spans_of(vec![vec!["run", "examples/spans.py"]]).await;
-    insta::assert_snapshot!(tree(&ours));
-    let root = ours.iter().find(|span| span.name == "workflow_execution").expect("the run is a span");
-    let commit = ours.iter().find(|span| span.name == "BATCH node_run").expect("the first commit is told");
+/// The one span of that name.
+fn one<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    let named: Vec<&Span> = spans.iter().filter(|span| span.name == name).collect();
+    let [one] = named[..] else { panic!("{} spans are named {name}", named.len()) };
+    one
+}
+
+fn a_run_is_one_trace(runtime: &'static str) {
+    let ours = spans_of(runtime, &[&["run", "examples/spans.py"]]);
+    insta::assert_snapshot!("a_run_is_one_trace_from_the_callers_span_to_the_users", tree(&ours));
+    let (root, commit) = (one(&ours, "workflow_execution"), one(&ours, "BATCH node_run"));
     assert_eq!(commit.parent_span_id, root.span_id);
     let facts: Vec<&str> = commit.attributes.iter().map(|fact| fact.key.as_str()).collect();
     assert_eq!(
@@ -96,6 +100,21 @@ async fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
             assert_eq!(span.trace_state, "qflow=keep", "{name}");
         }
     }
+    let (attempt, container) = (one(&ours, "node_execution"), one(&ours, "container_management"));
+    assert!(attempt.start_time_unix_nano <= container.start_time_unix_nano, "it is got for the attempt");
+    let gone = container.events.last().expect("it stopped").time_unix_nano;
+    assert_eq!(gone, container.end_time_unix_nano);
+    assert!(gone >= attempt.end_time_unix_nano, "it is there until it is gone, not until it is had");
+}
+
+#[test]
+fn a_run_is_one_trace_from_the_callers_span_to_the_users() {
+    a_run_is_one_trace("process");
+}
+
+#[test]
+fn in_docker_a_run_is_one_trace_too() {
+    a_run_is_one_trace("docker");
 }
 
 /// The seed's spans with their attributes, and the events of them that a run that completes has.
@@ -105,22 +124,23 @@ const SEED: &[(&str, &[&str], &[&str])] = &[
     (
         "container_management",
         &["container_id", "python_version", "resource_limits"],
-        &["container_created", "container_started"],
+        &["container_created", "container_started", "container_stopped"],
     ),
     ("type_validation", &["source_type", "target_type", "compatible"], &["validation_start", "validation_complete"]),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn spans_of_user_code_stand_inside_one_another() {
-    let ours = spans_of(vec![vec!["run", "crates/e2e/cases/inside/spans.py"]]).await;
+#[test]
+fn spans_of_user_code_stand_inside_one_another() {
+    let ours = spans_of("process", &[&["run", "crates/e2e/cases/inside/spans.py"]]);
     insta::assert_snapshot!(tree(&ours));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_is_linked_to_the_one_before_it() {
-    let ours = spans_of(vec![vec!["run", "crates/e2e/cases/observed.py", "-w", "tries_again"]]).await;
+#[test]
+fn an_attempt_is_linked_to_the_one_before_it() {
+    let ours = spans_of("process", &[&["run", "crates/e2e/cases/observed.py", "-w", "tries_again"]]);
     let attempts = ours.iter().filter(|span| span.name == "node_execution");
-    let mut of_flaky: Vec<&Span> = attempts.filter(|span| named(span, "flaky")).collect();
+    let mut of_flaky: Vec<&Span> =
+        attempts.filter(|span| fact(span, "node.name").as_deref() == Some("flaky")).collect();
     of_flaky.sort_by_key(|span| span.start_time_unix_nano);
     let [first, second] = of_flaky[..] else { panic!("{} attempts", of_flaky.len()) };
     assert!(first.links.is_empty(), "{:?}", first.links);
@@ -130,10 +150,10 @@ async fn an_attempt_is_linked_to_the_one_before_it() {
     assert_eq!((failed(first), failed(second)), (true, false), "an error is its attempt's");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_span_tells_whether_its_value_was_made_or_reused() {
-    let line = vec!["run", "crates/e2e/cases/limits/cache.py", "-w", "each", "-p", "names:=[\"a\"]"];
-    let ours = spans_of(vec![line.clone(), line]).await;
+#[test]
+fn a_span_tells_whether_its_value_was_made_or_reused() {
+    let line: &[&str] = &["run", "crates/e2e/cases/limits/cache.py", "-w", "each", "-p", "names:=[\"a\"]"];
+    let ours = spans_of("process", &[line, line]);
     let hits = ours.iter().filter(|span| span.name == "node_execution").filter_map(|span| {
         let hit = span.attributes.iter().find(|attribute| attribute.key == "cache.hit")?;
         let named = span.attributes.iter().any(|attribute| attribute.key == "cache.run_id");
@@ -142,4 +162,100 @@ async fn a_span_tells_whether_its_value_was_made_or_reused() {
     let mut hits: Vec<(String, bool)> = hits.map(|(hit, named)| (format!("{hit:?}"), named)).collect();
     hits.sort();
     assert_eq!(hits, [("BoolValue(false)".to_owned(), false), ("BoolValue(true)".to_owned(), true)]);
+}
+
+/// What is named after the run itself, of the spans of a trace.
+fn of_the_run(spans: &[Span]) -> Vec<&str> {
+    let names = spans.iter().map(|span| span.name.as_str());
+    names.filter(|name| SEED.iter().any(|(seed, ..)| seed == name) || *name == "parse words").collect()
+}
+
+#[test]
+fn a_run_is_recorded_as_it_was_asked_for_whatever_is_sampled() {
+    let (receiver, home) = (Receiver::start(), Home::new("process"));
+    let run = |file: &[&str], asked: &str, caller: &[(&str, String)]| {
+        let line = [&["run"], file, &["--trace", asked, "-o", "json"]].concat();
+        let mut qflow = home.qflow(&line);
+        qflow.env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url).env("OTEL_TRACES_SAMPLER", "always_off");
+        let run = object(&qflow.envs(caller.iter().cloned()).output().expect("qflow starts"), 0);
+        let trace = run["trace_id"].as_str().expect("a run has a trace").to_owned();
+        receiver.of(&trace)
+    };
+    let file = ["examples/spans.py"];
+    assert!(of_the_run(&run(&file, "auto", &[])).is_empty(), "the sampler takes none");
+
+    let ours = run(&file, "always", &[]);
+    let root = one(&ours, "workflow_execution");
+    assert_eq!((root.trace_state.as_str(), root.parent_span_id.is_empty()), ("qflow=keep", true));
+    for name in ["node_execution", "container_management", "parse words"] {
+        assert!(ours.iter().any(|span| span.name == name), "{name}: {}", tree(&ours));
+    }
+
+    let parent = |flags: &str| ("TRACEPARENT", format!("00-{}-{}-{flags}", CALLER[0], CALLER[1]));
+    let told = of_the_run(&run(&file, "never", &[parent("01")])).iter().map(ToString::to_string).collect::<Vec<_>>();
+    // Registering the file is a call by itself, below the caller's span, and no part of the run.
+    assert_eq!(told, ["type_validation"], "neither the run nor its nodes nor their container");
+
+    // Whoever passes by leaves what others wrote.
+    let state = ("TRACESTATE", "other=1,qflow=drop".to_owned());
+    let ours = run(&["crates/e2e/cases/observed.py", "-w", "tries_again"], "always", &[parent("00"), state]);
+    let root = one(&ours, "workflow_execution");
+    assert_eq!((root.trace_state.as_str(), hex(&root.parent_span_id)), ("qflow=keep,other=1", CALLER[1].to_owned()));
+    let attempts = ours.iter().filter(|span| fact(span, "node.name").as_deref() == Some("flaky"));
+    let states: Vec<&str> = attempts.map(|span| span.trace_state.as_str()).collect();
+    assert_eq!(states, ["qflow=keep,other=1"; 2], "also what is tried again");
+
+    let wrong = home.run(&["run", "examples/spans.py", "--trace", "sometimes"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
+}
+
+#[test]
+fn the_root_survives_a_restart_with_its_ids() {
+    let receiver = Receiver::start();
+    // What is sampled by chance would be so anew: what was asked for lasts.
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url.as_str()), ("OTEL_TRACES_SAMPLER", "always_off")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let cluster = Cluster::with("process", settings);
+    let gate = cluster.path().join("gate");
+    let given = format!("gate={}", gate.display());
+    let file = ["crates/e2e/cases/observed.py", "-w", "waits_for_a_file", "-p", &given];
+    let started = cluster.run(1, &[&["run"], &file[..], &["--trace", "always", "--detach", "-o", "json"]].concat());
+    let started = object(&started, 0);
+    let (id, trace) = (started["run_id"].as_str().expect("an id"), started["trace_id"].as_str().expect("a trace"));
+    let of_the_record = || cluster.sql(&format!("SELECT spec::json->'trace' FROM run WHERE id = '{id}'"));
+    let record = of_the_record();
+    let kept: serde_json::Value = serde_json::from_str(&record).expect("the record has a trace");
+    assert_eq!((&kept["trace_id"], &kept["flags"], &kept["state"]), (&trace.into(), &1.into(), &"qflow=keep".into()));
+    let run = || object(&cluster.run(2, &["runs", "get", id, "-o", "json"]), 0);
+    let ended = |name: &str| receiver.of(trace).iter().any(|span| fact(span, "node.name").as_deref() == Some(name));
+    wait_for("the first node's span has come", || ended("numbers"));
+    wait_for("the second runs", || run()["nodes"][1]["status"] == "running");
+    for orchestrator in ["orchestrator-1", "orchestrator-2"] {
+        cluster.kill(orchestrator);
+    }
+    assert!(receiver.of(trace).iter().all(|span| span.name != "workflow_execution"), "the root has not ended");
+    cluster.again();
+    assert_eq!(of_the_record(), record, "what is kept is as it was");
+    std::fs::write(&gate, "").expect("the cluster's folder takes files");
+    wait_seeing("the run completes", || run()["status"] == "completed", || format!("{:#}", run()));
+    let root_came = || receiver.of(trace).iter().any(|span| span.name == "workflow_execution");
+    wait_for("its root's span has come", || root_came() && ended("waits"));
+    // Whatever else is on its way leaves with those who tell it.
+    cluster.down();
+
+    let spans = receiver.of(trace);
+    let root = one(&spans, "workflow_execution");
+    assert_eq!(hex(&root.span_id), kept["span_id"].as_str().expect("an id"), "{}", tree(&spans));
+    assert_eq!((root.parent_span_id.is_empty(), root.trace_state.as_str()), (true, "qflow=keep"));
+    let by_id: BTreeMap<&[u8], &Span> = spans.iter().map(|span| (&span.span_id[..], span)).collect();
+    assert_eq!(by_id.len(), spans.len(), "no span is told twice");
+    for span in &spans {
+        let mut above = span;
+        while above.span_id != root.span_id {
+            above = by_id.get(&above.parent_span_id[..]).unwrap_or_else(|| panic!("{} hangs nowhere", above.name));
+        }
+    }
+    let mut nodes: Vec<String> = spans.iter().filter_map(|span| fact(span, "node.name")).collect();
+    nodes.sort();
+    assert_eq!(nodes, ["numbers", "total", "waits"], "each attempt is one span, on both sides of the restart");
 }

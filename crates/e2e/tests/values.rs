@@ -16,8 +16,7 @@ macro_rules! on_both {
     };
 }
 
-on_both! { classes_are_rebuilt_as_declared files_and_folders_travel what_does_not_travel_is_told frames_arrays_and_models_travel
-a_frame_has_its_dtypes_in_another_version_of_python }
+on_both! { classes_are_rebuilt_as_declared files_and_folders_travel what_does_not_travel_is_told frames_arrays_and_models_travel frames_and_arrays_are_held_to_what_they_declare a_frame_has_its_dtypes_in_another_version_of_python }
 
 /// What the same file gives as ordinary Python.
 fn plain(name: &str, call: &str) -> Value {
@@ -79,6 +78,32 @@ fn what_does_not_travel_is_told(runtime: &'static str) {
         assert_eq!(run["result"], "report.csv");
         let warned = run["said"].to_string().contains("a Path is a name: what it names does not travel");
         assert!(warned, "{run:#}");
+    }
+}
+
+fn frames_and_arrays_are_held_to_what_they_declare(runtime: &'static str) {
+    let served = Served::new(Home::new(runtime));
+    let python = if runtime == "docker" { "3.12" } else { "3.11" };
+    let file = served.home.case("between/declared.py", python);
+    let told = served.result(&file, "main", &[]);
+    let shown = "1199970000.0 (20000, 2) {'day': 'datetime64[ns]', 'amount': 'float64', 'region': 'category'} number";
+    assert_eq!(told.as_str().map(|told| told.replace("[us]", "[ns]")).as_deref(), Some(shown));
+    for (workflow, kind, message) in [
+        ("wrong_column", "output_type", "at [\"amount\"]: expected Series[float], got a column of str"),
+        (
+            "wrong_array",
+            "output_type",
+            "expected ndarray[Any, dtype[int16]], got an array of int64 with the shape (40000,)",
+        ),
+        (
+            "wrong_argument",
+            "argument",
+            "argument `frame`: expected DataFrame[Amount], got a frame without the column `amount`",
+        ),
+        ("wrong_value", "argument", "argument `rows` at [0][\"amount\"]: expected float, got str"),
+    ] {
+        let (error, run) = served.failure(&file, workflow, &[]);
+        assert_eq!((&error["error_type"], &error["message"]), (&json!(kind), &json!(message)), "{run:#}");
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
-use qflow_e2e::root;
+use qflow_e2e::{root, sources};
 
 /// What each crate may depend on, besides what lies outside the workspace.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
@@ -62,26 +62,6 @@ fn crates_depend_in_one_direction() {
             }
         }
     }
-}
-
-/// Every Rust file under `crates/*/src`, by its path from the root.
-fn sources() -> Vec<(String, String)> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).expect("a folder of sources can be read").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root().join("crates")).expect("crates can be read").flatten() {
-        walk(&entry.path().join("src"), &mut found);
-    }
-    let relative = |path: PathBuf| path.strip_prefix(root()).expect("found below the root").display().to_string();
-    found.into_iter().map(|p| (relative(p.clone()), fs::read_to_string(p).expect("a source can be read"))).collect()
 }
 
 /// The code of a line: what stands before a comment.

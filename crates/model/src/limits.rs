@@ -51,6 +51,8 @@ pub const HEARTBEAT_MS: u64 = 5_000;
 pub const SHARD_LEASE_MS: u64 = 6_000;
 /// Milliseconds between renewals of a shard lease.
 pub const SHARD_RENEW_MS: u64 = 2_000;
+/// Milliseconds after the death of a replica within which its shards are others': so long callers of its runs wait.
+pub const SHARD_MOVES_MS: u64 = 10_000;
 /// Milliseconds after a node's own time-out at which the orchestrator enforces it itself.
 pub const TIMEOUT_GRACE_MS: u64 = 10_000;
 /// Milliseconds between SIGTERM and SIGKILL.

@@ -22,6 +22,8 @@ use qflow_model::{
 use qflow_proto::order::Order;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::record::cache::Scope;
+
 pub use engine::{Engine, Parts};
 pub(crate) use locks::suits;
 
@@ -43,7 +45,7 @@ pub enum Word {
     /// Commands were posted to the inbox; told once they are worked off.
     Posted(Option<oneshot::Sender<()>>),
     /// Somebody wants a spec locked before there is a run for it; told once the lock is recorded.
-    Lock(EnvSpec, oneshot::Sender<LockResult>),
+    Lock(EnvSpec, Scope, oneshot::Sender<LockResult>),
     /// A runner said something.
     Runner(StreamId, Said),
     /// An order is still being made to fit into a message; answered where its attempt is still to be had.

@@ -101,6 +101,7 @@ fn slot(state: &RunState, key: NodeKey) -> Option<Slot> {
         attempt: AttemptKey { run: state.spec.id, node: key, attempt: run.attempt },
         node_id: state.node_id(key),
         pool: (state.spec.tenant.clone(), pool),
+        user: state.spec.user.clone(),
         held: state.holder(key).is_some(),
     })
 }

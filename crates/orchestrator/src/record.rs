@@ -152,9 +152,18 @@ pub struct Batch {
     /// Inbox rows that were worked off.
     pub done: Vec<i64>,
     /// Locks that runners answered.
-    pub locks: Vec<Arc<EnvLock>>,
+    pub locks: Vec<Locked>,
     /// Outputs to keep for reuse; their blobs are copied already.
     pub cached: Vec<Cached>,
+}
+
+/// A lock, and whose it is: each tenant that asked for it has its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// Whose.
+    pub owner: Scope,
+    /// It.
+    pub lock: Arc<EnvLock>,
 }
 
 /// A command that was acknowledged and not yet worked off.
@@ -327,8 +336,8 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Accepts a run: the run, its plan and source, its first command and its key, or nothing.
     async fn submit(&self, submission: Submission) -> Result<Submitted>;
-    /// Keeps a source and the workflows in it.
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()>;
+    /// Keeps a source and the workflows in it for somebody.
+    async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()>;
     /// Appends a command for a run, and names its row; its commit is the acknowledgement.
     async fn post(&self, run: RunId, command: Command) -> Result<i64>;
     /// Commands for runs of these shards that are not yet worked off, oldest first.
@@ -349,12 +358,12 @@ pub trait Store: Send + Sync + 'static {
     async fn history(&self, run: RunId) -> Result<Vec<(Timestamp, Happening)>>;
     /// Runs by a filter, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Listed>>;
-    /// Workflows by name, each under its newest source.
-    async fn workflows(&self) -> Result<Vec<Registered>>;
-    /// A source by its digest.
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>>;
-    /// The newest lock of a spec that is not older than `since`.
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>>;
+    /// A tenant's workflows by name, each under its newest source.
+    async fn workflows(&self, tenant: String) -> Result<Vec<Registered>>;
+    /// A source by its digest, where the tenant has it.
+    async fn source(&self, tenant: String, digest: Digest) -> Result<Option<Arc<Source>>>;
+    /// A tenant's newest lock of a spec that is not older than `since`.
+    async fn lock(&self, tenant: String, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>>;
     /// Appends lines of a run; one that is there already is left as it is.
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()>;
     /// Lines of a run after a position, and the position of the last.

@@ -42,7 +42,7 @@ use crate::{
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
-    record::{self, Command, Filter, Store},
+    record::{self, Command, Filter, Store, cache::Scope},
     validate::{self, Given, Judged, Validator},
 };
 
@@ -53,6 +53,12 @@ pub use work::Work;
 pub(crate) const TENANT: &str = "default";
 /// Who everybody is until users come.
 const USER: &str = "local";
+
+/// Whose everything is.
+pub(crate) fn everybody() -> Scope {
+    Scope { tenant: TENANT.to_owned(), user: USER.to_owned() }
+}
+
 /// Bytes of what somebody says to an answer: a note, not a document.
 const COMMENT_BYTES: usize = 4 * 1024;
 /// Runs of a page where the caller does not say, and at most.
@@ -100,8 +106,8 @@ pub fn service_routes(server: Server, telemetry: Telemetry, owner: String) -> Ro
 
 /// Between two looks whether another replica has worked a command off.
 const LOOK: Duration = Duration::from_millis(25);
-/// How long a caller waits for that: a replica's shards move within 10 s of its death.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// How long a caller waits for that: a replica's shards move within `limits::SHARD_MOVES_MS` of its death.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -123,7 +129,7 @@ impl OrchestratorService for Server {
             && let Some(definition) = &judged.definition
         {
             let names = definition.workflows.keys().cloned().collect();
-            self.store.register(Arc::new(source), names).await.map_err(|e| unavailable(&e))?;
+            self.store.register(everybody(), Arc::new(source), names).await.map_err(|e| unavailable(&e))?;
         }
         Ok(Response::new(v1::RegisterWorkflowResponse {
             digest: digest.to_string(),
@@ -178,7 +184,7 @@ impl OrchestratorService for Server {
         &self,
         _: Request<v1::ListWorkflowsRequest>,
     ) -> Result<Response<v1::ListWorkflowsResponse>, Status> {
-        let known = self.store.workflows().await.map_err(|e| unavailable(&e))?;
+        let known = self.store.workflows(TENANT.to_owned()).await.map_err(|e| unavailable(&e))?;
         let workflow = |one: record::Registered| v1::Workflow {
             name: one.name,
             digest: one.digest.to_string(),

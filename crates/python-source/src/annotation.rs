@@ -48,7 +48,8 @@ pub(crate) fn generic<'a>(
     own: &'a [TypeParam],
     found: &mut Variables,
 ) -> Result<Ty, NotAType> {
-    let mut reader = Reader { units, unit, parts: 0, inside: None, open: Vec::new(), own, found: Variables::new() };
+    let mut reader =
+        Reader { units, unit, parts: 0, inside: None, open: Vec::new(), own, found: Variables::new(), elements: false };
     let ty = reader.ty(expr, 0)?;
     found.extend(reader.found);
     Ok(ty)
@@ -56,8 +57,16 @@ pub(crate) fn generic<'a>(
 
 /// The type that a text names, told at a place where it is none.
 pub(crate) fn text(units: &Units<'_>, unit: usize, text: &str, range: TextRange) -> Result<Ty, NotAType> {
-    let mut reader =
-        Reader { units, unit, parts: 0, inside: None, open: Vec::new(), own: &[], found: Variables::new() };
+    let mut reader = Reader {
+        units,
+        unit,
+        parts: 0,
+        inside: None,
+        open: Vec::new(),
+        own: &[],
+        found: Variables::new(),
+        elements: false,
+    };
     reader.text(text, range, 0)
 }
 
@@ -78,6 +87,8 @@ struct Reader<'u, 'a> {
     own: &'a [TypeParam],
     /// Variables that came up.
     found: Variables,
+    /// Whether elements of an array or a series are being told, which numpy's scalars are: by itself one travels as Python's.
+    elements: bool,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -179,6 +190,9 @@ impl<'a> Reader<'_, 'a> {
         }
         match self.units.resolve(self.unit, expr) {
             Some(Bound::Assigned(at, value)) => self.alias(at, value, range, depth),
+            Some(Bound::Foreign(dotted)) if !self.elements && class::scalar(&dotted).is_some() => {
+                Ok(Ty::class(class::scalar(&dotted).unwrap_or_default()))
+            }
             Some(Bound::Foreign(_) | Bound::Qflow(_) | Bound::Class(..)) | None => class::ty(&self.name(expr)?, range),
             Some(Bound::Other | Bound::Unread) => Ok(Ty::Any),
             Some(_) => Err(wrong(range, "this is not a type")),
@@ -240,6 +254,14 @@ impl<'a> Reader<'_, 'a> {
                 _ => self.tuple(parts, range, depth),
             },
             "Callable" => class::ty(name, range),
+            class::NDARRAY => {
+                class::takes("NDArray", 1, parts.len(), range)?;
+                let of = self.elements(&parts[0], depth)?;
+                Ok(Ty::Generic("ndarray".to_owned(), vec![Ty::Any, Ty::Generic("dtype".to_owned(), vec![of])]))
+            }
+            "dtype" | "Series" if parts.len() == 1 => {
+                Ok(Ty::Generic(name.to_owned(), vec![self.elements(&parts[0], depth)?]))
+            }
             _ => {
                 let base = class::base(name, parts.len(), range)?;
                 // What the parameters of a class mean that Qflow does not know is theirs to say.
@@ -253,6 +275,17 @@ impl<'a> Reader<'_, 'a> {
                 }
                 Ok(Ty::Generic(base, parameters))
             }
+        }
+    }
+
+    /// What an array or a series holds; what is not known is theirs to say.
+    fn elements(&mut self, part: &Expr, depth: usize) -> Result<Ty, NotAType> {
+        let before = std::mem::replace(&mut self.elements, true);
+        let of = self.ty(part, depth + 1);
+        self.elements = before;
+        match of {
+            Err(why) if why.code == "bad-annotation" => Ok(Ty::Any),
+            of => of,
         }
     }
 

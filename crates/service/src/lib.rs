@@ -1,6 +1,8 @@
 //! How a process lives: configuration, listeners, authentication, health, drain.
 
 mod admin;
+#[cfg(feature = "redis")]
+mod at_work;
 mod auth;
 mod blobs;
 mod client;
@@ -18,6 +20,8 @@ mod shutdown;
 pub mod trust;
 
 pub use admin::{Readiness, admin};
+#[cfg(feature = "redis")]
+pub use at_work::AtWork;
 pub use auth::{Auth, SecretError, need_secret, read_secret};
 pub use blobs::tells_of_blobs;
 pub use client::{AuthedChannel, ChannelError, authed_channel, channel, is_address, tls_channel};

@@ -3,9 +3,9 @@
 use crate::{
     define::{Kind, MetricDef, catalogue},
     labels::{
-        Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, ExitReason, HttpMethod, Label,
-        NodeStatus, NodeType, Open, PackageCount, PauseCause, Phase, PoolName, Python, RetryReason, RunState,
-        RunStatus, Serialization, Truth, TypeName, Validation,
+        Cache, CacheName, Class, ContainerStatus, DataSize, Delivery, Dependency, EnvironmentFailure, ExitReason,
+        HttpMethod, Label, NodeStatus, NodeType, Open, PackageCount, PauseCause, Phase, PoolName, Python, RetryReason,
+        RunState, RunStatus, Serialization, Truth, TypeName, Validation,
     },
 };
 
@@ -136,17 +136,21 @@ catalogue! {
     store_commit_batch: Histogram(N) = "qflow_store_commit_batch_size"
         {  } max 1, owner Orchestrator
 
-    /// Connections of a pool.
+    /// Connections of a pool: of Redis, which many calls share, those that are up.
     pool_size: Gauge = "qflow_pool_size"
-        { pool: PoolName } max 2, owner Orchestrator
+        { pool: PoolName } max 3, owner Every
 
-    /// Connections of a pool that are in use.
+    /// Connections of a pool that are in use: of Redis, those that owe an answer.
     pool_in_use: Gauge = "qflow_pool_in_use"
-        { pool: PoolName } max 2, owner Orchestrator
+        { pool: PoolName } max 3, owner Every
 
-    /// How long callers waited for a connection of a pool.
+    /// How long callers waited for a connection of a pool: of Redis, how long words waited to go out.
     pool_wait: Histogram(F) = "qflow_pool_wait_seconds"
-        { pool: PoolName } max 2, owner Orchestrator
+        { pool: PoolName } max 3, owner Every
+
+    /// Connections of a pool that could not be had, and calls of Redis that failed or found no room.
+    pool_errors: Counter = "qflow_pool_errors_total"
+        { pool: PoolName } max 3, owner Every
 
     /// From the producer's commit to the consumer's start.
     data_flow: Histogram(X) = "qflow_data_flow_duration_seconds"
@@ -160,9 +164,9 @@ catalogue! {
     dependency_installation: Histogram(I) = "qflow_python_dependency_installation_duration_seconds"
         { python_version: Python, package_count: PackageCount } max 45, owner ContainerRunner
 
-    /// Installations of an environment that failed.
+    /// Environments that did not come about, by why: what no versions satisfy is its author's, the rest ours.
     environment_failures: Counter = "qflow_environment_failures_total"
-        { python_version: Python } max 9, owner ContainerRunner
+        { python_version: Python, reason: EnvironmentFailure } max 27, owner ContainerRunner
 
     /// Time to create a container.
     container_creation: Histogram(C) = "qflow_python_container_creation_duration_seconds"
@@ -226,7 +230,7 @@ catalogue! {
 
     /// Time to serialize values.
     serialization: Histogram(F) = "qflow_data_serialization_duration_seconds"
-        { serialization_type: Serialization, data_size_bytes: DataSize } max 30, owner ContainerRunner
+        { serialization_type: Serialization, data_size_bytes: DataSize } max 24, owner ContainerRunner
 
     /// Bytes of values handed from node to node.
     transfer_size: Histogram(B) = "qflow_data_transfer_size_bytes"

@@ -78,16 +78,14 @@ pub(crate) struct Source {
     pub(crate) exemplars: Exemplars,
     pub(crate) sums: Sums,
     pub(crate) lives: Lives,
+    /// Whether handles record at all.
+    pub(crate) records: bool,
 }
 
 impl Source {
-    pub(crate) fn new(recorder: Arc<PrometheusRecorder>, exemplars: Exemplars, sums: Sums, lives: Lives) -> Self {
-        Self { recorder, exemplars, sums, lives }
-    }
-
     /// Counts the sets of a row that have no room; there at 0 for each row that this may happen to.
     fn overflow(&self, def: &'static MetricDef) -> metrics::Counter {
-        if !def.overflows() || def.name == OVERFLOW {
+        if !self.records || !def.overflows() || def.name == OVERFLOW {
             return metrics::Counter::noop();
         }
         let label = metrics::Label::from_static_parts("metric", def.name);
@@ -110,7 +108,7 @@ impl Handle for metrics::Counter {
         source.recorder.describe_counter(KeyName::from_const_str(def.name), None, def.help.trim().into());
     }
     fn make(source: &Source, _: &'static MetricDef, key: &Key) -> Self {
-        source.recorder.register_counter(key, &METADATA)
+        if source.records { source.recorder.register_counter(key, &METADATA) } else { Self::noop() }
     }
 }
 
@@ -119,7 +117,7 @@ impl Handle for metrics::Gauge {
         source.recorder.describe_gauge(KeyName::from_const_str(def.name), None, def.help.trim().into());
     }
     fn make(source: &Source, _: &'static MetricDef, key: &Key) -> Self {
-        source.recorder.register_gauge(key, &METADATA)
+        if source.records { source.recorder.register_gauge(key, &METADATA) } else { Self::noop() }
     }
 }
 
@@ -128,6 +126,9 @@ impl Handle for Histogram {
         source.recorder.describe_histogram(KeyName::from_const_str(def.name), None, def.help.trim().into());
     }
     fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
+        if !source.records {
+            return Self::noop();
+        }
         let mut store = source.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = store.entry((def.name, rendered(key))).or_insert_with(|| Arc::new(Slots::new(def.buckets)));
         Self::new(source.recorder.register_histogram(key, &METADATA), Arc::clone(slots))
@@ -137,14 +138,14 @@ impl Handle for Histogram {
 impl Handle for Sum {
     fn describe(_: &Source, _: &'static MetricDef) {}
     fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
-        source.sums.get(def.name, def.help, rendered(key))
+        if source.records { source.sums.get(def.name, def.help, rendered(key)) } else { Self::default() }
     }
 }
 
 impl Handle for Live {
     fn describe(_: &Source, _: &'static MetricDef) {}
     fn make(source: &Source, def: &'static MetricDef, key: &Key) -> Self {
-        source.lives.get(def.name, def.help, rendered(key))
+        if source.records { source.lives.get(def.name, def.help, rendered(key)) } else { Self::default() }
     }
     fn gone(&self) -> bool {
         self.value().is_none()

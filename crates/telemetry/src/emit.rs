@@ -1,14 +1,14 @@
 //! What an event says: its log line, and the metrics that follow from it.
 
-use qflow_model::status::{NodeStatus as Node, RunStatus as Run};
+use qflow_model::status::{FailureClass, NodeStatus as Node, RunStatus as Run};
 use serde_json::{Map, Value, json};
 
 use crate::{
     catalogue::Metrics,
     events::{ContainerRef, ErrorInfo, Event, Level, NodeRef, RunRef},
     labels::{
-        Class, ExitReason, NodeStatus, NodeType, Open, PackageCount, Phase, Python, RetryReason, RunStatus, Truth,
-        TypeName, Validation,
+        Class, EnvironmentFailure, ExitReason, NodeStatus, NodeType, Open, PackageCount, Phase, Python, RetryReason,
+        RunStatus, Truth, TypeName, Validation,
     },
     traces::TraceContext,
 };
@@ -65,13 +65,19 @@ impl Line {
 
     fn error(self, error: Option<&ErrorInfo>) -> Self {
         let Some(error) = error else { return self };
-        self.with("failure_class", error.class.map(qflow_model::status::FailureClass::as_str))
+        self.with("failure_class", error.class.map(FailureClass::as_str))
             .with("error_type", error.error_type.as_str())
             .with("error_message", error.message.as_str())
             .with("stack_trace", error.stack_trace.as_str())
             .with("error.type", error.error_type.as_str())
             .with("error.message", error.message.as_str())
             .with("error.stack_trace", error.stack_trace.as_str())
+    }
+
+    /// The traceback, there also where what ended the code left none: time, memory.
+    fn traceback(mut self, error: &ErrorInfo) -> Self {
+        self.fields.insert("stack_trace".to_owned(), error.stack_trace.as_str().into());
+        self
     }
 
     /// Within the span in which it was told, where it names none itself.
@@ -111,115 +117,163 @@ impl Line {
     }
 }
 
+/// An event on its way to be a line: the line is put together by the thread that writes it.
+pub(crate) struct Told {
+    pub(crate) event: Event,
+    pub(crate) at: jiff::Timestamp,
+    pub(crate) component: &'static str,
+    /// Where it was told, if the event does not say that itself.
+    pub(crate) span: Option<TraceContext>,
+}
+
+impl Told {
+    /// The line: JSON in the name of a service, or for people.
+    pub(crate) fn text(self, service: Option<&str>) -> String {
+        let (line, at) = (line(&self.event).inside(|| self.span), format!("{:.6}", self.at));
+        match service {
+            Some(service) => line.json(&at, service, self.component),
+            None => line.pretty(&at, self.component),
+        }
+    }
+}
+
+/// Whether an event says in which span it was.
+pub(crate) fn names_span(event: &Event) -> bool {
+    match event {
+        Event::RunStarted { run } | Event::RunEnded { run, .. } => run.trace.is_some(),
+        Event::NodeStarted { node, .. }
+        | Event::NodeEnded { node, .. }
+        | Event::NodeRetry { node, .. }
+        | Event::PythonError { node, .. }
+        | Event::UserLine { node, .. }
+        | Event::UserLinesLost { node, .. } => node.run.trace.is_some(),
+        Event::ContainerCreated { container, .. }
+        | Event::ContainerStarted { container, .. }
+        | Event::ContainerStopped { container, .. }
+        | Event::ContainerError { container, .. } => {
+            container.node.as_ref().is_some_and(|node| node.run.trace.is_some())
+        }
+        _ => false,
+    }
+}
+
+/// How much a line says, and what of: all that decides whether it is written.
+pub(crate) fn head(event: &Event) -> (Level, &'static str) {
+    match event {
+        Event::RunStarted { .. } => (Level::Info, "workflow_start"),
+        Event::RunEnded { status: Run::Completed, .. } => (Level::Info, "workflow_complete"),
+        Event::RunEnded { status: Run::Cancelled, .. } => (Level::Warning, "workflow_cancelled"),
+        Event::RunEnded { .. } => (Level::Error, "workflow_error"),
+        Event::NodeStarted { .. } => (Level::Info, "node_start"),
+        Event::NodeEnded { status: Node::Failed | Node::TimedOut, .. } => (Level::Error, "node_error"),
+        Event::NodeEnded { .. } => (Level::Info, "node_complete"),
+        Event::NodeRetry { .. } => (Level::Warning, "node_retry"),
+        Event::ContainerCreated { .. } => (Level::Info, "container_created"),
+        Event::ContainerStarted { .. } => (Level::Info, "container_started"),
+        Event::ContainerStopped { .. } => (Level::Info, "container_stopped"),
+        Event::ContainerError { .. } => (Level::Error, "container_error"),
+        Event::EnvironmentPrepared { error: None, .. } => (Level::Info, "environment_prepared"),
+        Event::EnvironmentPrepared { step, error, .. } if is_unsatisfiable(step, error.as_ref()) => {
+            (Level::Warning, "environment_prepared")
+        }
+        Event::EnvironmentPrepared { .. } => (Level::Error, "environment_prepared"),
+        Event::PythonError { .. } => (Level::Error, "python_error"),
+        Event::UserLine { .. } => (Level::Info, "user_line"),
+        Event::UserLinesLost { .. } => (Level::Warning, "user_lines_lost"),
+        Event::ServiceListening { .. } => (Level::Info, "service_listening"),
+        Event::TypeValidated { .. } => (Level::Debug, "type_validated"),
+        Event::Note { level, action, .. } => (*level, action),
+    }
+}
+
 /// The log line of an event.
 pub(crate) fn line(event: &Event) -> Line {
+    let (level, action) = head(event);
+    let says = |message: &str| Line::new(level, action, message);
     match event {
-        Event::RunStarted { run } => Line::new(Level::Info, "workflow_start", "Workflow execution started").run(run),
-        Event::RunEnded { run, status, took_ms, error } => run_ended(*status)
+        Event::RunStarted { run } => says("Workflow execution started").run(run),
+        Event::RunEnded { run, status, took_ms, error } => says(&format!("Workflow execution {status}"))
             .run(run)
             .with("status", status.as_str())
             .with("duration_ms", *took_ms)
             .error(error.as_ref()),
-        Event::NodeStarted { node, container_id, queued_ms } => {
-            Line::new(Level::Info, "node_start", "Node execution started")
-                .node(node)
-                .with("container_id", container_id.as_deref())
-                .with("queued_ms", *queued_ms)
-        }
-        Event::NodeEnded { node, status, took_ms, phases, error, .. } => node_ended(*status)
+        Event::NodeStarted { node, container_id, queued_ms } => says("Node execution started")
+            .node(node)
+            .with("container_id", container_id.as_deref())
+            .with("queued_ms", *queued_ms),
+        Event::NodeEnded { node, status, took_ms, phases, error, .. } => says(&format!("Node execution {status}"))
             .node(node)
             .with("status", status.as_str())
             .with("duration_ms", *took_ms)
             .with("phases", phases.map(|p| json!(p)))
             .error(error.as_ref()),
-        Event::NodeRetry { node, reason, delay_ms, error } => {
-            Line::new(Level::Warning, "node_retry", "Node execution will be tried again")
-                .node(node)
-                .with("reason", reason.as_str())
-                .with("delay_ms", *delay_ms)
-                .error(error.as_ref())
-        }
+        Event::NodeRetry { node, reason, delay_ms, error } => says("Node execution will be tried again")
+            .node(node)
+            .with("reason", reason.as_str())
+            .with("delay_ms", *delay_ms)
+            .error(error.as_ref()),
         Event::ContainerCreated { container, took_ms } => {
-            Line::new(Level::Info, "container_created", "Container created")
-                .container(container)
-                .with("duration_ms", *took_ms)
+            says("Container created").container(container).with("duration_ms", *took_ms)
         }
         Event::ContainerStarted { container, took_ms } => {
-            Line::new(Level::Info, "container_started", "Container started")
-                .container(container)
-                .with("duration_ms", *took_ms)
+            says("Container started").container(container).with("duration_ms", *took_ms)
         }
         Event::ContainerStopped { container, reason, exit_code } => {
-            Line::new(Level::Info, "container_stopped", "Container stopped")
-                .container(container)
-                .with("reason", reason.as_str())
-                .with("exit_code", *exit_code)
+            says("Container stopped").container(container).with("reason", reason.as_str()).with("exit_code", *exit_code)
         }
-        Event::ContainerError { container, error } => {
-            Line::new(Level::Error, "container_error", "Container failed").container(container).error(Some(error))
-        }
-        Event::EnvironmentPrepared { python_version, packages, took_ms, error } => {
-            let (level, message) = match error {
-                None => (Level::Info, "Environment prepared"),
-                Some(_) => (Level::Error, "Environment not prepared"),
-            };
-            Line::new(level, "environment_prepared", message)
-                .with("python_version", python_version.as_str())
-                .with("packages", *packages)
-                .with("duration_ms", *took_ms)
-                .error(error.as_ref())
-        }
+        Event::ContainerError { container, error } => says("Container failed").container(container).error(Some(error)),
+        Event::EnvironmentPrepared { step, python_version, packages, took_ms, error } => says(match error {
+            None => "Environment prepared",
+            Some(_) if is_unsatisfiable(step, error.as_ref()) => {
+                "Environment not prepared: its requirements are not to be had together"
+            }
+            Some(_) => "Environment not prepared",
+        })
+        .with("python_version", python_version.as_str())
+        .with("step", *step)
+        .with("packages", *packages)
+        .with("duration_ms", *took_ms)
+        .error(error.as_ref()),
         Event::PythonError { node, container_id, error } => {
             let message = format!("Python execution error: {}", error.message);
-            Line::new(Level::Error, "python_error", message)
-                .node(node)
-                .with("container_id", container_id.as_str())
-                .error(Some(error))
+            says(&message).node(node).with("container_id", container_id.as_str()).error(Some(error)).traceback(error)
         }
         Event::UserLine { node, sequence, stream, text, fields } => {
-            let line = Line::new(Level::Info, "user_line", text.as_str())
-                .node(node)
-                .with("sequence", *sequence)
-                .with("stream", stream.as_str());
+            let line = says(text).node(node).with("sequence", *sequence).with("stream", stream.as_str());
             if fields.is_empty() { line } else { line.with("fields", fields.clone()) }
         }
-        Event::UserLinesLost { node, lost } => {
-            Line::new(Level::Warning, "user_lines_lost", format!("{lost} lines were lost"))
-                .node(node)
-                .with("lost", *lost)
-        }
-        Event::ServiceListening { listener, address } => {
-            Line::new(Level::Info, "service_listening", format!("Listening for {listener} on {address}"))
-                .with("listener", *listener)
-                .with("address", address.as_str())
-        }
+        Event::UserLinesLost { node, lost } => says(&format!("{lost} lines were lost")).node(node).with("lost", *lost),
+        Event::ServiceListening { listener, address } => says(&format!("Listening for {listener} on {address}"))
+            .with("listener", *listener)
+            .with("address", address.as_str()),
         Event::TypeValidated { workflow, edges, took_ms, trace } => {
             let refused = edges.iter().filter(|(_, _, compatible)| !compatible).count();
-            Line::new(Level::Debug, "type_validated", "Types validated")
+            says("Types validated")
                 .with("workflow_id", workflow.as_str())
                 .with("edges", edges.len())
                 .with("incompatible", refused)
                 .with("duration_ms", *took_ms)
                 .with("trace.id", trace.as_ref().map(|t| t.trace_id.as_str()))
         }
-        Event::Note { level, action, message, fields } => {
-            fields.iter().fold(Line::new(*level, action, message.as_str()), |line, (k, v)| line.with(k, v.clone()))
+        Event::Note { message, fields, .. } => {
+            fields.iter().fold(says(message), |line, (k, v)| line.with(k, v.clone()))
         }
     }
 }
 
-fn run_ended(status: Run) -> Line {
-    match status {
-        Run::Completed => Line::new(Level::Info, "workflow_complete", "Workflow execution completed"),
-        Run::Cancelled => Line::new(Level::Warning, "workflow_cancelled", "Workflow execution cancelled"),
-        _ => Line::new(Level::Error, "workflow_error", format!("Workflow execution {status}")),
-    }
+/// What no versions satisfy.
+const UNSATISFIABLE: &str = "unsatisfiable";
+
+fn is_unsatisfiable(step: &str, error: Option<&ErrorInfo>) -> bool {
+    error.is_some() && environment_failure(step, error) == UNSATISFIABLE
 }
 
-fn node_ended(status: Node) -> Line {
-    match status {
-        Node::Failed | Node::TimedOut => Line::new(Level::Error, "node_error", format!("Node execution {status}")),
-        _ => Line::new(Level::Info, "node_complete", format!("Node execution {status}")),
+/// Why an environment did not come about.
+fn environment_failure(step: &str, error: Option<&ErrorInfo>) -> &'static str {
+    match (step, error.and_then(|error| error.class)) {
+        ("lock", Some(FailureClass::User)) => UNSATISFIABLE,
+        ("lock", _) => "not_locked",
+        _ => "not_installed",
     }
 }
 
@@ -267,12 +321,13 @@ pub(crate) fn count(metrics: &Metrics, event: &Event) {
         Event::ContainerStopped { reason, .. } => {
             metrics.container_exits(ExitReason::of(reason)).increment(1);
         }
-        Event::EnvironmentPrepared { python_version, packages, took_ms, error: None } => {
+        Event::EnvironmentPrepared { python_version, packages, took_ms, error: None, .. } => {
             let handle = metrics.dependency_installation(Python::of(python_version), PackageCount::count(*packages));
             handle.record(took_ms / 1e3);
         }
-        Event::EnvironmentPrepared { python_version, error: Some(_), .. } => {
-            metrics.environment_failures(Python::of(python_version)).increment(1);
+        Event::EnvironmentPrepared { step, python_version, error, .. } => {
+            let reason = EnvironmentFailure::of(environment_failure(step, error.as_ref()));
+            metrics.environment_failures(Python::of(python_version), reason).increment(1);
         }
         Event::TypeValidated { edges, took_ms, trace, .. } => {
             metrics.type_validation(Validation::of("edge")).record_in(took_ms / 1e3, trace.as_ref());

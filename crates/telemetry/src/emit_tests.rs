@@ -75,15 +75,18 @@ fn node_events() -> Vec<Event> {
 }
 
 fn other_events() -> Vec<Event> {
-    let prepared =
-        |error| Event::EnvironmentPrepared { python_version: "3.11".into(), packages: 4, took_ms: 2100.5, error };
+    let prepared = |step, error| {
+        let python_version = "3.11".into();
+        Event::EnvironmentPrepared { step, python_version, packages: 4, took_ms: 2100.5, error }
+    };
     vec![
         Event::ContainerCreated { container: container(), took_ms: 80.5 },
         Event::ContainerStarted { container: container(), took_ms: 120.25 },
         Event::ContainerStopped { container: container(), reason: "oom".into(), exit_code: Some(137) },
         Event::ContainerError { container: container(), error: error() },
-        prepared(None),
-        prepared(Some(error())),
+        prepared("install", None),
+        prepared("install", Some(error())),
+        prepared("lock", Some(error())),
         Event::ServiceListening { listener: "grpc", address: "127.0.0.1:7401".into() },
         Event::TypeValidated {
             workflow: "etl".into(),

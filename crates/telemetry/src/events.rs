@@ -174,8 +174,10 @@ pub enum Event {
         /// What went wrong.
         error: ErrorInfo,
     },
-    /// `environment_prepared`: requirements were installed, or failed to be.
+    /// `environment_prepared`: requirements were installed, or failed to be locked or installed.
     EnvironmentPrepared {
+        /// `lock`, `install`: how far it came.
+        step: &'static str,
         /// Its Python version.
         python_version: String,
         /// How many packages.

@@ -1,13 +1,14 @@
-//! Spans with given ids, through the SDK, to OTLP or to a test.
+//! Spans with given ids as the SDK's exporters take them, to OTLP or to a test.
 
-use std::{cell::Cell, str::FromStr as _};
+use std::{
+    str::FromStr as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use opentelemetry::{
-    Context, KeyValue, SpanId, TraceId,
-    trace::{
-        Event, Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, TraceState, Tracer as _,
-        TracerProvider as _,
-    },
+    InstrumentationScope, KeyValue, SpanId,
+    trace::{Event, Link, SpanContext, SpanKind, Status, TraceState},
 };
 use opentelemetry_otlp::{
     WithExportConfig as _, WithTonicConfig as _,
@@ -15,7 +16,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::{
     Resource,
-    trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider, SpanExporter},
+    trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks},
 };
 use serde_json::Value;
 
@@ -25,58 +26,50 @@ use crate::{
     traces::{Kind, SpanRecord, TraceContext},
 };
 
-thread_local! { static PINNED: Cell<Option<(TraceId, SpanId)>> = const { Cell::new(None) }; }
+/// Where spans go.
+pub(crate) enum Spans {
+    /// To an OTLP receiver.
+    Out(Outbox),
+    /// To a test.
+    Kept(Collected),
+}
 
-/// Gives the pinned ids while a pin stands, else random ones.
-#[derive(Debug, Default)]
-struct Pinned(RandomIdGenerator);
-
-impl IdGenerator for Pinned {
-    fn new_trace_id(&self) -> TraceId {
-        PINNED.get().map_or_else(|| self.0.new_trace_id(), |(trace, _)| trace)
+impl Spans {
+    /// Takes a span that has ended.
+    pub(crate) fn take(&self, component: &'static str, span: SpanRecord) {
+        match self {
+            Self::Out(outbox) => outbox.take(component, span),
+            Self::Kept(collected) => collected.keep(data(component, span)),
+        }
     }
-    fn new_span_id(&self) -> SpanId {
-        PINNED.get().map_or_else(|| self.0.new_span_id(), |(_, span)| span)
+
+    /// Waits for what was taken before to leave, within a bound.
+    pub(crate) fn flush(&self, bound: Duration) {
+        if let Self::Out(outbox) = self {
+            outbox.flush(bound);
+        }
     }
 }
 
-/// Pins ids for one synchronous scope: dropped, the next root of this thread is fresh.
-struct Pin;
-
-impl Pin {
-    fn set(trace: TraceId, span: SpanId) -> Self {
-        PINNED.set(Some((trace, span)));
-        Self
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        PINNED.set(None);
-    }
-}
-
-/// A provider that sends to an OTLP receiver in batches.
+/// What sends to an OTLP receiver in batches.
 pub(crate) fn otlp(
     endpoint: String,
     otel: &Otel,
     (service, version): (String, &'static str),
     fate: Fate,
-) -> Result<SdkTracerProvider, String> {
+) -> Result<Outbox, String> {
     let version = KeyValue::new("service.version", version);
     let resource = Resource::builder().with_service_name(service).with_attribute(version).build();
     let tls = endpoint.starts_with("https://").then(|| tls(otel)).transpose()?;
-    let of = resource.clone();
-    let outbox = Outbox::start(fate, move || {
+    Outbox::start(fate, move || {
         let mut builder = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
         if let Some(tls) = tls {
             builder = builder.with_tls_config(tls);
         }
         let mut exporter = builder.build().map_err(|error| error.to_string())?;
-        exporter.set_resource(&of);
+        exporter.set_resource(&resource);
         Ok(exporter)
-    })?;
-    Ok(provider().with_resource(resource).with_span_processor(outbox).build())
+    })
 }
 
 /// What a receiver's certificate is held to.
@@ -86,62 +79,50 @@ fn tls(otel: &Otel) -> Result<ClientTlsConfig, String> {
     Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
 }
 
-/// Every span that is recorded leaves: whether it is was decided where its trace began.
-fn provider() -> opentelemetry_sdk::trace::TracerProviderBuilder {
-    SdkTracerProvider::builder().with_id_generator(Pinned::default()).with_sampler(Sampler::AlwaysOn)
-}
-
-/// A provider that sends each span at once, for tests.
-pub(crate) fn simple<E: SpanExporter + 'static>(exporter: E) -> SdkTracerProvider {
-    provider().with_simple_exporter(exporter).build()
-}
-
-/// Sends a span; says whether its ids were ids.
-pub(crate) fn record(provider: &SdkTracerProvider, component: &'static str, span: SpanRecord) -> bool {
+/// A span as exporters take it; nothing where its ids are none. Every span that comes here leaves: whether it is recorded was decided where
+/// its trace began.
+pub(crate) fn data(component: &'static str, span: SpanRecord) -> Option<SpanData> {
     let context = TraceContext {
         trace_id: span.trace_id,
         span_id: span.span_id,
         sampled: span.sampled,
         tracestate: span.tracestate,
     };
-    let Some((trace, id, flags)) = context.ids() else { return false };
-    let parent = match span.parent_span_id.as_deref().map(SpanId::from_hex) {
-        Some(Ok(parent)) => {
-            // A list that is none is left out, as the standard says.
-            let state = TraceState::from_str(&context.tracestate).unwrap_or_default();
-            Context::new().with_remote_span_context(SpanContext::new(trace, parent, flags, true, state))
-        }
-        _ => Context::new(),
-    };
-    let links = span.links.iter().filter_map(|link| {
-        let (trace, id, flags) = link.ids()?;
-        Some(Link::new(SpanContext::new(trace, id, flags, true, TraceState::default()), Vec::new(), 0))
-    });
-    let tracer = provider.tracer("qflow");
+    let (trace, id, flags) = context.ids()?;
+    // A list that is none is left out, as the standard says.
+    let state = TraceState::from_str(&context.tracestate).unwrap_or_default();
+    let parent = span.parent_span_id.as_deref().and_then(|parent| SpanId::from_hex(parent).ok());
     let mut attributes = key_values(span.attributes);
     attributes.push(KeyValue::new("qflow.component", component));
-    let kind = match span.kind {
-        Kind::Internal => SpanKind::Internal,
-        Kind::Server => SpanKind::Server,
-        Kind::Client => SpanKind::Client,
-    };
-    let events = span.events.into_iter().map(|e| Event::new(e.name, e.at, key_values(e.attributes), 0)).collect();
-    let builder = tracer
-        .span_builder(span.name)
-        .with_kind(kind)
-        .with_start_time(span.start)
-        .with_attributes(attributes)
-        .with_events(events)
-        .with_links(links.collect());
-    let mut started = {
-        let _pin = Pin::set(trace, id);
-        builder.start_with_context(&tracer, &parent)
-    };
-    if let Some(error) = span.error {
-        started.set_status(Status::error(error));
-    }
-    started.end_with_timestamp(span.end);
-    true
+    let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
+    events.events = span.events.into_iter().map(|e| Event::new(e.name, e.at, key_values(e.attributes), 0)).collect();
+    links.links = span
+        .links
+        .iter()
+        .filter_map(|link| {
+            let (trace, id, flags) = link.ids()?;
+            Some(Link::new(SpanContext::new(trace, id, flags, true, TraceState::default()), Vec::new(), 0))
+        })
+        .collect();
+    Some(SpanData {
+        span_context: SpanContext::new(trace, id, flags, false, state),
+        parent_span_id: parent.unwrap_or(SpanId::INVALID),
+        parent_span_is_remote: parent.is_some(),
+        span_kind: match span.kind {
+            Kind::Internal => SpanKind::Internal,
+            Kind::Server => SpanKind::Server,
+            Kind::Client => SpanKind::Client,
+        },
+        name: span.name.into(),
+        start_time: span.start,
+        end_time: span.end,
+        attributes,
+        dropped_attributes_count: 0,
+        events,
+        links,
+        status: span.error.map_or(Status::Unset, Status::error),
+        instrumentation_scope: InstrumentationScope::builder("qflow").build(),
+    })
 }
 
 fn key_values(facts: Vec<(String, Value)>) -> Vec<KeyValue> {
@@ -157,19 +138,16 @@ fn key_values(facts: Vec<(String, Value)>) -> Vec<KeyValue> {
 
 /// What a span exporter got, for tests.
 #[derive(Clone, Debug, Default)]
-pub struct Collected(std::sync::Arc<std::sync::Mutex<Vec<opentelemetry_sdk::trace::SpanData>>>);
+pub struct Collected(Arc<Mutex<Vec<SpanData>>>);
 
 impl Collected {
     /// The spans so far.
-    pub fn spans(&self) -> Vec<opentelemetry_sdk::trace::SpanData> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    pub fn spans(&self) -> Vec<SpanData> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-impl SpanExporter for Collected {
-    async fn export(&self, batch: Vec<opentelemetry_sdk::trace::SpanData>) -> opentelemetry_sdk::error::OTelSdkResult {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(batch);
-        Ok(())
+    fn keep(&self, span: Option<SpanData>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(span);
     }
 }
 
@@ -179,23 +157,22 @@ mod tests {
     use std::time::SystemTime;
 
     #[test]
-    fn a_span_keeps_its_ids_with_and_without_a_parent_and_the_next_root_is_fresh() {
-        let collected = Collected::default();
-        let provider = simple(collected.clone());
+    fn a_span_keeps_its_ids_with_and_without_a_parent() {
         let root = TraceContext { tracestate: "vendor=1".into(), ..TraceContext::root() };
         let child = root.child();
         let at = SystemTime::UNIX_EPOCH;
         let with_parent = SpanRecord::new("node_execution", &child, at, at).child_of(root.span_id.clone());
-        assert!(record(&provider, "test", with_parent));
-        assert!(record(&provider, "test", SpanRecord::new("workflow_execution", &root, at, at)));
-        provider.tracer("x").start("fresh").end();
-        let spans = collected.spans();
+        let spans =
+            [with_parent, SpanRecord::new("workflow_execution", &root, at, at)].map(|span| data("test", span).unwrap());
         assert_eq!(spans[0].span_context.span_id().to_string(), child.span_id);
         assert_eq!(spans[0].parent_span_id.to_string(), root.span_id);
-        assert_eq!(spans[0].span_context.trace_state().header(), "vendor=1");
+        for span in &spans {
+            assert_eq!(span.span_context.trace_state().header(), "vendor=1", "{}", span.name);
+        }
         assert_eq!(spans[1].span_context.span_id().to_string(), root.span_id);
         assert_eq!(spans[1].span_context.trace_id().to_string(), root.trace_id);
-        assert_ne!(spans[2].span_context.trace_id().to_string(), root.trace_id);
-        assert_ne!(spans[2].span_context.span_id().to_string(), root.span_id);
+        assert_eq!(spans[1].parent_span_id, SpanId::INVALID);
+        let no_ids = TraceContext { span_id: "none".into(), ..root };
+        assert!(data("test", SpanRecord::new("workflow_execution", &no_ids, at, at)).is_none());
     }
 }

@@ -30,32 +30,38 @@ impl Slots {
     }
 }
 
-/// A handle of a histogram.
+/// A handle of a histogram; one without slots records nothing.
 #[derive(Clone)]
 pub struct Histogram {
     inner: metrics::Histogram,
-    slots: Arc<Slots>,
+    slots: Option<Arc<Slots>>,
 }
 
 impl Histogram {
     pub(crate) fn new(inner: metrics::Histogram, slots: Arc<Slots>) -> Self {
-        Self { inner, slots }
+        Self { inner, slots: Some(slots) }
+    }
+
+    pub(crate) fn noop() -> Self {
+        Self { inner: metrics::Histogram::noop(), slots: None }
     }
 
     /// Records a value, with the current task's trace as exemplar.
     pub fn record(&self, value: f64) {
-        self.record_in(value, traces::current().as_ref());
+        if self.slots.is_some() {
+            self.record_in(value, traces::current().as_ref());
+        }
     }
 
     /// Records a value with a trace as exemplar.
     #[expect(clippy::disallowed_methods, reason = "an exemplar carries the wall time of its observation")]
     pub fn record_in(&self, value: f64, trace: Option<&TraceContext>) {
-        if !value.is_finite() {
+        let Some(slots) = self.slots.as_ref().filter(|_| value.is_finite()) else {
             return; // one NaN would poison the sum for good
-        }
+        };
         self.inner.record(value);
         let Some(trace) = trace.filter(|t| t.sampled) else { return };
-        let cell = &self.slots.cells[self.slots.bounds.partition_point(|bound| *bound < value)];
+        let cell = &slots.cells[slots.bounds.partition_point(|bound| *bound < value)];
         // An exemplar is a sample: recording never waits for it.
         if let Ok(mut cell) = cell.try_lock() {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -44,6 +44,8 @@ closed! {
     NodeType = "python" | "workflow" | "wait" | "approval" | "input" | "output" | "other";
     /// A version of Python.
     Python = "3.8" | "3.9" | "3.10" | "3.11" | "3.12" | "3.13" | "3.14" | "mixed" | "other";
+    /// Why an environment did not come about: no versions satisfy its requirements, they were not locked, the lock was not installed.
+    EnvironmentFailure = "unsatisfiable" | "not_locked" | "not_installed";
     /// How many packages.
     PackageCount = "0" | "1-5" | "6-20" | "21-50" | "51+";
     /// What a container does.
@@ -64,7 +66,7 @@ closed! {
     /// Which cache: outputs of nodes, definitions of sources, or another.
     CacheName = "node" | "definition" | "other";
     /// Which pool of connections.
-    PoolName = "database" | "other";
+    PoolName = "database" | "redis" | "other";
     /// Whose failure.
     Class = "user" | "platform" | "unknown";
     /// Why an attempt is repeated.
@@ -72,7 +74,7 @@ closed! {
     /// Why a container ended.
     ExitReason = "retired" | "idle" | "run_ended" | "killed" | "oom" | "exited" | "shutdown" | "other";
     /// How data was written.
-    Serialization = "tagged" | "json" | "arrow" | "pickle" | "other";
+    Serialization = "tagged" | "arrow" | "pickle" | "other";
     /// A class of size.
     DataSize = "le_1KiB" | "le_64KiB" | "le_1MiB" | "le_16MiB" | "le_256MiB" | "gt_256MiB";
     /// What the whole depends on, by its name in `/health`.

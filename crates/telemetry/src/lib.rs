@@ -33,7 +33,6 @@ pub use export::Collected;
 pub use histogram::Histogram;
 pub use live::Live;
 use metrics_exporter_prometheus::PrometheusHandle;
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use parts::Parts;
 pub use sums::Sum;
 pub use traces::{SpanEvent, SpanRecord, TraceContext};
@@ -47,15 +46,15 @@ pub struct Telemetry {
 
 struct Shared {
     config: TelemetryConfig,
-    /// `service.name`.
-    service: String,
     metrics: Metrics,
+    /// Whether metrics are kept.
+    records: bool,
     recorded: Recorded,
     rates: rates::Rates,
     collectors: Mutex<Vec<Collector>>,
     runtime: Option<tokio::runtime::Handle>,
-    log: Option<log::Log>,
-    spans: Option<SdkTracerProvider>,
+    log: Option<log::Log<emit::Told>>,
+    spans: Option<export::Spans>,
     _upkeep: Option<upkeep::Upkeep>,
 }
 
@@ -111,7 +110,7 @@ impl Telemetry {
         let out: Box<dyn Write + Send> =
             if config.to_stderr { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
         let otel = otel::Otel::from_env();
-        let mut parts = Parts::new(config);
+        let mut parts = Parts::that(config, otel.metrics);
         if let Some(service) = &otel.service {
             parts.service.clone_from(service);
         }
@@ -119,7 +118,7 @@ impl Telemetry {
         if let Some(url) = parts.config.otlp_endpoint.clone().filter(|_| otel.exports) {
             let told = (parts.service.clone(), parts.config.version);
             match export::otlp(url, &otel, told, parts.fate_of_spans()) {
-                Ok(spans) => parts.spans = Some(spans),
+                Ok(outbox) => parts.spans = Some(export::Spans::Out(outbox)),
                 Err(error) => wrong.push(format!("no span leaves: {error}")),
             }
         }
@@ -135,11 +134,17 @@ impl Telemetry {
         Parts::new(TelemetryConfig::test()).build(None, false)
     }
 
+    /// The same, which keeps no metrics either.
+    #[cfg(test)]
+    fn deaf() -> Self {
+        Parts::that(TelemetryConfig::test(), false).build(None, false)
+    }
+
     /// Telemetry whose spans are collected, for tests.
     pub fn collecting() -> (Self, Collected) {
         let collected = Collected::default();
         let mut parts = Parts::new(TelemetryConfig::test());
-        parts.spans = Some(export::simple(collected.clone()));
+        parts.spans = Some(export::Spans::Kept(collected.clone()));
         (parts.build(None, false), collected)
     }
 
@@ -161,22 +166,19 @@ impl Telemetry {
 
     /// Tells an event: its log line and its metrics.
     #[expect(clippy::disallowed_methods, reason = "a line carries the wall time of its writing")]
-    #[expect(clippy::needless_pass_by_value, reason = "an event is told once")]
     pub fn emit(&self, event: Event) {
         let shared = &self.shared;
-        emit::count(&shared.metrics, &event);
-        shared.rates.note(&event);
+        if shared.records {
+            emit::count(&shared.metrics, &event);
+            shared.rates.note(&event);
+        }
         let Some(log) = &shared.log else { return };
-        let line = emit::line(&event);
-        if line.level < shared.config.level || shared.config.muted.contains(&line.action) {
+        let (level, action) = emit::head(&event);
+        if level < shared.config.level || shared.config.muted.contains(&action) {
             return;
         }
-        let (line, at) = (line.inside(traces::current), format!("{:.6}", jiff::Timestamp::now()));
-        log.line(if shared.config.json {
-            line.json(&at, &shared.service, self.component)
-        } else {
-            line.pretty(&at, self.component)
-        });
+        let span = if emit::names_span(&event) { None } else { traces::current() };
+        log.line(emit::Told { event, at: jiff::Timestamp::now(), component: self.component, span });
     }
 
     /// Whether anybody takes spans: where nobody does, none need be put together.
@@ -186,10 +188,8 @@ impl Telemetry {
 
     /// Sends a span that has ended; one that has no room is counted as dropped.
     pub fn record_span(&self, span: SpanRecord) {
-        let Some(provider) = self.shared.spans.as_ref().filter(|_| span.sampled) else { return };
-        if !export::record(provider, self.component, span) {
-            self.shared.metrics.spans(labels::Delivery::of("dropped")).increment(1);
-        }
+        let Some(spans) = self.shared.spans.as_ref().filter(|_| span.sampled) else { return };
+        spans.take(self.component, span);
     }
 
     /// Has `read` set metrics each time that they are asked for: ages, and what the machine counts.
@@ -233,8 +233,8 @@ impl Telemetry {
 
     /// Flushes what is queued; at most a few seconds.
     pub fn shutdown(&self) {
-        if let Some(provider) = &self.shared.spans {
-            drop(provider.shutdown_with_timeout(std::time::Duration::from_secs(3)));
+        if let Some(spans) = &self.shared.spans {
+            spans.flush(std::time::Duration::from_secs(3));
         }
         if let Some(log) = &self.shared.log {
             log.flush();

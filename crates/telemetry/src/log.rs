@@ -1,4 +1,4 @@
-//! Log lines: made here, written by a thread behind a bounded queue, so that no work ever waits for a slow reader.
+//! Log lines: put together and written by a thread behind a bounded queue, so that no work waits for a slow reader, or for a line.
 
 use std::{
     io::Write,
@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How long a flush may take.
 const FLUSH: Duration = Duration::from_secs(2);
 
-enum Job {
-    Line(String),
+enum Job<T> {
+    Line(T),
     Flush(SyncSender<()>),
 }
 
@@ -44,16 +44,16 @@ impl Fate {
 }
 
 /// The queue's near end.
-pub(crate) struct Log {
-    jobs: Sender<Job>,
+pub(crate) struct Log<T> {
+    jobs: Sender<Job<T>>,
     /// Orders to flush always have room, so the queue itself is unbounded and lines are counted.
     waiting: Arc<AtomicUsize>,
     fate: Fate,
 }
 
-impl Log {
-    /// A writer thread over `out`.
-    pub(crate) fn to(mut out: Box<dyn Write + Send>, fate: Fate) -> Self {
+impl<T: Send + 'static> Log<T> {
+    /// A writer thread over `out`, which makes lines by `text`.
+    pub(crate) fn to(mut out: Box<dyn Write + Send>, fate: Fate, text: impl Fn(T) -> String + Send + 'static) -> Self {
         let (sender, jobs) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let (left, told) = (Arc::clone(&waiting), fate.clone());
@@ -64,7 +64,7 @@ impl Log {
                 while let Some(job) = next {
                     let flush = match job {
                         Job::Line(line) => {
-                            together.push_str(&line);
+                            together.push_str(&text(line));
                             count += 1;
                             None
                         }
@@ -93,7 +93,7 @@ impl Log {
     }
 
     /// Takes a line; counts it as dropped where it has no room.
-    pub(crate) fn line(&self, line: String) {
+    pub(crate) fn line(&self, line: T) {
         let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE;
         if !has_room || self.jobs.send(Job::Line(line)).is_err() {
             self.waiting.fetch_sub(1, Ordering::Relaxed);

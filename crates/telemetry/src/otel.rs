@@ -14,6 +14,8 @@ pub(crate) struct Otel {
     pub(crate) service: Option<String>,
     /// Whether spans leave at all: `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER=none`.
     pub(crate) exports: bool,
+    /// Whether metrics are kept for `/metrics`: `OTEL_METRICS_EXPORTER=none` says no.
+    pub(crate) metrics: bool,
     /// Which traces that begin here are recorded.
     pub(crate) sampler: Sampler,
     /// The authority that a receiver's certificate is held to.
@@ -72,6 +74,12 @@ impl Otel {
         if !matches!(exporter.as_str(), "otlp" | "none") {
             wrong.push(format!("OTEL_TRACES_EXPORTER is `{exporter}`, neither `otlp` nor `none`; spans go by otlp"));
         }
+        let metrics = setting("OTEL_METRICS_EXPORTER").unwrap_or_else(|| "prometheus".to_owned());
+        if !matches!(metrics.as_str(), "prometheus" | "none") {
+            wrong.push(format!(
+                "OTEL_METRICS_EXPORTER is `{metrics}`, neither `prometheus` nor `none`; metrics are at /metrics"
+            ));
+        }
         let protocol = setting("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| setting("OTEL_EXPORTER_OTLP_PROTOCOL"));
         if let Some(protocol) = protocol.filter(|p| p != "grpc") {
             wrong.push(format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{protocol}`; spans go by `grpc`"));
@@ -82,6 +90,7 @@ impl Otel {
             service: setting("OTEL_SERVICE_NAME").or(named),
             exports: exporter != "none"
                 && !setting("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true")),
+            metrics: metrics != "none",
             sampler,
             certificate: setting("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
                 .or_else(|| setting("OTEL_EXPORTER_OTLP_CERTIFICATE"))
@@ -121,7 +130,14 @@ mod tests {
 
     #[test]
     fn nothing_said_records_and_sends_everything() {
-        let plain = Otel { service: None, exports: true, sampler: Sampler::All, certificate: None, wrong: Vec::new() };
+        let plain = Otel {
+            service: None,
+            exports: true,
+            metrics: true,
+            sampler: Sampler::All,
+            certificate: None,
+            wrong: Vec::new(),
+        };
         assert_eq!(read(&[]), plain);
         assert_eq!(read(&[("OTEL_TRACES_SAMPLER", " "), ("OTEL_SERVICE_NAME", "")]), plain);
     }
@@ -133,6 +149,7 @@ mod tests {
         assert_eq!(read(&[("OTEL_TRACES_SAMPLER", "always_off")]).sampler, Sampler::None);
         assert!(!read(&[("OTEL_SDK_DISABLED", "TRUE")]).exports);
         assert!(!read(&[("OTEL_TRACES_EXPORTER", "none")]).exports);
+        assert!(!read(&[("OTEL_METRICS_EXPORTER", "none")]).metrics);
         let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=mine");
         assert_eq!(read(&[attributes]).service.as_deref(), Some("mine"));
         assert_eq!(read(&[attributes, ("OTEL_SERVICE_NAME", "first")]).service.as_deref(), Some("first"));
@@ -146,6 +163,7 @@ mod tests {
             &[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "1.5")],
             &[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "half")],
             &[("OTEL_TRACES_EXPORTER", "zipkin")],
+            &[("OTEL_METRICS_EXPORTER", "otlp")],
             &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
         ] {
             let otel = read(wrong);

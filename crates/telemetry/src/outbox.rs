@@ -2,20 +2,20 @@
 //! neither holds up work nor takes memory. What does not get out is counted.
 
 use std::{
-    fmt,
     sync::mpsc::{SyncSender, sync_channel},
     time::Duration,
 };
 
-use opentelemetry::Context;
-use opentelemetry_sdk::{
-    error::{OTelSdkError, OTelSdkResult},
-    trace::{Span, SpanData, SpanExporter, SpanProcessor},
-};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
+
+use crate::{export, traces::SpanRecord};
+
+/// A span, and the component that it is of.
+type Ended = (&'static str, SpanRecord);
 
 /// How many spans may wait: about 8 MB. Past it they are dropped and counted.
 const QUEUE: usize = 8192;
@@ -35,15 +35,9 @@ pub(crate) struct Fate {
 
 /// The queue's near end.
 pub(crate) struct Outbox {
-    spans: mpsc::Sender<SpanData>,
+    spans: mpsc::Sender<Ended>,
     flushes: mpsc::UnboundedSender<SyncSender<()>>,
     fate: Fate,
-}
-
-impl fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Outbox")
-    }
 }
 
 impl Outbox {
@@ -76,35 +70,27 @@ impl Outbox {
         Ok(Self { spans, flushes, fate })
     }
 
-    fn flush(&self, bound: Duration) -> OTelSdkResult {
-        let (done, wait) = sync_channel(1);
-        self.flushes.send(done).map_err(|_| OTelSdkError::AlreadyShutdown)?;
-        wait.recv_timeout(bound).map_err(|_| OTelSdkError::Timeout(bound))
-    }
-}
-
-impl SpanProcessor for Outbox {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if self.spans.try_send(span).is_err() {
+    /// Takes a span that has ended, or counts it as dropped where it has no room.
+    pub(crate) fn take(&self, component: &'static str, span: SpanRecord) {
+        if self.spans.try_send((component, span)).is_err() {
             self.fate.dropped.increment(1);
         }
     }
 
-    fn force_flush(&self) -> OTelSdkResult {
-        self.flush(EXPORT)
-    }
-
-    fn shutdown_with_timeout(&self, bound: Duration) -> OTelSdkResult {
-        self.flush(bound)
+    /// Waits for what was taken before to leave, within a bound.
+    pub(crate) fn flush(&self, bound: Duration) {
+        let (done, wait) = sync_channel(1);
+        if self.flushes.send(done).is_ok() {
+            // Whoever asks goes on all the same.
+            let _ = wait.recv_timeout(bound);
+        }
     }
 }
 
 /// Sends what waits, in batches, until the near end is gone.
 async fn work<E: SpanExporter>(
     exporter: E,
-    mut waiting: mpsc::Receiver<SpanData>,
+    mut waiting: mpsc::Receiver<Ended>,
     mut flushes: mpsc::UnboundedReceiver<SyncSender<()>>,
     fate: Fate,
 ) {
@@ -134,8 +120,8 @@ async fn work<E: SpanExporter>(
 
 /// Fills a batch until it is full, has waited long enough or is ordered out; says whether more can come.
 async fn gather(
-    batch: &mut Vec<SpanData>,
-    waiting: &mut mpsc::Receiver<SpanData>,
+    batch: &mut Vec<Ended>,
+    waiting: &mut mpsc::Receiver<Ended>,
     flushes: &mut mpsc::UnboundedReceiver<SyncSender<()>>,
 ) -> (Option<SyncSender<()>>, bool) {
     let mut due = None;
@@ -159,12 +145,15 @@ async fn gather(
     (None, true)
 }
 
-async fn send<E: SpanExporter>(exporter: &E, batch: Vec<SpanData>, fate: &Fate) {
-    if batch.is_empty() {
+async fn send<E: SpanExporter>(exporter: &E, batch: Vec<Ended>, fate: &Fate) {
+    let told = batch.len() as u64;
+    let data: Vec<SpanData> = batch.into_iter().filter_map(|(component, span)| export::data(component, span)).collect();
+    let spans = data.len() as u64;
+    fate.dropped.increment(told - spans);
+    if data.is_empty() {
         return;
     }
-    let spans = batch.len() as u64;
-    match timeout(EXPORT, exporter.export(batch)).await {
+    match timeout(EXPORT, exporter.export(data)).await {
         Ok(Ok(())) => fate.sent.increment(spans),
         _ => fate.dropped.increment(spans),
     }

@@ -6,11 +6,10 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::{
-    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, histogram, labels, live, log, outbox,
-    rates, sums, upkeep,
+    CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, emit, export, histogram, labels, live,
+    log, outbox, rates, sums, upkeep,
 };
 
 /// Telemetry while it is put together.
@@ -18,12 +17,18 @@ pub(super) struct Parts {
     pub(super) config: TelemetryConfig,
     pub(super) service: String,
     metrics: Metrics,
+    records: bool,
     recorded: Recorded,
-    pub(super) spans: Option<SdkTracerProvider>,
+    pub(super) spans: Option<export::Spans>,
 }
 
 impl Parts {
     pub(super) fn new(config: TelemetryConfig) -> Self {
+        Self::that(config, true)
+    }
+
+    /// The same, which keeps metrics or does not.
+    pub(super) fn that(config: TelemetryConfig, records: bool) -> Self {
         let mut builder = PrometheusBuilder::new();
         for def in CATALOGUE.iter().filter(|def| !def.buckets.is_empty()) {
             let matcher = Matcher::Full(def.name.to_owned());
@@ -38,10 +43,10 @@ impl Parts {
             lives: live::Lives::default(),
         };
         let (exemplars, sums, lives) = (Arc::clone(&recorded.exemplars), recorded.sums.clone(), recorded.lives.clone());
-        let source = define::Source::new(recorder, exemplars, sums, lives);
+        let source = define::Source { recorder, exemplars, sums, lives, records };
         let metrics = Metrics::new(&source);
         metrics.build_info(labels::Open::of(config.service), labels::Open::of(config.version)).set(1.0);
-        Self { service: config.service.to_owned(), config, metrics, recorded, spans: None }
+        Self { service: config.service.to_owned(), config, metrics, records, recorded, spans: None }
     }
 
     pub(super) fn fate_of_spans(&self) -> outbox::Fate {
@@ -55,15 +60,17 @@ impl Parts {
     }
 
     pub(super) fn build(self, out: Option<Box<dyn Write + Send>>, keep_up: bool) -> Telemetry {
-        let log = out.map(|out| log::Log::to(out, self.fate_of_lines()));
+        let service = self.config.json.then(|| self.service.clone());
+        let text = move |told: emit::Told| told.text(service.as_deref());
+        let log = out.map(|out| log::Log::to(out, self.fate_of_lines(), text));
         let handle = self.recorded.handle.clone();
         let upkeep = keep_up.then(|| upkeep::Upkeep::start(upkeep::EVERY, move || handle.run_upkeep()));
-        let Self { config, service, metrics, recorded, spans } = self;
+        let Self { config, service: _, metrics, records, recorded, spans } = self;
         let component = config.service.strip_prefix("qflow-").unwrap_or(config.service);
         let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
         let rates = rates::Rates::new();
         let shared =
-            Shared { config, service, metrics, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
+            Shared { config, metrics, records, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
         Telemetry { shared: Arc::new(shared), component }
     }
 }

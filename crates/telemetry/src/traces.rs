@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::otel;
 
+/// What a vendors' list says of ours.
+const OURS: &str = "qflow=";
+/// The word by which a collector keeps a trace.
+const KEPT: &str = "qflow=keep";
+/// Members that a vendors' list may have, by the standard.
+const STATES: usize = 32;
+
 /// A place in a trace: what a `traceparent` says, and what is stored with a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceContext {
@@ -44,6 +51,15 @@ impl TraceContext {
     #[must_use]
     pub fn with_span(&self, span_id: String) -> Self {
         Self { span_id, ..self.clone() }
+    }
+
+    /// The same, recorded, and kept by a collector whatever that samples: the vendors' list begins with our word for it.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        let others = self.tracestate.split(',').map(str::trim).filter(|one| !one.is_empty() && !one.starts_with(OURS));
+        self.tracestate = std::iter::once(KEPT).chain(others.take(STATES - 1)).collect::<Vec<_>>().join(",");
+        self.sampled = true;
+        self
     }
 
     /// The W3C header `traceparent`.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use qflow_model::{
@@ -72,7 +73,7 @@ impl TypeValidatorService for Server {
         let judged = tokio::task::spawn_blocking(task).await;
         if with_parameters {
             let duration = self.telemetry.metrics().type_validation(labels::Validation::of("parameter"));
-            duration.record(judging.elapsed().as_secs_f64());
+            duration.record_in(judging.elapsed().as_secs_f64(), traces::current().as_ref());
         }
         let answer = judged.map_err(|_| Status::internal("the parameters could not be read"))??;
         let took_ms = started.elapsed().as_secs_f64() * 1000.0;
@@ -157,8 +158,21 @@ impl Server {
         }
         // Reading takes as long as the source is large: not on a thread that others' calls wait for.
         let source = source.clone();
-        let read = tokio::task::spawn_blocking(move || validate::inspect(&source)).await;
-        let read = Arc::new(read.map_err(|_| Status::internal("the source could not be read"))?);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut took = Duration::ZERO;
+            let read = validate::inspect_around(&source, |defaults| {
+                let began = tokio::time::Instant::now();
+                defaults();
+                took = began.elapsed();
+            });
+            (read, took)
+        });
+        let (read, took) = read.await.map_err(|_| Status::internal("the source could not be read"))?;
+        if read.has_defaults() {
+            let duration = self.telemetry.metrics().type_validation(labels::Validation::of("default"));
+            duration.record_in(took.as_secs_f64(), traces::current().as_ref());
+        }
+        let read = Arc::new(read);
         if let Some(key) = key {
             self.known.cache.put(key, &read);
         }

@@ -10,7 +10,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-use qflow_model::definition::{Definition, Place, Problem, Source, StepKind, WorkflowDef};
+use qflow_model::definition::{Definition, ParamDefault, Place, Problem, Source, StepKind, WorkflowDef};
 use serde::{Deserialize, Serialize};
 
 pub use check::check;
@@ -36,8 +36,16 @@ pub fn validate(source: &Source) -> (Definition, Vec<Problem>) {
 
 /// [`validate`], with the edges that were checked.
 pub fn inspect(source: &Source) -> Inspected {
+    inspect_around(source, |defaults| defaults())
+}
+
+/// The same; `around` is handed the check of defaults, and has it done: whoever measures it reads the clock.
+pub fn inspect_around(source: &Source, around: impl FnOnce(&mut dyn FnMut())) -> Inspected {
     let read = qflow_python_source::read(source);
-    let mut inspected = check(read.definition);
+    let mut problems = None;
+    around(&mut || problems = Some(check::defaults(&read.definition)));
+    let problems = problems.unwrap_or_else(|| check::defaults(&read.definition));
+    let mut inspected = check::edges(read.definition, problems);
     inspected.problems.extend(read.problems);
     for problem in &mut inspected.problems {
         quote(problem, source);
@@ -52,6 +60,14 @@ fn quote(problem: &mut Problem, source: &Source) {
     let line = (problem.place.line as usize).checked_sub(1);
     if let (true, Some(line), Some(text)) = (problem.excerpt.is_empty(), line, source.files.get(&problem.place.file)) {
         problem.excerpt = text.lines().nth(line).unwrap_or_default().to_owned();
+    }
+}
+
+impl Inspected {
+    /// Whether a workflow has a default that was held to its type.
+    pub fn has_defaults(&self) -> bool {
+        let params = self.definition.workflows.values().flat_map(|workflow| &workflow.params);
+        params.into_iter().any(|param| matches!(param.default, Some(ParamDefault::Value(_))))
     }
 }
 

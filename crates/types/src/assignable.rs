@@ -4,6 +4,7 @@
 //! `tests/assignability.txt` has a row for each case of theirs. Values are copied between nodes, so a consumer cannot change what its
 //! producer holds: containers are covariant at an edge, where the specification has mutable ones invariant.
 
+mod frames;
 mod records;
 mod tuples;
 
@@ -161,7 +162,9 @@ impl Among<'_> {
             Ty::Class(name) if promoted(name, of) => return Ok(()),
             // Protocols: whatever has a hash is `Hashable`, and what is not known here has that of `object`.
             Ty::Class(name) | Ty::Generic(name, _) if of == "Hashable" && self.has_hash(name) => return Ok(()),
-            Ty::Generic(name, given) if name == of => return self.parts(given, accepted),
+            Ty::Generic(name, given) if name == of => {
+                return self.declared(of, given, accepted).unwrap_or_else(|| self.parts(given, accepted));
+            }
             Ty::Class(name) => seen_as(name, &[], of),
             Ty::Generic(name, given) => seen_as(name, given, of),
             // Tuples: one is a sequence of all that it holds.

@@ -3,6 +3,8 @@
 mod assignable;
 mod builtin;
 mod convertible;
+mod dtype;
+mod edges;
 mod parse;
 mod solve;
 mod ty;
@@ -11,6 +13,7 @@ pub mod value;
 pub use assignable::{Reason, assignable, assignable_among};
 pub use builtin::{arity, is_builtin};
 pub use convertible::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE, Way, convertible};
+pub use edges::{Edges, Number};
 pub use parse::NotAType;
 pub use solve::{Solution, Unsolved, Variable, Variables, has_variables, solve};
 pub use ty::{Literal, Ty};

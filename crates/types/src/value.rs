@@ -5,6 +5,7 @@ mod convert;
 mod decimal;
 mod encoding;
 mod equal;
+mod header;
 mod iso;
 pub mod json;
 mod literals;
@@ -15,9 +16,12 @@ pub mod stream;
 mod text;
 mod tried;
 
-pub use check::{Found, Misfit, check, check_encoding, check_fields, check_reader};
+pub use check::{
+    Found, Misfit, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
+};
 pub use convert::{convert, convert_taken, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
+pub use header::{HEADER_BYTES, Header, Headers, NotAHeader, declares, header_bytes};
 pub use plain::{to_plain, to_text};
 pub use qflow_model::tagged::{answer, at};
 use qflow_model::tagged::{kind, stored_key, tag};

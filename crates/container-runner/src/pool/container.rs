@@ -10,6 +10,7 @@ use qflow_proto::order::Order;
 use qflow_telemetry::ContainerRef;
 use tokio::{sync::watch, time::Instant};
 
+use super::stay::Stay;
 use crate::{
     harness::Link,
     lifecycle::Owner,
@@ -46,6 +47,21 @@ pub struct State {
     pub attempts: u32,
     /// The attempt in it, where it began.
     pub order: Option<Order>,
+    /// Its span so far, where its first attempt's trace is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stay: Option<Stay>,
+}
+
+impl State {
+    /// The container as telemetry names it.
+    pub(super) fn reference(&self) -> ContainerRef {
+        ContainerRef {
+            container_id: self.id.clone(),
+            python_version: self.spec.python.to_string(),
+            image: self.spec.image.clone(),
+            node: None,
+        }
+    }
 }
 
 /// A container as told to others.
@@ -83,16 +99,6 @@ impl Container {
             attempt: order.as_ref().map(|o| o.key),
             cpu_millis: class.resources.cpu_millis,
             memory_bytes: class.resources.memory_bytes,
-        }
-    }
-
-    /// The container as telemetry names it.
-    pub(super) fn reference(&self) -> ContainerRef {
-        ContainerRef {
-            container_id: self.state.id.clone(),
-            python_version: self.state.spec.python.to_string(),
-            image: self.state.spec.image.clone(),
-            node: None,
         }
     }
 }

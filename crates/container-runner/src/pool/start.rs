@@ -51,11 +51,11 @@ impl Pool {
                 return Err(error);
             }
         };
-        let state = State { id, spec, class, owner: Owner::Nobody, loaded: None, attempts: 0, order: None };
+        let state = State { id, spec, class, owner: Owner::Nobody, loaded: None, attempts: 0, order: None, stay: None };
         let exit = self.watch(&state.id);
         let mut container = Container { state, link, exit, since: began };
         self.keep(&container);
-        let told = container.reference();
+        let told = container.state.reference();
         self.telemetry.emit(Event::ContainerCreated { container: told.clone(), took_ms: ms(began) });
         if let Err(error) = Self::hello(&mut container, DIAL).await {
             let said = std::fs::read_to_string(container.state.spec.directory.join("harness.log")).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use qflow_model::{
-    definition::{Isolation, Resources},
+    definition::{Isolation, PythonVersion, Resources},
     environment::{ContainerClass, EnvLock},
     ids::Digest,
 };
@@ -57,6 +57,8 @@ pub(super) struct Coming {
     class: ContainerClass,
     /// Whether an attempt waits for it.
     pub(super) claimed: bool,
+    /// Its Python, once the start is under way.
+    python: Option<PythonVersion>,
 }
 
 impl Coming {
@@ -175,6 +177,11 @@ impl Pool {
         BREATH.checked_sub(quiet).filter(|left| !left.is_zero() && waiting <= FOR_FRESH)
     }
 
+    /// The Pythons of containers that are being started.
+    pub fn starting(&self) -> Vec<PythonVersion> {
+        self.inside().coming.iter().filter_map(|coming| coming.python).collect()
+    }
+
     async fn start_warm(self: &Arc<Self>, lock: &EnvLock) {
         let class = default_class(lock.digest());
         let number = self.inside().comes(class.clone(), false);
@@ -184,6 +191,9 @@ impl Pool {
     /// Starts a container that was said to come, and tells who waits.
     pub(super) async fn bring(self: &Arc<Self>, number: u64, class: ContainerClass, lock: &EnvLock) {
         let environment = class.environment;
+        if let Some(coming) = self.inside().coming.iter_mut().find(|coming| coming.number == number) {
+            coming.python = Some(lock.python);
+        }
         let started = self.start(class, lock).await;
         let mut inside = self.inside();
         let at = inside.coming.iter().position(|coming| coming.number == number);
@@ -206,7 +216,7 @@ impl Inside {
     /// Notes that a container comes; the number of its start.
     pub(super) fn comes(&mut self, class: ContainerClass, claimed: bool) -> u64 {
         self.started += 1;
-        self.coming.push(Coming { number: self.started, class, claimed });
+        self.coming.push(Coming { number: self.started, class, claimed, python: None });
         self.started
     }
 }

@@ -8,7 +8,7 @@ use qflow_types::{Ty, value};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::Error;
+use super::{Error, checking::unfit};
 
 /// Conversions at once in a runner: each keeps a processor busy, and holds its value as a tree.
 const AT_ONCE: usize = 4;
@@ -69,11 +69,7 @@ impl Converting {
             drop(room);
             made
         });
-        made.await.map_err(|_| stopped())?.map_err(|error| Error::Unconverted {
-            name: name.to_owned(),
-            place: if error.path.is_empty() { String::new() } else { format!(" at {}", error.path.trim_start()) },
-            message: error.message,
-        })
+        made.await.map_err(|_| stopped())?.map_err(|error| unfit(name, error))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path as FilePath;
 
-use qflow_model::{ids::Digest, value::OutcomeError};
+use qflow_model::{class::Classes, definition::TypeText, ids::Digest, value::OutcomeError};
 
 use super::*;
 
@@ -36,9 +36,17 @@ fn reader(folder: &FilePath) -> Reader {
     }
 }
 
+/// Nothing is declared.
+fn unchecked() -> Checking<'static> {
+    static NONE: Classes = Classes::new();
+    Checking::among(&[], &NONE, &BTreeMap::new())
+}
+
 async fn text(blobs: &Blobs, argument: Argument) -> String {
     let reader = reader(FilePath::new("/nowhere"));
-    let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default()).await.unwrap();
+    let resolved = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default(), &unchecked())
+        .await
+        .unwrap();
     String::from_utf8(resolved.object.to_vec()).unwrap()
 }
 
@@ -78,9 +86,10 @@ async fn attachments_of_several_values_are_numbered_together() {
         parts.push(Argument::Value { value, element: None, path: vec![] });
     }
     let reader = reader(FilePath::new("/nowhere"));
-    let resolved = arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader, &Converting::default())
-        .await
-        .unwrap();
+    let resolved =
+        arguments(&blobs, run(), &[("x".into(), Argument::List(parts))], &reader, &Converting::default(), &unchecked())
+            .await
+            .unwrap();
     let object: Value = serde_json::from_slice(&resolved.object).unwrap();
     assert_eq!((object["x"][0]["i"].as_u64(), object["x"][1]["i"].as_u64()), (Some(0), Some(1)));
     assert_eq!(resolved.attachments, ["one", "two"]);
@@ -109,8 +118,9 @@ async fn a_path_that_leads_nowhere_names_the_parameter() {
     let (_folder, blobs) = blobs();
     let argument = Argument::Gathered { values: vec![], path: vec![Segment::Index(0)] };
     let reader = reader(FilePath::new("/nowhere"));
-    let error =
-        arguments(&blobs, run(), &[("rows".into(), argument)], &reader, &Converting::default()).await.unwrap_err();
+    let error = arguments(&blobs, run(), &[("rows".into(), argument)], &reader, &Converting::default(), &unchecked())
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "argument `rows`: list index out of range");
 }
 
@@ -122,6 +132,45 @@ async fn stored(blobs: &Blobs, skeleton: &str, kind: &str, content: Vec<u8>) -> 
     Argument::Value { value, element: None, path: vec![] }
 }
 
+/// What is wrong with an argument of a declared type.
+async fn unfit(blobs: &Blobs, argument: Argument, ty: &str, left: bool) -> Option<String> {
+    let types = [("x".to_owned(), TypeText(ty.to_owned()))];
+    let left = if left { BTreeMap::from([("x".to_owned(), true)]) } else { BTreeMap::new() };
+    let classes = Classes::new();
+    let checking = Checking::among(&types, &classes, &left);
+    let reader = reader(FilePath::new("/nowhere"));
+    let told = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default(), &checking).await;
+    told.err().map(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn an_argument_is_held_to_its_declared_type() {
+    let (_folder, blobs) = blobs();
+    let rows = || Argument::Value { value: inline(r#"[{"price":1},{"price":"2"}]"#), element: None, path: vec![] };
+    let why = "argument `x` at [1][\"price\"]: expected int, got str";
+    assert_eq!(unfit(&blobs, rows(), "list[dict[str, int]]", false).await.as_deref(), Some(why));
+    assert_eq!(unfit(&blobs, rows(), "list[dict[str, int | str]]", false).await, None);
+    assert_eq!(unfit(&blobs, rows(), "Any", false).await, None);
+    // What the harness converts is Python's to refuse.
+    assert_eq!(unfit(&blobs, rows(), "DataFrame", true).await, None);
+}
+
+#[tokio::test]
+async fn an_array_is_held_to_its_declared_elements_by_its_header() {
+    let (_folder, blobs) = blobs();
+    let array = b"\x93NUMPY\x01\x00\x36\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}".to_vec();
+    for (ty, why) in [
+        ("ndarray[Any, dtype[float64]]", None),
+        (
+            "ndarray[Any, dtype[int64]]",
+            Some("argument `x`: expected ndarray[Any, dtype[int64]], got an array of float64 with the shape (2,)"),
+        ),
+    ] {
+        let argument = stored(&blobs, r#"{"$":"attachment","k":"npy","i":0}"#, "npy", array.clone()).await;
+        assert_eq!(unfit(&blobs, argument, ty, false).await.as_deref(), why);
+    }
+}
+
 #[tokio::test]
 async fn files_and_what_is_large_are_laid_out_read_only_beside_the_container() {
     let (folder, blobs) = blobs();
@@ -131,7 +180,7 @@ async fn files_and_what_is_large_are_laid_out_read_only_beside_the_container() {
     let given: Vec<_> = ["x", "y", "z"].map(String::from).into_iter().zip([file, odd, large]).collect();
     for sealed in [true, false] {
         let reader = Reader { sealed, folder: folder.path().join(sealed.to_string()), ..reader(folder.path()) };
-        let resolved = arguments(&blobs, run(), &given, &reader, &Converting::default()).await.unwrap();
+        let resolved = arguments(&blobs, run(), &given, &reader, &Converting::default(), &unchecked()).await.unwrap();
         let paths: Vec<_> = resolved.heads.iter().map(|head| head.path.clone().unwrap()).collect();
         assert_eq!(paths, ["/run/qflow/in/0/a.csv", "/run/qflow/in/1/content", "/run/qflow/in/2/content"]);
         assert!(resolved.attachments.is_empty());
@@ -154,8 +203,15 @@ async fn a_pickle_goes_to_an_equal_environment_of_the_same_user_only() {
     ] {
         let skeleton = format!(r#"{{"$":"attachment","k":"pickle","i":0,"lock":"{lock}","user":"{user}"}}"#);
         let argument = stored(&blobs, &skeleton, "pickle", b"p".to_vec()).await;
-        let told =
-            arguments(&blobs, run(), &[("x".into(), argument)], &reader(folder.path()), &Converting::default()).await;
+        let told = arguments(
+            &blobs,
+            run(),
+            &[("x".into(), argument)],
+            &reader(folder.path()),
+            &Converting::default(),
+            &unchecked(),
+        )
+        .await;
         match why {
             None => assert_eq!(told.unwrap().attachments, ["p"]),
             Some(why) => assert!(told.unwrap_err().to_string().starts_with(why)),

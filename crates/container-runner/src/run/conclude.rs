@@ -120,7 +120,7 @@ impl Runner {
         }
     }
 
-    /// Keeps the outcome. What may run again need not outlive the machine: its container does not either.
+    /// Keeps the outcome. What may run again is told at once, and synced where nobody acknowledges it soon.
     async fn keep(&self, order: &Order, outcome: &Outcome) -> std::io::Result<()> {
         self.spool.keep(order.key, outcome)?;
         if order.idempotent { Ok(()) } else { self.spool.sync().await }

@@ -56,11 +56,17 @@ impl Runner {
     /// Keeps an attempt's lines for later; the warning that its node has.
     pub(super) fn owe_lines(&self, order: &Order, error: &qflow_blobs::Error) -> String {
         let owed = Owed { key: order.key, node_id: order.node_id.clone(), since: self.clock.now() };
-        let (action, warning) = match self.spool.owe(&owed) {
-            Ok(()) => ("lines_late", format!("{LINES_LATE}{error}")),
-            Err(unkept) => ("lines_not_kept", format!("{LINES_NOT_KEPT}{error}; and here: {unkept}")),
+        let (event, warning) = match self.spool.owe(&owed) {
+            Ok(()) => {
+                let warning = format!("{LINES_LATE}{error}");
+                (Event::warning("lines_late", warning.clone()), warning)
+            }
+            Err(unkept) => {
+                let warning = format!("{LINES_NOT_KEPT}{error}; and here: {unkept}");
+                (Event::warning("lines_not_kept", warning.clone()), warning)
+            }
         };
-        self.telemetry.emit(Event::warning(action, warning.clone()).with("attempt", order.key.to_string()));
+        self.telemetry.emit(event.with("attempt", order.key.to_string()));
         warning
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qflow_model::{outcome::Ending, status::FailureClass, value::Produced};
 use qflow_telemetry::{Event, SpanRecord, TraceContext, labels::Validation};
+use qflow_types::{Ty, value::Headers};
 use tokio::time::Instant;
 
 use super::{Over, Progress, Runner, Stage, Word, insist::Wanted, ms};
@@ -12,6 +13,7 @@ use crate::{
     content,
     ending::{failed, import, killed, lost, node_ref},
     harness::{EndedSaid, Heard, Line, Piece, Said, SpanSaid},
+    headers,
     pool::Container,
     result,
 };
@@ -129,7 +131,8 @@ impl Runner {
     /// Checks a result, and makes what is large of it blobs.
     async fn result(&self, progress: &Progress<'_>, raw: result::Raw) -> Result<Produced, Ending> {
         let (order, began) = (progress.order, Instant::now());
-        let checked = result::check(order, raw, &progress.contents);
+        let headers = self.headers(progress, &raw).await?;
+        let checked = result::check(order, raw, &progress.contents, &headers);
         let duration = self.telemetry.metrics().type_validation(Validation::of("value"));
         duration.record_in(began.elapsed().as_secs_f64(), TraceContext::parse(&order.traceparent).as_ref());
         let result::Checked { produced, blobs } = checked?;
@@ -138,6 +141,23 @@ impl Runner {
             self.insist(order, Wanted::Result, once).await?;
         }
         Ok(produced)
+    }
+
+    /// Headers of a result's frames and arrays, where its type says what they hold.
+    async fn headers(&self, progress: &Progress<'_>, raw: &result::Raw) -> Result<Headers, Ending> {
+        let (order, mut known) = (progress.order, Headers::new());
+        let declares = |ty: Ty| qflow_types::value::declares(&ty, &order.classes);
+        if raw.attachments.is_empty() || !order.returns.0.parse().is_ok_and(declares) {
+            return Ok(known);
+        }
+        for (number, kind, content) in raw.contents(&progress.contents) {
+            let once = || headers::read(&self.blobs, order.key.run, kind, &content);
+            if let Some(header) = self.insist(order, Wanted::Result, once).await? {
+                let header = header.map_err(|wrong| failed(FailureClass::User, "protocol", wrong.to_string()))?;
+                known.insert(number, header);
+            }
+        }
+        Ok(known)
     }
 
     async fn lines(&self, progress: &mut Progress<'_>, mut lines: Vec<Line>) {

@@ -70,9 +70,9 @@ impl Runner {
         if !wanted.may_come(&error) {
             return Err(lost(wanted.reason(), &error.to_string()));
         }
-        let event = |action, said: String| Event::warning(action, said).with("attempt", order.key.to_string());
+        let told = |event: Event| self.telemetry.emit(event.with("attempt", order.key.to_string()));
         let began = Instant::now();
-        self.telemetry.emit(event("blob_store_awaited", format!("{}: {error}", wanted.said())));
+        told(Event::warning("blob_store_awaited", format!("{}: {error}", wanted.said())));
         self.say(order, Word::Doing { doing: wanted.said().to_owned(), fraction: -1.0 }).await;
         let tried = Patience::ATTEMPT.again(&once, |error| wanted.may_come(error));
         let done = unless(self.end_of(order.key, wanted), tried).await;
@@ -82,7 +82,7 @@ impl Runner {
             Err(Stopped::GivenUp(_)) => "given up",
         };
         let after_ms = began.elapsed().as_millis() as u64;
-        self.telemetry.emit(event("blob_store_wait_over", said.to_owned()).with("after_ms", after_ms));
+        told(Event::warning("blob_store_wait_over", said).with("after_ms", after_ms));
         self.say(order, Word::Doing { doing: String::new(), fraction: -1.0 }).await;
         done.map_err(|stopped| match stopped {
             Stopped::Killed(KillReason::TimedOut) if wanted == Wanted::Result => timed_out(order.timeout_ms),

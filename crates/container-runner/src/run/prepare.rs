@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use qflow_model::{ids::Timestamp, outcome::Ending, progress::KillReason, status::FailureClass};
+use qflow_model::{outcome::Ending, progress::KillReason, status::FailureClass};
 use qflow_proto::order::Order;
-use qflow_telemetry::{SpanRecord, TraceContext, traces};
+use qflow_telemetry::{TraceContext, traces};
 use tokio::{sync::watch, time::Instant};
 
 use super::{Progress, Runner, Stage, Word, carry, insist::Wanted, ms};
@@ -41,14 +41,11 @@ impl Runner {
         if let Some(reason) = *kill.borrow() {
             return Err(killed(reason));
         }
-        let (began, asked) = (Instant::now(), self.clock.now());
+        let began = Instant::now();
         let container = traces::within(trace, self.pool.take(order, &progress.loaded))
             .await
             .map_err(|error| Ending::Lost { reason: error.code().to_owned(), message: error.to_string() })?;
         progress.phases.container_ms = ms(began);
-        if container.state.attempts <= 1 && container.state.loaded.is_none() {
-            self.container_span(order, &container, asked);
-        }
         if container.state.loaded.as_ref() == Some(&progress.loaded) {
             match self.begin(&container, progress).await {
                 Ok(()) => {}
@@ -77,18 +74,21 @@ impl Runner {
         let order = progress.order;
         let reader = self.reader(container, order);
         let (converting, left) = resolve::Converting::of(order);
+        let checking = resolve::Checking::of(order, &left);
         let once = || async {
             if reader.folder.exists() {
                 // What an earlier try laid out may be the blobs themselves by another name: nothing is written over them.
                 tokio::fs::remove_dir_all(&reader.folder).await.ok();
             }
-            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader, &converting).await {
+            match resolve::arguments(&self.blobs, order.key.run, &order.arguments, &reader, &converting, &checking)
+                .await
+            {
                 Err(resolve::Error::Blob(error)) => Err(error),
                 done => Ok(done),
             }
         };
         let resolved = self.insist(order, Wanted::Arguments, once).await?.map_err(|e| match e {
-            resolve::Error::Path { .. } | resolve::Error::Unconverted { .. } => {
+            resolve::Error::Path { .. } | resolve::Error::Unfit { .. } => {
                 failed(FailureClass::User, "argument", e.to_string())
             }
             resolve::Error::Pickle { .. } => failed(FailureClass::User, "pickle", e.to_string()),
@@ -153,25 +153,6 @@ impl Runner {
             size: 0,
             attachments: Vec::new(),
         }
-    }
-
-    /// A container that was got for this attempt, as a span of the attempt.
-    fn container_span(&self, order: &Order, container: &Container, asked: Timestamp) {
-        let Some(attempt) = TraceContext::parse(&order.traceparent) else { return };
-        let (start, end) = (traces::system_time(asked), traces::system_time(self.clock.now()));
-        let limits = &order.resources;
-        let span = SpanRecord::new("container_management", &attempt.child(), start, end)
-            .child_of(attempt.span_id)
-            .with("container_id", container.state.id.clone())
-            .with("container.id", container.state.id.clone())
-            .with("python_version", order.lock.python.to_string())
-            .with(
-                "resource_limits",
-                format!("memory={} cpus={}m pids={}", limits.memory_bytes, limits.cpu_millis, limits.pids),
-            )
-            .event("container_created", start)
-            .event("container_started", end);
-        self.telemetry.record_span(span);
     }
 }
 

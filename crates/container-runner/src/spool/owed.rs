@@ -36,7 +36,7 @@ impl Spool {
     }
 
     pub(super) fn is_owed(&self, key: AttemptKey) -> bool {
-        self.journal.get(&format!("{OWED}{key}")).is_some()
+        self.journal.has(&format!("{OWED}{key}"))
     }
 
     /// Drops lines that are an object now, or given up.

@@ -45,8 +45,15 @@ impl Bench {
         let spool = Spool::open(&folder.join("runner")).unwrap();
         let (words, told) = mpsc::channel(1024);
         let telemetry = Telemetry::silent();
-        let pool =
-            Pool::new(Arc::clone(&runtime), spool.clone(), folder.join("run"), name(&folder), 8, telemetry.clone());
+        let pool = Pool::new(
+            Arc::clone(&runtime),
+            spool.clone(),
+            folder.join("run"),
+            name(&folder),
+            8,
+            telemetry.clone(),
+            Arc::new(SystemClock),
+        );
         let environments =
             Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone()).unwrap();
         let blobs = Blobs::in_folder(&folder.join("blobs")).unwrap();

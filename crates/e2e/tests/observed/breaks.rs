@@ -9,6 +9,7 @@ pub(crate) fn break_much(stack: &Stack) {
     // It is tried again for a while, beside the others.
     let unpacked = start(stack, 1, "crates/e2e/cases/unpacked.py", "lacks_its_package");
     an_orchestrator_hangs(stack);
+    redis_is_gone(stack);
     a_runner_is_lost_and_has_no_disk_when_it_comes_back(stack);
     nobody_judges_types(stack);
     let ended = || object(&stack.cluster.run(2, &["runs", "get", &unpacked, "-o", "json"]), 0);
@@ -29,6 +30,15 @@ fn an_orchestrator_hangs(stack: &Stack) {
     stack.cluster.signal("orchestrator-1", "-CONT");
     wait_for("its leases are gone", || sum(stack, &["a1"], "qflow_lease_renew_failed_total") >= 1.0);
     wait_for("both share again", || sum(stack, &["a1", "a2"], "qflow_orchestrators") >= 4.0);
+}
+
+/// Runs do without it; what could not be said over it is counted.
+fn redis_is_gone(stack: &Stack) {
+    stack.cluster.kill("redis");
+    assert_eq!(super::run(stack, 1, CASE, "succeeds")["status"], "completed");
+    let failed = "sum(qflow_pool_errors_total{pool=\"redis\"}) > 0";
+    wait_for("calls of Redis fail, and are scraped", || !stack.query(failed).is_empty());
+    stack.again();
 }
 
 /// The number of the runner that is at work.

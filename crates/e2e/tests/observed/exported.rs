@@ -11,7 +11,7 @@ use qflow_telemetry::{
     define::{Kind, MetricDef},
 };
 
-use super::{ADMINS, JOBS};
+use super::{ADMINS, JOBS, text};
 
 /// Series that a process may have, buckets included.
 const BUDGET: usize = 20_000;
@@ -83,6 +83,54 @@ pub(crate) fn differences(exported: &BTreeMap<String, Vec<BTreeMap<String, Strin
     problems.sort();
     problems.dedup();
     problems
+}
+
+/// Values of closed labels that nothing here has: the label, the row or `*` for each that has it, the values, and why.
+const UNUSED: &[(&str, &str, &[&str], &str)] = &[];
+/// The same of values that are there or not, as it falls out.
+const BY_CHANCE: &[(&str, &str, &[&str], &str)] = &[];
+
+/// Values of closed labels that the catalogue tells apart and nothing had so far, and reasons of values that do not need one.
+pub(crate) fn unused(stack: &Stack) -> Vec<String> {
+    let mut problems = Vec::new();
+    for row in CATALOGUE {
+        for (label, values) in row.labels.iter().filter_map(|(label, values)| Some((*label, (*values)?))) {
+            let above = if row.kind == Kind::Gauge { "" } else { " > 0" };
+            let there = format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]){above}", series_of(row));
+            let found = stack.query(&format!("count by ({label}) ({there})"));
+            let used: BTreeSet<&str> = found.iter().map(|series| text(&series["metric"], label)).collect();
+            let excused = UNUSED.iter().filter(|(of, name, ..)| *of == label && (*name == "*" || *name == row.name));
+            let known: BTreeSet<&str> = excused.flat_map(|(_, _, values, _)| values.iter().copied()).collect();
+            let rare = BY_CHANCE.iter().filter(|(of, name, ..)| *of == label && (*name == "*" || *name == row.name));
+            let rare: BTreeSet<&str> = rare.flat_map(|(_, _, values, _)| values.iter().copied()).collect();
+            // What no other value names reads so: the last of its set.
+            let named =
+                values.iter().copied().filter(|value| !["other", "_OTHER"].contains(value) && !rare.contains(value));
+            for value in named.filter(|value| used.contains(value) == known.contains(value)) {
+                let what = if used.contains(value) { "has a reason, and is there" } else { "was never there" };
+                problems.push(format!("{label}={value} of {} {what}", row.name));
+            }
+        }
+    }
+    problems
+}
+
+/// Histograms of durations whose observations are within no trace, and why.
+const UNTRACED: &[(&str, &str)] = &[];
+
+/// Histograms of durations without an exemplar, and reasons of those that have one.
+pub(crate) fn without_exemplars(stack: &Stack) -> Vec<String> {
+    let now = stack.prometheus("query", &[("query", "time()")]);
+    let end = now["result"][1].as_str().expect("a time is a number").to_owned();
+    let of_time = |row: &&&MetricDef| row.kind == Kind::Histogram && row.name.ends_with("_seconds");
+    let wrong = |row: &&MetricDef| {
+        let query = format!("{}_bucket", row.name);
+        let found = stack.prometheus("query_exemplars", &[("query", &query), ("start", "0"), ("end", &end)]);
+        let has = found.as_array().is_some_and(|series| !series.is_empty());
+        let excused = UNTRACED.iter().any(|(name, _)| *name == row.name);
+        (has == excused).then(|| format!("{} has {} exemplar", row.name, if has { "an" } else { "no" }))
+    };
+    CATALOGUE.iter().filter(of_time).filter_map(wrong).collect()
 }
 
 /// What `promtool check metrics` says of a service's own answer.

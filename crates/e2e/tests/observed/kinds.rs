@@ -17,6 +17,7 @@ pub(crate) fn run_every_kind(stack: &Stack) {
         (2, "tries_again", "completed"),
         (1, "is_held_back", "completed"),
         (1, "speaks_hostile", "failed"),
+        (2, "writes_too_much", "completed"),
     ] {
         let run = run(stack, orchestrator, CASE, workflow);
         assert_eq!(run["status"], status, "{workflow}: {run:#}");
@@ -30,6 +31,9 @@ pub(crate) fn run_every_kind(stack: &Stack) {
     }
     let unfit = stack.cluster.run(2, &["run", "crates/e2e/cases/unfit.py"]);
     assert_eq!(unfit.status.code(), Some(3), "{}", said(&unfit));
+    // The index has no such version.
+    let unlocked = stack.cluster.run(1, &["run", "crates/e2e/cases/unlocked.py"]);
+    assert_eq!(unlocked.status.code(), Some(3), "{}", said(&unlocked));
     // A call that fails by its caller's fault.
     let unknown = stack.cluster.run(1, &["runs", "get", "00000000-0000-7000-8000-000000000000"]);
     assert!(!unknown.status.success(), "{}", said(&unknown));
@@ -89,7 +93,7 @@ pub(crate) fn wrong_lines(stack: &Stack) -> Vec<String> {
 }
 
 /// The events of which one run of every kind has lines.
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 16] = [
     "workflow_start",
     "workflow_complete",
     "workflow_error",
@@ -102,4 +106,8 @@ const EVENTS: [&str; 12] = [
     "container_started",
     "container_stopped",
     "python_error",
+    "user_line",
+    "user_lines_lost",
+    "environment_prepared",
+    "service_listening",
 ];

@@ -7,6 +7,7 @@ mod exported;
 mod kinds;
 mod names;
 mod query;
+#[path = "../support/spans.rs"]
 mod spans;
 mod told;
 
@@ -59,6 +60,9 @@ fn whatever_ends_is_seen_and_every_rule_and_panel_asks_for_what_is_there() {
     let settings = settings.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let stack = Stack::with("docker", "metrics", settings);
     kinds::run_every_kind(&stack);
+    let told = run(&stack, 1, CASE, "succeeds");
+    let trace = text(&told, "trace_id");
+    wait_for("its spans leave", || receiver.of(trace).iter().any(|span| span.name == "workflow_execution"));
     breaks::break_much(&stack);
     names::run_many(&stack);
     // The rules of a month look rarely.
@@ -67,6 +71,8 @@ fn whatever_ends_is_seen_and_every_rule_and_panel_asks_for_what_is_there() {
     let mut problems = asked::unanswered(&stack);
     problems.extend(exported::unfed(&stack).iter().map(|row| format!("nothing feeds {row}")));
     problems.extend(exported::differences(&exported::labels(&stack)));
+    problems.extend(exported::unused(&stack));
+    problems.extend(exported::without_exemplars(&stack));
     problems.extend(exported::unbounded(&stack));
     problems.extend(names::ill_told(&stack));
     problems.extend(exported::unclean(&stack));

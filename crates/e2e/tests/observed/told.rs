@@ -1,8 +1,8 @@
 //! Quiet minutes, and what a real Alertmanager tells its receivers of what breaks.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::{collections::BTreeMap, process::Command, sync::PoisonError};
 
-use qflow_e2e::{Home, Stack, object, wait_for, wait_seeing};
+use qflow_e2e::{Home, Stack, object, said, wait_for, wait_seeing};
 
 use super::{ONE, text};
 
@@ -21,14 +21,40 @@ fn told(stack: &Stack, word: &str, alert: &str) -> BTreeMap<String, usize> {
     told
 }
 
+/// What receivers were told of anything else; the dead man's switch hears its beat.
+fn others(stack: &Stack, alert: &str) -> Vec<(String, String)> {
+    let of_it = |said: &str| said.contains(&format!(" {alert}:"));
+    stack.notifications().into_iter().filter(|(by, said)| by != "deadman" && !of_it(said)).collect()
+}
+
 /// Whether Alertmanager has an alert, critical, in a state.
 fn has(stack: &Stack, alert: &str, state: &str) -> bool {
     let wanted = [alert, "critical", state];
     stack.alerts().iter().any(|one| one.iter().map(String::as_str).eq(wanted))
 }
 
-/// Breaks something, and sees one alert told to each receiver, once, and its end once it is mended.
-fn is_told(stack: &Stack, alert: &str, breaks: impl Fn(), meanwhile: impl Fn(), mends: impl Fn()) {
+/// How long a symptom lasts that is played.
+const PLAYED: &str = "6 seconds";
+
+/// Has Alertmanager hear of a symptom besides, which keeps quiet until it is over.
+fn keeps_quiet(stack: &Stack, symptom: &str) {
+    let url = stack.address("Alertmanager");
+    let end = format!("$(date -u -d '+{PLAYED}' +%Y-%m-%dT%H:%M:%SZ)");
+    let line = format!("amtool --alertmanager.url={url} alert add {symptom} severity=critical team=qflow --end={end}");
+    let played = Command::new("bash").args(["-c", &line]).output().expect("bash starts");
+    assert!(played.status.success(), "{}", said(&played));
+    wait_seeing(
+        &format!("{symptom} keeps quiet"),
+        || has(stack, symptom, "suppressed"),
+        || format!("{:#?}", stack.alerts()),
+    );
+    wait_for("it is over", || !has(stack, symptom, "suppressed"));
+    assert!(!has(stack, symptom, "active"), "its cause lasts longer");
+}
+
+/// Breaks something, and sees one alert told to each receiver, once, and its end once it is mended; and nothing else but, after that, what
+/// `lasts` because it is measured over a while.
+fn is_told(stack: &Stack, alert: &str, lasts: &[&str], breaks: impl Fn(), meanwhile: impl Fn(), mends: impl Fn()) {
     // Where a minute is a second, what only just starts is told of as well.
     let seen = || format!("{:#?}\n{:#?}", stack.alerts(), stack.notifications());
     let over = || !has(stack, alert, "active") && !has(stack, BURN, "active");
@@ -38,11 +64,15 @@ fn is_told(stack: &Stack, alert: &str, breaks: impl Fn(), meanwhile: impl Fn(), 
     wait_seeing(&format!("{alert} is told"), || told(stack, "FIRING", alert).len() == 2, seen);
     assert!(has(stack, alert, "active"), "{:?}", stack.alerts());
     meanwhile();
+    assert_eq!(others(stack, alert), [], "nothing else is told of while it lasts");
     mends();
     wait_seeing(&format!("the end of {alert} is told"), || told(stack, "RESOLVED", alert).len() == 2, seen);
     let once = BTreeMap::from([("email".to_owned(), 1), ("slack".to_owned(), 1)]);
     let both = (told(stack, "FIRING", alert), told(stack, "RESOLVED", alert));
     assert_eq!(both, (once.clone(), once), "{alert}: {}", seen());
+    let mut after = others(stack, alert);
+    after.retain(|(_, said)| !lasts.iter().any(|lasts| said.contains(&format!(" {lasts}"))));
+    assert_eq!(after, [], "nothing else is told of after it");
 }
 
 #[test]
@@ -69,8 +99,24 @@ fn quiet_minutes_are_quiet_and_what_breaks_is_told_once_and_its_end_too_while_it
         });
         assert!(told(&stack, "FIRING", BURN).is_empty(), "{:#?}", stack.notifications());
     };
-    is_told(&stack, "DatabaseConnectionError", || stack.cluster.stop_postgres(), refused, || stack.again());
-    is_told(&stack, "RedisConnectionError", || stack.cluster.kill("redis"), || {}, || stack.again());
-    is_told(&stack, "QflowTargetDown", || stack.cluster.kill("runner-1"), || {}, || stack.again());
+    let again = || stack.again();
+    is_told(
+        &stack,
+        "QflowTargetDown",
+        &[],
+        || stack.cluster.kill("runner-1"),
+        || keeps_quiet(&stack, "QflowWarmPoolExhausted"),
+        again,
+    );
+    is_told(
+        &stack,
+        "RedisConnectionError",
+        &[],
+        || stack.cluster.kill("redis"),
+        || keeps_quiet(&stack, "HighWorkflowFailureRate"),
+        again,
+    );
+    // Last: the budget that it burns is seen for a while.
+    is_told(&stack, "DatabaseConnectionError", &[BURN], || stack.cluster.stop_postgres(), refused, again);
     object(&stack.cluster.run(2, &hello), 0);
 }

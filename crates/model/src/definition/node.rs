@@ -158,3 +158,10 @@ pub struct NodeDef {
     /// Where its `def` stands.
     pub place: Place,
 }
+
+impl NodeDef {
+    /// The types that it declares: of its parameters, and of its result.
+    pub fn declared(&self) -> impl Iterator<Item = &TypeText> {
+        self.params.iter().map(|param| &param.ty).chain([&self.returns])
+    }
+}

@@ -71,7 +71,7 @@ pub fn plan(
         source,
         workflows: laid_out.collect(),
         environments,
-        classes: class::reached(nodes.values().map(|node| &node.returns), &definition.classes),
+        classes: class::reached(nodes.values().flat_map(NodeDef::declared), &definition.classes),
         nodes,
         python: (pythons.len() == 1).then(|| pythons.into_iter().next()).flatten(),
     })

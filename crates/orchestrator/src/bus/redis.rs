@@ -22,10 +22,13 @@ use fred::{
     },
 };
 use qflow_model::ids::{NodeKey, RunId};
-use qflow_service::{NotRedis, RedisPlace, RedisSettings, Shutdown};
+use qflow_service::{AtWork, NotRedis, RedisPlace, RedisSettings, Shutdown};
 use qflow_telemetry::{Event, Telemetry, TraceContext, traces};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::{
+    sync::{Notify, broadcast, mpsc},
+    time::Instant,
+};
 
 use super::{Bus, Changed, Doing, Local, Note};
 
@@ -62,8 +65,8 @@ struct Word {
     what: What,
 }
 
-/// A word about a run, on its way, and the trace in which that is told.
-type Out = (RunId, What, Option<Box<TraceContext>>);
+/// A word about a run, on its way, since when, and the trace in which that is told.
+type Out = (RunId, What, Instant, Option<Box<TraceContext>>);
 
 /// The fan-out over Redis.
 pub struct Redis {
@@ -74,6 +77,7 @@ pub struct Redis {
     /// Told when somebody begins to watch.
     watched: Arc<Notify>,
     speaks: Client,
+    at_work: AtWork,
 }
 
 fn channel(run: RunId) -> String {
@@ -97,11 +101,16 @@ impl Redis {
         tokio::spawn(tell(speaks.clone(), address, telemetry.clone(), shutdown.clone()));
         let (out, words) = mpsc::channel(QUEUE);
         let (local, watched) = (Arc::new(Local::default()), Arc::new(Notify::new()));
-        let told = Told { telemetry: telemetry.clone(), place };
+        let up = {
+            let (speaks, hears) = (speaks.clone(), hears.clone());
+            move || usize::from(speaks.is_connected()) + usize::from(hears.is_connected())
+        };
+        let at_work = AtWork::of(telemetry, up);
+        let told = Told { telemetry: telemetry.clone(), place, at_work: at_work.clone() };
         tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), told, shutdown.clone()));
         tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
         tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
-        Ok(Self { local, out, telemetry: telemetry.clone(), changes: AtomicU32::new(0), watched, speaks })
+        Ok(Self { local, out, telemetry: telemetry.clone(), changes: AtomicU32::new(0), watched, speaks, at_work })
     }
 
     fn say(&self, run: RunId, what: What) {
@@ -110,7 +119,9 @@ impl Redis {
 
     fn say_in(&self, trace: Option<Box<TraceContext>>, run: RunId, what: What) {
         // A queue that is full is a Redis that is away or behind: the others find it in the store.
-        self.out.try_send((run, what, trace)).ok();
+        if self.out.try_send((run, what, Instant::now(), trace)).is_err() {
+            self.at_work.failed();
+        }
     }
 
     /// The trace of a run that changed, for every 64th change, and where somebody takes spans.
@@ -124,6 +135,7 @@ impl Redis {
 struct Told {
     telemetry: Telemetry,
     place: RedisPlace,
+    at_work: AtWork,
 }
 
 /// Tells when Redis is away, and why, once until it is there again.
@@ -185,7 +197,9 @@ async fn speak(client: Client, mut words: mpsc::Receiver<Out>, from: String, tol
         }
         let (mut said, mut spans) = (HashSet::new(), Vec::new());
         let pipeline = client.pipeline();
-        for (run, what, trace) in batch.drain(..) {
+        // The first has waited longest.
+        let waited = batch.first().map_or(0.0, |(_, _, since, _): &Out| since.elapsed().as_secs_f64());
+        for (run, what, _, trace) in batch.drain(..) {
             spans.extend(told.telemetry.call(trace.as_deref(), traces::Kind::Client));
             if !said.insert((run, what.clone())) {
                 continue;
@@ -195,7 +209,12 @@ async fn speak(client: Client, mut words: mpsc::Receiver<Out>, from: String, tol
             let _: Result<(), _> = pipeline.publish(channel(run), text).await;
         }
         // Lost where Redis is away: whoever watches looks into the store.
+        let asked = told.at_work.asks(waited);
         let done: Result<(), _> = pipeline.all().await;
+        drop(asked);
+        if done.is_err() {
+            told.at_work.failed();
+        }
         for span in spans {
             span.end(told.place.ended("PIPELINE PUBLISH", Some(said.len()), done.as_ref().err()));
         }

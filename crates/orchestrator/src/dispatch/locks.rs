@@ -11,6 +11,7 @@ use qflow_model::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{LockResult, Say, StreamId, runners::Runners};
+use crate::record::cache::Scope;
 
 /// How long a version of Python that no connected runner offers is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,10 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Asked {
     spec: EnvSpec,
     wants: Vec<(RunId, u32)>,
-    waiting: Vec<oneshot::Sender<LockResult>>,
+    waiting: Vec<(Scope, oneshot::Sender<LockResult>)>,
     given: Option<StreamId>,
     since: Instant,
 }
+
+/// Which runs wanted a lock, for which of their environments, and who waits for it without a run.
+type Answered = (Vec<(RunId, u32)>, Vec<(Scope, oneshot::Sender<LockResult>)>);
 
 /// Specs that are to be locked.
 #[derive(Default)]
@@ -40,8 +44,8 @@ impl Locks {
     }
 
     /// Somebody wants a spec locked who has no run yet.
-    pub(super) fn ask(&mut self, spec: &EnvSpec, answer: oneshot::Sender<LockResult>) {
-        self.asked(spec).waiting.push(answer);
+    pub(super) fn ask(&mut self, spec: &EnvSpec, owner: Scope, answer: oneshot::Sender<LockResult>) {
+        self.asked(spec).waiting.push((owner, answer));
     }
 
     /// A run wants its environment at a position locked.
@@ -78,7 +82,7 @@ impl Locks {
     }
 
     /// A spec is locked, or cannot be: which runs wanted it, and who waits without one.
-    pub(super) fn answered(&mut self, spec: Digest) -> (Vec<(RunId, u32)>, Vec<oneshot::Sender<LockResult>>) {
+    pub(super) fn answered(&mut self, spec: Digest) -> Answered {
         self.0.remove(&spec).map(|asked| (asked.wants, asked.waiting)).unwrap_or_default()
     }
 
@@ -153,7 +157,8 @@ mod tests {
     async fn who_has_no_run_yet_waits_for_the_same_work_as_a_run() {
         let (mut locks, mut runners, run) = (Locks::default(), Runners::default(), RunId(uuid::Uuid::from_u128(1)));
         let mut line = connect(&mut runners, 1, "3.11");
-        locks.ask(&spec(), oneshot::channel().0);
+        let somebody = Scope { tenant: "t".into(), user: "u".into() };
+        locks.ask(&spec(), somebody, oneshot::channel().0);
         locks.give(&runners);
         assert!(matches!(line.try_recv(), Ok(Say::Lock(_, None))));
         locks.want(&spec(), run, 0);

@@ -30,8 +30,6 @@ pub(super) fn order(
     let node = state.definition(key.node)?;
     let trace = &spec.trace;
     let conversions = conversions(state, key);
-    let is_converted = |name: &str| conversions.iter().any(|converted| converted.argument == name);
-    let converted = node.params.iter().filter(|param| is_converted(&param.name)).map(|param| &param.ty);
     Some(Order {
         key,
         node_id: state.node_id(key.node),
@@ -46,7 +44,7 @@ pub(super) fn order(
         sources: flow::into(state, key.node).map(|from| (from.argument, from.node_type.to_owned())).collect(),
         types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
         returns: node.returns.clone(),
-        classes: class::reached(converted.chain([&node.returns]), &plan.classes),
+        classes: class::reached(node.declared(), &plan.classes),
         conversions,
         asks: state.planned(key.node).asks.clone(),
         lock: Arc::clone(state.lock(key.node)?),

@@ -2,7 +2,7 @@
 
 use qflow_model::{ids::Digest, progress::ReusedFrom, value::Produced};
 
-/// Whose entries are meant: nobody reuses what another user's code made.
+/// Whose something is. Of kept outputs: nobody reuses what another user's code made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// The tenant.

@@ -3,6 +3,7 @@
 mod files;
 mod limits;
 mod lines;
+pub(super) mod owners;
 mod shards;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -23,6 +24,7 @@ use super::{
     *,
 };
 use lines::{lines_are_kept_once_and_in_order, lines_that_lie_elsewhere_are_removed};
+use owners::{locked, what_is_one_tenants_is_no_others};
 
 fn plan() -> Arc<Plan> {
     Arc::new(
@@ -82,7 +84,7 @@ async fn an_accepted_run_is_durable_with_its_first_command(store: &dyn Store) {
     assert_eq!(store.unfinished(&all_shards()).await.unwrap(), [run.spec.id]);
     let inbox = store.inbox(&all_shards()).await.unwrap();
     assert_eq!(inbox.iter().map(|row| &row.command).collect::<Vec<_>>(), [&Command::Start { relock: false }]);
-    assert_eq!(store.source(run.source.digest()).await.unwrap(), Some(run.source));
+    assert_eq!(store.source("t".into(), run.source.digest()).await.unwrap(), Some(run.source));
 }
 
 /// A key names one run, however often it is used.
@@ -174,7 +176,7 @@ async fn lists_are_newest_first_and_paged(store: &dyn Store) {
     assert!(list(None, Some(RunStatus::Failed)).await.is_empty());
     let others = Filter { tenant: "other".into(), limit: 9, ..Filter::default() };
     assert!(store.list(others).await.unwrap().is_empty(), "another tenant's runs are not seen");
-    assert_eq!(store.workflows().await.unwrap()[0].name, "daily");
+    assert_eq!(store.workflows("t".into()).await.unwrap()[0].name, "daily");
 }
 
 /// The newest lock of a spec is found until it is too old.
@@ -185,9 +187,9 @@ async fn a_lock_is_found_until_it_is_too_old(store: &dyn Store) {
         "platform": "linux/amd64", "packages": 0,
     }))
     .unwrap();
-    let at = store.commit(Batch { locks: vec![Arc::new(lock.clone())], ..Batch::default() }).await.unwrap();
-    assert_eq!(store.lock(spec, at).await.unwrap().as_deref(), Some(&lock));
-    assert_eq!(store.lock(spec, at.plus_ms(1)).await.unwrap(), None);
+    let at = store.commit(Batch { locks: vec![locked("t", &lock)], ..Batch::default() }).await.unwrap();
+    assert_eq!(store.lock("t".into(), spec, at).await.unwrap().as_deref(), Some(&lock));
+    assert_eq!(store.lock("t".into(), spec, at.plus_ms(1)).await.unwrap(), None);
 }
 
 macro_rules! conformance {
@@ -220,6 +222,7 @@ conformance!(
     lines_are_kept_once_and_in_order,
     lines_that_lie_elsewhere_are_removed,
     a_lock_is_found_until_it_is_too_old,
+    what_is_one_tenants_is_no_others,
 );
 
 /// The hand of a store's clock.

@@ -42,9 +42,10 @@ struct Tables {
     inbox: Vec<InboxRow>,
     last_inbox: i64,
     keys: BTreeMap<(String, String), (RunId, Timestamp)>,
-    sources: BTreeMap<Digest, Arc<Source>>,
-    workflows: BTreeMap<String, (Digest, Timestamp)>,
-    locks: BTreeMap<Digest, (Arc<EnvLock>, Timestamp)>,
+    /// These three by tenant.
+    sources: BTreeMap<(String, Digest), Arc<Source>>,
+    workflows: BTreeMap<(String, String), (Digest, Timestamp)>,
+    locks: BTreeMap<(String, Digest), (Arc<EnvLock>, Timestamp)>,
     pools: pool::Pools,
     cache: cache::Cache,
 }
@@ -108,10 +109,10 @@ impl Tables {
         self.inbox.iter().any(|asked| asked.run == row.spec.id)
     }
 
-    fn keep(&mut self, source: Arc<Source>, workflows: &[String], now: Timestamp) {
+    fn keep(&mut self, tenant: &str, source: Arc<Source>, workflows: &[String], now: Timestamp) {
         let digest = source.digest();
-        self.sources.insert(digest, source);
-        self.workflows.extend(workflows.iter().map(|name| (name.clone(), (digest, now))));
+        self.sources.insert((tenant.to_owned(), digest), source);
+        self.workflows.extend(workflows.iter().map(|name| ((tenant.to_owned(), name.clone()), (digest, now))));
     }
 }
 
@@ -179,7 +180,7 @@ impl Store for Memory {
         if queued >= limits::QUEUED_RUNS {
             return Err(Error::TooManyQueued { queued, bound: limits::QUEUED_RUNS });
         }
-        tables.keep(source, std::slice::from_ref(&plan.workflow), now);
+        tables.keep(&spec.tenant, source, std::slice::from_ref(&plan.workflow), now);
         let spec = Arc::new(RunSpec { created_at: now, ..(*spec).clone() });
         let head = RunState::new(spec.clone(), plan.clone()).head;
         tables.post(spec.id, Command::Start { relock });
@@ -196,9 +197,9 @@ impl Store for Memory {
         Ok(Submitted::Created(now))
     }
 
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
+    async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
         let now = self.clock.now();
-        self.tables().keep(source, &workflows, now);
+        self.tables().keep(&owner.tenant, source, &workflows, now);
         Ok(())
     }
 
@@ -233,7 +234,7 @@ impl Store for Memory {
             row.history.extend(change.history.into_iter().map(|event| (now, event)));
         }
         tables.inbox.retain(|row| !batch.done.contains(&row.id));
-        tables.locks.extend(batch.locks.into_iter().map(|lock| (lock.spec, (lock, now))));
+        tables.locks.extend(batch.locks.into_iter().map(|it| ((it.owner.tenant, it.lock.spec), (it.lock, now))));
         Ok(now)
     }
 
@@ -279,21 +280,20 @@ impl Store for Memory {
         Ok(tables.runs.values().rev().filter(wanted).take(filter.limit as usize).map(listed).collect())
     }
 
-    async fn workflows(&self) -> Result<Vec<Registered>> {
-        let registered = |(name, (digest, at)): (&String, &(Digest, Timestamp))| Registered {
-            name: name.clone(),
-            digest: *digest,
-            at: *at,
-        };
-        Ok(self.tables().workflows.iter().map(registered).collect())
+    async fn workflows(&self, tenant: String) -> Result<Vec<Registered>> {
+        let tables = self.tables();
+        let theirs = tables.workflows.iter().filter(|((whose, _), _)| *whose == tenant);
+        let registered =
+            theirs.map(|((_, name), (digest, at))| Registered { name: name.clone(), digest: *digest, at: *at });
+        Ok(registered.collect())
     }
 
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
-        Ok(self.tables().sources.get(&digest).cloned())
+    async fn source(&self, tenant: String, digest: Digest) -> Result<Option<Arc<Source>>> {
+        Ok(self.tables().sources.get(&(tenant, digest)).cloned())
     }
 
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
-        Ok(self.tables().locks.get(&spec).filter(|(_, at)| *at >= since).map(|(lock, _)| lock.clone()))
+    async fn lock(&self, tenant: String, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
+        Ok(self.tables().locks.get(&(tenant, spec)).filter(|(_, at)| *at >= since).map(|(lock, _)| lock.clone()))
     }
 
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()> {

@@ -10,6 +10,8 @@ pub const MINUTE_MS: u64 = 60_000;
 pub struct Pool {
     /// Whose.
     pub tenant: String,
+    /// Who set it last.
+    pub user: String,
     /// Its name in `@node(pool=…)`.
     pub name: String,
     /// Attempts that hold it at once, at most.
@@ -52,6 +54,8 @@ pub struct Slot {
     pub node_id: String,
     /// The pool's tenant and name.
     pub pool: (String, String),
+    /// Whose attempt it is.
+    pub user: String,
     /// Whether the attempt is held by a runner, and with it the slot.
     pub held: bool,
 }
@@ -108,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_an_attempt_waits_for_is_told_in_numbers() {
-        let pool = Pool { tenant: "t".into(), name: "database".into(), slots: 2, per_minute: Some(60) };
+        let pool =
+            Pool { tenant: "t".into(), user: "u".into(), name: "database".into(), slots: 2, per_minute: Some(60) };
         let wait = |held, started| pool.wait(held, started).unwrap_or_default();
         assert_eq!(wait(1, 59), "");
         assert_eq!(wait(2, 0), "waiting for pool database (2 of 2 slots)");

@@ -66,15 +66,19 @@ const UNFINISHED: &str = "
 SELECT id FROM run WHERE shard = ANY($1::smallint[]) AND status IN ('pending', 'running', 'paused') ORDER BY id";
 const NODE: &str = "SELECT node FROM node_run WHERE run = $1 AND frame = $2 AND step = $3 AND element = $4";
 const HISTORY: &str = "SELECT at, event FROM history WHERE run = $1 ORDER BY id";
-const WORKFLOWS: &str = "SELECT DISTINCT ON (name) name, digest, at FROM workflow ORDER BY name, at DESC";
-const SOURCE: &str = "SELECT source FROM source WHERE digest = $1";
-const LOCK: &str = "SELECT lock FROM env_lock WHERE spec = $1 AND at >= $2 ORDER BY at DESC LIMIT 1";
+/// Replicas of the version before write to `workflow`.
+const WORKFLOWS: &str = "
+SELECT DISTINCT ON (name) name, digest, at FROM (
+  SELECT name, digest, at FROM registered WHERE tenant = $1 UNION ALL SELECT name, digest, at FROM workflow WHERE tenant = $1
+) AS known ORDER BY name, at DESC";
+const SOURCE: &str = "SELECT source FROM source WHERE digest = $1 AND tenant = $2";
+const LOCK: &str = "SELECT lock FROM env_lock WHERE spec = $1 AND tenant = $2 AND at >= $3 ORDER BY at DESC LIMIT 1";
 
 /// A store in a database that several replicas share.
 pub struct Postgres {
     pool: deadpool_postgres::Pool,
     wake: Wake,
-    waits: Option<Histogram>,
+    measured: Option<(Histogram, Telemetry)>,
     plans: Shared<Plan>,
     place: Place,
 }
@@ -85,7 +89,7 @@ impl Postgres {
         let target = target(settings)?;
         connection::migrate(&target, None).await?;
         let (pool, place) = (connection::pool(&target)?, target.place());
-        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), waits: None, place })
+        Ok(Self { pool, wake: Wake::listen(target), plans: Shared::default(), measured: None, place })
     }
 
     /// Which database it is.
@@ -102,15 +106,18 @@ impl Postgres {
             metrics.pool_size(name()).set(status.size as f64);
             metrics.pool_in_use(name()).set(status.size.saturating_sub(status.available) as f64);
         });
-        self.waits = Some(telemetry.metrics().pool_wait(name()));
+        self.measured = Some((telemetry.metrics().pool_wait(name()), telemetry.clone()));
         self
     }
 
     async fn client(&self, doing: &'static str) -> Result<Object> {
         let began = tokio::time::Instant::now();
         let client = self.pool.get().await;
-        if let Some(waits) = &self.waits {
+        if let Some((waits, telemetry)) = &self.measured {
             waits.record(began.elapsed().as_secs_f64());
+            if client.is_err() {
+                telemetry.metrics().pool_errors(PoolName::of("database")).increment(1);
+            }
         }
         client.map_err(|error| Stop::from(error).while_doing(doing))
     }
@@ -205,10 +212,10 @@ impl Store for Postgres {
         Ok(submitted)
     }
 
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
+    async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
         let doing = "register a workflow";
         let tx = self.transaction(doing).await?;
-        let done = rows::register(&tx, &source, &workflows).await;
+        let done = rows::register(&tx, &owner, &source, &workflows).await;
         end(tx, doing, done).await
     }
 
@@ -276,24 +283,24 @@ impl Store for Postgres {
         rows::list(&client, &filter).await.map_err(|stop| stop.while_doing(doing))
     }
 
-    async fn workflows(&self) -> Result<Vec<Registered>> {
+    async fn workflows(&self, tenant: String) -> Result<Vec<Registered>> {
         let doing = "list workflows";
-        let rows = self.rows(doing, WORKFLOWS, &[]).await?;
+        let rows = self.rows(doing, WORKFLOWS, &[&tenant]).await?;
         each(doing, &rows, |row| {
             let At(at) = row.try_get(2)?;
             Ok(Registered { name: row.try_get(0)?, digest: digest(row.try_get(1)?)?, at })
         })
     }
 
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
+    async fn source(&self, tenant: String, digest: Digest) -> Result<Option<Arc<Source>>> {
         let doing = "read a source";
-        let rows = self.rows(doing, SOURCE, &[&&digest.0[..]]).await?;
+        let rows = self.rows(doing, SOURCE, &[&&digest.0[..], &tenant]).await?;
         Ok(each(doing, &rows, |row| read(row, 0))?.pop().map(Arc::new))
     }
 
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
+    async fn lock(&self, tenant: String, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
         let doing = "read a lock";
-        let rows = self.rows(doing, LOCK, &[&&spec.0[..], &At(since)]).await?;
+        let rows = self.rows(doing, LOCK, &[&&spec.0[..], &tenant, &At(since)]).await?;
         Ok(each(doing, &rows, |row| read(row, 0))?.pop().map(Arc::new))
     }
 

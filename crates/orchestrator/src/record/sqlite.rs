@@ -147,9 +147,9 @@ impl Store for Sqlite {
         self.within("accept a run", move |db| accept(db, &submission, now)).await
     }
 
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
+    async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
         let now = self.clock.now();
-        self.within("register a workflow", move |db| put_source(db, &source, &workflows, now)).await
+        self.within("register a workflow", move |db| put_source(db, &owner, &source, &workflows, now)).await
     }
 
     async fn post(&self, run: RunId, command: Command) -> Result<i64> {
@@ -226,10 +226,11 @@ impl Store for Sqlite {
         self.within("list runs", move |db| list(db, &filter)).await
     }
 
-    async fn workflows(&self) -> Result<Vec<Registered>> {
-        self.within("list workflows", |db| {
-            let mut rows = db.prepare("SELECT name, digest, max(at) FROM workflow GROUP BY name ORDER BY name")?;
-            let found = rows.query_map([], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, Timestamp(r.get(2)?))))?;
+    async fn workflows(&self, tenant: String) -> Result<Vec<Registered>> {
+        self.within("list workflows", move |db| {
+            let newest = "SELECT name, digest, max(at) FROM workflow WHERE tenant = ? GROUP BY name ORDER BY name";
+            let mut rows = db.prepare(newest)?;
+            let found = rows.query_map([tenant], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, Timestamp(r.get(2)?))))?;
             let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
             let read = |(name, digest, at): (String, String, Timestamp)| {
                 Some(Registered { name, digest: digest.parse().ok()?, at })
@@ -239,21 +240,22 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
+    async fn source(&self, tenant: String, digest: Digest) -> Result<Option<Arc<Source>>> {
         self.within("read a source", move |db| {
-            let mut rows = db.prepare_cached("SELECT source FROM source WHERE digest = ?")?;
-            let found: Option<String> = rows.query_row([digest.to_string()], |row| row.get(0)).optional()?;
+            let mut rows = db.prepare_cached("SELECT source FROM source WHERE digest = ? AND tenant = ?")?;
+            let found: Option<String> = rows.query_row([digest.to_string(), tenant], |row| row.get(0)).optional()?;
             found.map(|source| read(&source).map(Arc::new)).transpose()
         })
         .await
     }
 
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
+    async fn lock(&self, tenant: String, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
         self.within("read a lock", move |db| {
-            let mut rows =
-                db.prepare_cached("SELECT lock FROM env_lock WHERE spec = ? AND at >= ? ORDER BY at DESC LIMIT 1")?;
+            let mut rows = db.prepare_cached(
+                "SELECT lock FROM env_lock WHERE tenant = ? AND spec = ? AND at >= ? ORDER BY at DESC LIMIT 1",
+            )?;
             let found: Option<String> =
-                rows.query_row(params![spec.to_string(), since.0], |row| row.get(0)).optional()?;
+                rows.query_row(params![tenant, spec.to_string(), since.0], |row| row.get(0)).optional()?;
             found.map(|lock| read(&lock).map(Arc::new)).transpose()
         })
         .await

@@ -110,8 +110,8 @@ impl Store for Traced {
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
         self.told(("INSERT", "run"), self.inner.submit(submission)).await
     }
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
-        self.told(("INSERT", "workflow"), self.inner.register(source, workflows)).await
+    async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
+        self.told(("INSERT", "workflow"), self.inner.register(owner, source, workflows)).await
     }
     async fn post(&self, run: RunId, command: Command) -> Result<i64> {
         self.told(("INSERT", "inbox"), self.inner.post(run, command)).await
@@ -143,14 +143,14 @@ impl Store for Traced {
     async fn list(&self, filter: Filter) -> Result<Vec<Listed>> {
         self.told(("SELECT", "run"), self.inner.list(filter)).await
     }
-    async fn workflows(&self) -> Result<Vec<Registered>> {
-        self.told(("SELECT", "workflow"), self.inner.workflows()).await
+    async fn workflows(&self, tenant: String) -> Result<Vec<Registered>> {
+        self.told(("SELECT", "workflow"), self.inner.workflows(tenant)).await
     }
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
-        self.told(("SELECT", "source"), self.inner.source(digest)).await
+    async fn source(&self, tenant: String, digest: Digest) -> Result<Option<Arc<Source>>> {
+        self.told(("SELECT", "source"), self.inner.source(tenant, digest)).await
     }
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
-        self.told(("SELECT", "env_lock"), self.inner.lock(spec, since)).await
+    async fn lock(&self, tenant: String, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
+        self.told(("SELECT", "env_lock"), self.inner.lock(tenant, spec, since)).await
     }
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()> {
         self.told(("INSERT", "log_line"), self.inner.append_lines(run, lines)).await
@@ -251,7 +251,7 @@ mod tests {
         let (telemetry, collected) = Telemetry::collecting();
         let database = Database::Sqlite(folder.path().join("state.db"));
         let store = database.open(Arc::new(qflow_service::SystemClock), &telemetry).await.unwrap();
-        traces::within(Some(TraceContext::root()), store.workflows()).await.unwrap();
+        traces::within(Some(TraceContext::root()), store.workflows("t".into())).await.unwrap();
         let spans = collected.spans();
         assert_eq!((spans.len(), spans[0].name.as_ref()), (1, "SELECT workflow"));
         let told = facts(&spans);

@@ -7,8 +7,11 @@ use qflow_model::{
 use qflow_proto::v1;
 use tonic::Status;
 
-use super::{Server, TENANT, problem::of_node, show, unavailable};
-use crate::record::pool::{Holder, Pool, PoolState, Removed};
+use super::{Server, TENANT, everybody, problem::of_node, show, unavailable};
+use crate::record::{
+    cache::Scope,
+    pool::{Holder, Pool, PoolState, Removed},
+};
 
 /// Slots, and starts a minute, of a pool: more than any number of runners has.
 const MOST: u32 = 100_000;
@@ -41,8 +44,8 @@ pub(super) async fn set(server: &Server, sent: v1::SetPoolRequest) -> Result<v1:
     if slots > MOST || per_minute > MOST {
         return Err(Status::invalid_argument(format!("a pool has at most {MOST} slots, and as many starts a minute")));
     }
-    let pool =
-        Pool { tenant: TENANT.to_owned(), name: name.clone(), slots, per_minute: Some(per_minute).filter(|n| *n > 0) };
+    let Scope { tenant, user } = everybody();
+    let pool = Pool { tenant, user, name: name.clone(), slots, per_minute: Some(per_minute).filter(|n| *n > 0) };
     server.store.set_pool(pool).await.map_err(|e| unavailable(&e))?;
     // What waits for it may go on at once.
     server.engine.work_off().await;

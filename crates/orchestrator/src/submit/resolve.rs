@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{
-    Server,
+    Server, TENANT, everybody,
     problem::{at, of_node},
     unavailable,
 };
@@ -48,13 +48,13 @@ pub(super) async fn resolve(server: &Server, plan: &Plan, source: &Source, reloc
         if spec.requirements.is_empty() {
             continue;
         }
-        let known =
-            if relock { None } else { server.store.lock(spec.digest(), since).await.map_err(|e| unavailable(&e))? };
+        let kept = async || server.store.lock(TENANT.to_owned(), spec.digest(), since).await;
+        let known = if relock { None } else { kept().await.map_err(|e| unavailable(&e))? };
         let young = known.is_some_and(|lock| suits(&lock, runtime));
         all &= !young;
         if !young && offered.contains(&spec.python) {
             let (answer, answered) = oneshot::channel();
-            server.engine.say(Word::Lock(spec.clone(), answer)).await;
+            server.engine.say(Word::Lock(spec.clone(), everybody(), answer)).await;
             asked.push((position, spec, answered));
         }
     }

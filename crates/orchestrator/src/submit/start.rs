@@ -34,7 +34,7 @@ impl Server {
             None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
         };
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
-        let trace = trace();
+        let trace = trace(&request.trace)?;
         let root = traces::TraceContext::from(&trace);
         let judging = self.judge(&source, &request.workflow, Some(&given));
         let judged = traces::within(Some(root.clone()), judging).await?;
@@ -94,7 +94,7 @@ impl Server {
 
     async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
         let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
-        let known = self.store.source(digest).await.map_err(|e| unavailable(&e))?;
+        let known = self.store.source(TENANT.to_owned(), digest).await.map_err(|e| unavailable(&e))?;
         known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
     }
 
@@ -173,18 +173,24 @@ fn away(error: &qflow_blobs::Error) -> Status {
     ))
 }
 
-/// The caller's trace with a root span of ours under the caller's, or a new one.
-fn trace() -> TraceContext {
+/// The caller's trace with a root span of ours under the caller's, or a new one; recorded as was asked for, else as that trace is.
+fn trace(asked: &str) -> Result<TraceContext, Status> {
     let caller = traces::current();
     let parent_span_id = caller.as_ref().map(|context| context.span_id.clone());
     let root = caller.unwrap_or_else(traces::TraceContext::root);
-    TraceContext {
+    let root = match asked {
+        "" => root,
+        "always" => root.kept(),
+        "never" => traces::TraceContext { sampled: false, ..root },
+        other => return Err(Status::invalid_argument(format!("trace is `{other}`, neither `always` nor `never`"))),
+    };
+    Ok(TraceContext {
         trace_id: root.trace_id,
         span_id: traces::new_span_id(),
         parent_span_id,
         flags: u8::from(root.sampled),
         state: root.tracestate,
-    }
+    })
 }
 
 fn uuid_time(at: Timestamp) -> uuid::Timestamp {

@@ -52,6 +52,27 @@ const HOMES: &[&str] = &[
     "qflow",
 ];
 
+/// The spelling of numpy's own name for an array of some elements.
+pub(super) const NDARRAY: &str = "numpy.typing.NDArray";
+
+/// What a scalar of numpy's is when it has travelled: Python's of the same value. Nothing of any other class.
+pub(super) fn scalar(dotted: &str) -> Option<&'static str> {
+    let name = dotted.strip_prefix("numpy.")?;
+    Some(match name {
+        "bool_" | "bool" => "bool",
+        "float16" | "float32" | "float64" | "floating" | "half" | "single" | "double" => "float",
+        "complex64" | "complex128" | "complexfloating" | "csingle" | "cdouble" => "complex",
+        "str_" => "str",
+        "bytes_" => "bytes",
+        "datetime64" => "datetime",
+        "timedelta64" => "timedelta",
+        "integer" | "signedinteger" | "unsignedinteger" | "byte" | "short" | "intc" | "int_" | "intp" | "long"
+        | "longlong" | "ubyte" | "ushort" | "uintc" | "uint" | "uintp" | "ulong" | "ulonglong" | "int8" | "int16"
+        | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64" => "int",
+        _ => return None,
+    })
+}
+
 /// Whether a name is there without an import.
 pub(super) fn is_builtin(name: &str) -> bool {
     BUILTIN.contains(&name)
@@ -67,6 +88,9 @@ pub(super) fn foreign(dotted: &str) -> String {
     // One name for two: that of `collections.abc` is what frozen sets are, too.
     if matches!(dotted, "typing.Set" | "typing_extensions.Set") {
         return "set".to_owned();
+    }
+    if matches!(dotted, "numpy.typing.NDArray" | "numpy._typing.NDArray") {
+        return NDARRAY.to_owned();
     }
     let (package, name) = (dotted.split('.').next().unwrap_or(dotted), dotted.rsplit('.').next().unwrap_or(dotted));
     let is_frame = matches!(name, "DataFrame" | "Series" | "ndarray");
@@ -93,6 +117,7 @@ pub(super) fn ty(name: &str, range: TextRange) -> Result<Ty, NotAType> {
             remedy: "return a list, or a File for much data",
             ..wrong(range, format!("`{name}` holds nothing until it is asked, so it does not travel"))
         }),
+        NDARRAY => Ok(Ty::class("ndarray")),
         _ => name.parse().map_err(|_| wrong(range, format!("`{name}` is not a type"))),
     }
 }

@@ -109,6 +109,12 @@ fn kind_of(base: &str) -> Option<ClassKind> {
         "typing.NamedTuple" | "typing_extensions.NamedTuple" => ClassKind::NamedTuple,
         "typing.TypedDict" | "typing_extensions.TypedDict" => ClassKind::TypedDict,
         "pydantic.BaseModel" | "pydantic.main.BaseModel" => ClassKind::Model,
+        // What says of a frame which columns it has: a class that no value is of.
+        "pandera.DataFrameModel"
+        | "pandera.SchemaModel"
+        | "pandera.pandas.DataFrameModel"
+        | "pandera.polars.DataFrameModel"
+        | "pandera.api.pandas.model.DataFrameModel" => ClassKind::Model,
         _ => return None,
     })
 }

@@ -105,6 +105,9 @@ fn default(units: &Units<'_>, unit: usize, value: &Expr, kind: ClassKind) -> Opt
             (Some("pydantic.Field" | "pydantic.fields.Field"), ClassKind::Model) => {
                 return described(units, unit, call, BOUNDS);
             }
+            (Some("pandera.Field" | "pandera.pandas.Field" | "pandera.polars.Field"), ClassKind::Model) => {
+                return described(units, unit, call, CHECKS);
+            }
             (_, ClassKind::Model) => return None,
             _ => {}
         }
@@ -136,6 +139,33 @@ const BOUNDS: &[&str] = &[
     "frozen",
     "strict",
     "allow_inf_nan",
+];
+
+/// What `pandera.Field` may be told without changing which column it is.
+const CHECKS: &[&str] = &[
+    "title",
+    "description",
+    "metadata",
+    "eq",
+    "ne",
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "in_range",
+    "isin",
+    "notin",
+    "str_contains",
+    "str_endswith",
+    "str_length",
+    "str_matches",
+    "str_startswith",
+    "nullable",
+    "unique",
+    "coerce",
+    "ignore_na",
+    "raise_warning",
+    "n_failure_cases",
 ];
 
 /// The default of `field(…)`; nothing where it says something that changes how the field is given.

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Dict, List, Literal, NewType, Optional, TypeVar, Union
 from geo import Path as GeoPath
 import numpy as np
+import numpy.typing as npt
+import pandera.typing as pat
 import qflow
 from qflow import node
 if TYPE_CHECKING:
@@ -87,6 +89,16 @@ fn annotations_are_read_through_imports_aliases_and_texts() {
         ("list[object]", "list[object]"),
         ("t.NoReturn", "Never"),
         ("np.ndarray[t.Any, np.dtype[np.float64]]", "ndarray[Any, dtype[float64]]"),
+        ("npt.NDArray[np.float64]", "ndarray[Any, dtype[float64]]"),
+        ("npt.NDArray[np.bool]", "ndarray[Any, dtype[numpy.bool]]"),
+        ("npt.NDArray[t.Any]", "ndarray[Any, dtype[Any]]"),
+        ("npt.NDArray", "ndarray"),
+        ("np.ndarray[tuple[int, int], np.dtype[np.int16]]", "ndarray[tuple[int, int], dtype[int16]]"),
+        // By itself a scalar of numpy's travels as Python's.
+        ("list[np.float64] | np.int32", "int | list[float]"),
+        ("dict[np.str_, np.bool_]", "dict[str, bool]"),
+        ("np.datetime64", "datetime"),
+        ("np.void", "void"),
         ("dict", "dict"),
     ] {
         assert_eq!(read(annotation), Ok((spelled.to_owned(), false)), "{annotation}");
@@ -123,6 +135,14 @@ fn a_star_brings_the_names_that_types_are_written_with() {
 fn frames_are_noticed_wherever_they_stand() {
     for annotation in ["pd.DataFrame", "list[tuple[int, pd.Series]] | None", "\"dict[str, pd.DataFrame]\""] {
         assert!(read(annotation).is_ok_and(|(_, frames)| frames), "{annotation}");
+    }
+    for (annotation, spelled) in [
+        ("pd.Series[np.float64]", "Series[float64]"),
+        ("\"pd.Series[float]\"", "Series[float]"),
+        ("pat.DataFrame[Row]", "DataFrame[Row]"),
+        ("pat.Series[pd.Int64Dtype]", "Series[Int64Dtype]"),
+    ] {
+        assert_eq!(read(annotation), Ok((spelled.to_owned(), true)), "{annotation}");
     }
 }
 

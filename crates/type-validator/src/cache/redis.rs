@@ -13,7 +13,7 @@ use fred::{
     },
 };
 use qflow_model::ids::Digest;
-use qflow_service::{NotRedis, RedisPlace, RedisSettings, Shutdown};
+use qflow_service::{AtWork, NotRedis, RedisPlace, RedisSettings, Shutdown};
 use qflow_telemetry::{Telemetry, traces};
 use tokio::sync::mpsc;
 
@@ -29,14 +29,18 @@ const BACKOFF_MS: (u32, u32) = (100, 5_000);
 /// Entries that may wait to be written; past it they are lost, as when Redis is away.
 const QUEUE: usize = 64;
 
+/// A definition as it is kept, on its way.
+type Entry = (Digest, Vec<u8>);
+
 /// What is kept in Redis, and the newest of it in memory.
 pub struct Redis {
     local: Local,
     client: Client,
     seal: Seal,
-    out: mpsc::Sender<(Digest, Vec<u8>)>,
+    out: mpsc::Sender<Entry>,
     place: RedisPlace,
     telemetry: Telemetry,
+    at_work: AtWork,
 }
 
 fn name(key: Digest) -> String {
@@ -70,12 +74,14 @@ impl Redis {
             .set_policy(ReconnectPolicy::new_exponential(0, BACKOFF_MS.0, BACKOFF_MS.1, 2));
         let client = builder.build().map_err(|error| NotRedis::Address(Some(error)))?;
         let (out, entries) = mpsc::channel(QUEUE);
-        tokio::spawn(write(client.clone(), entries, shutdown.clone()));
-        Ok(Self { local: Local::default(), client, seal, out, place, telemetry: telemetry.clone() })
+        let up = client.clone();
+        let at_work = AtWork::of(telemetry, move || usize::from(up.is_connected()));
+        tokio::spawn(write(client.clone(), entries, at_work.clone(), shutdown.clone()));
+        Ok(Self { local: Local::default(), client, seal, out, place, telemetry: telemetry.clone(), at_work })
     }
 }
 
-async fn write(client: Client, mut entries: mpsc::Receiver<(Digest, Vec<u8>)>, shutdown: Shutdown) {
+async fn write(client: Client, mut entries: mpsc::Receiver<Entry>, at_work: AtWork, shutdown: Shutdown) {
     let connection = client.connect();
     loop {
         tokio::select! {
@@ -83,7 +89,12 @@ async fn write(client: Client, mut entries: mpsc::Receiver<(Digest, Vec<u8>)>, s
                 Some((key, entry)) => {
                     let expires = Some(Expiration::EX(KEPT.as_secs() as i64));
                     // Where Redis is away the next that wants it reads the source.
-                    let _: Result<(), _> = client.set(name(key), entry.as_slice(), expires, None, false).await;
+                    let asked = at_work.asks(0.0);
+                    let set: Result<(), _> = client.set(name(key), entry.as_slice(), expires, None, false).await;
+                    drop(asked);
+                    if set.is_err() {
+                        at_work.failed();
+                    }
                 }
                 None => break,
             },
@@ -104,8 +115,13 @@ impl Cache for Redis {
             return Some(found);
         }
         let span = self.telemetry.call(traces::current().as_ref(), traces::Kind::Client);
+        let asked = self.at_work.asks(0.0);
         let looked = tokio::time::timeout(PATIENCE, self.client.get::<Option<Vec<u8>>, _>(name(key))).await;
         let looked = looked.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time")));
+        drop(asked);
+        if looked.is_err() {
+            self.at_work.failed();
+        }
         if let Some(span) = span {
             span.end(self.place.ended("GET", None, looked.as_ref().err()));
         }
@@ -116,8 +132,10 @@ impl Cache for Redis {
 
     fn put(&self, key: Digest, found: &Arc<Inspected>) {
         self.local.keep(key, found);
-        if let Some(entry) = self.seal.close(key, found) {
-            self.out.try_send((key, entry)).ok();
+        if let Some(entry) = self.seal.close(key, found)
+            && self.out.try_send((key, entry)).is_err()
+        {
+            self.at_work.failed();
         }
     }
 }

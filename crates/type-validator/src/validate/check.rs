@@ -7,7 +7,7 @@ use qflow_model::{
     expression::Expr,
     limits,
 };
-use qflow_types::{Solution, Ty, Way, assignable_among, convertible, value};
+use qflow_types::{Edges, Solution, Ty, Way, convertible, value};
 
 use super::{
     Inspected,
@@ -19,9 +19,30 @@ use super::{
 /// What `sleep` takes.
 const DURATION: &str = "str | int | float | timedelta | datetime";
 
-/// Checks a definition's edges, and notes in its steps which values are converted.
-pub fn check(mut definition: Definition) -> Inspected {
-    let (mut problems, mut all, mut converted) = (Vec::new(), BTreeMap::new(), Vec::new());
+/// Checks a definition: its defaults, then its edges.
+pub fn check(definition: Definition) -> Inspected {
+    let problems = defaults(&definition);
+    edges(definition, problems)
+}
+
+/// Defaults of workflows that are not of their types; a node's are held to theirs where they are read.
+pub(super) fn defaults(definition: &Definition) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (workflow, param) in definition.workflows.values().flat_map(|w| w.params.iter().map(move |param| (w, param))) {
+        let Some(ParamDefault::Value(default)) = &param.default else { continue };
+        if let Err(error) = value::check(default, &ty(&param.ty)) {
+            let message = format!("{}.{}: {} ← its default: {error}", workflow.name, param.name, param.ty.0);
+            let remedy = "write a default of the declared type";
+            problems.push(problem(&param.place, "incompatible-default", message, remedy));
+        }
+    }
+    problems
+}
+
+/// Checks a definition's edges beside the problems that it has, and notes in its steps which values are converted.
+pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>) -> Inspected {
+    let (mut all, mut converted) = (BTreeMap::new(), Vec::new());
+    let known = Edges::among(&definition.classes);
     for workflow in definition.workflows.values() {
         if let Some(problem) = too_large(workflow) {
             problems.push(problem);
@@ -30,6 +51,7 @@ pub fn check(mut definition: Definition) -> Inspected {
         let narrow = Narrow::new(workflow);
         let mut checker = Checker {
             definition: &definition,
+            known: &known,
             workflow,
             narrow,
             problems: Vec::new(),
@@ -37,7 +59,6 @@ pub fn check(mut definition: Definition) -> Inspected {
             conversions: Vec::new(),
             solved: BTreeMap::new(),
         };
-        checker.defaults();
         workflow.branches.iter().for_each(|branch| checker.branch(branch));
         workflow.steps.iter().enumerate().for_each(|(ix, step)| checker.step(ix, step));
         checker.result();
@@ -90,6 +111,8 @@ struct Callee<'a> {
 
 pub(super) struct Checker<'a> {
     pub(super) definition: &'a Definition,
+    /// Which type goes where, as far as that was asked.
+    known: &'a Edges<'a>,
     pub(super) workflow: &'a WorkflowDef,
     pub(super) narrow: Narrow<'a>,
     pub(super) problems: Vec<Problem>,
@@ -115,18 +138,6 @@ impl<'a> Checker<'a> {
             StepKind::Sleep => waits(Ty::None),
             StepKind::Approval { .. } => waits(Ty::class("bool")),
         })
-    }
-
-    /// Defaults of the workflow itself; a node's are Python's own, and are checked as it is called.
-    fn defaults(&mut self) {
-        for param in &self.workflow.params {
-            let Some(ParamDefault::Value(default)) = &param.default else { continue };
-            if let Err(error) = value::check(default, &ty(&param.ty)) {
-                let message = format!("{}.{}: {} ← its default: {error}", self.workflow.name, param.name, param.ty.0);
-                let remedy = "write a default of the declared type";
-                self.problems.push(problem(&param.place, "incompatible-default", message, remedy));
-            }
-        }
     }
 
     fn step(&mut self, ix: usize, step: &'a Step) {
@@ -279,7 +290,7 @@ impl<'a> Checker<'a> {
     }
 
     fn compare(&mut self, found: &Ty, origin: &Origin, target: &Target<'_>) {
-        let outcome = assignable_among(found, target.ty, &self.definition.classes);
+        let outcome = self.known.assignable(found, target.ty);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
             self.convert(found, convertible(found, target.ty), origin, &reason.to_string(), target);

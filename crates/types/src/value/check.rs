@@ -9,13 +9,19 @@ mod strict;
 use qflow_model::class::Classes;
 use serde_json::Value;
 
-use super::{ValueError, kind, literals::is_literal, python_key, tag};
+use super::{
+    ValueError,
+    header::{self, Headers},
+    kind,
+    literals::is_literal,
+    python_key, tag,
+};
 use crate::{
     builtin::{builtin, derived},
     ty::Ty,
 };
 pub(super) use records::Records;
-pub use streamed::{Found, Misfit, check_encoding, check_reader};
+pub use streamed::{Found, Misfit, check_encoding, check_encoding_attached, check_reader};
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -27,11 +33,28 @@ pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), Val
     Records::read(classes).check(value, ty)
 }
 
+/// As [`check_fields`], of arguments by their names, which were held to what declares them where they were made: an object of another class
+/// may be derived from the declared one, and passes. Holds frames and arrays to what is declared of them, by their `headers`.
+///
+/// # Errors
+/// The first that is not of its type, by its name.
+pub fn check_each<'v>(
+    values: impl IntoIterator<Item = (&'v String, &'v Value, &'v Ty)>,
+    classes: &Classes,
+    headers: &Headers,
+) -> Result<(), (&'v str, ValueError)> {
+    let records = Records::read(classes).with(headers).given();
+    values
+        .into_iter()
+        .try_for_each(|(name, value, ty)| records.check(value, ty).map_err(|error| (name.as_str(), error)))
+}
+
 impl Records<'_> {
     pub(in crate::value) fn check(&self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
         let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
         match ty {
             Ty::Any | Ty::Variable(_) => Ok(()),
+            _ if self.is_of_another(value, ty) => Ok(()),
             Ty::Never => Err(ValueError::new("expected no value: the function is declared not to return")),
             Ty::None if value.is_null() => Ok(()),
             Ty::None => Err(expected()),
@@ -153,6 +176,10 @@ impl Records<'_> {
                 let name = python_key(name);
                 self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))
             }),
+            (_, Some(("attachment", _)), _) => match self.header(value) {
+                Some(known) => header::held(known, (name, parameters), ty, self),
+                None => Ok(()),
+            },
             // What the parameters of other classes mean is theirs to say.
             _ => Ok(()),
         }
@@ -203,6 +230,8 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
+        // What is derived from `dict` travels as one.
+        name if kind == "dict" && derived(name, kind) => true,
         name if derived(kind, name) || (kind == "tuple" && derived("Sequence", name)) => true,
         name => is_named(kind, name) || (is_plain && is_users(name)),
     }
@@ -237,6 +266,9 @@ mod tests {
             (json!([{"a": 1.5}]), "list[dict[str, float]]"),
             (json!({"$": "tuple", "v": [1, "x"]}), "tuple[int, str]"),
             (json!({"$": "attachment", "k": "arrow", "i": 0}), "DataFrame"),
+            (json!({"a": 1}), "Counter[str]"),
+            (json!({"$": "map", "v": [[1, "a"]]}), "defaultdict[int, str]"),
+            (json!({"a": 1}), "OrderedDict[str, int]"),
             (json!({"$": "object", "t": "sales.Row", "v": {}}), "Row"),
             (json!("a"), "Literal[\"a\", \"b\"]"),
             (json!({"$": "map", "v": [[1, "x"]]}), "dict[int, str]"),

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     dispatch::{Said, Say, locks::suits},
     progress::After,
-    record::{self, Command, InboxRow},
+    record::{self, Command, InboxRow, Locked, cache::Scope},
 };
 
 /// Commands that are worked off in one turn: each may have a run read, and the shards' leases are to be renewed meanwhile.
@@ -38,7 +38,7 @@ impl Engine {
                 self.posted.extend(done);
                 self.look = true;
             }
-            Word::Lock(spec, answer) => self.locks.ask(&spec, answer),
+            Word::Lock(spec, owner, answer) => self.locks.ask(&spec, owner, answer),
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
             Word::Fitting(key, goes_on) => self.fitting(key, goes_on),
             Word::Fitted(key, fitted) => self.fitted(key, fitted),
@@ -185,11 +185,15 @@ impl Engine {
     }
 
     pub(super) fn locked(&mut self, spec: Digest, result: &Result<Arc<EnvLock>, Box<Failure>>) {
-        if let Ok(lock) = result {
-            self.turn.locks.push(Arc::clone(lock));
-        }
         let (wants, waiting) = self.locks.answered(spec);
-        self.turn.resolved.extend(waiting.into_iter().map(|waits| (waits, result.clone())));
+        if let Ok(lock) = result {
+            let states = wants.iter().filter_map(|(run, _)| self.runs.get(*run)?.state());
+            let asked = states.map(|state| Scope { tenant: state.spec.tenant.clone(), user: state.spec.user.clone() });
+            let owners: BTreeSet<Scope> = asked.chain(waiting.iter().map(|(owner, _)| owner.clone())).collect();
+            let locked = |owner| Locked { owner, lock: Arc::clone(lock) };
+            self.turn.locks.extend(owners.into_iter().map(locked));
+        }
+        self.turn.resolved.extend(waiting.into_iter().map(|(_, waits)| (waits, result.clone())));
         for (run, environment) in wants {
             self.give(run, Input::Locked { environment, result: result.clone() });
         }
@@ -303,7 +307,7 @@ impl Engine {
         let now = self.clock.now().0;
         let since = qflow_model::ids::Timestamp(now.saturating_sub(limits::LOCK_REUSE_MS as i64 * 1000));
         for (spec, slot) in state.plan.environments.iter().zip(&mut locks) {
-            let known = self.parts.store.lock(spec.digest(), since).await?;
+            let known = self.parts.store.lock(state.spec.tenant.clone(), spec.digest(), since).await?;
             let suiting = known.filter(|lock| suits(lock, self.runners.runtime()));
             *slot = suiting.map(|lock| self.known.locks.put(name_of(&lock), lock));
         }
@@ -314,7 +318,7 @@ impl Engine {
     pub(super) async fn read(&mut self, run: RunId) -> record::Result<()> {
         self.runs.remove(run);
         let Some(loaded) = self.parts.store.load(run).await? else { return Ok(()) };
-        let sent = self.sent(loaded.plan.source).await?;
+        let sent = self.sent(&loaded.spec.tenant, loaded.plan.source).await?;
         let mut head = loaded.head;
         for lock in head.locks.iter_mut().flatten() {
             *lock = self.known.locks.put(name_of(lock), Arc::clone(lock));
@@ -347,11 +351,11 @@ impl Engine {
     }
 
     /// What was submitted, which other runs may have too.
-    async fn sent(&self, source: Digest) -> record::Result<Arc<Sent>> {
+    async fn sent(&self, tenant: &str, source: Digest) -> record::Result<Arc<Sent>> {
         if let Some(sent) = self.known.sent.get(source) {
             return Ok(sent);
         }
-        let read = self.parts.store.source(source).await?;
+        let read = self.parts.store.source(tenant.to_owned(), source).await?;
         let sent = read
             .map_or_else(Sent::default, |read| Sent { files: Arc::new(read.files.clone()), main: read.entry.clone() });
         Ok(self.known.sent.put(source, Arc::new(sent)))

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use qflow_model::{
-    environment::EnvLock,
     ids::{AttemptKey, NodeKey, RunId, Timestamp},
     progress::{Input, RunState},
     status::NodeStatus,
@@ -17,7 +16,7 @@ use crate::{
     bus::{Bus, Changed, Shown},
     dispatch::{LockResult, Say, orders, runners::Secrets, tell},
     progress::{After, Progress},
-    record::{self, Batch, cache::Cached},
+    record::{self, Batch, Locked, cache::Cached},
 };
 
 /// What a turn gathers until its commit.
@@ -38,7 +37,7 @@ pub(super) struct Turn {
     /// Words to hear again where the commit fails.
     pub(super) words: Vec<Word>,
     /// Locks that runners answered.
-    pub(super) locks: Vec<Arc<EnvLock>>,
+    pub(super) locks: Vec<Locked>,
     /// Streams that gave a credit.
     pub(super) spent: Vec<StreamId>,
     /// Outputs to keep for reuse.
@@ -201,6 +200,8 @@ impl Engine {
         let mut turn = std::mem::take(&mut self.turn);
         // They hear of it after the commit that follows: the words are heard again, and find nobody else that waits.
         self.turn.resolved = std::mem::take(&mut turn.resolved);
+        // What a runner has locked is locked: it is kept with the next commit, for those who asked.
+        self.turn.locks = std::mem::take(&mut turn.locks);
         for run in &turn.touched {
             self.runs.remove(*run);
             self.runners.forget(*run);

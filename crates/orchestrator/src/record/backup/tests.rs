@@ -16,8 +16,12 @@ use serde_json::json;
 use super::{
     super::{
         Batch, Change, Error as Refused, Filter, StoredLine, Submission, all_shards,
-        cache::{Cached, Scope},
-        conformance::{ended, submission},
+        cache::Cached,
+        conformance::{
+            ended,
+            owners::{locked, owner},
+            submission,
+        },
         member::{Attending, Replica},
         pool::Pool,
         postgres::Server,
@@ -93,12 +97,11 @@ async fn fill(system: &System) -> BTreeMap<Shard, Epoch> {
     }))
     .unwrap();
     let from = qflow_model::progress::ReusedFrom { run_id: id(1), node_id: "a".into(), attempt: 1 };
-    let scope = Scope { tenant: "t".into(), user: "u".into() };
-    let cached = Cached { scope, key: Digest::of(b"k"), produced: stored(KEPT), from, keep_ms: u64::MAX };
+    let cached = Cached { scope: owner("t"), key: Digest::of(b"k"), produced: stored(KEPT), from, keep_ms: u64::MAX };
     let batch = Batch {
         fences: held.clone(),
         changes: vec![change],
-        locks: vec![Arc::new(lock)],
+        locks: vec![locked("t", &lock)],
         cached: vec![cached],
         ..Batch::default()
     };
@@ -113,7 +116,8 @@ async fn fill(system: &System) -> BTreeMap<Shard, Epoch> {
         fields: [("rows".to_owned(), json!(3))].into_iter().collect(),
     };
     store.append_lines(id(1), vec![line]).await.unwrap();
-    store.set_pool(Pool { tenant: "t".into(), name: "database".into(), slots: 2, per_minute: Some(60) }).await.unwrap();
+    let (tenant, user, name) = ("t".into(), "u".into(), "database".into());
+    store.set_pool(Pool { tenant, user, name, slots: 2, per_minute: Some(60) }).await.unwrap();
     for (content, name) in [(PARAM, id(1)), (VALUE, id(1))] {
         put(system, &format!("runs/{name}/{}", Digest::of(content)), content).await;
     }
@@ -135,12 +139,11 @@ async fn told(store: &dyn Store) -> String {
     let inbox: Vec<_> =
         store.inbox(&all_shards()).await.unwrap().into_iter().map(|row| (row.run, row.command)).collect();
     let filter = Filter { tenant: "t".into(), limit: 9, ..Filter::default() };
-    writeln!(text, "{inbox:?}\n{:?}\n{:?}", store.list(filter).await.unwrap(), store.workflows().await.unwrap())
-        .unwrap();
-    let scope = Scope { tenant: "t".into(), user: "u".into() };
-    writeln!(text, "{:?}", store.cached(scope, vec![Digest::of(b"k")]).await.unwrap()).unwrap();
-    writeln!(text, "{:?}", store.source(submission(1, None).source.digest()).await.unwrap()).unwrap();
-    writeln!(text, "{:?}", store.lock(Digest::of(b""), Timestamp(0)).await.unwrap()).unwrap();
+    let workflows = store.workflows("t".into()).await.unwrap();
+    writeln!(text, "{inbox:?}\n{:?}\n{workflows:?}", store.list(filter).await.unwrap()).unwrap();
+    writeln!(text, "{:?}", store.cached(owner("t"), vec![Digest::of(b"k")]).await.unwrap()).unwrap();
+    writeln!(text, "{:?}", store.source("t".into(), submission(1, None).source.digest()).await.unwrap()).unwrap();
+    writeln!(text, "{:?}", store.lock("t".into(), Digest::of(b""), Timestamp(0)).await.unwrap()).unwrap();
     writeln!(text, "{:?} {:?}", store.pools("t".into()).await.unwrap(), store.totals().await.unwrap()).unwrap();
     text
 }

@@ -63,7 +63,7 @@ fn write_version_1(path: &std::path::Path, run: &RunSpec) {
     let (id, spec) = (run.id.to_string(), serde_json::to_string(run).unwrap());
     db.execute("INSERT INTO plan VALUES (?, ?)", [run.plan.to_string(), plan.to_string()]).unwrap();
     db.execute(
-        "INSERT INTO run VALUES (?1, 't', 'u', 0, 'daily', ?2, 'running', 1, NULL, ?3, ?4)",
+        "INSERT INTO run VALUES (?1, 'default', 'local', 0, 'daily', ?2, 'running', 1, NULL, ?3, ?4)",
         [&id, &run.plan.to_string(), &spec, &head.to_string()],
     )
     .unwrap();
@@ -80,7 +80,12 @@ fn write_version_1(path: &std::path::Path, run: &RunSpec) {
 async fn a_file_of_the_first_version_opens_and_its_runs_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
-    let spec = RunSpec { plan: Digest::of(b"a plan of before"), ..(*submission(1, None).spec).clone() };
+    let spec = RunSpec {
+        plan: Digest::of(b"a plan of before"),
+        tenant: "default".into(),
+        user: "local".into(),
+        ..(*submission(1, None).spec).clone()
+    };
     write_version_1(&path, &spec);
     let store = Sqlite::open(&path, clock()).unwrap();
     let loaded = store.load(spec.id).await.unwrap().unwrap();

@@ -15,13 +15,13 @@ use super::{
 };
 
 fn pool(slots: u32, per_minute: Option<u32>) -> Pool {
-    Pool { tenant: "t".into(), name: "database".into(), slots, per_minute }
+    Pool { tenant: "t".into(), user: "u".into(), name: "database".into(), slots, per_minute }
 }
 
 fn slot(element: u32, attempt: u32, held: bool) -> Slot {
     let node = NodeKey::root(StepIx(0), Some(element));
     let attempt = AttemptKey { run: RunId(uuid::Uuid::from_u128(1)), node, attempt };
-    Slot { attempt, node_id: format!("a[{element}]"), pool: ("t".into(), "database".into()), held }
+    Slot { attempt, node_id: format!("a[{element}]"), pool: ("t".into(), "database".into()), user: "u".into(), held }
 }
 
 async fn exchange(store: &dyn Store, slots: Vec<Slot>) -> Result<Timestamp> {

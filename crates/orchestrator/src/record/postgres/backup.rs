@@ -94,7 +94,7 @@ impl backup::Snapshot for Snapshot {
     async fn write(&mut self, folder: &Path) -> Result<Vec<Piece>> {
         let all = async {
             let mut pieces = Vec::new();
-            for table in tables() {
+            for table in tables(self.schema) {
                 let names = self.seen.query(COLUMNS, &[&table]).await?;
                 let columns =
                     names.iter().map(|row| row.try_get(0)).collect::<std::result::Result<Vec<String>, _>>()?;

@@ -10,7 +10,7 @@ use qflow_model::{
 use uuid::Uuid;
 
 use super::{
-    super::{Batch, Error},
+    super::{Batch, Error, Locked},
     cache, pool,
     rows::{element, text},
     transaction::{At, Done, Param, Sent, Stop, Tx},
@@ -46,9 +46,13 @@ FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS put (run, event, place) J
 
 pub(super) const FORGET_COMMANDS: &str = "DELETE FROM inbox WHERE id = ANY($1::bigint[])";
 
+/// Each at a moment of its own: several tenants may have asked for one spec, and the key is the spec and the moment. A lock that finds its
+/// moment taken is another's to keep: it is made anew when it is next asked for.
 pub(super) const PUT_LOCKS: &str = "
-INSERT INTO env_lock (spec, at, lock) SELECT spec, now(), lock FROM unnest($1::bytea[], $2::text[]) AS put (spec, lock)
-ON CONFLICT (spec, at) DO UPDATE SET lock = excluded.lock";
+INSERT INTO env_lock (spec, at, lock, tenant, username)
+SELECT spec, now() + (place - 1) * interval '1 microsecond', lock, tenant, username
+FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS put (spec, lock, tenant, username, place)
+ON CONFLICT (spec, at) DO NOTHING";
 
 /// Columns of the shards that a batch is fenced by.
 #[derive(Default)]
@@ -86,6 +90,8 @@ struct History {
 struct Locks {
     specs: Vec<Vec<u8>>,
     locks: Vec<String>,
+    tenants: Vec<String>,
+    users: Vec<String>,
 }
 
 /// A batch as columns.
@@ -119,9 +125,11 @@ impl Columns {
         for ((run, key), node) in last {
             nodes.put(run, key, node)?;
         }
-        for lock in &batch.locks {
+        for Locked { owner, lock } in &batch.locks {
             locks.specs.push(lock.spec.0.to_vec());
             locks.locks.push(text(&**lock)?);
+            locks.tenants.push(owner.tenant.clone());
+            locks.users.push(owner.user.clone());
         }
         let ids = batch.fences.keys().map(|shard| i16::from(shard.0)).collect();
         let epochs = batch.fences.values().map(|epoch| epoch.0 as i64).collect();
@@ -164,7 +172,7 @@ pub(super) async fn write(tx: &Tx, batch: &Batch) -> Done<Timestamp> {
         writes.push((FORGET_COMMANDS, vec![&batch.done]));
     }
     if !locks.specs.is_empty() {
-        writes.push((PUT_LOCKS, vec![&locks.specs, &locks.locks]));
+        writes.push((PUT_LOCKS, vec![&locks.specs, &locks.locks, &locks.tenants, &locks.users]));
     }
     let mut statements = Vec::with_capacity(writes.len());
     for (sql, _) in &writes {

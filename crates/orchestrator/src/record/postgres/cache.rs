@@ -21,10 +21,12 @@ INSERT INTO cached (tenant, username, key, expires, produced, source)
 VALUES ($1, $2, $3, CASE WHEN $4::bigint = 9223372036854775807 THEN 'infinity' ELSE now() + $4 * interval '1 ms' END, $5, $6)
 RETURNING id";
 const OWN: &str = "
-INSERT INTO cached_blob (digest, entry) SELECT digest, $2::bigint FROM unnest($1::bytea[]) AS own (digest) ON CONFLICT DO NOTHING";
+INSERT INTO cached_blob (digest, entry, tenant, username) SELECT digest, $2::bigint, $3::text, $4::text
+FROM unnest($1::bytea[]) AS own (digest) ON CONFLICT DO NOTHING";
 /// Blobs of entries that go stay noted until they are removed.
 const NOTE: &str = "
-INSERT INTO cached_blob (digest, entry) SELECT digest, 0 FROM cached_blob WHERE entry = ANY($1::bigint[]) ON CONFLICT DO NOTHING";
+INSERT INTO cached_blob (digest, entry, tenant, username) SELECT digest, 0, tenant, username
+FROM cached_blob WHERE entry = ANY($1::bigint[]) ON CONFLICT DO NOTHING";
 const DISOWN: &str = "DELETE FROM cached_blob WHERE entry = ANY($1::bigint[])";
 const LEAVE: &str = "DELETE FROM cached WHERE id = ANY($1::bigint[])";
 pub(super) const OVER: &str =
@@ -60,7 +62,7 @@ pub(super) async fn put(tx: &Tx, cached: &[Cached]) -> Done<()> {
         let (produced, from) = (text(&cached.produced)?, text(&cached.from)?);
         let rows = query(tx, PUT, &[&scope.tenant, &scope.user, &key, &keep, &produced, &from]).await?;
         let entry: i64 = rows.first().ok_or_else(|| Stop::Database("no entry was kept".into()))?.try_get(0)?;
-        query(tx, OWN, &[&bytes(&cached.blobs()), &entry]).await?;
+        query(tx, OWN, &[&bytes(&cached.blobs()), &entry, &scope.tenant, &scope.user]).await?;
     }
     Ok(())
 }

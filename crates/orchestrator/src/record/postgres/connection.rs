@@ -25,10 +25,19 @@ const WAIT: Duration = Duration::from_secs(2);
 const CREATE: Duration = Duration::from_secs(4);
 /// Which lock a replica holds while it changes tables; the number is "qflow".
 pub(super) const MIGRATING: i64 = 0x71_66_6c_6f_77;
-/// The tables, version by version: forward and additive, so that the version before goes on beside a newer one.
-const MIGRATIONS: [(&str, &str); 2] = [
+/// The tables, version by version: forward and additive, so that the version before goes on beside a newer one. Each is a transaction of
+/// its own and locks one table that others write to, so that it waits for nobody who waits for it.
+const MIGRATIONS: [(&str, &str); 10] = [
     ("V1__runs", include_str!("migrations/V1__runs.sql")),
     ("V2__stranded", include_str!("migrations/V2__stranded.sql")),
+    ("V3__owner_of_source", include_str!("migrations/V3__owner_of_source.sql")),
+    ("V4__owner_of_plan", include_str!("migrations/V4__owner_of_plan.sql")),
+    ("V5__owner_of_workflow", include_str!("migrations/V5__owner_of_workflow.sql")),
+    ("V6__owner_of_lock", include_str!("migrations/V6__owner_of_lock.sql")),
+    ("V7__user_of_pool", include_str!("migrations/V7__user_of_pool.sql")),
+    ("V8__user_of_slot", include_str!("migrations/V8__user_of_slot.sql")),
+    ("V9__user_of_start", include_str!("migrations/V9__user_of_start.sql")),
+    ("V10__owner_of_blob", include_str!("migrations/V10__owner_of_blob.sql")),
 ];
 
 pub(super) fn pool(target: &Target) -> Result<Pool> {
@@ -92,15 +101,19 @@ pub(super) async fn migrate(target: &Target, version: Option<i64>) -> Result<()>
     migrated.map_err(|source| Error::Database { doing: "bring the database up to date", source })
 }
 
-/// The newest version of the tables that this program knows.
-pub(super) fn known() -> i64 {
-    let versions = MIGRATIONS.iter().filter_map(|(name, _)| name.strip_prefix('V')?.split_once("__")?.0.parse().ok());
-    versions.max().unwrap_or_default()
+/// Each version of the tables with what makes it of the one before.
+fn versions() -> impl Iterator<Item = (i64, &'static str)> {
+    MIGRATIONS.iter().filter_map(|(name, sql)| Some((name.strip_prefix('V')?.split_once("__")?.0.parse().ok()?, *sql)))
 }
 
-/// The tables whose rows are a store's, by what makes them: who lives is no part of it.
-pub(super) fn tables() -> impl Iterator<Item = &'static str> {
-    let lines = MIGRATIONS.iter().flat_map(|(_, sql)| sql.lines());
+/// The newest version of the tables that this program knows.
+pub(super) fn known() -> i64 {
+    versions().map(|(version, _)| version).max().unwrap_or_default()
+}
+
+/// The tables whose rows are a store's in some version, by what makes them: who lives is no part of it.
+pub(super) fn tables(version: i64) -> impl Iterator<Item = &'static str> {
+    let lines = versions().filter(move |(made, _)| *made <= version).flat_map(|(_, sql)| sql.lines());
     let names = lines.filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next());
     names.filter(|name| *name != "replica")
 }

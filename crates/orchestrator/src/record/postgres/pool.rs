@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Object;
 use qflow_model::ids::Timestamp;
+use tokio_postgres::Row;
 
 use super::{
     super::{
@@ -14,8 +15,8 @@ use super::{
     transaction::{At, Done, Stop, Tx},
 };
 
-const LOCKED: &str = "SELECT slots, per_minute FROM pool WHERE tenant = $1 AND name = $2 FOR UPDATE";
-const POOLS: &str = "SELECT name, slots, per_minute FROM pool WHERE tenant = $1 ORDER BY name";
+const LOCKED: &str = "SELECT slots, per_minute, username FROM pool WHERE tenant = $1 AND name = $2 FOR UPDATE";
+const POOLS: &str = "SELECT slots, per_minute, username, name FROM pool WHERE tenant = $1 ORDER BY name";
 const COUNT: &str = "SELECT count(*) FROM pool_slot WHERE tenant = $1 AND pool = $2";
 const HOLDERS: &str = "
 SELECT node || '@' || attempt, node_id, since FROM pool_slot WHERE tenant = $1 AND pool = $2 ORDER BY since, node";
@@ -24,18 +25,19 @@ SELECT at FROM pool_start WHERE tenant = $1 AND pool = $2 AND at > now() - $3::b
 const GIVE_BACK: &str = "DELETE FROM pool_slot WHERE node = ANY($1::text[])";
 const ATTEMPT: &str = "SELECT attempt FROM pool_slot WHERE node = $1";
 const TAKE: &str = "
-INSERT INTO pool_slot (node, tenant, pool, node_id, attempt, since) VALUES ($1, $2, $3, $4, $5, now())";
+INSERT INTO pool_slot (node, tenant, pool, node_id, attempt, username, since) VALUES ($1, $2, $3, $4, $5, $6, now())";
 const FORGET_STARTS: &str = "
 DELETE FROM pool_start WHERE tenant = $1 AND pool = $2 AND at <= now() - $3::bigint * interval '1 ms'";
-const START: &str = "INSERT INTO pool_start (tenant, pool, at) VALUES ($1, $2, now())";
+const START: &str = "INSERT INTO pool_start (tenant, pool, username, at) VALUES ($1, $2, $3, now())";
 
 const MINUTE: i64 = MINUTE_MS as i64;
 
 pub(super) async fn set(client: &Object, pool: &Pool) -> Done<()> {
-    let sql = "INSERT INTO pool (tenant, name, slots, per_minute) VALUES ($1, $2, $3, $4)
-               ON CONFLICT (tenant, name) DO UPDATE SET slots = excluded.slots, per_minute = excluded.per_minute";
+    let sql = "INSERT INTO pool (tenant, name, slots, per_minute, username) VALUES ($1, $2, $3, $4, $5)
+               ON CONFLICT (tenant, name) DO UPDATE
+               SET slots = excluded.slots, per_minute = excluded.per_minute, username = excluded.username";
     let (slots, per_minute) = (i64::from(pool.slots), pool.per_minute.map(i64::from));
-    query(client, sql, &[&pool.tenant, &pool.name, &slots, &per_minute]).await?;
+    query(client, sql, &[&pool.tenant, &pool.name, &slots, &per_minute, &pool.user]).await?;
     Ok(())
 }
 
@@ -57,20 +59,21 @@ pub(super) async fn all(tx: &Tx, tenant: &str) -> Done<Vec<PoolState>> {
     tx.begin_reading().answers().await?;
     let mut states = Vec::new();
     for row in query(tx, POOLS, &[&tenant]).await? {
-        let (name, slots, per_minute) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        states.push(state(tx, pool(tenant, name, slots, per_minute)).await?);
+        states.push(state(tx, pool(tenant, row.try_get(3)?, &row)?).await?);
     }
     Ok(states)
 }
 
-fn pool(tenant: &str, name: String, slots: i64, per_minute: Option<i64>) -> Pool {
-    Pool { tenant: tenant.to_owned(), name, slots: slots as u32, per_minute: per_minute.map(|most| most as u32) }
+/// A pool from a row that begins with its slots, its starts a minute and who set it.
+fn pool(tenant: &str, name: String, row: &Row) -> Done<Pool> {
+    let (slots, per_minute): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    let (slots, per_minute) = (slots as u32, per_minute.map(|most| most as u32));
+    Ok(Pool { tenant: tenant.to_owned(), user: row.try_get(2)?, name, slots, per_minute })
 }
 
 async fn locked(tx: &Tx, tenant: &str, name: &str) -> Done<Option<Pool>> {
     let rows = query(tx, LOCKED, &[&tenant, &name]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(pool(tenant, name.to_owned(), row.try_get(0)?, row.try_get(1)?)))
+    rows.first().map(|row| pool(tenant, name.to_owned(), row)).transpose()
 }
 
 async fn state(tx: &Tx, pool: Pool) -> Done<PoolState> {
@@ -137,10 +140,10 @@ async fn take(tx: &Tx, slot: &Slot, pool: Option<&Pool>) -> Done<()> {
     if pool.wait(count(tx, &pool.tenant, &pool.name).await?, started).is_some() {
         return Err(full());
     }
-    query(tx, TAKE, &[&node, &pool.tenant, &pool.name, &slot.node_id, &attempt]).await?;
+    query(tx, TAKE, &[&node, &pool.tenant, &pool.name, &slot.node_id, &attempt, &slot.user]).await?;
     query(tx, FORGET_STARTS, &[&pool.tenant, &pool.name, &MINUTE]).await?;
     if pool.per_minute.is_some() {
-        query(tx, START, &[&pool.tenant, &pool.name]).await?;
+        query(tx, START, &[&pool.tenant, &pool.name, &slot.user]).await?;
     }
     Ok(())
 }

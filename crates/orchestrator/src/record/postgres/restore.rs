@@ -75,14 +75,15 @@ async fn look(client: &Client, shown: &str, replace: bool) -> Done<Option<i64>> 
         let names: Vec<String> = living.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
         return Err(Stop::Because(Error::Attended(names.join(", "))));
     }
-    for table in tables().filter(|table| *table != "shard") {
+    let version = client.query_one(VERSION, &[]).await?.try_get(0)?;
+    for table in tables(version).filter(|table| *table != "shard") {
         // The names are of our own tables.
         let any = format!("SELECT FROM {table} LIMIT 1");
         if !replace && client.query_opt(&any, &[]).await?.is_some() {
             return Err(Stop::Because(Error::NotEmpty(shown.to_owned())));
         }
     }
-    Ok(Some(client.query_one(VERSION, &[]).await?.try_get(0)?))
+    Ok(Some(version))
 }
 
 /// Puts rows into a database: all of them, or none.
@@ -102,13 +103,13 @@ async fn within(client: &Client, target: &Target, folder: &Path, rows: &Rows, re
     // A replica that starts now waits until this has ended.
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATING]).await?;
     look(client, &target.shown, replace).await?;
-    let all: Vec<&str> = tables().collect();
+    let all: Vec<&str> = tables(rows.schema).collect();
     client.batch_execute(&format!("TRUNCATE {}", all.join(", "))).await?;
     for piece in &rows.pieces {
-        copy_in(client, folder, piece).await?;
+        copy_in(client, folder, piece, &all).await?;
     }
-    for table in all {
-        for row in client.query(NUMBERED, &[&table]).await? {
+    for table in &all {
+        for row in client.query(NUMBERED, &[table]).await? {
             client.query(row.try_get::<_, &str>(0)?, &[]).await?;
         }
     }
@@ -117,9 +118,9 @@ async fn within(client: &Client, target: &Target, folder: &Path, rows: &Rows, re
     Ok(())
 }
 
-/// Loads a file of rows into its table.
-async fn copy_in(client: &Client, folder: &Path, piece: &Piece) -> Done<()> {
-    let table = piece.file.strip_suffix(".copy").filter(|name| tables().any(|table| table == *name));
+/// Loads a file of rows into its table, which is one of these.
+async fn copy_in(client: &Client, folder: &Path, piece: &Piece, tables: &[&str]) -> Done<()> {
+    let table = piece.file.strip_suffix(".copy").filter(|name| tables.contains(name));
     let plain = |name: &String| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase());
     let Some(table) = table.filter(|_| piece.columns.iter().all(plain)) else {
         return Err(Stop::Database(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use deadpool_postgres::Object;
 use qflow_model::{
     definition::Source,
-    ids::{Digest, FrameIx, NodeKey, RunId, StepIx},
+    ids::{FrameIx, NodeKey, RunId, StepIx},
     limits,
     plan::Plan,
     progress::{NodeRun, RunHead, RunSpec, RunState},
@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_postgres::Row;
 
 use super::{
-    super::{Command, Error, Filter, Listed, Loaded, Submission, Submitted, Totals},
+    super::{Command, Error, Filter, Listed, Loaded, Submission, Submitted, Totals, cache::Scope},
     transaction::{At, Done, Param, Sent, Stop, Tx},
 };
 use crate::shared::Shared;
@@ -31,14 +31,17 @@ DELETE FROM idempotency WHERE (tenant, key) IN (
   SELECT tenant, key FROM idempotency WHERE at < now() - $1::bigint * interval '1 ms' ORDER BY at LIMIT 10 FOR UPDATE SKIP LOCKED)";
 pub(super) const QUEUED: &str = "
 SELECT now(), count(*) FROM (SELECT FROM run WHERE status = 'pending' AND tenant = $1 AND username = $2 LIMIT $3) AS queued";
-pub(super) const PUT_SOURCE: &str =
-    "INSERT INTO source (digest, source, at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING";
+pub(super) const PUT_SOURCE: &str = "
+INSERT INTO source (digest, source, at, tenant, username) VALUES ($1, $2, now(), $3, $4) ON CONFLICT (digest, tenant) DO NOTHING";
 /// A row changes only where another source was the newest: all submissions of one workflow would wait for each other else.
 pub(super) const PUT_WORKFLOWS: &str = "
-INSERT INTO workflow (name, digest, at) SELECT put.name, $2::bytea, now() FROM unnest($1::text[]) AS put (name)
-WHERE $2::bytea IS DISTINCT FROM (SELECT digest FROM workflow WHERE workflow.name = put.name ORDER BY at DESC LIMIT 1)
-ON CONFLICT (name, digest) DO UPDATE SET at = excluded.at";
-pub(super) const PUT_PLAN: &str = "INSERT INTO plan (digest, plan) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+INSERT INTO registered (tenant, name, digest, username, at)
+SELECT $3::text, put.name, $2::bytea, $4::text, now() FROM unnest($1::text[]) AS put (name)
+WHERE $2::bytea IS DISTINCT FROM (
+  SELECT digest FROM registered WHERE registered.tenant = $3::text AND registered.name = put.name ORDER BY at DESC LIMIT 1)
+ON CONFLICT (tenant, name, digest) DO UPDATE SET at = excluded.at, username = excluded.username";
+pub(super) const PUT_PLAN: &str =
+    "INSERT INTO plan (digest, plan, tenant, username) VALUES ($1, $2, $3, $4) ON CONFLICT (digest, tenant) DO NOTHING";
 pub(super) const PUT_RUN: &str = "
 INSERT INTO run (id, tenant, username, shard, workflow, plan, status, created_at, spec, head)
 VALUES ($1, $2, $3, $4, $5, $6, $7, now(), $8, $9)";
@@ -47,7 +50,7 @@ pub(super) const PUT_COMMAND: &str = "
 INSERT INTO inbox (shard, run, tenant, username, input)
 SELECT shard, id, tenant, username, $2::text FROM run WHERE id = $1 FOR KEY SHARE RETURNING id";
 pub(super) const RUN: &str = "SELECT spec, head FROM run WHERE id = $1";
-pub(super) const PLAN: &str = "SELECT plan FROM plan WHERE digest = $1";
+pub(super) const PLAN: &str = "SELECT plan FROM plan WHERE digest = $1 AND tenant = $2";
 pub(super) const NODES: &str =
     "SELECT frame, step, element, node FROM node_run WHERE run = $1 ORDER BY frame, step, element";
 /// One statement for each way to filter, each by its index alone.
@@ -87,13 +90,13 @@ pub(super) async fn query(client: &Object, sql: &str, params: &[Param<'_>]) -> D
     Ok(client.query(&statement, params).await?)
 }
 
-pub(super) async fn register(tx: &Tx, source: &Source, names: &[String]) -> Done<()> {
+pub(super) async fn register(tx: &Tx, owner: &Scope, source: &Source, names: &[String]) -> Done<()> {
     let (digest, source, names) = (source.digest(), text(source)?, sorted(names));
-    let digest = &digest.0[..];
+    let (digest, Scope { tenant, user }) = (&digest.0[..], owner);
     let (put_source, put_workflows) = (tx.prepare_cached(PUT_SOURCE).await?, tx.prepare_cached(PUT_WORKFLOWS).await?);
     let mut sent = tx.begin();
-    sent.then(tx, &put_source, vec![&digest, &source]);
-    sent.then(tx, &put_workflows, vec![&names, &digest]);
+    sent.then(tx, &put_source, vec![&digest, &source, tenant, user]);
+    sent.then(tx, &put_workflows, vec![&names, &digest, tenant, user]);
     sent.answers().await?;
     Ok(())
 }
@@ -145,26 +148,17 @@ async fn put_run(tx: &Tx, submission: &Submission, spec: &Arc<RunSpec>) -> Done<
     let (source_digest, names) = (source.digest(), [plan.workflow.clone()]);
     let (source_digest, plan_digest, names) = (&source_digest.0[..], &spec.plan.0[..], &names[..]);
     let (shard, status) = (i16::from(spec.id.shard().0), head.status.as_str());
+    let (tenant, user): (Param<'_>, Param<'_>) = (&spec.tenant, &spec.user);
     let writes: [(&str, Vec<Param<'_>>); 5] = [
-        (PUT_SOURCE, vec![&source_digest, &source_text]),
-        (PUT_PLAN, vec![&plan_digest, &plan_text]),
+        (PUT_SOURCE, vec![&source_digest, &source_text, tenant, user]),
+        (PUT_PLAN, vec![&plan_digest, &plan_text, tenant, user]),
         (
             PUT_RUN,
-            vec![
-                &spec.id.0,
-                &spec.tenant,
-                &spec.user,
-                &shard,
-                &plan.workflow,
-                &plan_digest,
-                &status,
-                &spec_text,
-                &head_text,
-            ],
+            vec![&spec.id.0, tenant, user, &shard, &plan.workflow, &plan_digest, &status, &spec_text, &head_text],
         ),
         (PUT_COMMAND, vec![&spec.id.0, &command]),
         // Last, for it is what others of the same workflow may wait for.
-        (PUT_WORKFLOWS, vec![&names, &source_digest]),
+        (PUT_WORKFLOWS, vec![&names, &source_digest, tenant, user]),
     ];
     let mut statements = Vec::with_capacity(writes.len());
     for (sql, _) in &writes {
@@ -194,18 +188,18 @@ pub(super) async fn load(tx: &Tx, plans: &Shared<Plan>, run: RunId) -> Done<Opti
     };
     let nodes = rows.iter().map(node).collect::<Done<_>>()?;
     let spec: Arc<RunSpec> = read(found, 0)?;
-    let plan = plan(tx, plans, spec.plan).await?;
+    let plan = plan(tx, plans, &spec).await?;
     Ok(Some(Loaded { spec, head: read::<RunHead>(found, 1)?, plan, nodes }))
 }
 
 /// A plan, which other runs may have too.
-async fn plan(tx: &Tx, plans: &Shared<Plan>, digest: Digest) -> Done<Arc<Plan>> {
-    if let Some(plan) = plans.get(digest) {
+async fn plan(tx: &Tx, plans: &Shared<Plan>, spec: &RunSpec) -> Done<Arc<Plan>> {
+    if let Some(plan) = plans.get(spec.plan) {
         return Ok(plan);
     }
-    let rows = query(tx, PLAN, &[&&digest.0[..]]).await?;
+    let rows = query(tx, PLAN, &[&&spec.plan.0[..], &spec.tenant]).await?;
     let row = rows.first().ok_or_else(|| Stop::Database("a run in the database has no plan".into()))?;
-    Ok(plans.put(digest, read(row, 0)?))
+    Ok(plans.put(spec.plan, read(row, 0)?))
 }
 
 pub(super) async fn list(client: &Object, filter: &Filter) -> Done<Vec<Listed>> {

@@ -1,6 +1,8 @@
 //! What is Postgres' own: replicas that share it, plans of its statements, restarts, encryption.
 
 mod faults;
+mod migrations;
+mod owners;
 mod plans;
 pub(crate) mod server;
 pub(crate) mod tls;

@@ -15,7 +15,8 @@ CREATE TABLE cached (
   id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, user TEXT NOT NULL, key TEXT NOT NULL,
   expires INTEGER NOT NULL, produced TEXT NOT NULL, source TEXT NOT NULL, UNIQUE (tenant, user, key));
 CREATE INDEX cached_by_end ON cached (expires);
-CREATE TABLE cached_blob (digest TEXT NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (digest, entry)) WITHOUT ROWID;
+CREATE TABLE cached_blob (
+  digest TEXT NOT NULL, entry INTEGER NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL, PRIMARY KEY (digest, entry)) WITHOUT ROWID;
 CREATE INDEX cached_blob_by_entry ON cached_blob (entry);
 ";
 
@@ -52,9 +53,10 @@ pub(super) fn put(db: &Transaction<'_>, cached: &Cached, now: Timestamp) -> Done
         text(from)?
     ])?;
     let entry = db.last_insert_rowid();
-    let mut own = db.prepare_cached("INSERT OR REPLACE INTO cached_blob VALUES (?, ?)")?;
+    let mut own =
+        db.prepare_cached("INSERT OR REPLACE INTO cached_blob (digest, entry, tenant, user) VALUES (?, ?, ?, ?)")?;
     for blob in cached.blobs() {
-        own.execute(params![blob.to_string(), entry])?;
+        own.execute(params![blob.to_string(), entry, scope.tenant, scope.user])?;
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ const TOGETHER: usize = 1000;
 /// Appends lines of a run; one that is there already is left as it is.
 pub(super) fn append(db: &Transaction<'_>, run: RunId, lines: &[StoredLine]) -> Done<()> {
     let mut put = db.prepare_cached(
-        "INSERT INTO log_line (run, node, attempt, sequence, at, stream, text, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO log_line (run, node, attempt, sequence, at, stream, text, fields, tenant, user)
+         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, tenant, user FROM run WHERE id = ?1 ON CONFLICT DO NOTHING",
     )?;
     let run = run.to_string();
     for line in lines {

@@ -6,9 +6,25 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Error, Result},
-    Done, SCHEMA, Stop, cache, failed, pool,
+    Done, SCHEMA, Stop, cache, failed,
+    open::CONTENT,
+    pool,
     rows::{read, text},
 };
+
+/// What tables up to version 4 lacked to say whose a row is; and how many of them the first version had.
+const LACKING: [(&str, &[&str]); 9] = [
+    ("node_run", &["tenant", "user"]),
+    ("history", &["tenant", "user"]),
+    ("inbox", &["tenant", "user"]),
+    ("log_line", &["tenant", "user"]),
+    ("idempotency", &["user"]),
+    ("pool", &["user"]),
+    ("pool_slot", &["user"]),
+    ("pool_start", &["user"]),
+    ("cached_blob", &["tenant", "user"]),
+];
+const FIRST: usize = 5;
 
 /// Brings a file of an older schema to ours.
 pub(super) fn bring_up(connection: &mut Connection, found: i64) -> Result<()> {
@@ -31,8 +47,41 @@ pub(super) fn bring_up(connection: &mut Connection, found: i64) -> Result<()> {
         // From 3 to 4: lines with fields.
         transaction.execute_batch("ALTER TABLE log_line ADD COLUMN fields TEXT").map_err(&wrong)?;
     }
+    if found < 5 {
+        // From 4 to 5: whose each row is. Tables that were made above have that already.
+        let lacking = if found < 3 { &LACKING[..FIRST] } else { &LACKING[..] };
+        for (table, columns) in lacking {
+            owned(&transaction, table, columns).map_err(&wrong)?;
+        }
+        content(&transaction).map_err(&wrong)?;
+    }
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(&wrong)?;
     transaction.commit().map_err(&wrong)
+}
+
+/// Adds columns for whose a row is: who wrote rows before knew one tenant and one user.
+fn owned(db: &Transaction<'_>, table: &str, columns: &[&str]) -> rusqlite::Result<()> {
+    for column in columns {
+        let only = if *column == "tenant" { "default" } else { "local" };
+        db.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT '{only}'"))?;
+    }
+    Ok(())
+}
+
+/// What is named by its content gets tenants' keys, which only a new table can have.
+fn content(db: &Transaction<'_>) -> rusqlite::Result<()> {
+    let tables = ["source", "workflow", "plan", "env_lock"];
+    for table in tables {
+        db.execute_batch(&format!("ALTER TABLE {table} RENAME TO {table}_4"))?;
+    }
+    db.execute_batch(CONTENT)?;
+    db.execute_batch(
+        "INSERT INTO source SELECT digest, 'default', 'local', source, at FROM source_4;
+         INSERT INTO workflow SELECT 'default', name, digest, 'local', at FROM workflow_4;
+         INSERT INTO plan SELECT digest, 'default', 'local', plan FROM plan_4;
+         INSERT INTO env_lock SELECT 'default', spec, at, 'local', lock FROM env_lock_4;",
+    )?;
+    tables.iter().try_for_each(|table| db.execute_batch(&format!("DROP TABLE {table}_4")))
 }
 
 /// From 1 to 2: node runs stand in frames, and a plan has several workflows.

@@ -19,13 +19,10 @@ use super::{
 };
 
 /// The version of the schema below, in `SQLite`'s `user_version`.
-pub(in crate::record) const SCHEMA: i64 = 4;
+pub(in crate::record) const SCHEMA: i64 = 5;
 
 const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
-CREATE TABLE source (digest TEXT PRIMARY KEY, source TEXT NOT NULL, at INTEGER NOT NULL);
-CREATE TABLE workflow (name TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (name, digest));
-CREATE TABLE plan (digest TEXT PRIMARY KEY, plan TEXT NOT NULL);
 CREATE TABLE run (
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL, user TEXT NOT NULL, shard INTEGER NOT NULL, workflow TEXT NOT NULL,
   plan TEXT NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL, ended_at INTEGER,
@@ -35,16 +32,35 @@ CREATE INDEX run_open ON run (shard, id) WHERE status IN ('pending', 'running', 
 CREATE INDEX run_ended ON run (ended_at) WHERE ended_at IS NOT NULL;
 CREATE TABLE node_run (
   run TEXT NOT NULL, frame INTEGER NOT NULL, step INTEGER NOT NULL, element INTEGER NOT NULL, status TEXT NOT NULL,
-  attempt INTEGER NOT NULL, node TEXT NOT NULL, PRIMARY KEY (run, frame, step, element)) WITHOUT ROWID;
-CREATE TABLE history (id INTEGER PRIMARY KEY, run TEXT NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL);
+  attempt INTEGER NOT NULL, node TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL,
+  PRIMARY KEY (run, frame, step, element)) WITHOUT ROWID;
+CREATE TABLE history (
+  id INTEGER PRIMARY KEY, run TEXT NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL);
 CREATE INDEX history_by_run ON history (run, id);
-CREATE TABLE inbox (id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL, run TEXT NOT NULL, input TEXT NOT NULL);
+CREATE TABLE inbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL, run TEXT NOT NULL, input TEXT NOT NULL, tenant TEXT NOT NULL,
+  user TEXT NOT NULL);
 CREATE TABLE idempotency (
-  tenant TEXT NOT NULL, key TEXT NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, key));
-CREATE TABLE env_lock (spec TEXT NOT NULL, at INTEGER NOT NULL, lock TEXT NOT NULL, PRIMARY KEY (spec, at));
+  tenant TEXT NOT NULL, key TEXT NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, user TEXT NOT NULL, PRIMARY KEY (tenant, key));
 CREATE TABLE log_line (
   id INTEGER PRIMARY KEY, run TEXT NOT NULL, node TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL,
-  at INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, fields TEXT, UNIQUE (run, node, attempt, sequence));
+  at INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, fields TEXT, tenant TEXT NOT NULL, user TEXT NOT NULL,
+  UNIQUE (run, node, attempt, sequence));
+";
+
+/// What is named by its content: each tenant has rows of its own.
+pub(super) const CONTENT: &str = "
+CREATE TABLE source (
+  digest TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (digest, tenant));
+CREATE TABLE workflow (
+  tenant TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, user TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, name, digest));
+CREATE TABLE plan (
+  digest TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (digest, tenant));
+CREATE TABLE env_lock (
+  tenant TEXT NOT NULL, spec TEXT NOT NULL, at INTEGER NOT NULL, user TEXT NOT NULL, lock TEXT NOT NULL,
+  PRIMARY KEY (tenant, spec, at));
 ";
 
 /// Takes the lock on a file, as long as what is given is held.
@@ -76,7 +92,7 @@ impl Sqlite {
         let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&wrong)?;
         if found == 0 {
             let transaction = connection.transaction().map_err(&wrong)?;
-            for tables in [TABLES, pool::TABLES, cache::TABLES] {
+            for tables in [TABLES, CONTENT, pool::TABLES, cache::TABLES] {
                 transaction.execute_batch(tables).map_err(&wrong)?;
             }
             for shard in 0..SHARDS {

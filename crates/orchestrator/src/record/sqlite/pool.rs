@@ -13,18 +13,20 @@ use super::{
 
 pub(super) const TABLES: &str = "
 CREATE TABLE pool (
-  tenant TEXT NOT NULL, name TEXT NOT NULL, slots INTEGER NOT NULL, per_minute INTEGER, PRIMARY KEY (tenant, name));
+  tenant TEXT NOT NULL, name TEXT NOT NULL, slots INTEGER NOT NULL, per_minute INTEGER, user TEXT NOT NULL,
+  PRIMARY KEY (tenant, name));
 CREATE TABLE pool_slot (
   node TEXT PRIMARY KEY, tenant TEXT NOT NULL, pool TEXT NOT NULL, node_id TEXT NOT NULL,
-  attempt INTEGER NOT NULL, since INTEGER NOT NULL);
+  attempt INTEGER NOT NULL, since INTEGER NOT NULL, user TEXT NOT NULL);
 CREATE INDEX pool_slot_by_pool ON pool_slot (tenant, pool, since);
-CREATE TABLE pool_start (tenant TEXT NOT NULL, pool TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE pool_start (tenant TEXT NOT NULL, pool TEXT NOT NULL, at INTEGER NOT NULL, user TEXT NOT NULL);
 CREATE INDEX pool_start_by_pool ON pool_start (tenant, pool, at);
 ";
 
 pub(super) fn set(db: &Transaction<'_>, pool: &Pool) -> Done<()> {
-    let mut put = db.prepare_cached("INSERT OR REPLACE INTO pool VALUES (?, ?, ?, ?)")?;
-    put.execute(params![pool.tenant, pool.name, pool.slots, pool.per_minute])?;
+    let mut put = db
+        .prepare_cached("INSERT OR REPLACE INTO pool (tenant, name, slots, per_minute, user) VALUES (?, ?, ?, ?, ?)")?;
+    put.execute(params![pool.tenant, pool.name, pool.slots, pool.per_minute, pool.user])?;
     Ok(())
 }
 
@@ -39,12 +41,19 @@ pub(super) fn remove(db: &Transaction<'_>, tenant: &str, name: &str) -> Done<Rem
 }
 
 pub(super) fn all(db: &Transaction<'_>, tenant: &str, now: Timestamp) -> Done<Vec<PoolState>> {
-    let mut rows = db.prepare_cached("SELECT name, slots, per_minute FROM pool WHERE tenant = ? ORDER BY name")?;
-    let pool = |row: &rusqlite::Row<'_>| {
-        Ok(Pool { tenant: tenant.to_owned(), name: row.get(0)?, slots: row.get(1)?, per_minute: row.get(2)? })
-    };
+    let mut rows = db.prepare_cached("SELECT * FROM pool WHERE tenant = ? ORDER BY name")?;
     let pools = rows.query_map([tenant], pool)?.collect::<rusqlite::Result<Vec<_>>>()?;
     pools.into_iter().map(|pool| state(db, pool, now)).collect()
+}
+
+fn pool(row: &rusqlite::Row<'_>) -> rusqlite::Result<Pool> {
+    Ok(Pool {
+        tenant: row.get("tenant")?,
+        user: row.get("user")?,
+        name: row.get("name")?,
+        slots: row.get("slots")?,
+        per_minute: row.get("per_minute")?,
+    })
 }
 
 fn state(db: &Transaction<'_>, pool: Pool, now: Timestamp) -> Done<PoolState> {
@@ -112,10 +121,8 @@ fn take(db: &Transaction<'_>, slot: &Slot, now: Timestamp) -> Done<()> {
     // An attempt that takes the place of an earlier one takes its slot over.
     db.prepare_cached("DELETE FROM pool_slot WHERE node = ?")?.execute([&node])?;
     let pool = db
-        .prepare_cached("SELECT slots, per_minute FROM pool WHERE tenant = ? AND name = ?")?
-        .query_row([tenant, name], |r| {
-            Ok(Pool { tenant: tenant.clone(), name: name.clone(), slots: r.get(0)?, per_minute: r.get(1)? })
-        })
+        .prepare_cached("SELECT * FROM pool WHERE tenant = ? AND name = ?")?
+        .query_row([tenant, name], pool)
         .optional()?;
     let full = || Stop::Because(Error::PoolFull(name.clone()));
     let pool = pool.ok_or_else(full)?;
@@ -123,21 +130,18 @@ fn take(db: &Transaction<'_>, slot: &Slot, now: Timestamp) -> Done<()> {
     if pool.wait(count(db, tenant, name)?, started).is_some() {
         return Err(full());
     }
-    db.prepare_cached("INSERT INTO pool_slot VALUES (?, ?, ?, ?, ?, ?)")?.execute(params![
-        node,
-        tenant,
-        name,
-        slot.node_id,
-        attempt,
-        now.0
-    ])?;
+    let mut put = db.prepare_cached(
+        "INSERT INTO pool_slot (node, tenant, pool, node_id, attempt, since, user) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    put.execute(params![node, tenant, name, slot.node_id, attempt, now.0, slot.user])?;
     db.prepare_cached("DELETE FROM pool_start WHERE tenant = ? AND pool = ? AND at <= ?")?.execute(params![
         tenant,
         name,
         a_minute_before(now)
     ])?;
     if pool.per_minute.is_some() {
-        db.prepare_cached("INSERT INTO pool_start VALUES (?, ?, ?)")?.execute(params![tenant, name, now.0])?;
+        let mut put = db.prepare_cached("INSERT INTO pool_start (tenant, pool, at, user) VALUES (?, ?, ?, ?)")?;
+        put.execute(params![tenant, name, now.0, slot.user])?;
     }
     Ok(())
 }

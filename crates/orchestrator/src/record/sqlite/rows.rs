@@ -13,7 +13,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    super::{Batch, Command, Error, Filter, Listed, Loaded, Submission, Submitted, Totals},
+    super::{Batch, Command, Error, Filter, Listed, Loaded, Locked, Submission, Submitted, Totals, cache::Scope},
     Done, Stop, cache, pool,
 };
 
@@ -30,21 +30,36 @@ pub(super) fn element(key: NodeKey) -> i64 {
     key.index.map_or(-1, i64::from)
 }
 
-pub(super) fn put_source(db: &Transaction<'_>, source: &Source, workflows: &[String], now: Timestamp) -> Done<()> {
+pub(super) fn put_source(
+    db: &Transaction<'_>,
+    Scope { tenant, user }: &Scope,
+    source: &Source,
+    workflows: &[String],
+    now: Timestamp,
+) -> Done<()> {
     let digest = source.digest().to_string();
-    let mut put = db.prepare_cached("INSERT INTO source VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?;
-    put.execute(params![digest, text(source)?, now.0])?;
-    let mut put =
-        db.prepare_cached("INSERT INTO workflow VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at")?;
+    let mut put = db.prepare_cached(
+        "INSERT INTO source (digest, tenant, user, source, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )?;
+    put.execute(params![digest, tenant, user, text(source)?, now.0])?;
+    let mut put = db.prepare_cached(
+        "INSERT INTO workflow (tenant, name, digest, user, at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET at = excluded.at, user = excluded.user",
+    )?;
     for name in workflows {
-        put.execute(params![name, digest, now.0])?;
+        put.execute(params![tenant, name, digest, user, now.0])?;
     }
     Ok(())
 }
 
+/// A run that is gone gets no command, as it gets no rows below: whose they are is the run's.
+
 pub(super) fn put_command(db: &Transaction<'_>, run: RunId, command: &Command) -> Done<i64> {
-    let mut put = db.prepare_cached("INSERT INTO inbox (shard, run, input) VALUES (?, ?, ?)")?;
-    Ok(put.insert(params![run.shard().0, run.to_string(), text(command)?])?)
+    let mut put = db.prepare_cached(
+        "INSERT INTO inbox (shard, run, input, tenant, user) SELECT shard, id, ?2, tenant, user FROM run WHERE id = ?1",
+    )?;
+    let posted = put.execute(params![run.to_string(), text(command)?])?;
+    Ok(if posted > 0 { db.last_insert_rowid() } else { 0 })
 }
 
 pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timestamp) -> Done<Submitted> {
@@ -61,8 +76,8 @@ pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timesta
             return Ok(Submitted::Existing(run));
         }
         db.execute(
-            "INSERT INTO idempotency VALUES (?, ?, ?, ?)",
-            params![spec.tenant, key, spec.id.to_string(), now.0],
+            "INSERT INTO idempotency (tenant, key, run, at, user) VALUES (?, ?, ?, ?, ?)",
+            params![spec.tenant, key, spec.id.to_string(), now.0, spec.user],
         )?;
     }
     let queued: u32 = db.query_row(
@@ -73,9 +88,11 @@ pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timesta
     if queued >= limits::QUEUED_RUNS {
         return Err(Stop::Because(Error::TooManyQueued { queued, bound: limits::QUEUED_RUNS }));
     }
-    put_source(db, source, std::slice::from_ref(&plan.workflow), now)?;
-    let mut put = db.prepare_cached("INSERT INTO plan VALUES (?, ?) ON CONFLICT DO NOTHING")?;
-    put.execute(params![spec.plan.to_string(), text(&**plan)?])?;
+    let owner = Scope { tenant: spec.tenant.clone(), user: spec.user.clone() };
+    put_source(db, &owner, source, std::slice::from_ref(&plan.workflow), now)?;
+    let mut put =
+        db.prepare_cached("INSERT INTO plan (digest, tenant, user, plan) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")?;
+    put.execute(params![spec.plan.to_string(), spec.tenant, spec.user, text(&**plan)?])?;
     let spec = Arc::new(RunSpec { created_at: now, ..(**spec).clone() });
     let head = qflow_model::progress::RunState::new(spec.clone(), plan.clone()).head;
     let mut put = db.prepare_cached("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)")?;
@@ -106,8 +123,13 @@ pub(super) fn write(db: &Transaction<'_>, batch: &Batch, now: Timestamp) -> Done
         }
     }
     let mut put_head = db.prepare_cached("UPDATE run SET status = ?, ended_at = ?, head = ? WHERE id = ?")?;
-    let mut put_node = db.prepare_cached("INSERT OR REPLACE INTO node_run VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-    let mut put_event = db.prepare_cached("INSERT INTO history (run, at, event) VALUES (?, ?, ?)")?;
+    let mut put_node = db.prepare_cached(
+        "INSERT OR REPLACE INTO node_run (run, frame, step, element, status, attempt, node, tenant, user)
+         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, tenant, user FROM run WHERE id = ?1",
+    )?;
+    let mut put_event = db.prepare_cached(
+        "INSERT INTO history (run, at, event, tenant, user) SELECT id, ?2, ?3, tenant, user FROM run WHERE id = ?1",
+    )?;
     for change in &batch.changes {
         let run = change.run.to_string();
         if let Some(head) = &change.head {
@@ -136,17 +158,19 @@ pub(super) fn write(db: &Transaction<'_>, batch: &Batch, now: Timestamp) -> Done
     for id in &batch.done {
         forget.execute([id])?;
     }
-    let mut put_lock = db.prepare_cached("INSERT OR REPLACE INTO env_lock VALUES (?, ?, ?)")?;
-    for lock in &batch.locks {
-        put_lock.execute(params![lock.spec.to_string(), now.0, text(&**lock)?])?;
+    let mut put_lock =
+        db.prepare_cached("INSERT OR REPLACE INTO env_lock (tenant, user, spec, at, lock) VALUES (?, ?, ?, ?, ?)")?;
+    for Locked { owner, lock } in &batch.locks {
+        put_lock.execute(params![owner.tenant, owner.user, lock.spec.to_string(), now.0, text(&**lock)?])?;
     }
     Ok(now)
 }
 
 pub(super) fn load(db: &Transaction<'_>, run: RunId) -> Done<Option<Loaded>> {
     let id = run.to_string();
-    let mut rows =
-        db.prepare_cached("SELECT spec, head, plan.plan FROM run JOIN plan ON plan.digest = run.plan WHERE id = ?")?;
+    let mut rows = db.prepare_cached(
+        "SELECT spec, head, plan.plan FROM run JOIN plan ON plan.digest = run.plan AND plan.tenant = run.tenant WHERE id = ?",
+    )?;
     let found = rows.query_row([&id], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?)));
     let Some((spec, head, plan)) = found.optional()? else { return Ok(None) };
     let mut rows = db.prepare_cached(

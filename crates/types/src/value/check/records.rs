@@ -11,7 +11,13 @@ use serde_json::{Map, Value};
 use super::is_named;
 use crate::{
     ty::Ty,
-    value::{ValueError, kind, python_key, read::field_type, tag},
+    value::{
+        ValueError,
+        header::{Header, Headers},
+        kind, python_key,
+        read::field_type,
+        tag,
+    },
 };
 
 /// Members that an error lists; of more the number is told.
@@ -21,6 +27,10 @@ const LISTED: usize = 20;
 #[derive(Default)]
 pub(in crate::value) struct Records<'c> {
     by_name: BTreeMap<&'c str, Record<'c>>,
+    /// What is known of the value's attachments.
+    headers: Option<&'c Headers>,
+    /// Whether values are given to a declaration, and were held to another one when they were made.
+    is_given: bool,
     /// Within how many unions of which several members may be meant.
     tried: Cell<u32>,
     /// What is found of objects while several members are tried: else a class that holds itself costs twice as much with each level.
@@ -33,6 +43,13 @@ pub(in crate::value) struct Record<'c> {
     pub(super) fields: Vec<(&'c Field, Ty)>,
 }
 
+impl<'c> Record<'c> {
+    /// Its fields with their types.
+    pub(in crate::value) fn fields(&self) -> impl Iterator<Item = (&'c Field, &Ty)> {
+        self.fields.iter().map(|(field, ty)| (*field, ty))
+    }
+}
+
 impl<'c> Records<'c> {
     /// Reads the types of fields, once for all values.
     pub(in crate::value) fn read(classes: &'c Classes) -> Self {
@@ -42,7 +59,30 @@ impl<'c> Records<'c> {
         Self { by_name: known.map(|(name, class)| (name.as_str(), record(class))).collect(), ..Self::default() }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Record<'c>> {
+    /// The same, where headers of a value's attachments were read.
+    pub(in crate::value) fn with(self, headers: &'c Headers) -> Self {
+        Self { headers: Some(headers), ..self }
+    }
+
+    /// The same for values that were made elsewhere: a class may be derived from the declared one, or stand for another, and of that only the
+    /// submission as a whole tells; so objects of other classes pass, and a `TypedDict` may have more keys.
+    pub(super) fn given(self) -> Self {
+        Self { is_given: true, ..self }
+    }
+
+    /// Whether a value is an object of a class that is not declared here by its name.
+    pub(super) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
+        let is_it =
+            |member: &Ty| matches!(member, Ty::Class(name) | Ty::Generic(name, _) if is_named(kind(value), name));
+        self.is_given && matches!(tag(value), Some(("object" | "enum", _))) && !ty.members().iter().any(is_it)
+    }
+
+    /// The header of an attachment, where it was read.
+    pub(super) fn header(&self, value: &Value) -> Option<&'c Header> {
+        self.headers?.get(&value.get("i")?.as_u64()?)
+    }
+
+    pub(in crate::value) fn get(&self, name: &str) -> Option<&Record<'c>> {
         self.by_name.get(name)
     }
 
@@ -104,7 +144,8 @@ impl<'c> Records<'c> {
     ) -> Result<(), ValueError> {
         let class = record.class;
         let known = record.fields.iter().filter(|(field, _)| given.contains_key(&field.name)).count();
-        if known < given.len() {
+        let may_have_more = self.is_given && class.kind == ClassKind::TypedDict;
+        if known < given.len() && !may_have_more {
             let unknown = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none());
             return Err(self::unknown(name, record, unknown.unwrap_or_default()));
         }

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     ty::Ty,
-    value::encoding::{NotAValue, skeleton},
+    value::{
+        encoding::{NotAValue, skeleton},
+        header::Headers,
+    },
 };
 use keys::Text;
 
@@ -53,7 +56,12 @@ pub enum Misfit {
 ///
 /// Beyond that it refuses what readers would disagree about, or not read: a key that comes twice, a date that is none.
 pub fn check_encoding(bytes: &[u8], ty: &Ty, classes: &Classes) -> Result<Found, Misfit> {
-    let checker = Checker::new(ty, classes);
+    check_encoding_attached(bytes, ty, classes, &Headers::new())
+}
+
+/// The same, and holds frames and arrays to what is declared of them, by their `headers`.
+pub fn check_encoding_attached(bytes: &[u8], ty: &Ty, classes: &Classes, headers: &Headers) -> Result<Found, Misfit> {
+    let checker = Checker::new(ty, Records::read(classes).with(headers), classes);
     let mut from = serde_json::Deserializer::from_slice(skeleton(bytes)?);
     let read = checker.root().deserialize(&mut from).and_then(|items| from.end().map(|()| items));
     checker.concluded(read)
@@ -61,7 +69,7 @@ pub fn check_encoding(bytes: &[u8], ty: &Ty, classes: &Classes) -> Result<Found,
 
 /// The same of bytes that no memory holds; what follows the skeleton is not looked at.
 pub fn check_reader(from: impl Read, ty: &Ty, classes: &Classes) -> Result<Found, Misfit> {
-    let checker = Checker::new(ty, classes);
+    let checker = Checker::new(ty, Records::read(classes), classes);
     let reader = std::io::BufReader::with_capacity(READ_BYTES, from);
     let read = checker.root().deserialize(&mut serde_json::Deserializer::from_reader(reader));
     checker.concluded(read)
@@ -80,8 +88,7 @@ struct Checker<'c, 'de> {
 }
 
 impl<'c, 'de> Checker<'c, 'de> {
-    fn new(ty: &Ty, classes: &'c Classes) -> Self {
-        let records = Records::read(classes);
+    fn new(ty: &Ty, records: Records<'c>, classes: &'c Classes) -> Self {
         let plan = Plan::of(ty, &records);
         Self {
             plan,

@@ -41,8 +41,8 @@ impl Store for Flaky {
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
         self.inner.submit(submission).await
     }
-    async fn register(&self, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
-        self.inner.register(source, workflows).await
+    async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
+        self.inner.register(owner, source, workflows).await
     }
     async fn post(&self, run: RunId, command: Command) -> Result<i64> {
         self.inner.post(run, command).await
@@ -79,14 +79,14 @@ impl Store for Flaky {
     async fn list(&self, filter: Filter) -> Result<Vec<Listed>> {
         self.inner.list(filter).await
     }
-    async fn workflows(&self) -> Result<Vec<Registered>> {
-        self.inner.workflows().await
+    async fn workflows(&self, tenant: String) -> Result<Vec<Registered>> {
+        self.inner.workflows(tenant).await
     }
-    async fn source(&self, digest: Digest) -> Result<Option<Arc<Source>>> {
-        self.inner.source(digest).await
+    async fn source(&self, tenant: String, digest: Digest) -> Result<Option<Arc<Source>>> {
+        self.inner.source(tenant, digest).await
     }
-    async fn lock(&self, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
-        self.inner.lock(spec, since).await
+    async fn lock(&self, tenant: String, spec: Digest, since: Timestamp) -> Result<Option<Arc<EnvLock>>> {
+        self.inner.lock(tenant, spec, since).await
     }
     async fn append_lines(&self, run: RunId, lines: Vec<StoredLine>) -> Result<()> {
         self.inner.append_lines(run, lines).await

@@ -7,7 +7,7 @@ fn pooled(length: u32) -> Arc<Plan> {
 }
 
 async fn set_pool(house: &House, slots: u32) {
-    let pool = Pool { tenant: "t".into(), name: "database".into(), slots, per_minute: None };
+    let pool = Pool { tenant: "t".into(), user: "u".into(), name: "database".into(), slots, per_minute: None };
     house.store.set_pool(pool).await.unwrap();
 }
 
@@ -142,7 +142,8 @@ async fn a_lock_that_is_asked_for_without_a_run_is_recorded_and_serves_the_run()
     let mut runner = Player::connect(&house, 1, vec![]).await;
     let spec = EnvSpec { python: "3.11".parse().unwrap(), requirements: vec![] };
     let (answer, answered) = tokio::sync::oneshot::channel();
-    assert!(house.engine.say(Word::Lock(spec.clone(), answer)).await);
+    let somebody = Scope { tenant: "t".into(), user: "u".into() };
+    assert!(house.engine.say(Word::Lock(spec.clone(), somebody, answer)).await);
     assert!(matches!(runner.hears().await, Say::Lock(asked, None) if asked == spec));
     runner.say(Said::Locked(spec.digest(), Ok(lock(&spec)))).await;
     assert_eq!(*answered.await.unwrap().unwrap(), lock(&spec));

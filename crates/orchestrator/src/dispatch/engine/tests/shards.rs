@@ -1,5 +1,8 @@
 //! Two replicas on one store: who writes what, and what happens when one of them dies, stalls or leaves.
 
+use qflow_model::limits;
+use qflow_service::Clock as _;
+
 use super::*;
 use crate::record::Server;
 
@@ -47,6 +50,34 @@ async fn replicas_share_the_shards_and_name_each_other() {
     first.shutdown.trigger();
     until(&clock, || second.engine.sight().shards.len() == 64).await;
     assert_eq!(second.engine.sight().peers, ["http://b"]);
+}
+
+/// The last word of one that dies may be as old as it dies; whoever looks next looks between two renewals, at its next tick. What is left
+/// of the bound is for the database.
+#[test]
+fn the_defaults_move_a_dead_replicas_shards_in_time() {
+    let tick = super::super::TICK.as_millis() as u64;
+    let worst = limits::SHARD_LEASE_MS + limits::SHARD_RENEW_MS + tick;
+    assert!(worst + 1_000 <= limits::SHARD_MOVES_MS, "{worst} ms");
+    assert!(2 * (limits::SHARD_RENEW_MS + tick) <= limits::SHARD_LEASE_MS, "one renewal may fail");
+    assert!(crate::submit::PATIENCE.as_millis() as u64 > limits::SHARD_MOVES_MS, "callers wait for that long");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_replicas_shards_have_moved_in_time_whenever_it_dies() {
+    for later in (0..=2_000).step_by(500) {
+        let (first, second, clock) = two().await;
+        // At any moment between two of its words.
+        for _ in 0..later / 100 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            clock.advance_ms(100);
+        }
+        first.dies();
+        let died = clock.now();
+        until(&clock, || second.engine.sight().shards.len() == 64).await;
+        let took = clock.now().ms_since(died);
+        assert!(took <= limits::SHARD_MOVES_MS, "{took} ms after it died {later} ms after a word");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::value::{check_encoding, check_fields, encode};
+use crate::value::{Headers, check_each, check_encoding, check_fields, encode};
 
 fn classes() -> Classes {
     let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
@@ -141,5 +141,42 @@ fn fields_are_told_from_their_bytes_as_from_the_tree() {
         ("{\"$\":\"map\",\"v\":[[\"day\",1]]}", "Row", Some("expected Row, got dict")),
     ] {
         assert_eq!(streamed(bytes, ty).as_deref(), why, "{bytes} as {ty}");
+    }
+}
+
+/// What is wrong with a value that is given to a declaration.
+fn given(value: &Value, ty: &str) -> Option<String> {
+    let (name, ty, classes) = ("x".to_owned(), ty.parse().unwrap(), classes());
+    let told = check_each([(&name, value, &ty)], &classes, &Headers::new());
+    told.err().map(|(name, error)| format!("{name} {error}"))
+}
+
+#[test]
+fn what_goes_by_its_class_is_given_whatever_its_value_looks_like() {
+    let day = json!({"$": "enum", "t": "w.Unit", "v": "DAY"});
+    let object = |class: &str, fields: Value| json!({"$": "object", "t": class, "v": fields});
+    let user = |class: &str| object(class, json!({"name": "a", "age": 7}));
+    for (value, ty) in [
+        // A `TypedDict` with more keys goes by its structure, a class that is derived by its name.
+        (json!({"day": "mon", "amount": 1, "more": []}), "Row"),
+        (user("w.Admin"), "User"),
+        (user("w.Admin"), "list[User] | User"),
+        // A named tuple is a tuple, a member of a mixed enum a number or a text.
+        (object("w.Point", json!({"x": 1, "of": 2})), "tuple[int, int]"),
+        (object("w.Point", json!({"x": 1, "of": 2})), "Sequence[int]"),
+        (day.clone(), "int"),
+        (day, "Literal[\"day\"]"),
+        (user("w.User"), "User"),
+    ] {
+        assert_eq!(given(&value, ty), None, "{value} as {ty}");
+    }
+    for (value, ty, why) in [
+        (json!({"day": 1, "amount": 1}), "Row", "x at [\"day\"]: expected str, got int"),
+        (json!({"day": "mon"}), "Row", "x expected Row, got dict without `amount`"),
+        (object("w.User", json!({"name": 1, "age": 7})), "User", "x at .name: expected str, got int"),
+        (json!([user("w.User"), "b"]), "list[User]", "x at [1]: expected User, got str"),
+        (json!("7"), "int", "x expected int, got str"),
+    ] {
+        assert_eq!(given(&value, ty).as_deref(), Some(why), "{value} as {ty}");
     }
 }

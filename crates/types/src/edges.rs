@@ -1,0 +1,87 @@
+//! Answers that are kept: of a workflow's edges most ask what another one asked.
+
+use std::{cell::RefCell, collections::HashMap, hash::BuildHasherDefault};
+
+use qflow_model::class::Classes;
+use rustc_hash::FxHasher;
+
+use crate::{
+    assignable::{Reason, assignable_among},
+    ty::Ty,
+};
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
+
+/// Types by numbers, and which goes where. Nobody but the author of a workflow chooses what is in it, so its hashes are quick ones.
+#[derive(Debug)]
+pub struct Edges<'c> {
+    classes: &'c Classes,
+    numbers: RefCell<Map<Ty, Number>>,
+    known: RefCell<Map<(Number, Number), Option<Box<Reason>>>>,
+}
+
+/// A type that [`Edges`] knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Number(u32);
+
+impl<'c> Edges<'c> {
+    /// None yet, among the user's classes.
+    pub fn among(classes: &'c Classes) -> Self {
+        Self { classes, numbers: RefCell::default(), known: RefCell::default() }
+    }
+
+    /// The number of a type: as long as it is asked for by that, an answer that is kept costs a look-up.
+    pub fn number(&self, ty: &Ty) -> Number {
+        if let Some(known) = self.numbers.borrow().get(ty) {
+            return *known;
+        }
+        let mut numbers = self.numbers.borrow_mut();
+        let number = Number(u32::try_from(numbers.len()).unwrap_or(u32::MAX));
+        numbers.insert(ty.clone(), number);
+        number
+    }
+
+    /// Whether `source` may go where `target` is declared; their numbers are with them.
+    pub fn goes(&self, source: (Number, &Ty), target: (Number, &Ty)) -> Result<(), Box<Reason>> {
+        let edge = (source.0, target.0);
+        if let Some(known) = self.known.borrow().get(&edge) {
+            return known.clone().map_or(Ok(()), Err);
+        }
+        let found = assignable_among(source.1, target.1, self.classes).map_err(Box::new);
+        self.known.borrow_mut().insert(edge, found.clone().err());
+        found
+    }
+
+    /// The same of two types.
+    pub fn assignable(&self, source: &Ty, target: &Ty) -> Result<(), Box<Reason>> {
+        if source == target {
+            return Ok(());
+        }
+        self.goes((self.number(source), source), (self.number(target), target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_answered_a_second_time_as_the_first() {
+        let classes = Classes::new();
+        let edges = Edges::among(&classes);
+        for (source, target) in [
+            ("int", "float"),
+            ("float", "int"),
+            ("list[int]", "Sequence[float]"),
+            ("str", "str"),
+            ("None", "str | int"),
+        ] {
+            let (source, target): (Ty, Ty) = (source.parse().unwrap(), target.parse().unwrap());
+            let alone = assignable_among(&source, &target, &classes).map_err(Box::new);
+            assert_eq!(edges.assignable(&source, &target), alone);
+            assert_eq!(edges.assignable(&source, &target), alone);
+        }
+        assert_eq!(edges.known.borrow().len(), 4, "what is the same needs no answer");
+        assert_ne!(edges.number(&Ty::class("int")), edges.number(&Ty::class("float")));
+    }
+}
