@@ -42,7 +42,7 @@ def fails() -> int:
     return square(wrong())
 
 
-@node(timeout="1s")
+@node(timeout="1s", retries=1, backoff="10ms")
 def late() -> int:
     time.sleep(60)
     return 0
@@ -75,7 +75,7 @@ def is_cancelled() -> int:
     return long()
 
 
-@node(cpus=0.1)
+@node(cpus=0.05)
 def busy() -> int:
     until = time.process_time() + 0.2
     while time.process_time() < until:
@@ -137,6 +137,21 @@ def floods() -> int:
 @workflow
 def writes_too_much() -> int:
     return floods()
+
+
+@node
+def sized(size: int) -> str:
+    return "x" * size
+
+
+@node
+def length(text: str) -> int:
+    return len(text)
+
+
+@workflow
+def hands_on_of_each_size() -> list[int]:
+    return [length(sized(40_000)), length(sized(400_000)), length(sized(4_000_000))]
 
 
 HOSTILE = [

@@ -293,40 +293,45 @@ fn what_hangs_or_is_gone_holds_no_run_up_and_loses_no_line() {
         let events = ["workflow_complete", "workflow_error"];
         lines(&stack, text(run, "trace_id")).iter().any(|(event, _)| events.contains(&event.as_str()))
     };
-    let fails = || run(&stack, "fails", 1);
-    let failed = fails();
+    let failed = run(&stack, "fails", 1);
     wait_for("the collector sends a failed run on", || kept(&failed));
     // And whatever was asked for, of which it keeps a tenth else.
     let asked = ["run", CASE, "-w", "is_traced", "--trace", "always", "-o", "json"];
-    let asked = [(); 3].map(|()| object(&stack.cluster.run(1, &asked), 0));
-    wait_for("the collector sends on what was asked for", || asked.iter().all(kept));
+    let asked = || object(&stack.cluster.run(1, &asked), 0);
+    let three = [(); 3].map(|()| asked());
+    wait_for("the collector sends on what was asked for", || three.iter().all(kept));
     assert!(dropped(&stack) < 1.0, "what is taken is not dropped");
+    let seen = |run: &Value| {
+        let (has, lines) = (tree(&spans(&stack, text(run, "trace_id"))), lines(&stack, text(run, "trace_id")).len());
+        format!("{} spans are dropped, {lines} lines are there and of spans:\n{has}", dropped(&stack))
+    };
 
     // The same to the last field, but for when: nothing of a run is otherwise while nobody takes what it tells.
     let taken = told(runs_on(&stack));
     for part in RECEIVERS {
         stack.signal(part, "STOP");
         assert_eq!(told(runs_on(&stack)), taken, "{part} hangs");
-        let meanwhile = fails();
+        let meanwhile = asked();
         stack.signal(part, "CONT");
         // The collector keeps for Jaeger what that does not take, and files what Elasticsearch does not.
         if part != "otel-collector" {
-            wait_for(&format!("what {part} did not take arrives"), || kept(&meanwhile) && ended(&meanwhile));
+            let arrived = || kept(&meanwhile) && ended(&meanwhile);
+            wait_seeing(&format!("what {part} did not take arrives"), arrived, || seen(&meanwhile));
         }
     }
     // What waited has left or was dropped once what came after it is there.
     let arrives = || {
-        let after = fails();
-        wait_for("spans arrive again", || kept(&after));
+        let after = asked();
+        wait_seeing("spans arrive again", || kept(&after), || seen(&after));
     };
     arrives();
 
     let before = dropped(&stack);
     stack.signal("jaeger", "KILL");
     assert_eq!(told(runs_on(&stack)), taken, "Jaeger is gone");
-    let meanwhile = fails();
+    let meanwhile = asked();
     stack.again();
-    wait_for("what it was not there for arrives", || kept(&meanwhile));
+    wait_seeing("what it was not there for arrives", || kept(&meanwhile), || seen(&meanwhile));
     assert!(dropped(&stack) - before < 1.0, "a collector between them keeps what nobody takes");
 
     RECEIVERS.iter().for_each(|part| stack.signal(part, "STOP"));

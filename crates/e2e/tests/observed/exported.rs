@@ -85,16 +85,69 @@ pub(crate) fn differences(exported: &BTreeMap<String, Vec<BTreeMap<String, Strin
     problems
 }
 
+/// Constructors that no type has a name of its own for.
+const NOT_TOLD: &[&str] = &["Optional", "DataFrame", "Model"];
+/// What nothing here is converted from, or to.
+const CONVERTED_FROM: &[&str] =
+    &["Any", "None", "bool", "int", "float", "str", "bytes", "tuple", "dict", "set", "Union", "Literal"];
+const CONVERTED_TO: &[&str] = &["Any", "None", "bool", "int", "float", "bytes", "dict", "set", "Union", "Literal"];
 /// Values of closed labels that nothing here has: the label, the row or `*` for each that has it, the values, and why.
-const UNUSED: &[(&str, &str, &[&str], &str)] = &[];
+const UNUSED: &[(&str, &str, &[&str], &str)] = &[
+    ("failure_class", "*", &["unknown"], "whose failure it is was known of each"),
+    ("node_type", "*", &["input", "output"], "the ends of data flow are no executions"),
+    (
+        "reason",
+        "qflow_node_retries_total",
+        &["container_vanished", "image_missing", "platform"],
+        "nothing here breaks so",
+    ),
+    ("pool", "qflow_pool_errors_total", &["database"], "where the database is stopped: told.rs"),
+    ("source_node_type", "*", &["wait", "output"], "a wait gives nothing, and nothing is behind the output"),
+    (
+        "target_node_type",
+        "*",
+        &["workflow", "wait", "approval", "input"],
+        "what is given to them goes on to nodes, or nowhere",
+    ),
+    ("source_node_type", "qflow_data_transfer_size_bytes", &["approval"], "an answer is small and goes with the order"),
+    (
+        "target_node_type",
+        "qflow_data_transfer_size_bytes",
+        &["output"],
+        "what a run gives is no transfer between runners",
+    ),
+    ("source_type", "*", NOT_TOLD, "told as Union and as other"),
+    ("target_type", "*", NOT_TOLD, "told as Union and as other"),
+    ("from_type", "*", NOT_TOLD, "told as Union and as other"),
+    ("to_type", "*", NOT_TOLD, "told as Union and as other"),
+    ("from_type", "*", CONVERTED_FROM, "conversions.rs has them"),
+    ("to_type", "*", CONVERTED_TO, "conversions.rs has them"),
+    ("package_count", "*", &["0"], "where nothing is required nothing is installed"),
+    ("reason", "qflow_environment_failures_total", &["not_locked"], "the index answers"),
+    ("status", "qflow_active_containers", &["paused"], "nobody pauses one"),
+    ("serialization_type", "*", &["arrow"], "frames need packages of the public index: conversions.rs"),
+    ("data_size_bytes", "*", &["le_256MiB", "gt_256MiB"], "values of hundreds of MiB: blobs.rs"),
+    ("http_request_method", "*", &["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "nobody asks so"),
+    ("outcome", "qflow_telemetry_spans_total", &["dropped"], "the receiver takes all; one that does not: stack.rs"),
+];
 /// The same of values that are there or not, as it falls out.
-const BY_CHANCE: &[(&str, &str, &[&str], &str)] = &[];
+const BY_CHANCE: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "reason",
+        "qflow_container_exits_total",
+        &["retired", "idle", "killed", "exited", "shutdown"],
+        "what a runner has to do",
+    ),
+    ("status", "qflow_active_containers", &["starting", "stopping"], "what a runner is at when it looks"),
+];
 
 /// Values of closed labels that the catalogue tells apart and nothing had so far, and reasons of values that do not need one.
 pub(crate) fn unused(stack: &Stack) -> Vec<String> {
     let mut problems = Vec::new();
     for row in CATALOGUE {
-        for (label, values) in row.labels.iter().filter_map(|(label, values)| Some((*label, (*values)?))) {
+        // Which versions of Python there are is what a machine has.
+        let closed = row.labels.iter().filter_map(|(label, values)| Some((*label, (*values)?)));
+        for (label, values) in closed.filter(|(label, _)| *label != "python_version") {
             let above = if row.kind == Kind::Gauge { "" } else { " > 0" };
             let there = format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]){above}", series_of(row));
             let found = stack.query(&format!("count by ({label}) ({there})"));
@@ -116,7 +169,10 @@ pub(crate) fn unused(stack: &Stack) -> Vec<String> {
 }
 
 /// Histograms of durations whose observations are within no trace, and why.
-const UNTRACED: &[(&str, &str)] = &[];
+const UNTRACED: &[(&str, &str)] = &[
+    ("qflow_health_check_duration_seconds", "parts are asked by themselves"),
+    ("http_server_request_duration_seconds", "who asks over HTTP here has no trace: route.rs has one"),
+];
 
 /// Histograms of durations without an exemplar, and reasons of those that have one.
 pub(crate) fn without_exemplars(stack: &Stack) -> Vec<String> {

@@ -18,6 +18,7 @@ pub(crate) fn run_every_kind(stack: &Stack) {
         (1, "is_held_back", "completed"),
         (1, "speaks_hostile", "failed"),
         (2, "writes_too_much", "completed"),
+        (1, "hands_on_of_each_size", "completed"),
     ] {
         let run = run(stack, orchestrator, CASE, workflow);
         assert_eq!(run["status"], status, "{workflow}: {run:#}");
@@ -25,12 +26,14 @@ pub(crate) fn run_every_kind(stack: &Stack) {
     let killed: f64 =
         ["ra1", "ra2"].map(|admin| stack.cluster.metric(admin, "qflow_container_oom_kills_total")).iter().sum();
     assert!((killed - 1.0).abs() < 0.5, "one attempt ran out of memory, and {killed} are counted");
-    for file in ["convert", "environments"] {
+    for file in ["convert", "environments", "branches", "sub_workflows", "pickles"] {
         let run = run(stack, 1, &format!("docs/examples/python/{file}.py"), file);
         assert_eq!(run["status"], "completed", "{run:#}");
     }
-    let unfit = stack.cluster.run(2, &["run", "crates/e2e/cases/unfit.py"]);
-    assert_eq!(unfit.status.code(), Some(3), "{}", said(&unfit));
+    for file in ["unfit", "constructors"] {
+        let refused = stack.cluster.run(2, &["run", &format!("crates/e2e/cases/{file}.py")]);
+        assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
+    }
     // The index has no such version.
     let unlocked = stack.cluster.run(1, &["run", "crates/e2e/cases/unlocked.py"]);
     assert_eq!(unlocked.status.code(), Some(3), "{}", said(&unlocked));

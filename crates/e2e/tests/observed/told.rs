@@ -98,6 +98,8 @@ fn quiet_minutes_are_quiet_and_what_breaks_is_told_once_and_its_end_too_while_it
             has(&stack, BURN, "suppressed")
         });
         assert!(told(&stack, "FIRING", BURN).is_empty(), "{:#?}", stack.notifications());
+        let failed = "sum(qflow_pool_errors_total{pool=\"database\"}) > 0";
+        wait_for("connections that are not to be had are counted", || !stack.query(failed).is_empty());
     };
     let again = || stack.again();
     is_told(
