@@ -278,12 +278,16 @@ impl<'a> Progress<'a> {
     }
 
     fn redacted(&self, value: serde_json::Value) -> serde_json::Value {
-        match value {
-            serde_json::Value::String(text) => self.redact(&text).into(),
-            other => other,
-        }
+        crate::secrets::redact_json(value, &|text| self.redact(text))
+    }
+
+    fn redacted_fields(&self, fields: Fields) -> Fields {
+        crate::secrets::redact_fields(fields, &|text| self.redact(text))
     }
 }
+
+/// What `qflow.log` was given by name.
+type Fields = serde_json::Map<String, serde_json::Value>;
 
 fn broken(ending: Ending) -> Over {
     Over { ending, said: EndedSaid::default(), healthy: false }

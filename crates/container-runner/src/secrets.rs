@@ -6,6 +6,7 @@ use std::{
 };
 
 use qflow_proto::order::Order;
+use serde_json::{Map, Value};
 
 /// Shorter secrets are not struck out: they would strike out ordinary words.
 const REDACTED_BYTES: usize = 4;
@@ -77,6 +78,26 @@ pub fn redact<'a>(text: &str, secrets: impl Iterator<Item = &'a String>) -> Stri
     parts.into_iter().fold(text.to_owned(), |text, part| text.replace(part, "***"))
 }
 
+/// The same of whatever JSON can say: texts, names, and a number that is a secret.
+pub fn redact_json(value: Value, redact: &impl Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => redact(&text).into(),
+        Value::Array(parts) => parts.into_iter().map(|part| redact_json(part, redact)).collect(),
+        Value::Object(fields) => redact_fields(fields, redact).into(),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let redacted = redact(&text);
+            if redacted == text { number.into() } else { redacted.into() }
+        }
+        other => other,
+    }
+}
+
+/// The same of facts by name.
+pub fn redact_fields(fields: Map<String, Value>, redact: &impl Fn(&str) -> String) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (redact(&name), redact_json(value, redact))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +125,14 @@ mod tests {
         let secrets = ["-----BEGIN\nc2VjcmV0\nbW9yZQ==\n-----END".to_owned()];
         assert_eq!(redact("  c2VjcmV0", secrets.iter()), "  ***");
         assert_eq!(redact(&format!("all: {}", secrets[0]), secrets.iter()), "all: ***");
+    }
+
+    #[test]
+    fn names_numbers_and_what_is_inside_are_redacted_too() {
+        let secrets = ["hunter2".to_owned(), "19283746".to_owned()];
+        let redact = |text: &str| super::redact(text, secrets.iter());
+        let told = serde_json::json!({"hunter2": 1, "pin": 19_283_746, "in": [{"a": "is hunter2"}, 7, null]});
+        let left = serde_json::json!({"***": 1, "pin": "***", "in": [{"a": "is ***"}, 7, null]});
+        assert_eq!(redact_json(told, &redact), left);
     }
 }

@@ -1,10 +1,14 @@
-//! Retention: runs that ended longer ago than is wanted are removed in small batches, their values first and then their rows; uploads
+//! Retention: runs that ended longer ago than is wanted are removed in small batches, their rows first and then their values; uploads
 //! that no run took; and what lies in the blob store for runs that are not there.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use qflow_blobs::Blobs;
-use qflow_model::{duration, ids::Timestamp, limits};
+use qflow_model::{
+    duration,
+    ids::{RunId, Timestamp},
+    limits,
+};
 use qflow_service::{Clock, Shutdown};
 use qflow_telemetry::{Event, Telemetry};
 
@@ -143,18 +147,31 @@ async fn settle(store: &dyn Store, blobs: &Blobs, now: Timestamp) -> anyhow::Res
     Ok(looked)
 }
 
-/// Removes a batch of runs; how many. Values go first: what is left of a run after a crash is found again by its rows.
+/// Removes a batch of runs; how many.
 async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Result<u32> {
     let runs = store.expire_runs(older_ms, BATCH).await?;
-    for run in &runs {
-        if older_ms < LATE_MS {
-            blobs.doubt(*run).await?;
-        }
-        blobs.forget_run(*run).await?;
+    remove(store, blobs, runs, older_ms).await
+}
+
+/// Removes runs; how many. Rows go first: one of which somebody asks for more meanwhile keeps its values with its rows. What a crash leaves
+/// of the others is found by their marks.
+async fn remove(store: &dyn Store, blobs: &Blobs, runs: Vec<RunId>, older_ms: u64) -> anyhow::Result<u32> {
+    if runs.is_empty() {
+        return Ok(0);
     }
-    let count = runs.len() as u32;
-    if count > 0 {
-        store.forget_runs(runs).await?;
+    for run in &runs {
+        blobs.doubt(*run).await?;
+    }
+    store.forget_runs(runs.clone()).await?;
+    let stay = store.known(runs.clone()).await?;
+    let mut count = 0;
+    for run in runs.into_iter().filter(|run| !stay.contains(run)) {
+        blobs.forget_run(run).await?;
+        // Lines of a younger one may still come: it is looked at again.
+        if older_ms >= LATE_MS {
+            blobs.settle(run).await?;
+        }
+        count += 1;
     }
     Ok(count)
 }
@@ -162,11 +179,11 @@ async fn retire(store: &dyn Store, blobs: &Blobs, older_ms: u64) -> anyhow::Resu
 #[cfg(test)]
 mod tests {
     use futures_util::{StreamExt as _, stream};
-    use qflow_model::ids::{Digest, RunId};
+    use qflow_model::ids::Digest;
     use qflow_service::{ManualClock, SystemClock};
 
     use super::*;
-    use crate::record::{Memory, ended};
+    use crate::record::{Command, Memory, ended};
 
     #[test]
     fn a_retention_is_a_duration_or_off() {
@@ -212,6 +229,24 @@ mod tests {
         assert!(blobs.read(run(1), digest).await.is_err() && store.load(run(1)).await.unwrap().is_none());
         assert!(blobs.read(run(2), digest).await.is_ok() && store.load(run(2)).await.unwrap().is_some());
         assert_eq!(retire(&store, &blobs, 1500).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_asked_for_as_it_is_to_go_keeps_its_values() {
+        let clock = Arc::new(ManualClock::at(Timestamp(7_200_000_000)));
+        let (store, blobs) = (Memory::new(clock.clone()), Blobs::in_memory());
+        let (digest, run) = (Digest::of(b"value"), |id| RunId(uuid::Uuid::from_u128(id)));
+        for id in [1, 2] {
+            ended(&store, id).await;
+            blobs.write(run(id), digest, b"value".to_vec()).await.unwrap();
+        }
+        clock.advance_ms(2000);
+        let over = store.expire_runs(1000, BATCH).await.unwrap();
+        assert_eq!(over, [run(1), run(2)]);
+        store.post(run(1), Command::RetryFailed { by: "u".into() }).await.unwrap();
+        assert_eq!(remove(&store, &blobs, over, LATE_MS).await.unwrap(), 1);
+        assert!(blobs.read(run(1), digest).await.is_ok() && store.load(run(1)).await.unwrap().is_some());
+        assert!(blobs.read(run(2), digest).await.is_err() && store.load(run(2)).await.unwrap().is_none());
     }
 
     async fn what_has_no_row_goes_and_nothing_else(blobs: &Blobs) {

@@ -166,9 +166,7 @@ impl Runner {
         progress.next_line = lines.last().map_or(progress.next_line, |line| line.sequence + 1);
         for line in &mut lines {
             line.text = progress.redact(&line.text);
-            for value in line.fields.values_mut() {
-                *value = progress.redacted(value.take());
-            }
+            line.fields = progress.redacted_fields(std::mem::take(&mut line.fields));
             progress.last.push(line.text.clone());
             self.telemetry.emit(Event::UserLine {
                 node: node_ref(order),
@@ -192,7 +190,11 @@ impl Runner {
         let mut record = SpanRecord::new(progress.redact(&span.name), &context, time(span.start_us), time(span.end_us));
         record.span_id = span.span_id;
         record.parent_span_id = Some(span.parent_id.unwrap_or(context.span_id));
-        record.attributes = span.attributes.into_iter().map(|(name, value)| (name, progress.redacted(value))).collect();
+        record.attributes = span
+            .attributes
+            .into_iter()
+            .map(|(name, value)| (progress.redact(&name), progress.redacted(value)))
+            .collect();
         record.error = span.error.map(|error| progress.redact(&error));
         self.telemetry.record_span(record);
     }

@@ -50,6 +50,14 @@ fn node_ref(state: &RunState, node: NodeKey, attempt: u32) -> NodeRef {
     }
 }
 
+/// A note about a run, within the run's own span.
+pub(super) fn of_run(note: Event, state: &RunState) -> Event {
+    let trace = &state.spec.trace;
+    note.with("run_id", state.spec.id.to_string())
+        .with("trace.id", trace.trace_id.as_str())
+        .with("span.id", trace.span_id.as_str())
+}
+
 /// The span under which an attempt's stands: that of whoever called its frame, else the run's.
 fn parent_span(state: &RunState, node: NodeKey) -> String {
     let caller = state.caller(node.frame).and_then(|caller| Some((caller, state.node(caller)?.attempt)));
@@ -77,22 +85,22 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
                 true => Event::error("run_quarantined", reason),
                 false => Event::warning("workflow_paused", reason),
             };
-            telemetry.emit(note.with("run_id", state.spec.id.to_string()));
+            telemetry.emit(of_run(note, state));
         }
         Happening::Crashed { count } => {
             let note = Event::error("run_crashed", "an orchestrator crashed in the processing of the run");
-            telemetry.emit(note.with("run_id", state.spec.id.to_string()).with("count", *count));
+            telemetry.emit(of_run(note, state).with("count", *count));
         }
         Happening::NeedsAttention { node, attempt, failure } => {
             let note = Event::warning("node_needs_attention", failure.message.clone());
-            let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
+            let note = of_run(note, state).with("node_id", state.node_id(*node));
             telemetry.emit(note.with("attempt", *attempt));
             attempt_ended(telemetry, state, (*node, *attempt), "needs_attention", Some(failure), now);
         }
         Happening::Decided { node, attempt, retry, by } => {
             let decided = if *retry { "it is tried again" } else { "it fails" };
             let note = Event::info("node_decided", format!("{decided}, as {by} decided"));
-            let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
+            let note = of_run(note, state).with("node_id", state.node_id(*node));
             telemetry.emit(note.with("attempt", *attempt));
         }
         Happening::NodeLeased { queued_ms, .. } => {
@@ -119,7 +127,7 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
             let answer = if answered.approved { "approved" } else { "rejected" };
             let by = answered.by.as_deref().unwrap_or("nobody in time");
             let note = Event::info("approval_answered", format!("{answer} by {by}"));
-            let note = note.with("run_id", state.spec.id.to_string()).with("node_id", state.node_id(*node));
+            let note = of_run(note, state).with("node_id", state.node_id(*node));
             telemetry.emit(note.with("approved", answered.approved));
         }
         Happening::NodeRetry { node, attempt, at, kind, failure } => {
