@@ -115,7 +115,8 @@ pub(crate) const ALL: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 pub(crate) const fn bound(goal: u8) -> Duration {
     match goal {
         7 | 9 => Duration::from_mins(4),
-        8 | 10 => Duration::from_mins(6),
+        8 => Duration::from_mins(6),
+        10 => Duration::from_mins(8),
         _ => Duration::from_mins(2),
     }
 }
