@@ -34,9 +34,10 @@ pub(crate) fn run_every_kind(stack: &Stack) {
         let refused = stack.cluster.run(2, &["run", &format!("crates/e2e/cases/{file}.py")]);
         assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
     }
-    // The index has no such version.
+    // The index has no such version: refused, or where that takes long to find out the run's failure.
     let unlocked = stack.cluster.run(1, &["run", "crates/e2e/cases/unlocked.py"]);
-    assert_eq!(unlocked.status.code(), Some(3), "{}", said(&unlocked));
+    assert!(matches!(unlocked.status.code(), Some(1 | 3)), "{}", said(&unlocked));
+    assert!(said(&unlocked).contains("there is no version of played-1==99"), "{}", said(&unlocked));
     // A call that fails by its caller's fault.
     let unknown = stack.cluster.run(1, &["runs", "get", "00000000-0000-7000-8000-000000000000"]);
     assert!(!unknown.status.success(), "{}", said(&unknown));
