@@ -201,7 +201,8 @@ mod tests {
         let wrong = ["unknown-parameter", "missing-parameter", "wrong-value"];
         assert_eq!(told, wrong.into_iter().zip(["x", "rows", "limit"].map(String::from)).collect::<Vec<_>>());
         let broken = read(&Definition::default(), &two(), vec![given("rows", Text::Json("[".into()))]).unwrap_err();
-        assert!(broken[0].message.starts_with("parameter `rows`: at [0]: not JSON"), "{broken:?}");
+        let why = "parameter `rows`: at [0]: not JSON: expected a value, and it ends (line 1, column 2)";
+        assert_eq!(broken[0].message, why);
     }
 
     #[test]
