@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use crate::verdict::{Aged, MISSED_ROUNDS, Reading, Status};
+use crate::verdict::{Aged, MISSED_ROUNDS, NOT_KNOWN, Reading, Status};
 
 /// How long a probe may take: below the round, so that rounds never overlap.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +28,10 @@ pub trait Probe: Send + Sync {
     fn names(&self) -> &'static [(&'static str, bool)];
     /// Asks.
     async fn probe(&self) -> Vec<Reading>;
+    /// What is told where it does not answer, and why.
+    fn unanswered(&self, error: &'static str) -> Vec<Reading> {
+        self.names().iter().map(|(name, critical)| Reading::unhealthy(name, *critical, error)).collect()
+    }
 }
 
 /// The newest readings with the time of each.
@@ -80,7 +84,10 @@ impl Cache {
             let dependency = Dependency::of(reading.name);
             let critical = Truth::of(if reading.critical { "true" } else { "false" });
             let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
-            metrics.dependency_up(dependency, critical).set(up);
+            // Of what is not known the last that was stays: it would be told as a failure of its own beside its cause.
+            if reading.error != Some(NOT_KNOWN) {
+                metrics.dependency_up(dependency, critical).set(up);
+            }
             metrics.health_check_age(dependency).set(age_seconds);
         }
     }
@@ -121,7 +128,11 @@ async fn ask_again_and_again(
         let at = Instant::now();
         sender.send_modify(|all| {
             let all = Arc::make_mut(all);
-            all.extend(readings.into_iter().map(|reading| (reading.name, (reading, at))));
+            let lacks = |name| all.get(name).is_some_and(|(known, _)| known.status == Status::NotConfigured);
+            // What this shape lacks it lacks also while nobody says so.
+            let told = readings.into_iter().filter(|one| one.error != Some(NOT_KNOWN) || !lacks(one.name));
+            let told: Vec<_> = told.map(|reading| (reading.name, (reading, at))).collect();
+            all.extend(told);
         });
     }
 }
@@ -131,7 +142,7 @@ async fn ask(probe: &dyn Probe) -> Vec<Reading> {
     let begun = Instant::now();
     let mut readings = match timeout(PROBE_TIMEOUT, probe.probe()).await {
         Ok(readings) => readings,
-        Err(_) => probe.names().iter().map(|(name, critical)| Reading::unhealthy(name, *critical, "timeout")).collect(),
+        Err(_) => probe.unanswered("timeout"),
     };
     for reading in &mut readings {
         if reading.response_time_ms == 0.0 {
@@ -217,5 +228,40 @@ mod tests {
         let text = telemetry.render(None).1;
         assert!(text.contains("qflow_dependency_up{dependency=\"redis\",critical=\"false\"} 0"), "{text}");
         assert!(text.contains("qflow_health_check_age_seconds{dependency=\"redis\"} 75"), "{text}");
+    }
+
+    /// Tells of two parts, and then no more.
+    struct Silent(AtomicU32);
+
+    #[async_trait]
+    impl Probe for Silent {
+        fn names(&self) -> &'static [(&'static str, bool)] {
+            &[("database", true), ("redis", false), ("blobs", false)]
+        }
+        async fn probe(&self) -> Vec<Reading> {
+            if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+                return self.unanswered("unreachable");
+            }
+            let of = |name, status| Reading { status, error: None, ..Reading::unhealthy(name, false, "") };
+            vec![of("redis", Status::Healthy), of("blobs", Status::NotConfigured)]
+        }
+        fn unanswered(&self, error: &'static str) -> Vec<Reading> {
+            vec![Reading::unhealthy("database", true, error), Reading::not_known("redis"), Reading::not_known("blobs")]
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_known_is_told_so_and_no_alert_comes_of_it() {
+        let telemetry = Telemetry::silent();
+        let (cache, _tasks) = start(vec![Box::new(Silent(AtomicU32::new(0)))], ROUND, &telemetry);
+        sleep(2 * ROUND).await;
+        let found = |name| cache.get(name).map(|aged| (aged.reading.status, aged.reading.error)).unwrap();
+        assert_eq!(found("database"), (Status::Unhealthy, Some("unreachable")));
+        assert_eq!(found("redis"), (Status::Degraded, Some("not_known")));
+        assert_eq!(found("blobs"), (Status::NotConfigured, None));
+        let text = telemetry.render(None).1;
+        assert!(text.contains(r#"qflow_dependency_up{dependency="database",critical="true"} 0"#), "{text}");
+        assert!(!text.contains(r#"qflow_dependency_up{dependency="redis",critical="false"} 0"#), "{text}");
+        assert!(!text.contains(r#"qflow_dependency_up{dependency="blobs""#), "{text}");
     }
 }

@@ -51,6 +51,16 @@ impl Reading {
     }
 }
 
+/// Why nothing is told of a part: what tells of it does not answer itself.
+pub const NOT_KNOWN: &str = "not_known";
+
+impl Reading {
+    /// A part of which nothing is known, since what tells of it does not answer: no proof that it works, and none that it does not.
+    pub fn not_known(name: &'static str) -> Self {
+        Self { status: Status::Degraded, ..Self::unhealthy(name, false, NOT_KNOWN) }
+    }
+}
+
 /// A reading and how old it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aged {

@@ -108,8 +108,7 @@ fn quiet_minutes_are_quiet_and_what_breaks_is_told_once_and_its_end_too_while_it
     is_told(
         &stack,
         "QflowTargetDown",
-        // Told too where the machine is busy with builds, a minute's patience being a second: not understood yet.
-        &["RedisConnectionError", "QflowBlobStoreAway"],
+        &[],
         || stack.cluster.kill("runner-1"),
         || keeps_quiet(&stack, "QflowWarmPoolExhausted"),
         again,

@@ -42,8 +42,17 @@ impl Probe for OverviewProbe {
     async fn probe(&self) -> Vec<Reading> {
         match submit::each(&self.channels, submit::overview).await {
             Ok(overviews) => readings(&together(overviews), &self.pythons),
-            Err(error) => NAMES.iter().map(|(name, critical)| Reading::unhealthy(name, *critical, error)).collect(),
+            Err(error) => self.unanswered(error),
         }
+    }
+
+    /// An orchestrator that does not answer says nothing of the rest; that nothing works without it is told by what is critical.
+    fn unanswered(&self, error: &'static str) -> Vec<Reading> {
+        let of = |(name, critical): &(&'static str, bool)| match critical {
+            true => Reading::unhealthy(name, true, error),
+            false => Reading::not_known(name),
+        };
+        NAMES.iter().map(of).collect()
     }
 }
 
