@@ -15,7 +15,7 @@ from pandera.typing import DataFrame, Series
 from qflow import node, workflow
 
 
-class Sale(pa.DataFrameModel):
+class Sale(pa.DataFrameModel):  # type: ignore[misc]
     day: Series[pd.Timestamp]
     amount: Series[float] = pa.Field(ge=0)
     region: Series[pd.CategoricalDtype]
@@ -87,7 +87,7 @@ def wrong_argument(rows: int = 40_000) -> Any:
 
 
 @node
-def anything(rows: int):  # type: ignore[no-untyped-def]
+def anything(rows: int) -> Any:
     return [{"amount": "7"}] * rows
 
 
