@@ -111,11 +111,11 @@ impl Argument {
         match self {
             Self::Literal(_) => {}
             Self::Value { value, .. } | Self::Manifest { list: value, .. } | Self::Kept(value) => {
-                to.extend(value.blobs())
+                to.extend(value.blobs());
             }
             Self::Gathered { values, .. } => values.iter().for_each(|value| to.extend(value.blobs())),
             Self::List(parts) | Self::Tuple(parts) | Self::Format(parts) => {
-                parts.iter().for_each(|part| part.blobs(to))
+                parts.iter().for_each(|part| part.blobs(to));
             }
             Self::Dict(parts) => parts.iter().for_each(|(_, part)| part.blobs(to)),
             Self::Outcome { value, .. } => value.iter().for_each(|value| value.blobs(to)),
