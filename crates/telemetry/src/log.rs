@@ -84,6 +84,10 @@ impl<T: Send + 'static> Log<T> {
                     }
                 }
                 // Who wakes a thread for every line works for that thread: under way together they cost a tenth.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "lets lines gather: nothing waits for it but their writer"
+                )]
                 std::thread::sleep(PAUSE);
             }
         };

@@ -10,6 +10,8 @@ use crate::{
     ty::Ty,
 };
 
+/// What is known of an edge: nothing where it goes, else why not.
+type Known = Option<Box<Reason>>;
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 
 /// Types by numbers, and which goes where. Nobody but the author of a workflow chooses what is in it, so its hashes are quick ones.
@@ -17,7 +19,7 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 pub struct Edges<'c> {
     classes: &'c Classes,
     numbers: RefCell<Map<Ty, Number>>,
-    known: RefCell<Map<(Number, Number), Option<Box<Reason>>>>,
+    known: RefCell<Map<(Number, Number), Known>>,
 }
 
 /// A type that [`Edges`] knows.
