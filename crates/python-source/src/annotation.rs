@@ -1,6 +1,7 @@
 //! Annotations: from what is written to the canonical spelling of a type.
 
 mod class;
+mod form;
 mod variable;
 
 pub(crate) use class::own;
@@ -13,7 +14,7 @@ use ruff_python_parser::Mode;
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::{
-    constant, depth,
+    classes, constant, depth,
     scope::{self, Bound, Spent, Units},
 };
 
@@ -48,8 +49,7 @@ pub(crate) fn generic<'a>(
     own: &'a [TypeParam],
     found: &mut Variables,
 ) -> Result<Ty, NotAType> {
-    let mut reader =
-        Reader { units, unit, parts: 0, inside: None, open: Vec::new(), own, found: Variables::new(), elements: false };
+    let mut reader = Reader::new(units, unit, own);
     let ty = reader.ty(expr, 0)?;
     found.extend(reader.found);
     Ok(ty)
@@ -57,16 +57,7 @@ pub(crate) fn generic<'a>(
 
 /// The type that a text names, told at a place where it is none.
 pub(crate) fn text(units: &Units<'_>, unit: usize, text: &str, range: TextRange) -> Result<Ty, NotAType> {
-    let mut reader = Reader {
-        units,
-        unit,
-        parts: 0,
-        inside: None,
-        open: Vec::new(),
-        own: &[],
-        found: Variables::new(),
-        elements: false,
-    };
+    let mut reader = Reader::new(units, unit, &[]);
     reader.text(text, range, 0)
 }
 
@@ -77,6 +68,9 @@ pub(crate) fn read(units: &Units<'_>, unit: usize, expr: &Expr) -> Result<Ty, No
 
 struct Reader<'u, 'a> {
     units: &'u Units<'a>,
+    /// The file that the annotation stands in.
+    home: usize,
+    /// The file whose names are meant: behind an alias another one.
     unit: usize,
     parts: usize,
     /// The place to name for what stands in a text or behind an alias.
@@ -91,7 +85,12 @@ struct Reader<'u, 'a> {
     elements: bool,
 }
 
-impl<'a> Reader<'_, 'a> {
+impl<'u, 'a> Reader<'u, 'a> {
+    fn new(units: &'u Units<'a>, unit: usize, own: &'a [TypeParam]) -> Self {
+        let (inside, open, found) = (None, Vec::new(), Variables::new());
+        Self { units, home: unit, unit, parts: 0, inside, open, own, found, elements: false }
+    }
+
     fn range(&self, expr: &Expr) -> TextRange {
         self.inside.unwrap_or_else(|| expr.range())
     }
@@ -122,8 +121,13 @@ impl<'a> Reader<'_, 'a> {
                     Expr::Tuple(tuple) if !tuple.elts.is_empty() => &tuple.elts,
                     one => std::slice::from_ref(one),
                 };
-                if let Some(Bound::Assigned(at, value)) = self.units.resolve(self.unit, &subscript.value) {
-                    return self.given(at, value, parts, range, depth);
+                match self.units.resolve(self.unit, &subscript.value) {
+                    Some(Bound::Assigned(at, value) | Bound::Either(at, value)) => {
+                        return self.given(at, value, parts, range, depth);
+                    }
+                    Some(Bound::Other) => return Ok(self.unsure(&subscript.value)),
+                    Some(Bound::Foreign(dotted)) => form::with_types(&dotted, range)?,
+                    _ => {}
                 }
                 let name = self.name(&subscript.value)?;
                 self.generic(&name, parts, range, depth)
@@ -189,14 +193,27 @@ impl<'a> Reader<'_, 'a> {
             return self.parameter(own, range, depth);
         }
         match self.units.resolve(self.unit, expr) {
-            Some(Bound::Assigned(at, value)) => self.alias(at, value, range, depth),
+            Some(Bound::Assigned(at, value) | Bound::Either(at, value)) => self.alias(at, value, range, depth),
             Some(Bound::Foreign(dotted)) if !self.elements && class::scalar(&dotted).is_some() => {
                 Ok(Ty::class(class::scalar(&dotted).unwrap_or_default()))
             }
-            Some(Bound::Foreign(_) | Bound::Qflow(_) | Bound::Class(..)) | None => class::ty(&self.name(expr)?, range),
-            Some(Bound::Other | Bound::Unread) => Ok(Ty::Any),
+            Some(Bound::Foreign(dotted)) if form::is_any_text(&dotted) => Ok(self.any_text()),
+            Some(Bound::Foreign(dotted)) => {
+                form::alone(&dotted, range)?;
+                class::ty(&self.name(expr)?, range)
+            }
+            Some(Bound::Qflow(_) | Bound::Class(..)) | None => class::ty(&self.name(expr)?, range),
+            Some(Bound::Other) => Ok(self.unsure(expr)),
+            Some(Bound::Unread) => Ok(Ty::Any),
             Some(_) => Err(wrong(range, "this is not a type")),
         }
+    }
+
+    /// A name whose meaning is not followed: it is told, and `Any`.
+    fn unsure(&self, expr: &Expr) -> Ty {
+        let written = scope::root(expr).unwrap_or("this name");
+        self.units.unsure.borrow_mut().push((self.home, self.range(expr), written.to_owned()));
+        Ty::Any
     }
 
     /// `Rows = list[…]`, `UserId = NewType("UserId", int)`, `T = TypeVar("T")`.
@@ -215,17 +232,24 @@ impl<'a> Reader<'_, 'a> {
                     None => Err(wrong(range, "a NewType without its base")),
                 },
                 "TypeVar" => self.variable(call, range, depth),
+                "TypeAliasType" => match call.arguments.args.get(1) {
+                    Some(of) => self.ty(of, depth + 1),
+                    None => Err(wrong(range, "a TypeAliasType without its type")),
+                },
                 "ParamSpec" | "TypeVarTuple" => {
                     Err(wrong(range, "a variable for many types at once says nothing of a value"))
                 }
                 // `Row = namedtuple("Row", "a b")`, `Color = Enum("Color", "RED")`: a class by a call.
-                name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum"
-                | "make_dataclass") => {
-                    let named = call.arguments.args.first().and_then(Expr::as_string_literal_expr);
-                    let name = named.map_or(name, |literal| literal.value.to_str());
-                    self.units.others.borrow_mut().insert(name.to_owned());
-                    class::ty(name, range)
-                }
+                name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum" | "Flag"
+                | "IntFlag" | "make_dataclass") => match classes::called(self.units, at, value) {
+                    Some(name) => class::ty(&own(name, &self.units.files[at].text.module()), range),
+                    None => {
+                        let named = call.arguments.args.first().and_then(Expr::as_string_literal_expr);
+                        let name = named.map_or(name, |literal| literal.value.to_str());
+                        self.units.others.borrow_mut().insert(name.to_owned());
+                        class::ty(name, range)
+                    }
+                },
                 _ => Err(wrong(range, "this is not a type")),
             },
             other => self.ty(other, depth + 1),
@@ -238,6 +262,11 @@ impl<'a> Reader<'_, 'a> {
     fn generic(&mut self, name: &str, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
         match name {
             "Unpack" => Err(wrong(range, "Unpack stands in a tuple's brackets only")),
+            // What they narrow is a type checker's to say: they return a truth.
+            "TypeGuard" | "TypeIs" => {
+                class::takes(name, 1, parts.len(), range)?;
+                self.ty(&parts[0], depth + 1).map(|_| Ty::class("bool"))
+            }
             "Annotated" | "Required" | "NotRequired" | "ReadOnly" | "Final" => {
                 let inner = parts.first().ok_or_else(|| wrong(range, "this is not a type"))?;
                 self.ty(inner, depth + 1)
@@ -320,6 +349,11 @@ impl<'a> Reader<'_, 'a> {
                 }
                 // `Literal[Literal[1, 2], 3]`; `Literal[Mode]` where `Mode = Literal["r", "w"]`.
                 _ if part.is_subscript_expr() || self.is_alias(part) => others.push(self.ty(part, depth + 1)?),
+                Some(large) if large.get("$").is_some_and(|tag| tag == "int") => {
+                    let message = "a whole number in a Literal lies within ±2⁵³ here";
+                    let remedy = "declare int, and compare in the node";
+                    return Err(NotAType { remedy, ..wrong(self.range(part), message) });
+                }
                 _ => {
                     let message = "Literal takes texts, bytes, whole numbers, members of enums, True, False and None";
                     return Err(wrong(self.range(part), message));

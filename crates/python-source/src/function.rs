@@ -12,7 +12,7 @@ use qflow_types::Ty;
 use ruff_python_ast::{Decorator, Expr, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::json;
-pub(crate) use signature::Signature;
+pub(crate) use signature::{Signature, WrittenDefault, check_defaults};
 
 use crate::{
     constant::TEXT_TERM_BYTES,

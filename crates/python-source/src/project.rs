@@ -2,7 +2,10 @@
 
 pub(crate) mod parse;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use qflow_model::definition::{Definition, NodeDef, Param, Place, Problem, Source, StepKind, TypeText, WorkflowDef};
 use ruff_python_ast::{Stmt, StmtFunctionDef};
@@ -35,9 +38,33 @@ pub(crate) struct Project<'a> {
     pub(crate) workflows: HashMap<(usize, &'a str), String>,
     /// What each of them takes and gives, by that name.
     pub(crate) signatures: BTreeMap<String, Signature>,
+    /// Defaults of nodes, to be held to their types once classes are known.
+    pub(crate) defaults: RefCell<Vec<function::WrittenDefault>>,
 }
 
-impl Project<'_> {
+impl<'a> Project<'a> {
+    /// Of these files, before anything in them is read.
+    pub(crate) fn new(units: Units<'a>, script: Script) -> Self {
+        Self {
+            units,
+            script,
+            nodes: BTreeMap::new(),
+            known: HashMap::new(),
+            workflows: HashMap::new(),
+            signatures: BTreeMap::new(),
+            defaults: RefCell::default(),
+        }
+    }
+
+    /// Warns of names in annotations that are `Any` since what they stand for is not followed.
+    pub(crate) fn tell_unsure(&self, problems: &mut Problems) {
+        for (unit, range, name) in self.units.unsure.take() {
+            let message = format!("what `{name}` stands for is not followed: it is Any and nothing is checked");
+            let remedy = "assign it once, at the top level";
+            problems.push(self.units.files[unit].text.warning(range, "unfollowed-type", message, remedy));
+        }
+    }
+
     /// The node of a function in a file, and the name it is known by.
     pub(crate) fn node<'s>(&'s self, unit: usize, function: &'s str) -> Option<(&'s str, &'s NodeDef)> {
         let name = self.known.get(&(unit, function))?;
@@ -76,8 +103,7 @@ pub(crate) fn read(source: &Source) -> Read {
     let entry = units.modules.position(&source.entry).map(|at| &units.files[at]).filter(|unit| unit.read);
     let script = entry.map_or_else(Script::default, |unit| script::read(&unit.text, &mut problems));
     let requires_python = script.requires_python.clone();
-    let (known, workflows) = (HashMap::new(), HashMap::new());
-    let mut project = Project { units, script, nodes: BTreeMap::new(), known, workflows, signatures: BTreeMap::new() };
+    let mut project = Project::new(units, script);
     let workflows = define(&mut project, &source.entry, &mut problems);
     versions::check(&mut project, &mut problems);
     for unit in 0..project.units.files.len() {
@@ -101,8 +127,10 @@ pub(crate) fn read(source: &Source) -> Read {
         let range = TextRange::default();
         problems.push(text.problem(range, "no-workflow", "no workflow here", "write @workflow before a function"));
     }
-    definition.nodes = project.nodes;
-    definition.classes = classes::read(&project.units, &definition);
+    definition.nodes = std::mem::take(&mut project.nodes);
+    definition.classes = classes::read(&project.units, &definition, &mut problems);
+    function::check_defaults(&project, &definition.classes, &mut problems);
+    project.tell_unsure(&mut problems);
     Read { definition, problems: problems.told() }
 }
 

@@ -3,7 +3,7 @@
 mod bind;
 mod locals;
 mod modules;
-mod star;
+pub(crate) mod star;
 
 use std::{
     cell::{Cell, RefCell},
@@ -45,6 +45,8 @@ pub(crate) enum Bound<'a> {
     Function(usize, &'a StmtFunctionDef),
     /// `NAME = …`, assigned once.
     Assigned(usize, &'a Expr),
+    /// `NAME = …` in an `if`, a `try` or the like: of the cases the first. As a type that is what it stands for; as a value it may be another.
+    Either(usize, &'a Expr),
     /// A name of a file that could not be parsed, which has been told.
     Unread,
     /// Bound in a way that is not looked into.
@@ -77,6 +79,8 @@ pub(crate) struct Units<'a> {
     pub(crate) modules: Modules<'a>,
     /// Names that types were spelt with and that stand for no class of these files.
     pub(crate) others: RefCell<HashSet<String>>,
+    /// Names in annotations, by file, that are `Any` since what they stand for is not followed.
+    pub(crate) unsure: RefCell<Vec<(usize, TextRange, String)>>,
     left: Cell<Option<usize>>,
 }
 
@@ -92,7 +96,7 @@ pub(crate) enum Spent {
 
 impl<'a> Units<'a> {
     pub(crate) fn new(modules: Modules<'a>, files: Vec<Unit<'a>>) -> Self {
-        Self { files, modules, others: RefCell::default(), left: Cell::new(Some(TERMS)) }
+        Self { files, modules, others: RefCell::default(), unsure: RefCell::default(), left: Cell::new(Some(TERMS)) }
     }
 
     /// Takes parts of types and constants from what a submission may spell out.

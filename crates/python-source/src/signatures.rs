@@ -1,14 +1,12 @@
 //! What functions take and return, decorated or not: of a file that nobody wrote for Qflow too.
 
-use std::collections::{BTreeMap, HashMap};
-
 use qflow_model::definition::{Generic, Param, Place, Problem, Source, TypeText};
 use ruff_python_ast::{Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_text_size::Ranged;
 use serde::Serialize;
 
 use crate::{
-    function,
+    classes, function,
     problems::Problems,
     project::{Project, parse},
     scope::{self, Unit, Units},
@@ -54,14 +52,7 @@ pub(crate) fn read(source: &Source) -> Signatures {
         None => Unit::unread(file.text.clone()),
     });
     let units = units.collect();
-    let project = Project {
-        units: Units::new(modules, units),
-        script: Script::default(),
-        nodes: BTreeMap::new(),
-        known: HashMap::new(),
-        workflows: HashMap::new(),
-        signatures: BTreeMap::new(),
-    };
+    let project = Project::new(Units::new(modules, units), Script::default());
     let mut signatures = Vec::new();
     for (unit, file) in project.units.files.iter().enumerate() {
         for stmt in file.suite {
@@ -79,6 +70,10 @@ pub(crate) fn read(source: &Source) -> Signatures {
             }
         }
     }
+    let types = project.defaults.borrow().iter().flat_map(function::WrittenDefault::named).collect();
+    let classes = classes::of(&project.units, types);
+    function::check_defaults(&project, &classes, &mut problems);
+    project.tell_unsure(&mut problems);
     Signatures { signatures, problems: problems.told() }
 }
 

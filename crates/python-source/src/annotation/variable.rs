@@ -8,6 +8,13 @@ use super::{NotAType, Reader, wrong};
 use crate::scope::Bound;
 
 impl<'a> Reader<'_, 'a> {
+    /// `AnyStr`: `TypeVar("AnyStr", str, bytes)`.
+    pub(super) fn any_text(&mut self) -> Ty {
+        let constraints = vec![Ty::class("str"), Ty::class("bytes")];
+        self.found.insert("AnyStr".to_owned(), Variable { constraints, ..Variable::default() });
+        Ty::Variable("AnyStr".to_owned())
+    }
+
     /// `T = TypeVar("T", int, str)`, `TypeVar("T", bound=float)`.
     pub(super) fn variable(&mut self, call: &'a ExprCall, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
         let arguments = &call.arguments;
@@ -106,7 +113,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// Whether a name stands for a type by an alias.
     pub(super) fn is_alias(&self, expr: &Expr) -> bool {
-        matches!(self.units.resolve(self.unit, expr), Some(Bound::Assigned(..)))
+        matches!(self.units.resolve(self.unit, expr), Some(Bound::Assigned(..) | Bound::Either(..)))
     }
 }
 

@@ -159,7 +159,7 @@ impl<'a> Body<'_, 'a> {
         let message = match bound {
             Bound::Function(..) => format!("`{written}` is a function, not a value"),
             Bound::Class(..) => format!("`{written}` is a class, or a part of one"),
-            Bound::Assigned(..) | Bound::Other => format!("`{written}` is not a constant"),
+            Bound::Assigned(..) | Bound::Either(..) | Bound::Other => format!("`{written}` is not a constant"),
             _ => format!("`{written}` is known to Python alone"),
         };
         self.refuse(at.range(), "outer-name", message, "take it as a parameter, or put it in a node");

@@ -1,9 +1,12 @@
 //! What a class is, by its bases and decorators, and what it has from them.
+//!
+//! A class that is derived from a dataclass or a `NamedTuple` without being made one itself has the fields of that and no more.
 
 use qflow_model::class::{Class, ClassKind, Field};
 use ruff_python_ast::{Decorator, Expr, ExprCall, StmtClassDef};
+use ruff_text_size::Ranged;
 
-use super::{foreign, one};
+use super::{Unread, Written, called, foreign, one};
 use crate::{
     annotation,
     scope::{Bound, Units},
@@ -20,38 +23,61 @@ pub(super) struct Shape {
     pub(super) total: bool,
     /// Of an enum: whether `auto()` gives the name in small letters.
     pub(super) is_text: bool,
+    /// Whether what is declared in its body are fields.
+    pub(super) adds: bool,
+    /// Whether its objects have no hash.
+    pub(super) unhashable: bool,
 }
 
-/// The shape of a class; nothing where its bases or decorators do something of their own.
-pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usize) -> Option<Shape> {
-    if class.type_params.is_some() {
-        return None;
-    }
-    let is_dataclass = decorated(units, unit, &class.decorator_list)?;
+/// The shape of a class.
+///
+/// # Errors
+/// Where its bases or decorators do something of their own.
+pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usize) -> Result<Shape, Unread> {
     let (bases, keywords) = match &class.arguments {
         Some(arguments) => (&*arguments.args, &*arguments.keywords),
         None => (&[][..], &[][..]),
     };
-    let Inherited { kind, mut above, fields, mixed, is_text } = inherited(units, unit, bases, left)?;
-    let kind = match (kind, is_dataclass) {
-        (None | Some(ClassKind::Dataclass), true) => ClassKind::Dataclass,
-        // Fields that a class without the decorator adds are none.
-        (Some(ClassKind::Dataclass) | None, false) | (Some(_), true) => return None,
-        (Some(kind), false) => kind,
+    let decoration = decorated(units, unit, &class.decorator_list).map_err(|why| {
+        let is_record = inherited(units, unit, bases, left).is_ok_and(|all| all.kind.is_some());
+        if is_record { why.told(unit, class.name.range()) } else { why }
+    })?;
+    let Inherited { kind, mut above, fields, mixed, is_text, unhashable, fixed } = inherited(units, unit, bases, left)
+        .map_err(|why| if decoration.is_some() { why.told(unit, class.name.range()) } else { why })?;
+    let at = class.name.range();
+    let (kind, adds) = match (kind, &decoration) {
+        (None | Some(ClassKind::Dataclass), Some(_)) => (ClassKind::Dataclass, true),
+        (None, None) => return Err(Unread::no_record(unit, at)),
+        (Some(kind), Some(_)) => {
+            return Err(Unread::of(kind, unit, at, "it is a dataclass and something else at once"));
+        }
+        (Some(kind @ (ClassKind::Dataclass | ClassKind::NamedTuple)), None) => {
+            (kind, kind == ClassKind::NamedTuple && !fixed)
+        }
+        (Some(kind), None) => (kind, true),
     };
-    let (mut total, sound) = (true, !mixed || kind == ClassKind::Enum);
+    if class.type_params.is_some() {
+        return Err(Unread::of(kind, unit, at, "it is generic"));
+    }
+    let mut total = true;
     for keyword in keywords {
         match (kind, keyword.arg.as_ref().map(|name| name.id.as_str()), &keyword.value) {
             (ClassKind::TypedDict, Some("total"), Expr::BooleanLiteral(literal)) => total = literal.value,
-            _ => return None,
+            _ => return Err(Unread::of(kind, unit, keyword.range(), "what this does to the class is not followed")),
         }
+    }
+    if mixed && kind != ClassKind::Enum {
+        return Err(Unread::of(kind, unit, at, "it is a text or a number besides"));
     }
     above.sort();
     above.dedup();
-    sound.then_some(Shape { kind, bases: above, fields, total, is_text })
+    // Without a decorator of its own it has the hash, or none, of what it is derived from.
+    let unhashable = decoration.map_or(unhashable, |decoration| decoration.unhashable);
+    Ok(Shape { kind, bases: above, fields, total, is_text, adds, unhashable })
 }
 
 /// What a class has from its bases.
+#[derive(Default)]
 struct Inherited {
     kind: Option<ClassKind>,
     above: Vec<String>,
@@ -59,39 +85,83 @@ struct Inherited {
     /// Whether a text or a number is mixed in.
     mixed: bool,
     is_text: bool,
+    unhashable: bool,
+    /// Whether its fields are those of a `NamedTuple` above it.
+    fixed: bool,
 }
 
-fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Option<Inherited> {
-    let mut all = Inherited { kind: None, above: Vec::new(), fields: Vec::new(), mixed: false, is_text: false };
+fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Result<Inherited, Unread> {
+    let mut all = Inherited::default();
     for base in bases {
-        let (of, from) = match units.resolve(unit, base) {
+        let written = || units.files[unit].text.written(base.range());
+        let resolved = units.resolve(unit, base);
+        let called_by = match (&resolved, base) {
+            (Some(Bound::Assigned(at, value)), _) => called::named(units, *at, value).map(|_| (*at, *value)),
+            _ => None,
+        };
+        let (of, from) = match resolved {
+            _ if called_by.is_some() => {
+                let Some((at, value)) = called_by else { continue };
+                let (Some(name), Some(call)) = (called::named(units, at, value), value.as_call_expr()) else {
+                    continue;
+                };
+                let read = one(units, at, Written::Call(name, call), left - 1)?;
+                all.above.push(annotation::own(name, &units.files[at].text.module()));
+                all.fixed |= read.kind == ClassKind::NamedTuple;
+                (read.kind, read.fields)
+            }
             Some(Bound::Foreign(name)) => {
                 all.is_text |= name == "enum.StrEnum";
                 all.above.extend(mixed_in(&name).map(str::to_owned));
-                (kind_of(&name)?, Vec::new())
+                let told = all.kind.is_some();
+                let why = match name.as_str() {
+                    "typing.Generic" | "typing_extensions.Generic" => "it is generic".to_owned(),
+                    "enum.Flag" | "enum.IntFlag" => "members of a Flag are combined".to_owned(),
+                    _ => format!("what its base `{}` does is not followed", written()),
+                };
+                let is_known = matches!(name.as_str(), "enum.Flag" | "enum.IntFlag");
+                let unsure = || match told || is_known {
+                    true => Unread::at(unit, base.range(), why.clone()),
+                    false => Unread::unsure(unit, base.range(), why.clone()),
+                };
+                (kind_of(&name).ok_or_else(unsure)?, Vec::new())
             }
             Some(Bound::Class(at, own)) => {
-                let Class { kind, bases, fields, members, .. } = one(units, at, own, left - 1)?;
+                let Class { kind, bases, fields, members, unhashable, .. } =
+                    one(units, at, Written::Statement(own), left - 1)?;
                 all.above.push(annotation::own(own.name.id.as_str(), &units.files[at].text.module()));
                 all.above.extend(bases);
-                // An enum without members may be a base, and only such a one; a tuple's fields are fixed.
-                let fixed = !members.is_empty() || kind == ClassKind::NamedTuple;
-                (if fixed { return None } else { kind }, fields)
+                all.unhashable |= unhashable;
+                // An enum without members may be a base, and only such a one.
+                if !members.is_empty() {
+                    return Err(Unread::at(unit, base.range(), "an enum with members has none below it"));
+                }
+                all.fixed |= kind == ClassKind::NamedTuple;
+                (kind, fields)
             }
             None if is_builtin(base) => {
                 all.mixed = true;
                 all.above.extend(base.as_name_expr().map(|name| name.id.to_string()));
                 continue;
             }
-            _ => return None,
+            _ => {
+                let generic = base.as_subscript_expr().and_then(|of| foreign(units, unit, &of.value));
+                let is_generic = generic.is_some_and(|name| name.ends_with(".Generic"));
+                let why = if is_generic {
+                    "it is generic".to_owned()
+                } else {
+                    format!("what its base `{}` does is not followed", written())
+                };
+                return Err(Unread::unsure(unit, base.range(), why));
+            }
         };
-        if all.kind.is_some_and(|kind| kind != of) {
-            return None;
+        if all.kind.is_some_and(|kind| kind != of) || (all.fixed && bases.len() > 1) {
+            return Err(Unread::of(of, unit, base.range(), "its bases are of different kinds"));
         }
         all.kind = Some(of);
         from.into_iter().for_each(|field| super::put(&mut all.fields, field));
     }
-    Some(all)
+    Ok(all)
 }
 
 /// What members of an enum of the standard library's are besides.
@@ -123,32 +193,81 @@ fn is_builtin(base: &Expr) -> bool {
     base.as_name_expr().is_some_and(|name| matches!(name.id.as_str(), "str" | "int" | "float"))
 }
 
-/// Whether a class is a dataclass; nothing where another decorator may make something else of it.
-fn decorated(units: &Units<'_>, unit: usize, decorators: &[Decorator]) -> Option<bool> {
-    let mut is_dataclass = false;
+/// What a decorator says of a dataclass.
+struct Decoration {
+    unhashable: bool,
+}
+
+/// What makes a class a dataclass, where one does.
+///
+/// # Errors
+/// Where another decorator may make something else of it.
+fn decorated(units: &Units<'_>, unit: usize, decorators: &[Decorator]) -> Result<Option<Decoration>, Unread> {
+    let mut found = None;
     for decorator in decorators {
         let (function, call) = match &decorator.expression {
             Expr::Call(call) => (&*call.func, Some(call)),
             other => (other, None),
         };
-        match foreign(units, unit, function)?.as_str() {
-            "dataclasses.dataclass" if call.is_none_or(has_init) => is_dataclass = true,
-            "enum.unique" | "functools.total_ordering" | "typing.final" | "typing_extensions.final" => {}
-            _ => return None,
+        let written = || units.files[unit].text.written(decorator.expression.range());
+        match foreign(units, unit, function).as_deref() {
+            Some("dataclasses.dataclass") => match call.map_or(Some(true), by_value) {
+                Some(unhashable) => found = Some(Decoration { unhashable }),
+                None => {
+                    let why = format!("`@{}` does not make it by its fields", written());
+                    return Err(Unread::at(unit, decorator.range(), why));
+                }
+            },
+            Some(
+                "enum.unique" | "functools.total_ordering" | "typing.final" | "typing_extensions.final" | "enum.verify",
+            ) => {}
+            _ => {
+                let why = format!("`@{}` may make something else of it", written());
+                return Err(Unread::unsure(unit, decorator.range(), why));
+            }
         }
     }
-    Some(is_dataclass)
+    Ok(found)
 }
 
-/// Whether a dataclass is made by its fields.
-fn has_init(call: &ExprCall) -> bool {
-    let arguments = &call.arguments;
+/// Whether the objects of a dataclass have no hash; nothing where it is not made by its fields.
+fn by_value(call: &ExprCall) -> Option<bool> {
     let fine = |name: &str| {
         matches!(
             name,
             "repr" | "eq" | "order" | "unsafe_hash" | "frozen" | "match_args" | "kw_only" | "slots" | "weakref_slot"
         )
     };
-    let all = arguments.keywords.iter().all(|keyword| keyword.arg.as_ref().is_some_and(|name| fine(name.id.as_str())));
-    arguments.args.is_empty() && all
+    let (mut compares, mut hashed) = (true, false);
+    for keyword in &call.arguments.keywords {
+        let name = keyword.arg.as_ref()?.id.as_str();
+        let flag = keyword.value.as_boolean_literal_expr().map(|literal| literal.value);
+        match (name, flag) {
+            ("eq", Some(flag)) => compares = flag,
+            ("frozen" | "unsafe_hash", Some(flag)) => hashed |= flag,
+            // What is computed may hold.
+            ("eq", None) => compares = false,
+            ("frozen" | "unsafe_hash", None) => hashed = true,
+            ("init", Some(true)) => {}
+            (name, _) if fine(name) => {}
+            _ => return None,
+        }
+    }
+    call.arguments.args.is_empty().then_some(compares && !hashed)
+}
+
+/// Whether a model's configuration leaves how it is given to its fields: no names of another form, no values of another class.
+pub(super) fn is_plain_configuration(units: &Units<'_>, unit: usize, name: &str, value: &Expr) -> bool {
+    const TELLING: &[&str] = &["alias_generator", "use_enum_values"];
+    let keys: Option<Vec<&str>> = match value {
+        Expr::Dict(dict) => {
+            dict.items.iter().map(|item| Some(item.key.as_ref()?.as_string_literal_expr()?.value.to_str())).collect()
+        }
+        Expr::Call(call) if foreign(units, unit, &call.func).is_some_and(|name| name == "pydantic.ConfigDict") => {
+            let keys = call.arguments.keywords.iter().map(|keyword| Some(keyword.arg.as_ref()?.id.as_str()));
+            keys.collect::<Option<Vec<_>>>().filter(|_| call.arguments.args.is_empty())
+        }
+        _ => None,
+    };
+    name == "model_config" && keys.is_some_and(|keys| keys.iter().all(|key| !TELLING.contains(key)))
 }

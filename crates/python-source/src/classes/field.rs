@@ -9,48 +9,36 @@ use ruff_python_ast::{Expr, ExprCall, StmtAnnAssign};
 use ruff_text_size::Ranged;
 use serde_json::{Value, json};
 
-use super::{bases::Shape, foreign};
+use super::{Unread, bases::Shape, foreign};
 use crate::{annotation, constant, scope::Units};
 
 /// The words that make more of an annotation than a type where they stand in it.
 const WRAPPERS: &[&str] = &["ClassVar", "InitVar", "KW_ONLY", "Required", "ReadOnly", "Final"];
 
-/// A field, or nothing where a declaration makes none; nothing at all where it is not sure what it makes.
-#[expect(clippy::option_option, reason = "not sure, none, one")]
-pub(super) fn read(units: &Units<'_>, unit: usize, assign: &StmtAnnAssign, shape: &Shape) -> Option<Option<Field>> {
-    let name = assign.target.as_name_expr()?.id.as_str();
-    let (mut required, mut annotation) = (shape.total, &*assign.annotation);
-    // Words around a type, as many as there are: `Required[ReadOnly[Annotated[int, …]]]`.
-    while let (Some(wrapper), inner) = unwrapped(units, unit, annotation) {
-        match (wrapper.as_str(), shape.kind) {
-            ("ClassVar", _) => return Some(None),
-            // A word by itself: what it stands around is Python's to say.
-            _ if std::ptr::eq(inner, annotation) => return None,
-            ("Required", ClassKind::TypedDict) => required = true,
-            ("NotRequired", ClassKind::TypedDict) => required = false,
-            ("ReadOnly", ClassKind::TypedDict) | ("Final", ClassKind::Dataclass) => {}
-            // What a model makes of what is annotated is pydantic's to say.
-            ("Annotated", kind) if kind != ClassKind::Model => {}
-            _ => return None,
-        }
-        annotation = match (wrapper.as_str(), inner) {
-            ("Annotated", Expr::Tuple(parts)) => parts.elts.first()?,
-            _ => inner,
-        };
-    }
-    // Inside of a text, or deeper: what it would make is not followed.
-    let written = units.files[unit].text.written(annotation.range());
-    let deeper = shape.kind == ClassKind::Model && written.contains("Annotated");
-    if deeper || WRAPPERS.iter().any(|word| written.contains(word)) {
-        return None;
-    }
+/// A field, or nothing where a declaration makes none.
+///
+/// # Errors
+/// Where it is not sure what it makes.
+pub(super) fn read(
+    units: &Units<'_>,
+    unit: usize,
+    assign: &StmtAnnAssign,
+    shape: &Shape,
+) -> Result<Option<Field>, Unread> {
+    let unsure = |why: &str| Unread::of(shape.kind, unit, assign.range(), why);
+    let name = assign.target.as_name_expr().ok_or_else(|| unsure("what is declared here is no name"))?.id.as_str();
+    let Some(Declared { ty, mut required, default: within }) = declared(units, unit, &assign.annotation, shape)? else {
+        return Ok(None);
+    };
     if shape.kind == ClassKind::Model && name.starts_with('_') {
-        return Some(None);
+        return Ok(None);
     }
-    let ty = annotation::read(units, unit, annotation).ok()?;
     let given = match &assign.value {
-        None => None,
-        Some(value) => Some(default(units, unit, value, shape.kind)?),
+        None => within,
+        Some(value) => {
+            let told = default(units, unit, value, shape.kind);
+            Some(told.ok_or_else(|| unsure("what this says of the field is not followed"))?)
+        }
     };
     let default = match given {
         None | Some(Default::Required) => None,
@@ -67,7 +55,81 @@ pub(super) fn read(units: &Units<'_>, unit: usize, assign: &StmtAnnAssign, shape
     if shape.kind == ClassKind::Model && ty.members().contains(&Ty::None) {
         required = false;
     }
-    Some(Some(Field { name: name.to_owned(), ty: TypeText(ty.to_string()), required, default }))
+    Ok(Some(Field { name: name.to_owned(), ty: TypeText(ty.to_string()), required, default }))
+}
+
+/// What an annotation says of a field.
+pub(super) struct Declared {
+    pub(super) ty: Ty,
+    pub(super) required: bool,
+    /// The default that stands in the annotation: `Annotated[int, Field(default=1)]`.
+    default: Option<Default>,
+}
+
+/// The type of a field and what the words around it say; nothing where it is none.
+///
+/// # Errors
+/// Where they say what is not followed.
+pub(super) fn declared(
+    units: &Units<'_>,
+    unit: usize,
+    annotation: &Expr,
+    shape: &Shape,
+) -> Result<Option<Declared>, Unread> {
+    let unsure = |why: &str| Unread::of(shape.kind, unit, annotation.range(), why);
+    let (mut required, mut annotation, mut given) = (shape.total, annotation, None);
+    // Words around a type, as many as there are: `Required[ReadOnly[Annotated[int, …]]]`.
+    while let (Some(wrapper), inner) = unwrapped(units, unit, annotation) {
+        match (wrapper.as_str(), shape.kind) {
+            ("ClassVar", _) | ("KW_ONLY", ClassKind::Dataclass) => return Ok(None),
+            ("InitVar", _) => return Err(unsure("an InitVar is given and not kept")),
+            // A word by itself: what it stands around is Python's to say.
+            _ if std::ptr::eq(inner, annotation) => return Err(unsure("this says nothing without a type")),
+            ("Required", ClassKind::TypedDict) => required = true,
+            ("NotRequired", ClassKind::TypedDict) => required = false,
+            ("ReadOnly", ClassKind::TypedDict) | ("Final", ClassKind::Dataclass) | ("Annotated", _) => {}
+            _ => return Err(unsure("what this says of the field is not followed")),
+        }
+        annotation = match (wrapper.as_str(), inner) {
+            ("Annotated", Expr::Tuple(parts)) => {
+                if shape.kind == ClassKind::Model {
+                    let within = parts.elts.iter().skip(1).map(|one| metadata(units, unit, one));
+                    for one in within
+                        .collect::<Option<Vec<_>>>()
+                        .ok_or_else(|| unsure("what this does is pydantic's to say"))?
+                    {
+                        given = one.or(given);
+                    }
+                }
+                parts.elts.first().ok_or_else(|| unsure("this says nothing without a type"))?
+            }
+            _ => inner,
+        };
+    }
+    // Inside of a text, or deeper: what it would make is not followed.
+    let written = units.files[unit].text.written(annotation.range());
+    let deeper = shape.kind == ClassKind::Model && written.contains("Annotated");
+    if deeper || WRAPPERS.iter().any(|word| written.contains(word)) {
+        return Err(unsure("what this says within its type is not followed"));
+    }
+    let ty = annotation::read(units, unit, annotation).map_err(|wrong| unsure(&wrong.message))?;
+    Ok(Some(Declared { ty, required, default: given }))
+}
+
+/// What stands beside a model's type in `Annotated`: a default, or nothing; nothing at all where it may change what the field takes.
+#[expect(clippy::option_option, reason = "not sure, none, one")]
+fn metadata(units: &Units<'_>, unit: usize, one: &Expr) -> Option<Option<Default>> {
+    let Expr::Call(call) = one else { return one.is_literal_expr().then_some(None) };
+    let name = foreign(units, unit, &call.func)?;
+    match name.as_str() {
+        "pydantic.Field" | "pydantic.fields.Field" => match described(units, unit, call, BOUNDS)? {
+            Default::Required => Some(None),
+            given => Some(Some(given)),
+        },
+        "pydantic.StringConstraints" | "typing_extensions.Doc" => Some(None),
+        _ if name.starts_with("annotated_types.") => Some(None),
+        _ => None,
+    }
 }
 
 /// An annotation without the word around it that says more than a type.

@@ -170,7 +170,7 @@ pub(super) fn may_change(units: &Units<'_>, unit: usize, name: &str) -> bool {
                 | Expr::BooleanLiteral(_)
                 | Expr::NoneLiteral(_)
         ),
-        Some(Bound::Other) => true,
+        Some(Bound::Either(..) | Bound::Other) => true,
         _ => false,
     }
 }

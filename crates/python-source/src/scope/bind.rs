@@ -41,9 +41,12 @@ impl<'a> Binder<'a, '_> {
         }
         if conditional {
             // The first case that names it says what it is: `try: import tomllib`, `except: tomllib = None`.
-            names.entry(name).or_insert(bound);
+            let known = names.entry(name).or_insert(bound);
             if !taken {
                 self.conditional.insert(name);
+            } else if let Bound::Assigned(at, value) = *known {
+                // A constant that may be another one is none.
+                *known = Bound::Either(at, value);
             }
         } else {
             // A constant that is assigned twice is none.
@@ -125,15 +128,29 @@ impl<'a> Binder<'a, '_> {
         match target {
             Expr::Name(name) => {
                 let bound = match value {
-                    Some(value) if !conditional => Bound::Assigned(self.at, value),
-                    _ => Bound::Other,
+                    Some(value) if conditional => Bound::Either(self.at, value),
+                    Some(value) => Bound::Assigned(self.at, value),
+                    None => Bound::Other,
                 };
                 self.bind(name.id.as_str(), bound, name.range(), conditional);
             }
-            Expr::Tuple(tuple) => tuple.elts.iter().for_each(|t| self.target(t, None, conditional)),
-            Expr::List(list) => list.elts.iter().for_each(|t| self.target(t, None, conditional)),
+            Expr::Tuple(tuple) => self.targets(&tuple.elts, value, conditional),
+            Expr::List(list) => self.targets(&list.elts, value, conditional),
             Expr::Starred(starred) => self.target(&starred.value, None, conditional),
             _ => {}
+        }
+    }
+
+    /// `Row, Rows = dict[str, int], list[int]`: each of its own, where as many are written.
+    fn targets(&mut self, targets: &'a [Expr], value: Option<&'a Expr>, conditional: bool) {
+        let values: &[Expr] = match value {
+            Some(Expr::Tuple(tuple)) => &tuple.elts,
+            Some(Expr::List(list)) => &list.elts,
+            _ => &[],
+        };
+        let paired = values.len() == targets.len() && !targets.iter().chain(values).any(Expr::is_starred_expr);
+        for (at, target) in targets.iter().enumerate() {
+            self.target(target, values.get(at).filter(|_| paired), conditional);
         }
     }
 
@@ -185,7 +202,7 @@ impl<'a> Binder<'a, '_> {
             near.map_or_else(|| "see what it has: help(qflow)".to_owned(), |near| format!("did you mean `{near}`?"));
         let message = format!("qflow has no `{name}`");
         self.problems.push(self.unit.text.problem(range, "unknown-import", message, &remedy));
-        Bound::Other
+        Bound::Unread
     }
 
     fn module(&self, dotted: &str, level: usize) -> Bound<'a> {

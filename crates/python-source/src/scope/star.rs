@@ -18,18 +18,26 @@ const ABC: &str = "\
     Hashable ItemsView Iterable Iterator KeysView Mapping MappingView MutableMapping MutableSequence MutableSet Reversible \
     Sequence Set Sized ValuesView";
 
-/// The names that a star brings from a module; nothing for a module that is not listed.
-pub(super) fn names(module: &str) -> Option<impl Iterator<Item = &'static str>> {
-    let names = match module {
-        "typing" | "typing_extensions" => TYPING,
-        "collections" => COLLECTIONS,
-        "collections.abc" => ABC,
-        "dataclasses" => "dataclass field fields is_dataclass make_dataclass replace asdict astuple",
-        "datetime" => "MAXYEAR MINYEAR UTC date datetime time timedelta timezone tzinfo",
-        "decimal" => "Context Decimal",
-        "enum" => "Enum EnumMeta Flag IntEnum IntFlag StrEnum auto unique",
-        "pathlib" => "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+/// What `typing_extensions` has besides.
+const EXTENSIONS: &str = "\
+    CapsuleType Doc Format NoExtraItems Sentinel TypeForm deprecated disjoint_base evaluate_forward_ref get_annotations type_repr";
+
+/// The names that a star brings from a module, of those that types are written with; nothing for a module that is not listed.
+pub(crate) fn names(module: &str) -> Option<impl Iterator<Item = &'static str>> {
+    let (names, more) = match module {
+        "typing" => (TYPING, ""),
+        "typing_extensions" => (TYPING, EXTENSIONS),
+        "collections" => (COLLECTIONS, ""),
+        "collections.abc" => (ABC, ""),
+        "dataclasses" => ("dataclass field fields is_dataclass make_dataclass replace asdict astuple", ""),
+        "datetime" => ("MAXYEAR MINYEAR UTC date datetime time timedelta timezone tzinfo", ""),
+        "decimal" => ("Context Decimal DecimalException DecimalTuple", ""),
+        "enum" => (
+            "Enum EnumCheck EnumMeta EnumType Flag FlagBoundary IntEnum IntFlag ReprEnum StrEnum auto unique verify",
+            "",
+        ),
+        "pathlib" => ("Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath", ""),
         _ => return None,
     };
-    Some(names.split(' '))
+    Some(names.split(' ').chain(more.split(' ').filter(|name| !name.is_empty())))
 }

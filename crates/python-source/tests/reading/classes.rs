@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::source;
 
-const HEAD: &str = "import enum
+const HEAD: &str = "import collections
+import enum
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import date
 from enum import Enum, IntEnum, StrEnum, auto, unique
@@ -54,6 +55,10 @@ fn members_of_an_enum_are_known_where_their_values_are_written_down() {
         ("class C(enum.IntEnum):\n    LOW = auto()\n    HIGH = auto()", "LOW=1 HIGH=2"),
         ("class C(StrEnum):\n    LOW = auto()", "LOW=\"low\""),
         ("class B(Enum):\n    def label(self): ...\nclass C(B):\n    LOW = -1", "LOW=-1"),
+        ("C = Enum(\"C\", \"LOW, HIGH\")", "LOW=1 HIGH=2"),
+        ("C = enum.StrEnum(\"C\", [\"LOW\", \"High\"])", "LOW=\"low\" High=\"high\""),
+        ("C = IntEnum(\"C\", [(\"LOW\", 4), (\"HIGH\", 5)])", "LOW=4 HIGH=5"),
+        ("C = Enum(\"C\", {\"LOW\": \"l\"}, module=__name__)", "LOW=\"l\""),
     ] {
         assert_eq!(members(text).as_deref(), Some(known), "{text}");
     }
@@ -94,33 +99,120 @@ fn fields_of_a_record_are_known_with_what_need_not_be_given() {
             "a: int, b?: int | None, c?: list[int] = [], d: str",
         ),
         ("@dataclass\nclass C:\n    inner: \"C | None\" = None", "inner?: C | None = null"),
+        ("@dataclass\nclass C:\n    a: int\n    _: KW_ONLY\n    b: int", "a: int, b: int"),
+        // Derived without a decorator, or from a named tuple: the fields are those above, whatever is declared.
+        ("@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int\n    def total(self) -> int: ...", "a: int"),
+        ("class B(NamedTuple):\n    x: int\nclass C(B):\n    y: int", "x: int"),
+        (
+            "C = TypedDict(\"C\", {\"a\": int, \"b-c\": NotRequired[\"list[int]\"], \"class\": str})",
+            "a: int, b-c?: list[int], class: str",
+        ),
+        ("C = TypedDict(\"C\", {\"a\": int, \"b\": Required[str]}, total=False)", "a?: int, b: str"),
+        ("C = NamedTuple(\"C\", [(\"x\", int), (\"y\", \"date\")])", "x: int, y: date"),
+        ("C = collections.namedtuple(\"C\", \"x, y z\", defaults=(1, [2]))", "x: Any, y?: Any = 1, z?: Any = [2]"),
+        ("B = TypedDict(\"B\", {\"a\": int})\nclass C(B):\n    b: str", "a: int, b: str"),
+        (
+            "class C(BaseModel):\n    model_config = {\"frozen\": True}\n    a: Annotated[int, Field(gt=0, default=1)]\n    b: Annotated[str, \"said\"] = \"x\"",
+            "a?: int = 1, b?: str = \"x\"",
+        ),
+        (
+            "import pydantic\nclass C(BaseModel):\n    model_config = pydantic.ConfigDict(extra=\"forbid\", str_strip_whitespace=True)\n    a: int",
+            "a: int",
+        ),
     ] {
         assert_eq!(fields(text).as_deref(), Some(known), "{text}");
     }
 }
 
 #[test]
-fn what_reading_does_not_tell_is_left_to_python() {
+fn what_reading_does_not_tell_is_left_to_python_and_told() {
+    for (text, why) in [
+        ("@dataclass(init=False)\nclass C:\n    a: int", "`@dataclass(init=False)` does not make it by its fields"),
+        (
+            "@dataclass\nclass C:\n    a: int\n    def __post_init__(self): ...",
+            "`__post_init__` may change what it takes",
+        ),
+        ("@dataclass\nclass C:\n    a: int\n    def __init__(self, b): ...", "`__init__` may change what it takes"),
+        ("@dataclass\nclass C:\n    a: InitVar[int]", "an InitVar is given and not kept"),
+        ("@dataclass\nclass C:\n    a: int = field(init=False)", "what this says of the field is not followed"),
+        ("@dataclass\nclass C(Base):\n    a: int", "what its base `Base` does is not followed"),
+        ("@dataclass\nclass C(Generic[T]):\n    a: T", "it is generic"),
+        ("@dataclass\nclass C[T]:\n    a: int", "it is generic"),
+        ("class C(enum.Flag):\n    A = 1", "members of a Flag are combined"),
+        ("@mark\nclass C(Enum):\n    A = 1", "`@mark` may make something else of it"),
+        ("class C(Enum):\n    DAY = len(\"day\")", "only Python knows the value of this member"),
+        ("C = TypedDict(\"C\", parts)", "only Python knows what stands here"),
+        ("@dataclass\nclass C:\n    a: int\nC = mark(C)", ""),
+    ] {
+        let told = warned(text, "unread-class");
+        assert_eq!(class(text), None, "{text}");
+        match told.as_slice() {
+            [told] => assert!(told.ends_with(why), "{text}: {told}"),
+            told => assert!(why.is_empty(), "{text}: {told:?}"),
+        }
+    }
+    // What pydantic holds it checks itself, and of what is no record nothing was to be read.
     for text in [
         "class C:\n    a: int",
-        "@dataclass(init=False)\nclass C:\n    a: int",
-        "@dataclass\nclass C:\n    a: int\n    def __post_init__(self): ...",
-        "@dataclass\nclass C:\n    a: int\n    def __init__(self, b): ...",
-        "@dataclass\nclass C:\n    a: InitVar[int]",
-        "@dataclass\nclass C:\n    a: int = field(init=False)",
-        "@dataclass\nclass C:\n    a: int\n    _: KW_ONLY\n    b: int",
-        "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int",
-        "@dataclass\nclass C(Base):\n    a: int",
-        "@dataclass\nclass C(Generic[T]):\n    a: T",
+        "class C(Base):\n    a: int",
         "class C(BaseModel):\n    a: int = Field(alias=\"A\")",
-        "class C(BaseModel):\n    model_config = {}\n    a: int",
+        "class C(BaseModel):\n    model_config = {\"alias_generator\": mark}\n    a: int",
         "class C(BaseModel):\n    a: int\n    @field_validator(\"a\")\n    def check(cls, v): ...",
         "class C(BaseModel):\n    a: Annotated[int, Field(alias=\"A\")]",
+        "class C(BaseModel):\n    a: Annotated[int, mark(1)]",
         "class C(BaseModel, extra=\"forbid\"):\n    a: int",
-        "class B(NamedTuple):\n    x: int\nclass C(B):\n    y: int",
-        "@dataclass\nclass C:\n    a: int\nC = mark(C)",
     ] {
-        assert_eq!(class(text), None, "{text}");
+        assert_eq!((class(text), warned(text, "unread-class")), (None, vec![]), "{text}");
+    }
+}
+
+/// The messages of a code about a file in which a node takes a `C`.
+fn warned(text: &str, code: &str) -> Vec<String> {
+    let text = format!("{HEAD}\n{text}\n\n@node\ndef f(x: C) -> None: ...\n");
+    let problems = qflow_python_source::read(&source("w.py", &text)).problems;
+    problems.into_iter().filter(|problem| problem.code == code).map(|problem| problem.message).collect()
+}
+
+#[test]
+fn a_dataclass_that_compares_by_value_has_no_hash() {
+    for (text, unhashable) in [
+        ("@dataclass\nclass C:\n    a: int", true),
+        ("@dataclass(frozen=True)\nclass C:\n    a: int", false),
+        ("@dataclass(eq=False)\nclass C:\n    a: int", false),
+        ("@dataclass(unsafe_hash=True)\nclass C:\n    a: int", false),
+        ("@dataclass\nclass C:\n    a: int\n    def __hash__(self) -> int: ...", false),
+        ("@dataclass\nclass B:\n    a: int\nclass C(B):\n    pass", true),
+        ("class C(NamedTuple):\n    a: int", false),
+    ] {
+        assert_eq!(class(text).unwrap().unhashable, unhashable, "{text}");
+    }
+}
+
+#[test]
+fn a_default_is_held_to_the_members_and_fields_of_its_class() {
+    let told = |text: &str| {
+        let text = format!(
+            "{HEAD}\nclass Colour(Enum):\n    RED = 1\n    def pick(): ...\nclass Row(TypedDict):\n    a: int\n@dataclass\nclass Part:\n    a: int\n\n@node\ndef f({text}) -> None: ...\n"
+        );
+        let problems = qflow_python_source::read(&source("w.py", &text)).problems;
+        problems.into_iter().filter(|p| p.code == "incompatible-default").map(|p| p.message).collect::<Vec<_>>()
+    };
+    for fine in [
+        "c: Colour = Colour.RED",
+        "c: Colour = Colour.pick()",
+        "r: Row = {\"a\": 1}",
+        "p: Part = Part(1)",
+        "r: list[Row] = []",
+    ] {
+        assert_eq!(told(fine), Vec::<String>::new(), "{fine}");
+    }
+    for (text, why) in [
+        ("c: Colour = Colour.GREY", "c: Colour ← its default: `Colour` has no member `GREY`; it has RED"),
+        ("r: Row = {\"b\": 1}", "r: Row ← its default: Row has no field `b`; it has a"),
+        ("r: Row = {\"a\": \"x\"}", "r: Row ← its default: at [\"a\"]: expected int, got str"),
+        ("p: Part = {\"a\": 1}", "p: Part ← its default: expected Part, got dict"),
+    ] {
+        assert_eq!(told(text), [why], "{text}");
     }
 }
 
@@ -149,7 +241,7 @@ fn classes_are_named_as_values_name_them_and_only_where_they_are_needed() {
         serde_json::to_value(&read.definition.classes).unwrap(),
         json!({
             "Order": {"name": "w.Order", "kind": "named_tuple", "fields": [{"name": "parts", "type": "list[Part]", "required": true}]},
-            "Part": {"name": "shapes.parts.Part", "kind": "dataclass", "fields": [{"name": "name", "type": "str", "required": true}]},
+            "Part": {"name": "shapes.parts.Part", "kind": "dataclass", "fields": [{"name": "name", "type": "str", "required": true}], "unhashable": true},
         })
     );
 }

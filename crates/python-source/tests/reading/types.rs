@@ -1,6 +1,6 @@
 //! What annotations are read as.
 
-use crate::source;
+use crate::{codes, source};
 
 const HEAD: &str = r#"from __future__ import annotations
 import collections.abc as abc
@@ -172,4 +172,59 @@ fn what_is_no_type_is_told() {
     ] {
         assert_eq!(read(annotation), Err(code.to_owned()), "{annotation}");
     }
+}
+
+#[test]
+fn a_name_that_is_bound_in_a_branch_or_beside_others_is_followed() {
+    let head = "from __future__ import annotations\nimport sys\nimport typing as t\nfrom typing import TypeAliasType\nfrom qflow import node\n";
+    let of = |text: &str| {
+        let text = format!("{head}{text}\n@node\ndef f(x: Rows) -> None: ...\n");
+        let read = qflow_python_source::read(&source("w.py", &text));
+        let told = |p: &&qflow_model::definition::Problem| p.code != "no-workflow";
+        let codes: Vec<String> = read.problems.iter().filter(told).map(|problem| problem.code.clone()).collect();
+        (read.definition.nodes["f"].params[0].ty.0.clone(), codes)
+    };
+    for text in [
+        "if sys.version_info >= (3, 9):\n    Rows = list[int]\nelse:\n    Rows = t.List[int]",
+        "try:\n    Rows = list[int]\nexcept TypeError:\n    Rows = t.List[int]",
+        "if t.TYPE_CHECKING:\n    Rows = list[int]",
+        "Row, Rows = int, list[int]",
+        "Rows = TypeAliasType(\"Rows\", list[int])",
+        "Rows = list[int]\nif sys.argv:\n    Rows = list[int]",
+    ] {
+        assert_eq!(of(text), ("list[int]".to_owned(), vec![]), "{text}");
+    }
+    for text in ["for Rows in (int, str): pass", "Rows = list[int]\nRows = list[str]", "Row, *Rows = int, list[int]"] {
+        assert_eq!(of(text), ("Any".to_owned(), vec!["unfollowed-type".to_owned()]), "{text}");
+    }
+    // Which of two values a constant is nobody knows before it runs.
+    let two = "from qflow import node, workflow\nLIMIT = 1\nif LIMIT:\n    LIMIT = 2\n@node\ndef f(x: int) -> int: ...\n@workflow\ndef w(x: int = LIMIT) -> int:\n    return f(x)\n";
+    assert_eq!(codes(two), ["bad-default"]);
+}
+
+#[test]
+fn names_of_typing_that_are_no_types_are_told() {
+    let head = "import typing as t\nimport datetime\nimport dataclasses\nfrom qflow import node\n";
+    for (written, code) in [
+        ("t.Lsit[int]", "unknown-type"),
+        ("datetime.now", "unknown-type"),
+        ("datetime.datetime.now", "bad-annotation"),
+        ("t.Self", "bad-annotation"),
+        ("t.ClassVar[int]", "bad-annotation"),
+        ("t.Optional", "bad-annotation"),
+        ("t.Union", "bad-annotation"),
+        ("t.Literal", "bad-annotation"),
+        ("t.Protocol", "bad-annotation"),
+        ("dataclasses.InitVar[int]", "bad-annotation"),
+        ("t.Literal[9007199254740993]", "bad-annotation"),
+    ] {
+        let found = codes(&format!("{head}@node\ndef f(x: {written}) -> None: ...\n"));
+        assert_eq!(found, [code], "{written}");
+    }
+    let text = format!("{head}@node\ndef f(x: t.AnyStr, y: list[t.AnyStr]) -> t.TypeGuard[int]: ...\n");
+    let read = qflow_python_source::read(&source("w.py", &text));
+    let node = &read.definition.nodes["f"];
+    let generic = node.generic.as_ref().unwrap();
+    assert_eq!((generic.params["y"].0.as_str(), node.returns.0.as_str()), ("list[~AnyStr]", "bool"));
+    assert_eq!(generic.variables["AnyStr"].constraints.len(), 2);
 }
