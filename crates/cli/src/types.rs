@@ -167,6 +167,10 @@ fn pair(one: &Option<String>, other: &Option<String>) -> Option<(String, String)
 }
 
 fn read<'l, Q: Deserialize<'l>>(line: &'l [u8]) -> Result<Q, String> {
+    // Fields in their order, without their names, would read as well.
+    if line.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        return Err("expected an object, got a list".to_owned());
+    }
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 

@@ -118,8 +118,12 @@ impl TypeValidatorService for Server {
         &self,
         request: Request<v1::DescribeTypeRequest>,
     ) -> Result<Response<v1::DescribeTypeResponse>, Status> {
+        let asked = self.clock.now();
         let ty = qflow_python_source::annotation(&request.into_inner().r#type).map_err(not_a_type)?;
-        Ok(Response::new(v1::DescribeTypeResponse { description_json: json(&types::describe(&ty, &Classes::new()))? }))
+        let description_json = json(&types::describe(&ty, &Classes::new()))?;
+        let of = ty.root().to_owned();
+        self.trace(asked, &[(of.clone(), of, true)]);
+        Ok(Response::new(v1::DescribeTypeResponse { description_json }))
     }
 
     async fn infer_signatures(
@@ -127,10 +131,11 @@ impl TypeValidatorService for Server {
         request: Request<v1::InferSignaturesRequest>,
     ) -> Result<Response<v1::InferSignaturesResponse>, Status> {
         let sent = request.into_inner().source.ok_or_else(|| Status::invalid_argument("a source is needed"))?;
-        let source = source(sent)?;
+        let (source, asked) = (source(sent)?, self.clock.now());
         let read = tokio::task::spawn_blocking(move || qflow_python_source::signatures(&source)).await;
         let read = read.map_err(|_| Status::internal("the source could not be read"))?;
         let (signatures_json, problems_json) = (json(&read.signatures)?, json(&read.problems)?);
+        self.trace(asked, &[]);
         Ok(Response::new(v1::InferSignaturesResponse { signatures_json, problems_json }))
     }
 }
@@ -233,22 +238,20 @@ fn judge(
     let mut problems = problems.clone();
     let mut answer = v1::ValidateWorkflowResponse::default();
     let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.warning);
-    // What does not read has fewer workflows than were written: no word about the choice then.
-    if sound(&problems) {
-        match validate::choose(definition, name) {
-            Ok(workflow) => {
-                answer.workflow.clone_from(&workflow.name);
-                if let Some(given) = given {
-                    match parameters::read(definition, workflow, given) {
-                        Ok(read) => answer.parameters_json = json(&read)?,
-                        Err(errors) => answer.parameter_errors_json = json(&errors)?,
-                    }
-                }
+    match validate::choose(definition, name) {
+        Ok(workflow) => {
+            answer.workflow.clone_from(&workflow.name);
+            // All that is wrong in one answer: with the source's errors also those of what was given.
+            match given.map(|given| parameters::read(definition, workflow, given)) {
+                Some(Ok(read)) if sound(&problems) => answer.parameters_json = json(&read)?,
+                Some(Err(errors)) => answer.parameter_errors_json = json(&errors)?,
+                _ => {}
             }
-            // Without a name and without a run in sight, any number of workflows will do.
-            Err(_) if name.is_empty() && given.is_none() => {}
-            Err(choice) => problems.push(choice.problem(source)),
         }
+        // What does not read has fewer workflows than were written: no word about the choice then. Without a name and without a run in
+        // sight, any number of workflows will do.
+        Err(_) if !sound(&problems) || (name.is_empty() && given.is_none()) => {}
+        Err(choice) => problems.push(choice.problem(source)),
     }
     if sound(&problems) {
         answer.definition_json = json(definition)?;

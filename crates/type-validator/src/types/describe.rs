@@ -1,7 +1,7 @@
 //! What a type is, for people and for editors: its spelling, its parts, what goes there and what it converts from. Pure.
 
 use qflow_model::class::Classes;
-use qflow_types::{TABLE, Ty, has_variables};
+use qflow_types::{TABLE, Ty, has_variables, is_builtin};
 use serde::Serialize;
 
 /// A type, described.
@@ -22,7 +22,7 @@ pub struct Description {
     pub members: Vec<String>,
     /// Whether `None` goes there.
     pub optional: bool,
-    /// Whether what is given here is checked; a class that only Python knows is held to its name.
+    /// Whether what is given here is checked. Not under `Any`, and of a class that only Python knows no more than its name is.
     pub checked: bool,
     /// What it is made of where it is converted: each class, and whether some values do not allow it.
     pub converts_from: Vec<Conversion>,
@@ -51,6 +51,16 @@ pub struct Conversion {
     pub rule: String,
 }
 
+/// Whether more than a class's name is looked at: of one that only Python knows no more is known.
+fn is_checked(ty: &Ty, classes: &Classes) -> bool {
+    match ty {
+        Ty::Any => false,
+        Ty::Class(name) | Ty::Generic(name, _) => is_builtin(name) || classes.contains_key(name),
+        Ty::Union(members) => members.iter().all(|member| is_checked(member, classes)),
+        ty => !has_variables(ty),
+    }
+}
+
 /// Describes a type; `classes` are those that are known.
 pub fn describe(ty: &Ty, classes: &Classes) -> Description {
     let spelled = ty.to_string();
@@ -74,8 +84,29 @@ pub fn describe(ty: &Ty, classes: &Classes) -> Description {
         fields: fields.collect(),
         members: class.into_iter().flat_map(|class| &class.members).map(|member| member.name.clone()).collect(),
         optional: qflow_types::assignable(&Ty::None, ty).is_ok(),
-        checked: *ty != Ty::Any && !has_variables(ty),
+        checked: is_checked(ty, classes),
         converts_from: converts_from.collect(),
         ty: spelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qflow_python_source::annotation;
+
+    use super::*;
+
+    #[test]
+    fn what_only_python_knows_is_not_said_to_be_checked() {
+        let checked = |text: &str| {
+            let ty: Ty = text.parse().unwrap_or_else(|_| annotation(text).unwrap());
+            describe(&ty, &Classes::new()).checked
+        };
+        for ty in ["int", "list[Any]", "str | None", "DataFrame", "tuple[int, ...]", "Literal[1]"] {
+            assert!(checked(ty), "{ty}");
+        }
+        for ty in ["Any", "Row", "Row | None", "Box[int]"] {
+            assert!(!checked(ty), "{ty}");
+        }
     }
 }

@@ -63,3 +63,39 @@ fn a_field_has_the_type_that_its_class_declares() {
         assert!(told.len() == 1 && told[0].starts_with(prefix), "{body}: {told:?}");
     }
 }
+
+#[test]
+fn what_is_written_down_is_held_to_fields_and_members() {
+    let told = |call: &str| {
+        let text = format!(
+            "{FILE}\nclass Colour(Enum):\n    RED = 1\n@node\ndef takes(order: Order) -> int: ...\n@node\ndef owns(owner: Owner) -> int: ...\n@workflow\ndef w() -> object:\n    return {call}"
+        );
+        let text = text.replace("from typing", "from enum import Enum\nfrom typing");
+        let source = Source { entry: "w.py".into(), files: BTreeMap::from([("w.py".to_owned(), text)]) };
+        let problems = super::super::validate(&source).1.into_iter().filter(|problem| !problem.warning);
+        problems.map(|p| p.message).collect::<Vec<_>>()
+    };
+    assert_eq!(told("owns({\"name\": \"a\"})").len(), 1, "a mapping is no dataclass");
+    for call in [
+        "takes({\"lines\": [1]})",
+        "takes({\"owner\": 1, \"lines\": [1]})",
+        "takes({\"owner\": None, \"lines\": [], \"more\": 1})",
+    ] {
+        assert_eq!(told(call).len(), 1, "{call}: {:?}", told(call));
+    }
+}
+
+#[test]
+fn a_workflows_default_is_held_to_fields_and_members() {
+    let told = |default: &str| {
+        let text = format!(
+            "{FILE}\nclass Row(TypedDict):\n    a: int\n@workflow\ndef w(row: Row = {default}) -> object:\n    return row"
+        );
+        let source = Source { entry: "w.py".into(), files: BTreeMap::from([("w.py".to_owned(), text)]) };
+        let problems = super::super::validate(&source).1.into_iter().filter(|problem| !problem.warning);
+        problems.map(|p| p.message).collect::<Vec<_>>()
+    };
+    assert_eq!(told("{\"a\": 1}"), Vec::<String>::new());
+    assert_eq!(told("{\"b\": 1}"), ["w.row: Row ← its default: Row has no field `b`; it has a"]);
+    assert_eq!(told("{\"a\": \"x\"}"), ["w.row: Row ← its default: at [\"a\"]: expected int, got str"]);
+}
