@@ -108,12 +108,8 @@ pub async fn arguments(
         object.insert(name.clone(), converting.convert(name, value).await?);
         converted_ms.insert(name.clone(), began.elapsed().as_secs_f64() * 1e3);
     }
-    checking.check(&object, &resolver.used, blobs, run).await?;
-    let mut resolved = Resolved {
-        object: serde_json::to_vec(&Value::Object(object)).map_err(|e| Error::Stored(e.to_string()))?.into(),
-        converted_ms,
-        ..Resolved::default()
-    };
+    let object = checking.written(object, &resolver.used, blobs, run).await?.into();
+    let mut resolved = Resolved { object, converted_ms, ..Resolved::default() };
     for (number, Used { attachment, name }) in resolver.used.into_iter().enumerate() {
         let is_whole = attachment.size <= WHOLE_BYTES && !matches!(attachment.kind.as_str(), "file" | "folder");
         if is_whole {

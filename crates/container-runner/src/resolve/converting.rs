@@ -10,10 +10,11 @@ use tokio::sync::Semaphore;
 
 use super::{Error, checking::unfit};
 
-/// Conversions at once in a runner: each keeps a processor busy, and holds its value as a tree.
+/// Conversions, and checks of what is large, at once in a runner: each keeps a processor busy, and holds its value as a tree.
 const AT_ONCE: usize = 4;
 
-static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
+/// Room for them.
+pub(super) static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// What is made of which argument.
 #[derive(Debug, Default)]

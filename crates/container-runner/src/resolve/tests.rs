@@ -156,6 +156,19 @@ async fn an_argument_is_held_to_its_declared_type() {
 }
 
 #[tokio::test]
+async fn a_large_argument_is_held_to_its_type_on_a_thread_of_its_own() {
+    let (_folder, blobs) = blobs();
+    let rows = |last: &str| {
+        let text = format!("[{}{last}]", r#"{"price":1},"#.repeat(20_000));
+        Argument::Value { value: inline(&text), element: None, path: vec![] }
+    };
+    let ty = "list[dict[str, int]]";
+    assert_eq!(unfit(&blobs, rows(r#"{"price":2}"#), ty, false).await, None);
+    let why = "argument `x` at [20000][\"price\"]: expected int, got str";
+    assert_eq!(unfit(&blobs, rows(r#"{"price":"2"}"#), ty, false).await.as_deref(), Some(why));
+}
+
+#[tokio::test]
 async fn an_array_is_held_to_its_declared_elements_by_its_header() {
     let (_folder, blobs) = blobs();
     let array = b"\x93NUMPY\x01\x00\x36\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}".to_vec();
