@@ -64,7 +64,7 @@ soak: ## what takes an hour: 10,000 runs at once, kills, ten million rows of his
 	cargo build --locked --release --quiet --workspace --bins
 	"$$CARGO_TARGET_DIR/release/qflow-soak" --result docs/SOAK.md $(SOAK)
 
-fuzz: ## reads a million hostile files and checks a million hostile values, and notes it in fuzz/RESULTS.md (INPUTS=…, SEED=…)
+fuzz: ## reads a million hostile files and a million annotations and checks a million hostile values, and notes it in fuzz/RESULTS.md (INPUTS=…, SEED=…)
 	QFLOW_FUZZ_INPUTS=$(or $(INPUTS),1000000) QFLOW_FUZZ_SEED=$(or $(SEED),0) CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --package qflow-python-source --package qflow-types --test fuzzing -- --nocapture 2>&1 | tee /dev/stderr | sed -n "s/^fuzz: /- $$(date -u +%F): /p" >> fuzz/RESULTS.md
 
 images: ## images of the services, built on this machine without a registry

@@ -3,6 +3,9 @@
 //! A few thousand inputs by default; `QFLOW_FUZZ_INPUTS=1000000` reads a million (`make fuzz`), `QFLOW_FUZZ_SEED` begins elsewhere.
 
 mod allocations;
+mod annotated;
+#[path = "../../../../fuzz/annotations.rs"]
+mod annotations;
 mod corpus;
 mod mutate;
 #[path = "../pieces/mod.rs"]
@@ -62,6 +65,49 @@ fn whatever_the_input_reading_keeps_its_promises() {
     eprintln!(
         "fuzz: {inputs} inputs from {seed} over {files} files in {seconds} s; slowest {ms} ms (input {}), at most {mib} MiB held (input {})",
         slowest.1, largest.1
+    );
+}
+
+/// Bytes that one annotation may hold at once besides those for each of its own.
+const ANNOTATION_BYTES: usize = 4 << 20;
+
+#[test]
+fn whatever_the_text_an_annotation_keeps_its_promises() {
+    let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
+    let inputs = setting("QFLOW_FUZZ_INPUTS").unwrap_or(10 * INPUTS);
+    let seed = setting("QFLOW_FUZZ_SEED").unwrap_or(0);
+    let begun = now();
+    let (mut slowest, mut largest, mut types) = ((Duration::ZERO, 0), (0, 0), 0_u64);
+    for number in seed..seed + inputs {
+        let text = annotated::text(number);
+        types += u64::from(qflow_python_source::annotation(&text).is_ok());
+        let (at, before) = (now(), allocations::begin());
+        let kept = annotations::kept(&text);
+        let (took, held) = (at.elapsed(), allocations::peak().saturating_sub(before));
+        let say = |what: String| -> ! {
+            let shown: String = text.chars().take(2_000).collect();
+            panic!("annotation {number} (QFLOW_FUZZ_SEED={number} QFLOW_FUZZ_INPUTS=1): {what}\n{shown:?}")
+        };
+        if let Err(broken) = kept {
+            say(broken);
+        }
+        if held > ANNOTATION_BYTES + BYTES_PER_BYTE * text.len() {
+            say(format!("{held} bytes held for {}", text.len()));
+        }
+        if took > LONGEST {
+            say(format!("{took:?} for {} bytes", text.len()));
+        }
+        slowest = slowest.max((took, number));
+        largest = largest.max((held, number));
+    }
+    assert!(inputs < 1_000 || (types > inputs / 50 && types < inputs), "of both kinds: {types} are types");
+    eprintln!(
+        "fuzz: {inputs} annotations from {seed}, {types} of them types, in {} s; slowest {} ms (input {}), at most {} KiB held (input {})",
+        begun.elapsed().as_secs(),
+        slowest.0.as_millis(),
+        slowest.1,
+        largest.0 >> 10,
+        largest.1
     );
 }
 

@@ -55,15 +55,15 @@ impl<'c> Mutator<'c> {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }
 
-    fn one_in(&mut self, chance: usize) -> bool {
+    pub(crate) fn one_in(&mut self, chance: usize) -> bool {
         self.below(chance) == 0
     }
 
-    fn of<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(crate) fn of<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 
