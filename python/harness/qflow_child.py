@@ -18,7 +18,18 @@ from qflow_answers import answer
 from qflow_declared import pickled
 from qflow_decoder import Decoder
 from qflow_encoder import Unserialisable, encoding
-from qflow_entry import MESSAGE_CHARS, NAME_CHARS, Entry, clean, failure, import_entry, plain_failure, set_environment
+from qflow_entry import (
+    MESSAGE_CHARS,
+    NAME_CHARS,
+    Entry,
+    Struck,
+    clean,
+    failure,
+    import_entry,
+    plain_failure,
+    set_environment,
+    strike_out,
+)
 from qflow_fit import Unfit, fit
 from qflow_frames import VALUE_BYTES, Inbox, blob, message
 from qflow_processes import SIG_IGN, on_signal
@@ -65,8 +76,10 @@ class Stream(io.TextIOBase):
         if "\n" in text or len(self.part) > LINE_BYTES:
             *lines, self.part = self.part.split("\n")
             if len(self.part) > LINE_BYTES:
-                lines.append(self.part)
-                self.part = ""
+                # What may be the beginning of a secret stays for the next.
+                part, left = clean(self.part), max(Struck.longest - 1, 0)
+                lines.append(part[: len(part) - left])
+                self.part = part[len(part) - left :]
             self.channel.lines(self.stream, lines)
         return len(text)
 
@@ -122,7 +135,7 @@ class Channel:
             fields, lost = fields_of(fields)
             self.tell_cut("qflow.log", lost)
             text = text.replace("\n", " ")
-        for line in text.split("\n"):
+        for line in map(clean, text.split("\n")):
             for at in range(0, len(line) or 1, LINE_BYTES):
                 self.lines("log", [line[at : at + LINE_BYTES]], fields if at == 0 else None)
 
@@ -209,6 +222,7 @@ def coroutine_of(function):
 def child(sock, order, data, streams, home, fresh):
     """Runs the function in the forked process, and says what came of it."""
     channel = Channel(sock, order, order.get("secrets") or {})
+    strike_out(channel.secrets.values())
     sdk = sys.modules["qflow"]
     if order.get("env"):  # else it stands as the template has it
         set_environment(order["env"])

@@ -235,7 +235,22 @@ def network_hint(error):
     return ""
 
 
+class Struck:
+    """What is struck out of whatever the attempt says: its secrets, and each line of those, as the runner does. Here too, since what is cut
+    here may have half of one at its end, which the runner does not know again."""
+
+    parts, longest = (), 0
+
+
+def strike_out(secrets):
+    parts = {part for secret in secrets for part in [secret] + [line.strip() for line in secret.splitlines()] if len(part) >= 4}
+    Struck.parts = sorted(parts, key=len, reverse=True)
+    Struck.longest = max(map(len, parts), default=0)
+
+
 def clean(text):
+    for part in Struck.parts:
+        text = text.replace(part, "***")
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,6 +1,6 @@
 """What user code gives to `qflow.log` and `qflow.span`, made what the channel takes: clean text, within bounds."""
 
-from qflow_entry import NAME_CHARS, clean
+from qflow_entry import NAME_CHARS, Struck, clean
 
 FIELDS = 64  # of a line or a span: more is data
 FIELD_CHARS = 16 << 10  # of one
@@ -9,7 +9,7 @@ FIELDS_CHARS = 64 << 10  # of all together: a line and its fields stay well with
 
 def cut(text, most):
     """The text as UTF-8 has it, at most so long, and whether something is gone."""
-    return clean(text[:most]), len(text) > most
+    return clean(text[: most + Struck.longest])[:most], len(text) > most
 
 
 def fields_of(given):

@@ -1,5 +1,6 @@
 """The harness, driven from the runner's side of docs/HARNESS.md."""
 
+import json
 import os
 import signal
 import sys
@@ -169,6 +170,18 @@ FLOW = textwrap.dedent(
         return [qflow.current().node_id, qflow.secret("db"), os.environ["QFLOW_SECRET_DB"]]
 
     @node
+    def tells():
+        secret = qflow.secret("db")
+        half = len(secret) // 2
+        for at in (half, 1, len(secret) - 1):
+            sys.stdout.write("x" * ((64 << 10) - at) + secret + "y" * 20 + "\\n")
+            qflow.log("x" * ((64 << 10) - at) + secret)
+        sys.stdout.write("x" * ((64 << 10) - half) + secret[:half + 1])  # what is more than a line goes out
+        sys.stdout.write(secret[half + 1 :] + "\\n")
+        qflow.log("cut", sql="x" * ((16 << 10) - half) + secret)
+        raise ValueError("x" * ((16 << 10) - half) + secret)
+
+    @node
     def again():
         raise qflow.Retry("later", after="30s")
 
@@ -316,6 +329,17 @@ class Harness(unittest.TestCase):
         inner, outer = [m for m in heard.messages if m["type"] == "span"]
         self.assertEqual((inner["parent_id"], outer["parent_id"]), (outer["span_id"], "2" * 16))
         self.assertEqual([m["fraction"] for m in heard.messages if m["type"] == "progress"], [0.25])
+
+    def test_no_half_of_a_secret_is_where_something_is_cut(self):
+        secret = "hunter2-and-something-more"
+        heard = self.run_("tells", secrets={"db": secret})
+        said = json.dumps([heard.lines, heard.error])
+        for end in range(4, len(secret)):
+            self.assertNotIn("x" + secret[:end] + '"', said)
+        self.assertNotIn(secret[-6:], said)
+        self.assertNotIn(secret[:6], said)
+        self.assertEqual(sum(line["text"].count("y") for line in heard.lines), 60)
+        self.assertTrue(heard.error["message"].endswith("***"), heard.error["message"][-20:])
 
     def test_retry_and_abort_are_told(self):
         self.assertEqual(self.run_("again").error["retry_after_ms"], 30000)
