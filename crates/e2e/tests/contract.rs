@@ -26,7 +26,7 @@ fn page() -> String {
         let kind = format!("{:?}", row.kind).to_lowercase();
         let help = row.help.trim().replace('\n', " ").replace('|', "\\|");
         let labels = labels.join(", ").replace('|', "\\|");
-        writeln!(page, "| `{}` | {kind} | {labels} | {} | {} | {help} |", row.name, row.max, row.owner)
+        writeln!(page, "| `{}` | {kind} | {labels} | {} | {} | {help} |", row.name, row.most(), row.owners.join(", "))
             .expect("a text takes lines");
     }
     page

@@ -68,6 +68,10 @@ catalogue! {
     workflow_failures: Counter = "qflow_workflow_failures_total"
         { failure_class: Class, error_type: Open } max 100, owner Orchestrator
 
+    /// Runs that failed, by whose failure alone: a rate of it misses no first failure, since every series is there from the start.
+    workflow_failures_by_class: Counter = "qflow_workflow_failures_by_class_total"
+        { failure_class: Class } max 4, owner Orchestrator
+
     /// Duration of node executions.
     node_duration: Histogram(X) = "qflow_node_execution_duration_seconds"
         { node_type: NodeType, node_id: Open, status: NodeStatus } max 200, owner Orchestrator
@@ -238,7 +242,7 @@ catalogue! {
 
     /// Time to validate types: edges and parameters where workflows are judged, values where they are made.
     type_validation: Histogram(F) = "qflow_type_validation_duration_seconds"
-        { validation_type: Validation } max 4, owner TypeValidator
+        { validation_type: Validation } max 4, owner TypeValidator + ContainerRunner
 
     /// Checks of one type against another.
     type_checks: Counter = "qflow_type_compatibility_checks_total"
@@ -263,6 +267,10 @@ catalogue! {
     /// Duration of calls served.
     rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"
         { rpc_method: Open, rpc_response_status_code: Open } max 120, owner Every
+
+    /// Calls served that failed by the server's fault, whatever the method: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    rpc_faults: Counter = "qflow_rpc_server_faults_total"
+        {  } max 1, owner Every
 
     /// Duration of calls made.
     rpc_client: Histogram(F) = "rpc_client_call_duration_seconds"

@@ -42,14 +42,26 @@ pub struct MetricDef {
     pub buckets: &'static [f64],
     /// The most label sets it may have.
     pub max: usize,
-    /// The service that feeds it.
-    pub owner: &'static str,
+    /// The services that feed it, and export it; `Every` where each does.
+    pub owners: &'static [&'static str],
 }
 
 impl MetricDef {
     /// The most label sets that a process ever has of it: those that are told apart, and those that take the rest.
     pub fn most(&self) -> usize {
         self.product().unwrap_or(usize::MAX).min(self.max + SPARE + 1)
+    }
+
+    /// Whether a service feeds it; a program that is none of the four is all of them in one.
+    pub(crate) fn is_of(&self, service: &str) -> bool {
+        let owner = match service {
+            "qflow-orchestrator" => "Orchestrator",
+            "qflow-container-runner" => "ContainerRunner",
+            "qflow-type-validator" => "TypeValidator",
+            "qflow-health-aggregator" => "HealthAggregator",
+            _ => return true,
+        };
+        self.owners.iter().any(|one| *one == owner || *one == "Every")
     }
 
     /// Whether sets may come that have no room.
@@ -68,9 +80,6 @@ const METADATA: Metadata<'static> = Metadata::new("qflow", Level::INFO, None);
 const OTHER: &str = "_other";
 /// How many sets past a row's `max` may tell their closed labels apart.
 const SPARE: usize = 8;
-/// A closed family of at most so many sets exists from the start, at 0.
-const PRECREATED: usize = 64;
-
 /// What makes handles.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -80,6 +89,8 @@ pub(crate) struct Source {
     pub(crate) lives: Lives,
     /// Whether handles record at all.
     pub(crate) records: bool,
+    /// The service whose rows are exported.
+    pub(crate) service: &'static str,
 }
 
 impl Source {
@@ -170,19 +181,24 @@ pub(crate) struct Family<H> {
 }
 
 impl<H: Handle> Family<H> {
+    /// Of a row that another service feeds the handles do nothing: it is told there, and nowhere else at 0.
     pub(crate) fn new(def: &'static MetricDef, source: &Source) -> Self {
-        H::describe(source, def);
-        let family = Self { def, source: source.clone(), overflow: source.overflow(def), sets: RwLock::default() };
+        let source = Source { records: source.records && def.is_of(source.service), ..source.clone() };
+        if source.records {
+            H::describe(&source, def);
+        }
+        let family = Self { def, overflow: source.overflow(def), source, sets: RwLock::default() };
         family.precreate();
         family
     }
 
+    /// Sets that are all known exist from the start, at 0. Not of gauges with labels: of what was not measured nothing is told.
     fn precreate(&self) {
         let Some(closed) = self.def.labels.iter().map(|(_, values)| *values).collect::<Option<Vec<_>>>() else {
             return;
         };
         let product: usize = closed.iter().map(|values| values.len()).product();
-        if product > PRECREATED || (self.def.kind == Kind::Gauge && !closed.is_empty()) {
+        if product > self.def.max || (self.def.kind == Kind::Gauge && !closed.is_empty()) {
             return;
         }
         for n in 0..product {
@@ -289,13 +305,13 @@ pub(crate) use kind;
 
 macro_rules! catalogue {
     ($( $(#[doc = $help:literal])+ $field:ident : $kind:ident $(($buckets:expr))? = $name:literal
-        { $($label:ident : $ty:ty),* $(,)? } max $max:literal, owner $owner:ident )*) => {
+        { $($label:ident : $ty:ty),* $(,)? } max $max:literal, owner $owner:ident $(+ $and:ident)* )*) => {
         $( #[expect(non_upper_case_globals, reason = "named as its row")]
            static $field: MetricDef = MetricDef {
             name: $name, kind: $crate::define::kind!($kind), help: concat!($($help),+),
             labels: &[$((stringify!($label), <$ty as Label>::VALUES)),*],
             buckets: $crate::define::buckets!($($buckets)?),
-            max: $max, owner: stringify!($owner),
+            max: $max, owners: &[stringify!($owner) $(, stringify!($and))*],
         }; )*
 
         /// Every metric that Qflow exports.

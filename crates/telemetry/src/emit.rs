@@ -289,6 +289,7 @@ pub(crate) fn count(metrics: &Metrics, event: &Event) {
                 let class = error.as_ref().and_then(|e| e.class).map_or("unknown", |c| c.as_str());
                 let kind = error.as_ref().map_or("unknown", |e| e.error_type.as_str());
                 metrics.workflow_failures(Class::of(class), Open::of(kind)).increment(1);
+                metrics.workflow_failures_by_class(Class::of(class)).increment(1);
             }
         }
         Event::NodeStarted { node, queued_ms: Some(queued), .. } => {

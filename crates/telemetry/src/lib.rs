@@ -66,6 +66,9 @@ struct Recorded {
     lives: live::Lives,
 }
 
+/// Codes of calls that failed by the server's fault.
+const FAULTS: &[&str] = &["UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+
 /// Reads what is only read when metrics are asked for.
 type Collector = Box<dyn Fn(&Metrics) + Send + Sync>;
 
@@ -219,8 +222,11 @@ impl Telemetry {
 
     /// Tells of one call served (`server`) or made.
     pub fn rpc(&self, server: bool, method: &str, code: &'static str, seconds: f64, trace: Option<&TraceContext>) {
-        let (method, code) = (labels::Open::of(method), labels::Open::of(code));
         let metrics = &self.shared.metrics;
+        if server && FAULTS.contains(&code) {
+            metrics.rpc_faults().increment(1);
+        }
+        let (method, code) = (labels::Open::of(method), labels::Open::of(code));
         let family = if server { metrics.rpc_server(method, code) } else { metrics.rpc_client(method, code) };
         family.record_in(seconds, trace);
     }

@@ -43,7 +43,7 @@ impl Parts {
             lives: live::Lives::default(),
         };
         let (exemplars, sums, lives) = (Arc::clone(&recorded.exemplars), recorded.sums.clone(), recorded.lives.clone());
-        let source = define::Source { recorder, exemplars, sums, lives, records };
+        let source = define::Source { recorder, exemplars, sums, lives, records, service: config.service };
         let metrics = Metrics::new(&source);
         metrics.build_info(labels::Open::of(config.service), labels::Open::of(config.version)).set(1.0);
         Self { service: config.service.to_owned(), config, metrics, records, recorded, spans: None }

@@ -41,6 +41,62 @@ fn the_rendered_text_passes_promtool_and_bounded_series_stand_at_zero() {
 }
 
 #[test]
+fn a_service_exports_the_rows_that_it_feeds_and_no_others() {
+    let of = |service| {
+        let config = TelemetryConfig { service, ..TelemetryConfig::test() };
+        let telemetry = Telemetry::writing(config, Box::new(std::io::sink()));
+        telemetry.emit(ended(qflow_model::status::RunStatus::Completed));
+        telemetry.metrics().container_cpu_seconds().add(1.0);
+        telemetry.metrics().dependency_up(Dependency::of("redis"), Truth::of("false")).set(1.0);
+        telemetry.metrics().type_validation(crate::labels::Validation::of("value")).record(0.1);
+        let text = telemetry.render(None).1;
+        let row = |def: &&&define::MetricDef| {
+            text.lines().any(|line| {
+                line.split(['{', ' ']).any(|word| word == def.name || word == format!("{}_count", def.name))
+            })
+        };
+        CATALOGUE.iter().filter(row).map(|def| def.name).collect::<std::collections::BTreeSet<_>>()
+    };
+    let owned = |service: &str| {
+        CATALOGUE.iter().filter(|def| def.is_of(service)).map(|def| def.name).collect::<std::collections::BTreeSet<_>>()
+    };
+    for service in
+        ["qflow-orchestrator", "qflow-container-runner", "qflow-type-validator", "qflow-health-aggregator", "qflow-dev"]
+    {
+        let told = of(service);
+        assert!(
+            told.is_subset(&owned(service)),
+            "{service}: {:?}",
+            told.difference(&owned(service)).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            told.contains("qflow_workflow_executions_total"),
+            matches!(service, "qflow-orchestrator" | "qflow-dev")
+        );
+        assert_eq!(told.contains("qflow_dependency_up"), matches!(service, "qflow-health-aggregator" | "qflow-dev"));
+    }
+    assert!(of("qflow-container-runner").contains("qflow_type_validation_duration_seconds"));
+    let all: std::collections::BTreeSet<_> = CATALOGUE.iter().map(|def| def.name).collect();
+    assert_eq!(owned("qflow-dev"), all);
+}
+
+#[test]
+fn what_objectives_count_is_there_before_the_first_failure() {
+    let telemetry = Telemetry::silent();
+    let zero = [
+        r#"qflow_workflow_failures_by_class_total{failure_class="platform"} 0"#,
+        "qflow_rpc_server_faults_total 0",
+        r#"qflow_type_compatibility_checks_total{source_type="Any",target_type="Any",compatible="true"} 0"#,
+    ];
+    let text = telemetry.render(None).1;
+    zero.iter().for_each(|line| assert!(text.contains(line), "{line}: {text}"));
+    for (server, code) in [(true, "UNAVAILABLE"), (true, "NOT_FOUND"), (false, "INTERNAL"), (true, "INTERNAL")] {
+        telemetry.rpc(server, "m", code, 0.1, None);
+    }
+    assert!(telemetry.render(None).1.contains("qflow_rpc_server_faults_total 2"));
+}
+
+#[test]
 fn without_metrics_nothing_is_kept_and_no_series_is_told() {
     let telemetry = Telemetry::deaf();
     telemetry.emit(ended(qflow_model::status::RunStatus::Completed));
