@@ -57,6 +57,11 @@ fn tree(spans: &[Span]) -> String {
 
 /// The spans that calls of `qflow` send, each call under the caller's span; all must complete.
 fn spans_of(runtime: &'static str, calls: &[&[&str]]) -> Vec<Span> {
+    spans_of_what_ends(runtime, calls, 0)
+}
+
+/// The same of calls that end with a code.
+fn spans_of_what_ends(runtime: &'static str, calls: &[&[&str]], code: i32) -> Vec<Span> {
     let (receiver, home) = (Receiver::start(), Home::new(runtime));
     for line in calls {
         let output = home
@@ -66,7 +71,7 @@ fn spans_of(runtime: &'static str, calls: &[&[&str]]) -> Vec<Span> {
             .env("TRACESTATE", "qflow=keep")
             .output()
             .expect("qflow starts");
-        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     }
     receiver.of(CALLER[0])
 }
@@ -148,6 +153,38 @@ fn an_attempt_is_linked_to_the_one_before_it() {
     assert_eq!(links, [(&first.trace_id, &first.span_id)]);
     let failed = |span: &Span| span.status.as_ref().is_some_and(|status| status.code == 2);
     assert_eq!((failed(first), failed(second)), (true, false), "an error is its attempt's");
+}
+
+/// What does not complete: the workflow, how its run and its attempt ended by their spans, and the kind of the error.
+const ENDS: &[(&str, &str, &str, &str)] = &[
+    ("fails", "workflow_error", "node_error", "ValueError"),
+    ("times_out", "workflow_error", "node_error", "timeout"),
+];
+
+#[test]
+fn the_spans_of_what_fails_say_so_and_name_the_kind_of_the_error() {
+    for (workflow, run, node, kind) in ENDS {
+        let ours = spans_of_what_ends("process", &[&["run", "crates/e2e/cases/observed.py", "-w", workflow]], 1);
+        let root = one(&ours, "workflow_execution");
+        let events = |span: &Span| span.events.iter().map(|event| event.name.clone()).collect::<Vec<_>>();
+        let status = |span: &Span| span.status.as_ref().map_or(0, |status| status.code);
+        assert_eq!(
+            (events(root), status(root)),
+            (vec!["workflow_start".to_owned(), (*run).to_owned()], 2),
+            "{workflow}"
+        );
+        let attempts: Vec<&Span> = ours.iter().filter(|span| span.name == "node_execution").collect();
+        assert!(!attempts.is_empty(), "{workflow}");
+        for attempt in attempts {
+            assert_eq!(
+                (events(attempt), status(attempt)),
+                (vec!["node_start".to_owned(), (*node).to_owned()], 2),
+                "{workflow}"
+            );
+            assert_eq!(fact(attempt, "error.type").as_deref(), Some(*kind), "{workflow}");
+        }
+        assert_eq!(fact(root, "error.type").as_deref(), Some(*kind), "{workflow}");
+    }
 }
 
 #[test]
