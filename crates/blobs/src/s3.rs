@@ -25,8 +25,8 @@ const SECRETS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S
 /// What the environment says of S3.
 pub(crate) struct Settings(Vec<(AmazonS3ConfigKey, String)>);
 
-fn setting(name: &str, why: impl ToString) -> Unopened {
-    Unopened::Setting { name: name.to_owned(), why: why.to_string() }
+fn setting(name: &str, why: impl Into<String>) -> Unopened {
+    Unopened::Setting { name: name.to_owned(), why: why.into() }
 }
 
 impl Settings {

@@ -241,15 +241,16 @@ impl<'u, 'a> Reader<'u, 'a> {
                 }
                 // `Row = namedtuple("Row", "a b")`, `Color = Enum("Color", "RED")`: a class by a call.
                 name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum" | "Flag"
-                | "IntFlag" | "make_dataclass") => match classes::called(self.units, at, value) {
-                    Some(name) => class::ty(&own(name, &self.units.files[at].text.module()), range),
-                    None => {
+                | "IntFlag" | "make_dataclass") => {
+                    if let Some(name) = classes::called(self.units, at, value) {
+                        class::ty(&own(name, &self.units.files[at].text.module()), range)
+                    } else {
                         let named = call.arguments.args.first().and_then(Expr::as_string_literal_expr);
                         let name = named.map_or(name, |literal| literal.value.to_str());
                         self.units.others.borrow_mut().insert(name.to_owned());
                         class::ty(name, range)
                     }
-                },
+                }
                 _ => Err(wrong(range, "this is not a type")),
             },
             other => self.ty(other, depth + 1),
@@ -332,17 +333,16 @@ impl<'u, 'a> Reader<'u, 'a> {
                     values.push(Literal::Int(number.as_i64().unwrap_or_default()));
                 }
                 Some(serde_json::Value::String(text)) => values.push(Literal::Text(text)),
-                Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => match part {
-                    Expr::Attribute(attribute) => {
+                Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => {
+                    if let Expr::Attribute(attribute) = part {
                         values
                             .push(Literal::Member(self.name(&attribute.value)?, attribute.attr.id.as_str().to_owned()));
-                    }
-                    // Through a name of its own: the enum is what can be told of it.
-                    _ => {
+                    } else {
+                        // Through a name of its own: the enum is what can be told of it.
                         let name = member["t"].as_str().and_then(|t| t.rsplit('.').next()).unwrap_or("Any");
                         others.push(class::ty(name, range)?);
                     }
-                },
+                }
                 _ if part.is_bytes_literal_expr() => {
                     let bytes = part.as_bytes_literal_expr().map(|literal| literal.value.bytes().collect());
                     values.push(Literal::Bytes(bytes.unwrap_or_default()));

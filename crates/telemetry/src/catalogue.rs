@@ -268,7 +268,7 @@ catalogue! {
     rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"
         { rpc_method: Open, rpc_response_status_code: Open } max 120, owner Every
 
-    /// Calls served that failed by the server's fault, whatever the method: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    /// Calls served that failed by the server's fault, whatever the method.
     rpc_faults: Counter = "qflow_rpc_server_faults_total"
         {  } max 1, owner Every
 

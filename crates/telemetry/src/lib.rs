@@ -67,6 +67,8 @@ struct Recorded {
 }
 
 /// Codes of calls that failed by the server's fault.
+///
+/// As the objectives in `alerts/slo.rules.yml` mean it: the caller asked for nothing wrong.
 const FAULTS: &[&str] = &["UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 
 /// Reads what is only read when metrics are asked for.

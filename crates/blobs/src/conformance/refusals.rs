@@ -7,7 +7,7 @@ use crate::{Blobs, Unopened, answers::Pace, s3::Settings};
 use qflow_model::ids::Digest;
 
 async fn told(settings: Settings, place: &str) -> String {
-    let error = Blobs::open_with(&settings, place, None).await.err().expect("it cannot be used");
+    let error = Blobs::open_with(&settings, place, None).await.expect_err("it cannot be used");
     error.to_string()
 }
 

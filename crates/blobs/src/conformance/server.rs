@@ -66,7 +66,7 @@ impl Server {
     /// A store below a prefix that no other test has.
     pub(super) fn store(&self) -> Blobs {
         let place = format!("qflow/t/{}", self.prefixes.fetch_add(1, Ordering::Relaxed));
-        let store = self.settings(&[]).store(&place, None).ok().expect("its settings are whole");
+        let store = self.settings(&[]).store(&place, None).expect("its settings are whole");
         Blobs { store: Arc::clone(&store), kind: "s3", folder: None, haste: None }
     }
 

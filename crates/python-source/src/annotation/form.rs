@@ -72,7 +72,7 @@ pub(super) fn with_types(dotted: &str, range: TextRange) -> Result<(), NotAType>
 }
 
 /// The name of one of these modules' own; nothing of another module.
-fn known<'d>(dotted: &'d str, range: TextRange) -> Result<Option<&'d str>, NotAType> {
+fn known(dotted: &str, range: TextRange) -> Result<Option<&str>, NotAType> {
     let Some((module, name)) = dotted.rsplit_once('.') else { return Ok(None) };
     if module == "dataclasses" {
         return Ok(matches!(name, "InitVar" | "KW_ONLY").then_some(name));

@@ -4,7 +4,7 @@
 
 use qflow_model::class::{Class, ClassKind, Field};
 use ruff_python_ast::{Decorator, Expr, ExprCall, StmtClassDef};
-use ruff_text_size::Ranged;
+use ruff_text_size::{Ranged, TextRange};
 
 use super::{Unread, Written, called, foreign, one};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// What a class is before its own body is read.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct Shape {
     pub(super) kind: ClassKind,
     /// Its bases and theirs, as types spell them.
@@ -78,6 +79,7 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
 
 /// What a class has from its bases.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 struct Inherited {
     kind: Option<ClassKind>,
     above: Vec<String>,
@@ -113,18 +115,15 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
             Some(Bound::Foreign(name)) => {
                 all.is_text |= name == "enum.StrEnum";
                 all.above.extend(mixed_in(&name).map(str::to_owned));
-                let told = all.kind.is_some();
                 let why = match name.as_str() {
                     "typing.Generic" | "typing_extensions.Generic" => "it is generic".to_owned(),
                     "enum.Flag" | "enum.IntFlag" => "members of a Flag are combined".to_owned(),
                     _ => format!("what its base `{}` does is not followed", written()),
                 };
                 let is_known = matches!(name.as_str(), "enum.Flag" | "enum.IntFlag");
-                let unsure = || match told || is_known {
-                    true => Unread::at(unit, base.range(), why.clone()),
-                    false => Unread::unsure(unit, base.range(), why.clone()),
-                };
-                (kind_of(&name).ok_or_else(unsure)?, Vec::new())
+                let is_told = is_known || all.kind.is_some();
+                let unsure: fn(usize, TextRange, String) -> Unread = if is_told { Unread::at } else { Unread::unsure };
+                (kind_of(&name).ok_or_else(|| unsure(unit, base.range(), why))?, Vec::new())
             }
             Some(Bound::Class(at, own)) => {
                 let Class { kind, bases, fields, members, unhashable, .. } =
@@ -211,13 +210,12 @@ fn decorated(units: &Units<'_>, unit: usize, decorators: &[Decorator]) -> Result
         };
         let written = || units.files[unit].text.written(decorator.expression.range());
         match foreign(units, unit, function).as_deref() {
-            Some("dataclasses.dataclass") => match call.map_or(Some(true), by_value) {
-                Some(unhashable) => found = Some(Decoration { unhashable }),
-                None => {
-                    let why = format!("`@{}` does not make it by its fields", written());
-                    return Err(Unread::at(unit, decorator.range(), why));
-                }
-            },
+            Some("dataclasses.dataclass") => {
+                let why = || format!("`@{}` does not make it by its fields", written());
+                let unhashable = call.map_or(Some(true), by_value);
+                let unhashable = unhashable.ok_or_else(|| Unread::at(unit, decorator.range(), why()))?;
+                found = Some(Decoration { unhashable });
+            }
             Some(
                 "enum.unique" | "functools.total_ordering" | "typing.final" | "typing_extensions.final" | "enum.verify",
             ) => {}

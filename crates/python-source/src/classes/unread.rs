@@ -33,8 +33,8 @@ impl Unread {
     }
 
     /// Of what may be a record or not: it is told where something else says that it is one.
-    pub(super) fn unsure(unit: usize, range: TextRange, why: impl Into<String>) -> Self {
-        Self { may_be: Some(why.into()), ..Self::no_record(unit, range) }
+    pub(super) fn unsure(unit: usize, range: TextRange, why: String) -> Self {
+        Self { may_be: Some(why), ..Self::no_record(unit, range) }
     }
 
     /// The same of a class that is a record by something else; where nothing is told, at a place of its own.

@@ -43,12 +43,12 @@ fn sources() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let made = Command::new(root.join("deploy/local/real-code")).output().expect("deploy/local/real-code runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())
+    PathBuf::from(String::from_utf8(made.stdout).expect("it is text").trim())
 }
 
 fn python_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.unwrap().path();
+        let path = entry.expect("it is there").path();
         if path.is_dir() {
             python_files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "py") {

@@ -44,7 +44,7 @@ fn sales() -> Vec<Field> {
         ..field("region", Type::Utf8(Box::new(Utf8 {})))
     };
     vec![
-        field("day", Type::Timestamp(Box::new(Timestamp::default()))),
+        field("day", Type::Timestamp(Box::default())),
         field("amount", amount),
         field("count", Type::Int(Box::new(Int { bit_width: 32, is_signed: true }))),
         region,
