@@ -121,7 +121,7 @@ def fits(value, shape):
     cls, shapes = shape[1], shape[2]
     if hasattr(cls, "__total__"):
         fields, required = _typed_dict(cls, shapes)
-        return isinstance(value, dict) and required <= set(value) <= set(fields) and all(fits(v, fields[k]) for k, v in value.items())
+        return _is_open(value) and required <= set(value) and all(fits(v, fields.get(k, ANY)) for k, v in value.items())
     try:
         if not isinstance(value, {float: (float, int), complex: (complex, float, int)}.get(cls, cls)):
             return False
@@ -132,6 +132,11 @@ def fits(value, shape):
     if cls in SEQUENCES and shapes and shapes[0] != ANY:
         return all(fits(v, shapes[0]) for v in value)
     return True
+
+
+def _is_open(value):
+    """Whether a value may be of a TypedDict, which may hold more keys than it declares."""
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
 def _typed_dict(cls, shapes):
@@ -241,11 +246,14 @@ def _mapping(value, shape, path, strict):
 
 
 def _object(value, shape, shapes, path):
-    """An object of a class with fields, of a mapping with just these."""
+    """An object of a class with fields, of a mapping with just these; a TypedDict keeps what else it is given."""
     cls = shape[1]
     if hasattr(cls, "model_validate") or hasattr(cls, "parse_obj"):
         return _model(value, cls, path)
-    if hasattr(cls, "__total__"):
+    is_open = hasattr(cls, "__total__")
+    if is_open and not _is_open(value):
+        return _left(value, shape, path, True)
+    if is_open:
         fields, required = _typed_dict(cls, shapes)
     elif data_fields(cls) is None:
         return _left(value, shape, path, True)
@@ -255,10 +263,10 @@ def _object(value, shape, shapes, path):
         raise Unconverted(path, "expected %s, which has %s: it is missing" % (spelled(shape), key_text(name)))
     given = {}
     for name, inner in value.items():
-        if name not in fields:
+        if name not in fields and not is_open:
             raise Unconverted(path + key_text(name), "%s has no field of this name" % spelled(shape))
-        given[name] = convert(inner, fields[name], path + key_text(name), True)
-    if hasattr(cls, "__total__"):
+        given[name] = convert(inner, fields.get(name, ANY), path + key_text(name), True)
+    if is_open:
         return given
     try:
         return cls(**given)

@@ -167,7 +167,7 @@ pub const CONTAINERS: &[Rule] = &[
         from: "`dict[str, A]`",
         to: "a dataclass, `TypedDict`, NamedTuple, pydantic model",
         needs: ASKED,
-        rule: "its fields, converted likewise; none missing, none more",
+        rule: "its fields, converted likewise; none missing, none more, but a `TypedDict` keeps what it does not declare",
         sure: &[],
         may_fail: &[("dict[str, Any]", "Order"), ("Mapping[str, int]", "Order")],
     },
