@@ -20,6 +20,8 @@ import qflow_scalars  # noqa: E402
 import qflow_shapes  # noqa: E402
 
 CASES = json.loads((PYTHON.parent / "crates/types/tests/conversions.json").read_text(encoding="utf-8"))
+if sys.version_info < (3, 11):  # before, `*tuple[…]` is no syntax: `Unpack[tuple[…]]` is written
+    CASES = [case for case in CASES if "*tuple[" not in case["from"] + case["to"]]
 
 
 @dataclasses.dataclass
@@ -33,12 +35,20 @@ class Row(typing.TypedDict):
     amount: "int"
 
 
+class Wide(Row):
+    note: str
+
+
 class Colour(enum.Enum):
     RED = "r"
     BLUE = "b"
 
 
-OWN = {"Order": Order, "Row": Row, "Colour": Colour}
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+OWN = {"Order": Order, "Row": Row, "Wide": Wide, "Colour": Colour, "Level": Level}
 # What has no class here: frames, and what is not converted in any case.
 UNKNOWN = ("DataFrame", "Pickle", "Invoice", "File")
 
@@ -105,6 +115,21 @@ class Cases(unittest.TestCase):
                     continue
                 found = {(name, to): asked for asked, rules in enumerate(qflow_scalars._table()) for c in source.__mro__ if (c, target) in rules}
                 self.assertEqual(found, {pair: asked for pair, asked in published.items() if pair == (name, to)})
+
+    def test_tuples_written_out_in_others_are_read_in_each_spelling(self):
+        whole, text = ("class", int, ()), ("class", str, ())
+        unpack = getattr(typing, "Unpack", None)
+        spread = ("spread", (whole,), text, (whole,))
+        read = {"Tuple[int, Tuple[str, ...]]": ("tuple", (whole, ("tuples", text)))}
+        if unpack:  # Python 3.11
+            read.update({"tuple[int, *tuple[str, ...], int]": spread, "tuple[int, Unpack[tuple[str, ...]], int]": spread})
+            read.update({"tuple[int, *tuple[str, int]]": ("tuple", (whole, text, whole)), "tuple[*tuple[str, ...]]": ("tuples", text)})
+            read.update({"tuple[*tuple[int, *tuple[str, ...]], int]": spread, "tuple[int, *Unknown]": ("spread", (whole,), ("any",), ())})
+            evaluated = [typing.Tuple[int, unpack[typing.Tuple[str, ...]], int], eval("tuple[int, *tuple[str, ...], int]")]
+            for annotation in evaluated:
+                self.assertEqual(qflow_shapes.shape_of(annotation, {}), spread, annotation)
+        for annotation, shape in read.items():
+            self.assertEqual(qflow_shapes.shape_of(annotation, vars(typing)), shape, annotation)
 
     def test_what_fits_stays_the_same_object(self):
         for text, value in (("list[int | str]", [1, "x"]), ("dict[str, tuple[int, ...]]", {"a": (1,)}), ("Sequence[int]", (1, 2))):

@@ -11,6 +11,7 @@ mod tuples;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use qflow_model::class::{ClassKind, Classes};
+pub(crate) use tuples::Shape;
 
 use crate::{
     builtin::{builtin, derived, seen_as},

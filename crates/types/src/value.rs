@@ -26,6 +26,7 @@ pub use header::{HEADER_BYTES, Header, Headers, NotAHeader, declares, header_byt
 pub use plain::{to_plain, to_text};
 pub use qflow_model::tagged::{answer, at};
 use qflow_model::tagged::{kind, stored_key, tag};
+pub(crate) use read::field_type;
 pub use read::{from_json, from_text};
 pub use repr::shown;
 use serde_json::Value;

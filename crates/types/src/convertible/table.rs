@@ -113,11 +113,15 @@ pub const CONTAINERS: &[Rule] = &[
     },
     Rule {
         from: "`list[A]`, `tuple[A, ...]`",
-        to: "`tuple[B, C]`",
+        to: "`tuple[B, C]`, `tuple[B, *tuple[C, ...]]`",
         needs: ASKED,
         rule: "of that length",
         sure: &[],
-        may_fail: &[("list[int]", "tuple[int, int]"), ("tuple[int, ...]", "tuple[int, Decimal]")],
+        may_fail: &[
+            ("list[int]", "tuple[int, int]"),
+            ("tuple[int, ...]", "tuple[int, Decimal]"),
+            ("list[int]", "tuple[int, *tuple[int, ...]]"),
+        ],
     },
     Rule {
         from: "`list[A]`, `tuple[A, …]`",
@@ -154,6 +158,14 @@ pub const CONTAINERS: &[Rule] = &[
         rule: "none become the same",
         sure: &[("dict[str, date]", "dict[str, str]"), ("Mapping[str, int]", "dict[str, float]")],
         may_fail: &[("dict[date, int]", "dict[str, int]"), ("dict[str, str]", "Mapping[str, int]")],
+    },
+    Rule {
+        from: "a `TypedDict`",
+        to: "`dict[str, B]`",
+        needs: "`convert=True` where `B` is not `object` or `Any`",
+        rule: "its items, and what it holds besides",
+        sure: &[("Row", "dict[str, object]"), ("Row", "dict[str, Any]")],
+        may_fail: &[("Row", "dict[str, float]"), ("Row", "dict[str, Decimal]")],
     },
     Rule {
         from: "`str`, `int`, `bool`",

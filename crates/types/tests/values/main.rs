@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn what_is_made_is_of_its_type(Typed { value, ty } in typed(), target in types()) {
         let classes = Classes::new();
-        match convertible(&ty, &target) {
+        match convertible(&ty, &target, &classes) {
             Way::AsItIs | Way::Converted => {
                 let made = value::convert_taken(value.clone(), &target, &classes, false).expect("it never fails");
                 prop_assert_eq!(checked(&made, &target), Ok(()), "{} of {} as {}", value, ty, target);
