@@ -26,6 +26,9 @@ pub struct Class {
     /// Members of an enum, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
+    /// Whether its objects have no hash: a dataclass that compares by value and is not frozen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhashable: bool,
 }
 
 /// What a class is.

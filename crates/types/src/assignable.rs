@@ -10,7 +10,7 @@ mod tuples;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use qflow_model::class::{ClassKind, Classes};
+use qflow_model::class::{Class, ClassKind, Classes};
 pub(crate) use tuples::Shape;
 
 use crate::{
@@ -190,8 +190,8 @@ impl Among<'_> {
     }
 
     fn has_hash(&self, name: &str) -> bool {
-        let is_mapping = self.classes.get(name).is_some_and(|class| class.kind == ClassKind::TypedDict);
-        builtin(name).is_none() && !is_mapping
+        let has_none = |class: &Class| class.unhashable || class.kind == ClassKind::TypedDict;
+        builtin(name).is_none() && !self.classes.get(name).is_some_and(has_none)
     }
 }
 
