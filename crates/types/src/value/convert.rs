@@ -12,8 +12,8 @@ use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::Value;
 
-use super::{ValueError, check::Records, kind, repr::shown, tag, tagged, tried::Tried};
-use crate::{assignable::assignable_among, builtin::derived, ty::Ty};
+use super::{ValueError, check::Records, repr::shown, tag, tagged, tried::Tried};
+use crate::{builtin::derived, ty::Ty};
 
 /// Parts of a value that a conversion looks at, with what is tried in vain: bounds its time, and what it makes.
 const STEPS: u64 = 50_000_000;
@@ -67,7 +67,7 @@ struct Converter<'c> {
 
 impl<'c> Converter<'c> {
     fn new(classes: &'c Classes, strict: bool) -> Self {
-        let (records, steps) = (Rc::new(Records::read(classes)), Rc::new(Cell::new(STEPS)));
+        let (records, steps) = (Rc::new(Records::read(classes).by_class()), Rc::new(Cell::new(STEPS)));
         Self { classes, records, strict, steps, tried: Tried::default() }
     }
 
@@ -104,7 +104,7 @@ impl<'c> Converter<'c> {
         self.steps.set(left);
         match ty {
             Ty::Any | Ty::Variable(_) => Ok(value.clone()),
-            _ if self.goes(value, ty) => Ok(value.clone()),
+            _ if self.records.is_of_another(value, ty) => Ok(value.clone()),
             Ty::Union(members) => self.union(value, members, ty),
             Ty::Tuple(_) | Ty::Tuples(_) | Ty::Spread(..) => self.tuple(value, ty),
             Ty::Class(name) | Ty::Generic(name, _) if containers::is_known(name) => {
@@ -121,19 +121,7 @@ impl<'c> Converter<'c> {
     }
 
     fn fits(&self, value: &Value, ty: &Ty) -> bool {
-        self.goes(value, ty) || self.records.check(value, ty).is_ok()
-    }
-
-    /// Whether a value is an object of another class that goes where the type is declared: a NamedTuple as a tuple, a member of an
-    /// `IntEnum` as a number.
-    fn goes(&self, value: &Value, ty: &Ty) -> bool {
-        let Some(("object" | "enum", _)) = tag(value) else { return false };
-        let name = kind(value);
-        let Some((own, _)) = self.classes.iter().find(|(_, class)| class.name == name) else { return false };
-        let own = Ty::class(own);
-        !ty.members().contains(&own)
-            && assignable_among(&own, ty, self.classes).is_ok()
-            && self.records.check(value, &own).is_ok()
+        self.records.check(value, ty).is_ok()
     }
 
     /// Whether a value is not yet the model that its class names, though mappings go where classes are not known.

@@ -10,13 +10,14 @@ use serde_json::{Map, Value};
 
 use super::is_named;
 use crate::{
+    assignable::assignable_among,
     ty::Ty,
     value::{
         ValueError,
         header::{Header, Headers},
         kind, python_key,
         read::field_type,
-        tag,
+        stored_key, tag,
     },
 };
 
@@ -33,6 +34,8 @@ pub(in crate::value) struct Records<'c> {
     headers: Option<&'c Headers>,
     /// Whether values are given to a declaration, and were held to another one when they were made.
     is_given: bool,
+    /// Whether objects of other classes pass where those go.
+    is_by_class: bool,
     /// Whether values are written down where they stand, and so are held to be no more than is declared.
     is_written: bool,
     /// Within how many unions of which several members may be meant.
@@ -92,11 +95,28 @@ impl<'c> Records<'c> {
         class.kind == ClassKind::TypedDict && !self.is_written
     }
 
-    /// Whether a value is an object of a class that is not declared here by its name.
-    pub(super) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
+    /// The same where an object of another class that goes for the declared type stays as it is.
+    pub(in crate::value) fn by_class(self) -> Self {
+        Self { is_by_class: true, ..self }
+    }
+
+    /// Whether a value is an object of a class that is not declared here by its name, and passes for that.
+    pub(in crate::value) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
+        if !(self.is_given || self.is_by_class) || !matches!(tag(value), Some(("object" | "enum", _))) {
+            return false;
+        }
         let is_it =
             |member: &Ty| matches!(member, Ty::Class(name) | Ty::Generic(name, _) if is_named(kind(value), name));
-        self.is_given && matches!(tag(value), Some(("object" | "enum", _))) && !ty.members().iter().any(is_it)
+        !ty.members().iter().any(is_it) && (self.is_given || self.goes(value, ty))
+    }
+
+    /// Whether an object's class goes where a type is declared: a NamedTuple as a tuple, a member of an `IntEnum` as a number.
+    fn goes(&self, value: &Value, ty: &Ty) -> bool {
+        let name = kind(value);
+        let Some(classes) = self.classes else { return false };
+        let Some((own, _)) = classes.iter().find(|(_, class)| class.name == name) else { return false };
+        let own = Ty::class(own);
+        assignable_among(&own, ty, classes).is_ok() && self.check(value, &own).is_ok()
     }
 
     /// The header of an attachment, where it was read.
@@ -165,17 +185,21 @@ impl<'c> Records<'c> {
         record: &Record<'_>,
     ) -> Result<(), ValueError> {
         let class = record.class;
-        let known = record.fields.iter().filter(|(field, _)| given.contains_key(&field.name)).count();
+        let held = |field: &Field| match field.name.starts_with('$') {
+            true => given.get(&stored_key(&field.name)),
+            false => given.get(&field.name),
+        };
+        let known = record.fields.iter().filter(|(field, _)| held(field).is_some()).count();
         if known < given.len() && !self.is_open(class) {
             let unknown = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none());
             return Err(self::unknown(name, record, unknown.unwrap_or_default()));
         }
-        let mut missing = class.fields.iter().filter(|field| field.required && !given.contains_key(&field.name));
+        let mut missing = class.fields.iter().filter(|field| field.required && held(field).is_none());
         if let Some(field) = missing.next() {
             return Err(self::missing(name, kind(value), &field.name));
         }
         for (field, ty) in &record.fields {
-            let Some(value) = given.get(&field.name) else { continue };
+            let Some(value) = held(field) else { continue };
             // `name: str = None`: what a class itself gives is not held against whoever leaves it so.
             if field.default.as_ref() != Some(value) {
                 self.check(value, ty).map_err(|e| e.below(&at(field, class.kind)))?;

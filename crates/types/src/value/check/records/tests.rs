@@ -13,6 +13,7 @@ fn classes() -> Classes {
         "Row": {"name": "w.Row", "kind": "typed_dict", "fields": [
             field("day", "str"), field("amount", "float"), optional("note", "str"),
         ]},
+        "Priced": {"name": "w.Priced", "kind": "typed_dict", "fields": [field("$", "int"), field("$$", "str")]},
         "Cell": {"name": "w.Cell", "kind": "typed_dict", "fields": [field("value", "int")]},
         "User": {"name": "w.User", "kind": "dataclass", "fields": [
             field("name", "str"), field("age", "int"),
@@ -71,6 +72,7 @@ fn objects_of_their_class_pass() {
         (json!({"$": "map", "v": [[unit("HOUR"), user(json!(1))]]}), "dict[Unit, User]"),
         (team(json!(1), json!(null)), "Team"),
         (json!({"value": 1}), "Cell | Row"),
+        (json!({"$$": 1, "$$$": "x"}), "Priced"),
         (json!({"day": "", "amount": 1}), "Cell | Row"),
         // What pydantic made it checked itself.
         (object("Basket", json!({"count": "many", "more": 1})), "Basket"),
@@ -105,6 +107,7 @@ fn the_first_field_that_is_not_as_declared_is_told_with_its_path() {
             "User",
             "User has no field `more`; it has name, age, mail",
         ),
+        (json!({"$$": 1, "$$$": 2}), "Priced", "at [\"$$\"]: expected str, got int"),
         (json!({"name": "Ann", "age": 1, "mail": ""}), "User", "expected User, got dict"),
         (json!({"$": "tuple", "v": [1, 2]}), "Point", "expected Point, got tuple"),
         (object("User", json!({"name": "Ann"})), "User", "expected User, got w.User without `age`"),
