@@ -60,7 +60,7 @@ pub const TABLE: &[Row] = &[
         from: &["str"],
         to: "timedelta",
         may_fail: true,
-        rule: "`90s`, `1h30m`, `00:05:00`, `3 days, 0:05:00`, `P1DT2H`, or seconds; in whole microseconds",
+        rule: "`90s`, `1h30m`, `00:05:00`, `P1DT2H`, as `str()` writes it (`3 days, 0:05:00`, `-1 day, 23:59:59`), or seconds; in whole microseconds",
     },
     Row {
         from: &["str"],

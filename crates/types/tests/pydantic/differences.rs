@@ -136,6 +136,15 @@ pub(crate) const ALL: &[Difference] = &[
         holds: |pair| text(pair).is_some() && to(pair, &["timedelta"]),
     },
     Difference {
+        name: "negative days",
+        what: "`-1 day, 23:59:59` is a second before nothing, as Python's `str()` writes it; of pydantic's it is nearly two days",
+        why: "it reads back",
+        sides: &[Both],
+        holds: |pair| {
+            text(pair).is_some_and(|text| text.starts_with('-') && text.contains(" day")) && to(pair, &["timedelta"])
+        },
+    },
+    Difference {
         name: "two numbers with `:`",
         what: "`01:30` is no duration; of pydantic's it is hours and minutes",
         why: "minutes and seconds to some",
