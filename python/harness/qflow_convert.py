@@ -11,7 +11,7 @@ import re
 from qflow_classes import data_fields
 from qflow_fit import Unfit
 from qflow_scalars import classes, scalar
-from qflow_shapes import ANY, MAPPINGS, SEQUENCES, fields_of, shape_of
+from qflow_shapes import ANY, MAPPINGS, SEQUENCES, TUPLES, elements, fields_of, shape_of
 
 SHOWN_CHARS = 60  # of a value in an error
 SETS = (set, frozenset, collections.abc.Set)
@@ -44,7 +44,7 @@ def convert(value, shape, path, strict):
         return value
     if kind == "union":
         return _union(value, shape, path, strict)
-    if kind in ("tuple", "tuples"):
+    if kind in TUPLES:
         return _tuple(value, shape, path, strict)
     if kind == "literal":
         return _left(value, shape, path, strict)
@@ -90,6 +90,8 @@ def spelled(shape):
         return "tuple[%s]" % (", ".join(map(spelled, shape[1])) or "()")
     if kind == "tuples":
         return "tuple[%s, ...]" % spelled(shape[1])
+    if kind == "spread":
+        return "tuple[%s]" % ", ".join([*map(spelled, shape[1]), "*tuple[%s, ...]" % spelled(shape[2]), *map(spelled, shape[3])])
     if kind == "literal":
         return "Literal[%s]" % ", ".join(json.dumps(v, ensure_ascii=False) if isinstance(v, str) else str(v) for v in shape[1])
     if kind != "class":
@@ -114,14 +116,13 @@ def fits(value, shape):
         return any(fits(value, member) for member in shape[1])
     if kind == "literal":
         return any(type(value) is type(one) and value == one for one in shape[1])
-    if kind == "tuple":
-        return isinstance(value, tuple) and len(value) == len(shape[1]) and all(map(fits, value, shape[1]))
-    if kind == "tuples":
-        return isinstance(value, tuple) and all(fits(v, shape[1]) for v in value)
+    if kind in TUPLES:
+        shapes = elements(shape, len(value)) if isinstance(value, tuple) else None
+        return shapes is not None and all(map(fits, value, shapes))
     cls, shapes = shape[1], shape[2]
     if hasattr(cls, "__total__"):
         fields, required = _typed_dict(cls, shapes)
-        return isinstance(value, dict) and required <= set(value) <= set(fields) and all(fits(v, fields[k]) for k, v in value.items())
+        return _is_open(value) and required <= set(value) and all(fits(v, fields.get(k, ANY)) for k, v in value.items())
     try:
         if not isinstance(value, {float: (float, int), complex: (complex, float, int)}.get(cls, cls)):
             return False
@@ -132,6 +133,11 @@ def fits(value, shape):
     if cls in SEQUENCES and shapes and shapes[0] != ANY:
         return all(fits(v, shapes[0]) for v in value)
     return True
+
+
+def _is_open(value):
+    """Whether a value may be of a TypedDict, which may hold more keys than it declares."""
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
 def _typed_dict(cls, shapes):
@@ -178,12 +184,12 @@ def _same(items, others):
 
 
 def _tuple(value, shape, path, strict):
-    fixed = shape[0] == "tuple"
+    fixed = shape[0] != "tuples"
     if not isinstance(value, (tuple, list)) or (fixed and not strict and isinstance(value, list)):
         return _left(value, shape, path, strict)
-    if fixed and len(value) != len(shape[1]):
+    shapes = elements(shape, len(value))
+    if shapes is None:
         return _left(value, shape, path, strict, "a %s of %d" % (type(value).__name__, len(value)))
-    shapes = shape[1] if fixed else [shape[1]] * len(value)
     items = tuple(convert(v, s, "%s[%d]" % (path, i), strict) for i, (v, s) in enumerate(zip(value, shapes)))
     return value if isinstance(value, tuple) and _same(value, items) else items
 
@@ -241,11 +247,14 @@ def _mapping(value, shape, path, strict):
 
 
 def _object(value, shape, shapes, path):
-    """An object of a class with fields, of a mapping with just these."""
+    """An object of a class with fields, of a mapping with just these; a TypedDict keeps what else it is given."""
     cls = shape[1]
     if hasattr(cls, "model_validate") or hasattr(cls, "parse_obj"):
         return _model(value, cls, path)
-    if hasattr(cls, "__total__"):
+    is_open = hasattr(cls, "__total__")
+    if is_open and not _is_open(value):
+        return _left(value, shape, path, True)
+    if is_open:
         fields, required = _typed_dict(cls, shapes)
     elif data_fields(cls) is None:
         return _left(value, shape, path, True)
@@ -255,10 +264,10 @@ def _object(value, shape, shapes, path):
         raise Unconverted(path, "expected %s, which has %s: it is missing" % (spelled(shape), key_text(name)))
     given = {}
     for name, inner in value.items():
-        if name not in fields:
+        if name not in fields and not is_open:
             raise Unconverted(path + key_text(name), "%s has no field of this name" % spelled(shape))
-        given[name] = convert(inner, fields[name], path + key_text(name), True)
-    if hasattr(cls, "__total__"):
+        given[name] = convert(inner, fields.get(name, ANY), path + key_text(name), True)
+    if is_open:
         return given
     try:
         return cls(**given)

@@ -5,7 +5,7 @@ import collections
 from qflow_classes import data_fields, enum_member, find_class, named
 from qflow_encoder import Unserialisable
 from qflow_exact import key_text
-from qflow_shapes import ANY, DEPTH, MAPPINGS, SEQUENCES, fields_of
+from qflow_shapes import ANY, DEPTH, MAPPINGS, SEQUENCES, TUPLES, elements, fields_of
 
 
 def declare(form, shape, path="result"):
@@ -27,11 +27,9 @@ def declare(form, shape, path="result"):
         member = _enum_member(form)
         return shape[1](member.value) if isinstance(member, shape[1]) else form
     if tag in ("set", "frozenset", "tuple"):
-        if kind == "tuple" and len(shape[1]) == len(form["v"]):
-            items = shape[1]
-        else:
-            item = shape[1] if kind == "tuples" else shape[2][0] if kind == "class" and len(shape[2]) == 1 else ANY
-            items = [item] * len(form["v"])
+        items = elements(shape, len(form["v"]))
+        if items is None:
+            items = [shape[2][0] if kind == "class" and len(shape[2]) == 1 else ANY] * len(form["v"])
         return dict(form, v=[declare(f, s, "%s[%d]" % (path, i)) for i, (f, s) in enumerate(zip(form["v"], items))])
     if kind != "class" or tag not in (None, "map"):
         return form
@@ -53,7 +51,7 @@ def derives(actual, declared):
 
 def _declare_object(form, shape, path):
     actual = find_class(form["t"])
-    if shape[0] in ("tuple", "tuples") and issubclass(actual, tuple):
+    if shape[0] in TUPLES and issubclass(actual, tuple):
         return declare({"$": "tuple", "v": list(form["v"].values())}, shape, path)
     if shape[0] != "class" or not derives(actual, shape[1]):
         return form  # the runner tells what is wrong
@@ -77,13 +75,13 @@ def _member(form, members):
         actual = find_class(form["t"])
         classes = [m for m in members if m[0] == "class"]
         exact = [m for m in classes if m[1] is actual]
-        return (exact or [m for m in classes if derives(actual, m[1])] or [m for m in members if m[0] in ("tuple", "tuples")] or [ANY])[0]
+        return (exact or [m for m in classes if derives(actual, m[1])] or [m for m in members if m[0] in TUPLES] or [ANY])[0]
     if tag == "enum":
         cls = find_class(form["t"])
         return ([m for m in members if m[0] == "class" and m[1] is cls] or [m for m in members if m[0] == "class" and derives(cls, m[1])] or [ANY])[0]
     wanted = {"tuple": (tuple,), "set": (set,), "frozenset": (frozenset,), "map": MAPPINGS}.get(tag, MAPPINGS if isinstance(form, dict) else SEQUENCES)
     for member in members:
-        if member[0] in ("tuple", "tuples") and tag == "tuple":
+        if member[0] in TUPLES and tag == "tuple":
             return member
         if member[0] == "class" and (member[1] in wanted or (isinstance(form, dict) and tag is None and hasattr(member[1], "__total__"))):
             return member
@@ -106,6 +104,8 @@ def has_pickle(shape):
         return any(has_pickle(inner) for inner in shape[1])
     if kind == "tuples":
         return has_pickle(shape[1])
+    if kind == "spread":
+        return any(has_pickle(inner) for inner in shape[1] + (shape[2],) + shape[3])
     if kind != "class":
         return False
     if any(has_pickle(inner) for inner in shape[2]):
@@ -136,7 +136,7 @@ def pickled(value, shape, path="result", depth=0):
 def _holder(value, members):
     """The member of a union that a value is of; what no other one takes goes by pickle, where one says so."""
     for member in members:
-        if member[0] in ("tuple", "tuples"):
+        if member[0] in TUPLES:
             holds = isinstance(value, tuple)
         elif member[0] == "class" and hasattr(member[1], "__total__"):
             holds = isinstance(value, dict)
@@ -157,13 +157,12 @@ def _parts(value, shape, path):
                 yield value[name], declared, "%s[%r]" % (path, name)
             elif not keys and hasattr(value, name):
                 yield getattr(value, name), declared, "%s.%s" % (path, name)
-    elif shape[0] == "tuple" and isinstance(value, tuple) and len(value) == len(shape[1]):
-        for index, (inner, declared) in enumerate(zip(value, shape[1])):
+    elif shape[0] in TUPLES:
+        for index, (inner, declared) in enumerate(zip(value, elements(shape, len(value)) or ()) if isinstance(value, tuple) else ()):
             yield inner, declared, "%s[%d]" % (path, index)
     elif isinstance(value, dict) and shape[0] == "class" and len(shape[2]) == 2:
         for key, inner in value.items():
             yield inner, shape[2][1], "%s[%s]" % (path, key_text(key))
-    elif isinstance(value, (list, tuple, collections.deque)) and (shape[0] == "tuples" or len(shape[2]) == 1):
-        item = shape[1] if shape[0] == "tuples" else shape[2][0]
+    elif isinstance(value, (list, tuple, collections.deque)) and shape[0] == "class" and len(shape[2]) == 1:
         for index, inner in enumerate(value):
-            yield inner, item, "%s[%d]" % (path, index)
+            yield inner, shape[2][0], "%s[%d]" % (path, index)

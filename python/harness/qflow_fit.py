@@ -4,7 +4,7 @@ import base64
 import collections
 
 from qflow_decoder import iso
-from qflow_shapes import ANY, MAPPINGS, SEQUENCES, fields_of
+from qflow_shapes import ANY, MAPPINGS, SEQUENCES, TUPLES, elements, fields_of
 
 
 class Unfit(Exception):
@@ -18,12 +18,9 @@ def fit(value, shape, path):
         return value
     if kind == "union":
         return _fit_union(value, shape[1], path)
-    if kind == "tuple":
-        if isinstance(value, (list, tuple)) and len(value) == len(shape[1]):
-            return tuple(fit(v, s, "%s[%d]" % (path, i)) for i, (v, s) in enumerate(zip(value, shape[1])))
-        return value
-    if kind == "tuples":
-        return tuple(fit(v, shape[1], "%s[%d]" % (path, i)) for i, v in enumerate(value)) if isinstance(value, (list, tuple)) else value
+    if kind in TUPLES:
+        shapes = elements(shape, len(value)) if isinstance(value, (list, tuple)) else None
+        return value if shapes is None else tuple(fit(v, s, "%s[%d]" % (path, i)) for i, (v, s) in enumerate(zip(value, shapes)))
     cls, shapes = shape[1], shape[2]
     if cls in SEQUENCES:
         return _fit_sequence(value, cls, shapes[0] if shapes else ANY, path)

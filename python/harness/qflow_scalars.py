@@ -72,6 +72,7 @@ DATE = _pattern(r"(\d{4})(-?)(?:(\d\d)\2(\d\d)|W(\d\d)\2(\d))")
 TIME = _pattern(r"(\d\d)(:?)(\d\d)(?:\2(\d\d)(?:[.,](\d{1,6}))?)?(?:([Zz])|([+-])(\d\d)(?:(:?)(\d\d)(?:\9(\d\d)(?:[.,](\d{1,6}))?)?)?)?")
 _HEX = "([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 UUID = _pattern("(urn:uuid:)?([{]%s[}]|%s)" % (_HEX, _HEX))
+CLOCK = _pattern(r"([01]?\d|2[0-3]):[0-5]?\d:[0-5]?\d(\.\d{1,6})?")
 INT = _pattern(r"[+-]?\d+")
 NUMBER = _pattern(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DIGITS = 315652  # of an int: a value has at most 2**20 bits of one
@@ -180,7 +181,7 @@ def _float(text):
 
 
 def _duration(text):
-    """Microseconds of a duration; two numbers with a `:` would be a guess. Also as `str()` writes it, `3 days, 0:05:00`."""
+    """Microseconds of a duration; two numbers with a `:` would be a guess. Also as `str()` writes it, `-1 day, 23:59:59`."""
     days, found, rest = text.partition(" day")
     if not found:
         return _micros(text) if text.count(":") != 1 else _no(text)
@@ -190,8 +191,10 @@ def _duration(text):
     clock = rest.lstrip(", ")
     if not rest:
         return _micros(days + "d")
-    # Whether the clock of a negative one is negative too would be a guess.
-    if rest[0] not in ", " or clock.count(":") != 2 or "-" in days + clock:
+    if rest[0] not in ", " or clock.count(":") != 2 or "-" in clock:
+        return _no(text)
+    # Of a negative one the clock is none, as Python has it, where that is just how it is written: else it would be a guess.
+    if "-" in days and not (rest[:2] == ", " and CLOCK.fullmatch(clock) and "." not in days):
         return _no(text)
     return _micros(days + "d") + _micros(clock)
 

@@ -1,7 +1,7 @@
 """Declared types at run time: read from annotations as they stand in the source.
 
-A shape is a tuple: `("any",)`, `("class", cls, shapes)`, `("tuple", shapes)`, `("tuples", shape)`, `("union", shapes)`,
-`("literal", values)`, `("pickle",)`. Annotations are texts here (the `annotations` future), so that `int | None` reads on every Python.
+A shape is a tuple: `("any",)`, `("class", cls, shapes)`, `("tuple", shapes)`, `("tuples", shape)`, `("spread", before, shape, after)` of
+`tuple[int, *tuple[str, ...]]`, `("union", shapes)`, `("literal", values)`, `("pickle",)`. Annotations are texts here (the `annotations` future), so that `int | None` reads on every Python.
 """
 
 import ast
@@ -15,6 +15,7 @@ from qflow_classes import data_fields, find_class
 
 ANY = ("any",)
 NONE = ("class", type(None), ())
+TUPLES = ("tuple", "tuples", "spread")
 DEPTH = 100  # of types in types: a class may hold itself
 SEQUENCES = (list, set, frozenset, collections.deque, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection,
              collections.abc.Set, collections.abc.MutableSequence)  # fmt: skip
@@ -49,6 +50,8 @@ def _shape(annotation, namespace, variables, depth):
         return shape_of(annotation.__value__, vars(sys.modules.get(annotation.__module__, builtins)), variables, depth)
     if hasattr(annotation, "__metadata__"):  # Annotated
         return _shape(annotation.__origin__, namespace, variables, depth)
+    if getattr(annotation, "__unpacked__", False):  # *tuple[int, ...], evaluated
+        return ("star", _generic(annotation.__origin__, _shapes(annotation.__args__, namespace, variables, depth)))
     origin, arguments = getattr(annotation, "__origin__", None), getattr(annotation, "__args__", ())
     if type(annotation).__name__ == "UnionType":  # int | None, evaluated
         return union([shape_of(a, namespace, variables, depth) for a in arguments])
@@ -60,7 +63,11 @@ def _shape(annotation, namespace, variables, depth):
         arguments = ()  # `List` by itself
     if str(origin) == "typing.Literal" or getattr(origin, "_name", None) == "Literal":
         return ("literal", tuple(arguments))
-    return _generic(origin, [shape_of(a, namespace, variables, depth) if a is not ... else ... for a in arguments])
+    return _generic(origin, _shapes(arguments, namespace, variables, depth))
+
+
+def _shapes(arguments, namespace, variables, depth):
+    return [shape_of(a, namespace, variables, depth) if a is not ... else ... for a in arguments]
 
 
 def _of_tree(tree, namespace, variables, depth):
@@ -68,6 +75,8 @@ def _of_tree(tree, namespace, variables, depth):
         return _shape(tree.value, namespace, variables, depth) if tree.value is not ... else ...
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
         return union([_sub(tree.left, namespace, variables, depth), _sub(tree.right, namespace, variables, depth)])
+    if isinstance(tree, ast.Starred):
+        return ("star", _sub(tree.value, namespace, variables, depth))
     if not isinstance(tree, ast.Subscript):
         return _shape(_look_up(tree, namespace), namespace, variables, depth)
     base = _look_up(tree.value, namespace)
@@ -120,10 +129,37 @@ def _generic(origin, shapes):
     if origin is tuple:
         if len(shapes) == 2 and shapes[1] is ...:
             return ("tuples", shapes[0])
-        return ("tuple", tuple(shapes))
+        return _spread(shapes)
+    if getattr(origin, "_name", None) == "Unpack":
+        return ("star", shapes[0])
     if origin is sys.modules["qflow"].Pickle:
         return ("pickle",)
     return ("class", origin, tuple(shapes)) if isinstance(origin, type) else ANY
+
+
+def _spread(shapes):
+    """The shape of a tuple some of whose elements are tuples written out in it."""
+    before, any_of, after = [], None, []
+    for shape in shapes:
+        parts = [shape] if shape[0] != "star" else shape[1][1] if shape[1][0] == "tuple" else None
+        if parts is None:  # *tuple[int, ...], or what nobody knows
+            inner = shape[1]
+            first, any_of, parts = inner[1:] if inner[0] == "spread" else ((), inner[1] if inner[0] == "tuples" else ANY, ())
+            before += first
+        (before if any_of is None else after).extend(parts)
+    if any_of is None:
+        return ("tuple", tuple(before))
+    return ("spread", tuple(before), any_of, tuple(after)) if before or after else ("tuples", any_of)
+
+
+def elements(shape, count):
+    """What each element of a tuple of so many is; None where it is of no such length, or no tuple."""
+    if shape[0] == "tuples":
+        return (shape[1],) * count
+    if shape[0] == "spread":
+        between = count - len(shape[1]) - len(shape[3])
+        return shape[1] + (shape[2],) * between + shape[3] if between >= 0 else None
+    return shape[1] if shape[0] == "tuple" and len(shape[1]) == count else None
 
 
 def union(members):

@@ -1,6 +1,7 @@
 """Arguments converted to their declared types: the cases that `crates/types/tests/conversions.rs` holds the types of, and a harness."""
 
 import dataclasses
+import datetime
 import enum
 import json
 import re
@@ -20,6 +21,8 @@ import qflow_scalars  # noqa: E402
 import qflow_shapes  # noqa: E402
 
 CASES = json.loads((PYTHON.parent / "crates/types/tests/conversions.json").read_text(encoding="utf-8"))
+if sys.version_info < (3, 11):  # before, `*tuple[…]` is no syntax: `Unpack[tuple[…]]` is written
+    CASES = [case for case in CASES if "*tuple[" not in case["from"] + case["to"]]
 
 
 @dataclasses.dataclass
@@ -33,12 +36,20 @@ class Row(typing.TypedDict):
     amount: "int"
 
 
+class Wide(Row):
+    note: str
+
+
 class Colour(enum.Enum):
     RED = "r"
     BLUE = "b"
 
 
-OWN = {"Order": Order, "Row": Row, "Colour": Colour}
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+OWN = {"Order": Order, "Row": Row, "Wide": Wide, "Colour": Colour, "Level": Level}
 # What has no class here: frames, and what is not converted in any case.
 UNKNOWN = ("DataFrame", "Pickle", "Invoice", "File")
 
@@ -105,6 +116,45 @@ class Cases(unittest.TestCase):
                     continue
                 found = {(name, to): asked for asked, rules in enumerate(qflow_scalars._table()) for c in source.__mro__ if (c, target) in rules}
                 self.assertEqual(found, {pair: asked for pair, asked in published.items() if pair == (name, to)})
+
+    def test_tuples_written_out_in_others_are_read_in_each_spelling(self):
+        whole, text = ("class", int, ()), ("class", str, ())
+        unpack = getattr(typing, "Unpack", None)
+        spread = ("spread", (whole,), text, (whole,))
+        read = {"Tuple[int, Tuple[str, ...]]": ("tuple", (whole, ("tuples", text)))}
+        if unpack:  # Python 3.11
+            read.update({"tuple[int, *tuple[str, ...], int]": spread, "tuple[int, Unpack[tuple[str, ...]], int]": spread})
+            read.update({"tuple[int, *tuple[str, int]]": ("tuple", (whole, text, whole)), "tuple[*tuple[str, ...]]": ("tuples", text)})
+            read.update({"tuple[*tuple[int, *tuple[str, ...]], int]": spread, "tuple[int, *Unknown]": ("spread", (whole,), ("any",), ())})
+            evaluated = [typing.Tuple[int, unpack[typing.Tuple[str, ...]], int], eval("tuple[int, *tuple[str, ...], int]")]
+            for annotation in evaluated:
+                self.assertEqual(qflow_shapes.shape_of(annotation, {}), spread, annotation)
+        for annotation, shape in read.items():
+            self.assertEqual(qflow_shapes.shape_of(annotation, vars(typing)), shape, annotation)
+
+    def test_of_what_python_reads_of_iso_8601_just_what_is_published_is_not_read(self):
+        if sys.version_info < (3, 11):
+            self.skipTest("Python reads little of it before 3.11")
+        dates = ["2026-11-24", "20261124", "2026-W48-2", "2026W482", "2026-W48", "2026W48", "2026-328", "2026328", "2026-11", "2026", "2026-1-2"]
+        clocks = ["09", "09:30", "0930", "09:30:15", "093015", "09:30:15.5", "09:30:15,5", "093015.5", "09:30:15.1234567", "09:30.5", "09.5",
+                  "24:00", "9:30", "09:3015", "0930:15", "09:30:60"]  # fmt: skip
+        zones = ["", "Z", "z", "+01:00", "+0100", "+01", "-00:30:15", "+01:00:00.5", "+24:00", "+1", "-00:00"]
+        times = [mark + clock + zone for mark in ("", "T", "t") for clock in clocks for zone in zones]
+        both = [date + sign + time for date in dates for sign in ("T", "t", " ", "_") for time in times]
+        reads = (("date", datetime.date, dates), ("time", datetime.time, times), ("datetime", datetime.datetime, dates + both))
+        # A week, an hour, a number, parts of a minute, of a microsecond, another sign.
+        published = r"\d{4}-?W\d\d($|[Tt _])|(^|[Tt _])\d\d([Zz+-]|$)|(^| )\d{4}(\d\d)?([Zz+.,-]|$)|[Tt _]\d\d\.5|^\d\d\.5|\d\d:30\.5|\.\d{7}|_"
+        for name, cls, texts in reads:
+            for text in texts:
+                try:
+                    theirs = cls.fromisoformat(text)
+                except ValueError:
+                    theirs = None
+                ours = qflow_scalars.scalar(text, cls, True)
+                if ours is None and theirs is not None:
+                    self.assertRegex(text, published)
+                elif ours != theirs:
+                    self.assertRegex(text, "[tz]", "%s: %r, %r" % (name, ours, theirs))
 
     def test_what_fits_stays_the_same_object(self):
         for text, value in (("list[int | str]", [1, "x"]), ("dict[str, tuple[int, ...]]", {"a": (1,)}), ("Sequence[int]", (1, 2))):

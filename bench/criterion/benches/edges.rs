@@ -39,7 +39,7 @@ fn edges(criterion: &mut Criterion) {
     group.bench_function("convertible", |bench| {
         bench.iter(|| {
             let (source, target) = next.next().expect("it goes round");
-            black_box(convertible(black_box(source), black_box(target)))
+            black_box(convertible(black_box(source), black_box(target), &none))
         });
     });
     let mut next = ORDINARY.iter().cycle();

@@ -48,7 +48,7 @@ pub enum Form {
 /// Answers about one edge.
 pub fn edge(source: &Ty, target: &Ty, classes: &Classes) -> Edge {
     let reason = assignable_among(source, target, classes).err().map(|reason| reason.to_string());
-    let conversion = match convertible(source, target) {
+    let conversion = match convertible(source, target, classes) {
         Way::AsItIs => "as_it_is",
         Way::Converted => "converted",
         Way::MayFail => "may_fail",

@@ -8,9 +8,10 @@ mod frames;
 mod records;
 mod tuples;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use qflow_model::class::{ClassKind, Classes};
+use qflow_model::class::{Class, ClassKind, Classes};
+pub(crate) use tuples::Shape;
 
 use crate::{
     builtin::{builtin, derived, seen_as},
@@ -61,14 +62,16 @@ pub fn assignable(source: &Ty, target: &Ty) -> Goes {
 
 /// The same where the user's classes are known.
 pub fn assignable_among(source: &Ty, target: &Ty, classes: &Classes) -> Goes {
-    Among { classes, assumed: Vec::new() }.goes(source, target)
+    Among { classes, assumed: Vec::new(), refused: BTreeMap::new() }.goes(source, target)
 }
 
 /// The lattice with the user's classes in it.
 struct Among<'a> {
     classes: &'a Classes,
-    /// Pairs of records that are being compared: one that comes up within itself holds where the rest does.
+    /// Pairs of records that are compared, or were and go: one that comes up within itself holds where the rest does.
     assumed: Vec<(String, String)>,
+    /// Pairs that do not go, whatever is assumed, and why: else records that hold many of each other cost twice as much with each level.
+    refused: BTreeMap<(String, String), Reason>,
 }
 
 impl Among<'_> {
@@ -187,8 +190,8 @@ impl Among<'_> {
     }
 
     fn has_hash(&self, name: &str) -> bool {
-        let is_mapping = self.classes.get(name).is_some_and(|class| class.kind == ClassKind::TypedDict);
-        builtin(name).is_none() && !is_mapping
+        let has_none = |class: &Class| class.unhashable || class.kind == ClassKind::TypedDict;
+        builtin(name).is_none() && !self.classes.get(name).is_some_and(has_none)
     }
 }
 

@@ -3,13 +3,16 @@
 //! The rules follow the lax mode of pydantic, less what it loses silently or has to guess. `value::convert` makes the values, and in
 //! a container `python/harness/qflow_convert.py`; `crates/types/tests/conversions.json` holds both to the same table.
 
+mod records;
 mod table;
 
+use std::collections::BTreeMap;
+
+use qflow_model::class::{Class, Classes};
 pub use table::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE};
 
 use crate::{
-    assignable::assignable,
-    builtin::builtin,
+    assignable::{Shape, assignable_among},
     ty::{Literal, Ty},
 };
 
@@ -26,37 +29,16 @@ pub enum Way {
     Not,
 }
 
-/// Classes from outside that a mapping, a text or a number is not the description of.
-const OPAQUE: &[&str] = &["Pickle", "slice"];
+/// How a value of `source` gets to where `target` is declared, among the user's classes.
+pub fn convertible(source: &Ty, target: &Ty, classes: &Classes) -> Way {
+    Ways { classes, asked: BTreeMap::new() }.way(source, target)
+}
 
-/// How a value of `source` gets to where `target` is declared.
-pub fn convertible(source: &Ty, target: &Ty) -> Way {
-    if assignable(source, target).is_ok() {
-        return Way::AsItIs;
-    }
-    match (source, target) {
-        (Ty::Union(members), _) => worst(members.iter().map(|member| convertible(member, target))),
-        (_, Ty::Union(members)) => {
-            // Where several members could be made of it, nobody says which one is meant.
-            let mut ways = members.iter().map(|member| convertible(source, member)).filter(|way| *way < Way::Not);
-            match (ways.next(), ways.next()) {
-                (Some(way), None) => way,
-                _ => Way::Not,
-            }
-        }
-        (Ty::Literal(values), Ty::Literal(accepted)) => {
-            let known = |value: &Literal| accepted.iter().any(|one| one.class() == value.class());
-            may_fail(values.iter().all(known) && values.iter().any(|value| accepted.contains(value)))
-        }
-        (Ty::Literal(values), _) => worst(values.iter().map(|value| convertible(&Ty::class(value.class()), target))),
-        (Ty::Class(name), Ty::Literal(accepted)) => may_fail(accepted.iter().any(|one| one.class() == name)),
-        _ => held(source)
-            .zip(held(target))
-            .map(|(source, target)| contained(&source, &target))
-            .or_else(|| made(source, target))
-            .or_else(|| scalar(source, target))
-            .unwrap_or(Way::Not),
-    }
+/// The ways among the user's classes.
+struct Ways<'c> {
+    classes: &'c Classes,
+    /// What records are made of, and what came of it: one that comes up within itself may be made where the rest may.
+    asked: BTreeMap<(Ty, String), Way>,
 }
 
 fn worst(ways: impl IntoIterator<Item = Way>) -> Way {
@@ -68,9 +50,9 @@ fn may_fail(holds: bool) -> Way {
 }
 
 /// By the table.
-fn scalar(source: &Ty, target: &Ty) -> Option<Way> {
-    let (Ty::Class(source), Ty::Class(target)) = (source, target) else { return None };
-    let row = TABLE.iter().find(|row| row.to == target && row.from.contains(&source.as_str()))?;
+fn scalar(source: &str, target: &Ty) -> Option<Way> {
+    let Ty::Class(target) = target else { return None };
+    let row = TABLE.iter().find(|row| row.to == target && row.from.contains(&source))?;
     Some(if row.may_fail { Way::MayFail } else { Way::Converted })
 }
 
@@ -81,8 +63,7 @@ enum Held<'a> {
         name: &'a str,
         item: &'a Ty,
     },
-    Tuple(&'a [Ty]),
-    Tuples(&'a Ty),
+    Tuple(Shape<'a>),
     Set(&'a Ty),
     Map {
         key: &'a Ty,
@@ -91,9 +72,10 @@ enum Held<'a> {
 }
 
 fn held(ty: &Ty) -> Option<Held<'_>> {
+    if let Some(shape) = Shape::of(ty) {
+        return Some(Held::Tuple(shape));
+    }
     let (name, parameters) = match ty {
-        Ty::Tuple(items) => return Some(Held::Tuple(items)),
-        Ty::Tuples(item) => return Some(Held::Tuples(item)),
         Ty::Class(name) => (name.as_str(), [].as_slice()),
         Ty::Generic(name, parameters) => (name.as_str(), parameters.as_slice()),
         _ => return None,
@@ -109,73 +91,103 @@ fn held(ty: &Ty) -> Option<Held<'_>> {
     }
 }
 
-/// From one container to another, element by element.
-fn contained(source: &Held<'_>, target: &Held<'_>) -> Way {
-    let all = |items: &[Ty], to: &Ty| worst(items.iter().map(|item| convertible(item, to)));
-    match (source, target) {
+impl<'c> Ways<'c> {
+    fn way(&mut self, source: &Ty, target: &Ty) -> Way {
+        if assignable_among(source, target, self.classes).is_ok() {
+            return Way::AsItIs;
+        }
+        match (source, target) {
+            (Ty::Union(members), _) => worst(members.iter().map(|member| self.way(member, target))),
+            (_, Ty::Union(members)) => {
+                // Where several members could be made of it, nobody says which one is meant.
+                let mut ways = members.iter().map(|member| self.way(source, member)).filter(|way| *way < Way::Not);
+                match (ways.next(), ways.next()) {
+                    (Some(way), None) => way,
+                    _ => Way::Not,
+                }
+            }
+            (Ty::Literal(values), Ty::Literal(accepted)) => {
+                let known = |value: &Literal| accepted.iter().any(|one| one.class() == value.class());
+                may_fail(values.iter().all(known) && values.iter().any(|value| accepted.contains(value)))
+            }
+            (Ty::Literal(values), _) => worst(values.iter().map(|value| self.way(&Ty::class(value.class()), target))),
+            (Ty::Class(name), Ty::Literal(accepted)) => may_fail(accepted.iter().any(|one| one.class() == name)),
+            _ => self.whole(source, target).unwrap_or(Way::Not),
+        }
+    }
+
+    fn whole(&mut self, source: &Ty, target: &Ty) -> Option<Way> {
+        if let (Some(source), Some(target)) = (held(source), held(target)) {
+            return Some(self.contained(&source, &target));
+        }
+        if let Some(way) = self.made(source, target) {
+            return Some(way);
+        }
+        let Ty::Class(name) = source else { return None };
+        scalar(name, target).or_else(|| self.plain(name).and_then(|class| scalar(class, target)))
+    }
+
+    /// The class of a user's own.
+    fn class(&self, ty: &Ty) -> Option<(&'c str, &'c Class)> {
+        let (Ty::Class(name) | Ty::Generic(name, _)) = ty else { return None };
+        self.classes.get_key_value(name).map(|(name, class)| (name.as_str(), class))
+    }
+
+    /// From one container to another, element by element.
+    fn contained(&mut self, source: &Held<'_>, target: &Held<'_>) -> Way {
         // What is declared by an abstract class may be a text, or a set.
-        (Held::List { name, item }, Held::List { item: to, .. } | Held::Tuples(to)) => {
-            let own = if *name == "list" { Way::Converted } else { Way::MayFail };
-            own.max(convertible(item, to))
+        let least = match source {
+            Held::List { name, .. } if *name != "list" => Way::MayFail,
+            _ => Way::Converted,
+        };
+        let listed = |item| Shape { before: &[], of: Some(item), after: &[] };
+        match (source, target) {
+            (Held::List { item, .. }, Held::List { item: to, .. }) => self.way(item, to).max(least),
+            (Held::List { item, .. }, Held::Tuple(to)) => self.tuple(&listed(item), to).max(least),
+            (Held::Tuple(from), Held::Tuple(to)) => self.tuple(from, to).max(least),
+            (Held::Tuple(from), Held::List { item: to, .. }) => self.all(from, to).max(least),
+            // Elements that come twice are not dropped.
+            (Held::List { item, .. }, Held::Set(to)) => self.way(item, to).max(Way::MayFail),
+            (Held::Tuple(from), Held::Set(to)) => self.all(from, to).max(Way::MayFail),
+            (Held::Set(item), Held::Set(to)) => self.distinct(item, to).max(Way::Converted),
+            (Held::Map { key, item }, Held::Map { key: to_key, item: to }) => {
+                self.distinct(key, to_key).max(self.way(item, to)).max(Way::Converted)
+            }
+            // The order of a set's elements is nobody's: a list of them is made in a node, `sorted(…)`.
+            _ => Way::Not,
         }
-        // Elements that come twice are not dropped, and a length is only known when it is there.
-        (Held::List { item, .. } | Held::Tuples(item), Held::Tuple(to)) => {
-            worst(to.iter().map(|to| convertible(item, to))).max(Way::MayFail)
-        }
-        (Held::Tuple(items), Held::List { item: to, .. } | Held::Tuples(to)) => all(items, to).max(Way::Converted),
-        (Held::Tuples(item), Held::List { item: to, .. } | Held::Tuples(to)) => {
-            convertible(item, to).max(Way::Converted)
-        }
-        (Held::Tuple(items), Held::Tuple(to)) if items.len() == to.len() => {
-            worst(items.iter().zip(*to).map(|(item, to)| convertible(item, to)))
-        }
-        (Held::List { item, .. } | Held::Tuples(item), Held::Set(to)) => convertible(item, to).max(Way::MayFail),
-        (Held::Tuple(items), Held::Set(to)) => all(items, to).max(Way::MayFail),
-        (Held::Set(item), Held::Set(to)) => distinct(item, to).max(Way::Converted),
-        (Held::Map { key, item }, Held::Map { key: to_key, item: to }) => {
-            distinct(key, to_key).max(convertible(item, to)).max(Way::Converted)
-        }
-        // The order of a set's elements is nobody's: a list of them is made in a node, `sorted(…)`.
-        _ => Way::Not,
     }
-}
 
-/// Elements of a set and keys of a mapping: once converted, two of them may be the same.
-fn distinct(source: &Ty, target: &Ty) -> Way {
-    match convertible(source, target) {
-        Way::Converted => Way::MayFail,
-        way => way,
+    fn all(&mut self, from: &Shape<'_>, to: &Ty) -> Way {
+        worst(from.before.iter().chain(from.of).chain(from.after).map(|item| self.way(item, to)))
     }
-}
 
-/// Objects of classes that only Python knows, and frames.
-fn made(source: &Ty, target: &Ty) -> Option<Way> {
-    match target.root() {
-        "object" if !is_opaque(target) => {
-            let by_name_or_value = matches!(source, Ty::Class(name) if matches!(name.as_str(), "str" | "int"));
-            Some(may_fail(is_mapping(source) || by_name_or_value))
+    /// From a tuple, or a list, to a tuple: by the lengths that it may have, of which the longest has all that may stand at one place.
+    fn tuple(&mut self, from: &Shape<'_>, to: &Shape<'_>) -> Way {
+        let lengths = match (from.of, to.of) {
+            (None, _) => from.least()..=from.least(),
+            (Some(_), None) => to.least()..=to.least(),
+            (Some(_), Some(_)) => from.least().max(to.least())..=from.least() + to.least() + 1,
+        };
+        let ways = lengths.map(|length| {
+            let pairs = from.elements(length).zip(to.elements(length));
+            pairs.map_or(Way::Not, |(from, to)| worst(from.into_iter().zip(to).map(|(from, to)| self.way(from, to))))
+        });
+        let ways: Vec<Way> = ways.collect();
+        if ways.last() == Some(&Way::Not) {
+            return Way::Not;
         }
-        "DataFrame" => match held(source)? {
-            Held::List { item, .. } | Held::Tuples(item) => Some(may_fail(is_row(item))),
-            Held::Tuple(items) => Some(may_fail(items.iter().all(is_row))),
-            Held::Map { item, .. } => Some(may_fail(matches!(held(item), Some(Held::List { name: "list", .. })))),
-            Held::Set(_) => None,
-        },
-        _ => None,
+        let has_each = from.of.is_none() || (to.of.is_some() && from.least() >= to.least());
+        worst(ways.into_iter().map(|way| way.min(Way::MayFail)).chain((!has_each).then_some(Way::MayFail)))
     }
-}
 
-fn is_opaque(ty: &Ty) -> bool {
-    matches!(ty, Ty::Class(name) | Ty::Generic(name, _) if OPAQUE.contains(&name.as_str()) || builtin(name).is_some())
-}
-
-fn is_mapping(ty: &Ty) -> bool {
-    matches!(held(ty), Some(Held::Map { .. }))
-}
-
-/// Whether a type is a frame's row: a mapping, or a class of the user's that may be a `TypedDict`.
-fn is_row(ty: &Ty) -> bool {
-    *ty == Ty::Any || is_mapping(ty) || (ty.root() == "object" && !is_opaque(ty))
+    /// Elements of a set and keys of a mapping: once converted, two of them may be the same.
+    fn distinct(&mut self, source: &Ty, target: &Ty) -> Way {
+        match self.way(source, target) {
+            Way::Converted => Way::MayFail,
+            way => way,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod tried;
 
 pub use check::{
     Found, Misfit, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
+    check_written,
 };
 pub use convert::{convert, convert_taken, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
@@ -25,6 +26,7 @@ pub use header::{HEADER_BYTES, Header, Headers, NotAHeader, declares, header_byt
 pub use plain::{to_plain, to_text};
 pub use qflow_model::tagged::{answer, at};
 use qflow_model::tagged::{kind, stored_key, tag};
+pub(crate) use read::field_type;
 pub use read::{from_json, from_text};
 pub use repr::shown;
 use serde_json::Value;

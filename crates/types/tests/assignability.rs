@@ -13,8 +13,10 @@ fn class(line: &str) -> (String, Class) {
     let (head, bases) = line.rsplit_once(" : ").unwrap_or((line, ""));
     let mut words = head.splitn(3, ' ');
     let (name, kind, held) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    // `mutable_dataclass`: one that compares by value and may be changed.
+    let (kind, unhashable) = kind.strip_prefix("mutable_").map_or((kind, false), |kind| (kind, true));
     let parts = held.split(", ");
-    let mut record = json!({"name": format!("w.{name}"), "kind": kind});
+    let mut record = json!({"name": format!("w.{name}"), "kind": kind, "unhashable": unhashable});
     if kind == "enum" {
         let members = parts.map(|part| part.split_once('=').unwrap());
         let members =

@@ -38,9 +38,10 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_case_goes_as_it_says() {
+    let classes = classes();
     for case in cases() {
         let (from, to) = case.types();
-        let way = match convertible(&from, &to) {
+        let way = match convertible(&from, &to, &classes) {
             Way::AsItIs => "as it is",
             Way::Converted => "converted",
             Way::MayFail => "may fail",
@@ -76,9 +77,13 @@ fn classes() -> Classes {
         };
         json!([{"name": "item", "type": "str", "required": true}, amount])
     };
+    let mut wide = fields(false);
+    wide.as_array_mut().expect("a list").push(json!({"name": "note", "type": "str", "required": true}));
     serde_json::from_value(json!({
         "Order": {"name": "Order", "kind": "dataclass", "fields": fields(true)},
         "Row": {"name": "Row", "kind": "typed_dict", "fields": fields(false)},
+        "Wide": {"name": "Wide", "kind": "typed_dict", "fields": wide},
+        "Level": {"name": "Level", "kind": "enum", "bases": ["int"], "members": [{"name": "LOW", "value": 1}]},
         "Colour": {"name": "Colour", "kind": "enum", "members": [{"name": "RED", "value": "r"}, {"name": "BLUE", "value": "b"}]},
     }))
     .expect("classes")

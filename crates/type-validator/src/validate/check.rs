@@ -250,7 +250,7 @@ impl<'a> Checker<'a> {
                 let origin = Origin { name: format!("literal {shown}"), place: None };
                 // A value that is written down is none of a `Literal`'s, or it would have gone.
                 let named = target.ty.members().iter().any(|member| matches!(member, Ty::Literal(_)));
-                let way = if named { Way::Not } else { convertible(&found, target.ty) };
+                let way = if named { Way::Not } else { convertible(&found, target.ty, &self.definition.classes) };
                 self.convert(&found, way, &origin, "", target);
             }
             return;
@@ -293,7 +293,13 @@ impl<'a> Checker<'a> {
         let outcome = self.known.assignable(found, target.ty);
         self.edge(found, target, outcome.is_ok());
         if let Err(reason) = outcome {
-            self.convert(found, convertible(found, target.ty), origin, &reason.to_string(), target);
+            self.convert(
+                found,
+                convertible(found, target.ty, &self.definition.classes),
+                origin,
+                &reason.to_string(),
+                target,
+            );
         }
     }
 

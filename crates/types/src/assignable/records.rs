@@ -16,13 +16,12 @@ impl Among<'_> {
         };
         match class.kind {
             _ if class.bases.iter().any(|base| base == of) => Some(narrower(name, class, of, self.classes.get(of))),
-            // Typed dictionaries: by structure, and each is a `Mapping` from texts to what its fields hold. It has no keys but those that
-            // are declared, since a value is held to them: so `Mapping[str, int]` where all are `int`, which the specification refuses.
+            // Typed dictionaries: by structure, and each is a `Mapping[str, object]`: what it holds under keys that are not declared
+            // nobody knows.
             ClassKind::TypedDict => match self.classes.get(of).filter(|other| other.kind == ClassKind::TypedDict) {
                 Some(other) => Some(self.structure((name, class), (of, other))),
                 None if derived("Mapping", of) => {
-                    let item = Ty::union(class.fields.iter().map(|field| read(&field.ty.0)));
-                    Some(self.goes(&Ty::Generic("Mapping".to_owned(), vec![Ty::class("str"), item]), target))
+                    Some(self.goes(&Ty::Generic("Mapping".to_owned(), vec![Ty::class("str"), object()]), target))
                 }
                 None => None,
             },
@@ -46,17 +45,28 @@ impl Among<'_> {
         }
     }
 
-    /// One `TypedDict` goes for another that has no key more, each of its type; what must be there must be there.
+    /// Typed dictionaries: one goes for another of whose keys it has each that must be there, and none of another type. Values are copied,
+    /// so every key is as good as `ReadOnly`. What the source does not declare it may hold all the same, as whatever there is: so a
+    /// key that need not be there goes undeclared only where an `object` would.
     fn structure(&mut self, source: (&str, &Class), target: (&str, &Class)) -> Goes {
         let pair = (source.0.to_owned(), target.0.to_owned());
         if self.assumed.contains(&pair) {
             return Ok(());
         }
-        self.assumed.push(pair);
+        if let Some(reason) = self.refused.get(&pair) {
+            return Err(reason.clone());
+        }
+        let before = self.assumed.len();
+        self.assumed.push(pair.clone());
         let goes = target.1.fields.iter().try_for_each(|wanted| {
             let name = wanted.name.replace('\\', "\\\\").replace('\'', "\\'");
-            let Some(field) = source.1.fields.iter().find(|field| field.name == wanted.name) else {
-                return if wanted.required { Err(Reason::new(format!("missing key '{name}'"))) } else { Ok(()) };
+            let Some(field) = source.1.field(&wanted.name) else {
+                if wanted.required {
+                    return Err(Reason::new(format!("missing key '{name}'")));
+                }
+                let is_any = self.goes(&object(), &read(&wanted.ty.0)).is_ok();
+                let why = || Reason::new(format!("key '{name}' is not declared, and may be of another type"));
+                return if is_any { Ok(()) } else { Err(why()) };
             };
             if wanted.required && !field.required {
                 return Err(Reason::new(format!("key '{name}' may be missing")));
@@ -64,9 +74,17 @@ impl Among<'_> {
             let part = format!("['{name}']");
             self.goes(&read(&field.ty.0), &read(&wanted.ty.0)).map_err(|reason| reason.below(&part))
         });
-        self.assumed.pop();
+        if let Err(reason) = &goes {
+            // What was found to go while this was assumed is asked anew.
+            self.assumed.truncate(before);
+            self.refused.insert(pair, reason.clone());
+        }
         goes
     }
+}
+
+fn object() -> Ty {
+    Ty::class("object")
 }
 
 /// The type of a field; what does not read was told of by the reader.

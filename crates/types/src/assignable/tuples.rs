@@ -4,14 +4,15 @@ use super::{Among, Goes, Reason};
 use crate::ty::Ty;
 
 /// A tuple as what it begins with, what may come any number of times, and what it ends with.
-struct Shape<'a> {
-    before: &'a [Ty],
-    of: Option<&'a Ty>,
-    after: &'a [Ty],
+#[derive(Clone, Copy)]
+pub(crate) struct Shape<'a> {
+    pub(crate) before: &'a [Ty],
+    pub(crate) of: Option<&'a Ty>,
+    pub(crate) after: &'a [Ty],
 }
 
 impl<'a> Shape<'a> {
-    fn of(ty: &'a Ty) -> Option<Self> {
+    pub(crate) fn of(ty: &'a Ty) -> Option<Self> {
         Some(match ty {
             Ty::Tuple(items) => Self { before: items, of: None, after: &[] },
             Ty::Tuples(item) => Self { before: &[], of: Some(item), after: &[] },
@@ -21,8 +22,19 @@ impl<'a> Shape<'a> {
     }
 
     /// Elements that are there in any case.
-    fn least(&self) -> usize {
+    pub(crate) fn least(&self) -> usize {
         self.before.len() + self.after.len()
+    }
+
+    /// What each element of one of a length is; nothing where none has that length.
+    pub(crate) fn elements(&self, length: usize) -> Option<Vec<&'a Ty>> {
+        let between = length.checked_sub(self.least())?;
+        let any = match self.of {
+            Some(of) => std::iter::repeat_n(of, between),
+            None if between == 0 => std::iter::repeat_n(&Ty::Any, 0),
+            None => return None,
+        };
+        Some(self.before.iter().chain(any).chain(self.after).collect())
     }
 }
 

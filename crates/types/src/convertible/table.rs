@@ -60,7 +60,7 @@ pub const TABLE: &[Row] = &[
         from: &["str"],
         to: "timedelta",
         may_fail: true,
-        rule: "`90s`, `1h30m`, `00:05:00`, `3 days, 0:05:00`, `P1DT2H`, or seconds; in whole microseconds",
+        rule: "`90s`, `1h30m`, `00:05:00`, `P1DT2H`, as `str()` writes it (`3 days, 0:05:00`, `-1 day, 23:59:59`), or seconds; in whole microseconds",
     },
     Row {
         from: &["str"],
@@ -113,11 +113,15 @@ pub const CONTAINERS: &[Rule] = &[
     },
     Rule {
         from: "`list[A]`, `tuple[A, ...]`",
-        to: "`tuple[B, C]`",
+        to: "`tuple[B, C]`, `tuple[B, *tuple[C, ...]]`",
         needs: ASKED,
         rule: "of that length",
         sure: &[],
-        may_fail: &[("list[int]", "tuple[int, int]"), ("tuple[int, ...]", "tuple[int, Decimal]")],
+        may_fail: &[
+            ("list[int]", "tuple[int, int]"),
+            ("tuple[int, ...]", "tuple[int, Decimal]"),
+            ("list[int]", "tuple[int, *tuple[int, ...]]"),
+        ],
     },
     Rule {
         from: "`list[A]`, `tuple[A, …]`",
@@ -156,6 +160,14 @@ pub const CONTAINERS: &[Rule] = &[
         may_fail: &[("dict[date, int]", "dict[str, int]"), ("dict[str, str]", "Mapping[str, int]")],
     },
     Rule {
+        from: "a `TypedDict`",
+        to: "`dict[str, B]`",
+        needs: "`convert=True` where `B` is not `object` or `Any`",
+        rule: "its items, and what it holds besides",
+        sure: &[("Row", "dict[str, object]"), ("Row", "dict[str, Any]")],
+        may_fail: &[("Row", "dict[str, float]"), ("Row", "dict[str, Decimal]")],
+    },
+    Rule {
         from: "`str`, `int`, `bool`",
         to: "`Literal[…]` of such",
         needs: ASKED,
@@ -167,7 +179,7 @@ pub const CONTAINERS: &[Rule] = &[
         from: "`dict[str, A]`",
         to: "a dataclass, `TypedDict`, NamedTuple, pydantic model",
         needs: ASKED,
-        rule: "its fields, converted likewise; none missing, none more",
+        rule: "its fields, converted likewise; none missing, none more, but a `TypedDict` keeps what it does not declare",
         sure: &[],
         may_fail: &[("dict[str, Any]", "Order"), ("Mapping[str, int]", "Order")],
     },

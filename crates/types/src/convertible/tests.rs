@@ -1,11 +1,17 @@
 //! The table, and what holds for all of it.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
 fn way(source: &str, target: &str) -> Way {
     convertible(&source.parse().unwrap(), &target.parse().unwrap())
+}
+
+fn typed_dict(fields: &[(&str, &str)]) -> Class {
+    let fields: Vec<_> = fields.iter().map(|(name, ty)| json!({"name": name, "type": ty, "required": true})).collect();
+    serde_json::from_value(json!({"name": "w.C", "kind": "typed_dict", "fields": fields})).unwrap()
 }
 
 #[test]
@@ -78,6 +84,9 @@ fn every_pair_goes_as_it_should() {
 
 #[test]
 fn what_is_published_of_containers_and_refusals_holds() {
+    let classes = Classes::from([("Row".to_owned(), typed_dict(&[("amount", "int")]))]);
+    let way =
+        |source: &str, target: &str| super::convertible(&source.parse().unwrap(), &target.parse().unwrap(), &classes);
     for Rule { sure, may_fail, needs, .. } in CONTAINERS {
         for (expected, examples) in [(Way::Converted, sure), (Way::MayFail, may_fail)] {
             for (source, target) in *examples {
@@ -89,6 +98,24 @@ fn what_is_published_of_containers_and_refusals_holds() {
     for (source, target) in REFUSED.iter().flat_map(|refused| refused.examples) {
         assert_eq!(way(source, target), Way::Not, "{source} → {target}");
     }
+}
+
+#[test]
+fn records_that_hold_one_another_are_asked_once() {
+    let level = |side: &str, at: usize, end: &str| {
+        let ty = if at == 0 { end.to_owned() } else { format!("{side}{}", at - 1) };
+        (format!("{side}{at}"), typed_dict(&[("a", &ty), ("b", &format!("list[{ty}]"))]))
+    };
+    let ends = [("A", "str"), ("B", "int"), ("C", "bytes")];
+    let mut classes: Classes = ends.iter().flat_map(|(side, end)| (0..60).map(|at| level(side, at, end))).collect();
+    classes.insert("Left".to_owned(), typed_dict(&[("next", "Left | None"), ("x", "str")]));
+    classes.insert("Right".to_owned(), typed_dict(&[("next", "Right | None"), ("x", "int")]));
+    classes.insert("Wrong".to_owned(), typed_dict(&[("next", "Wrong | None"), ("x", "bytes")]));
+    let way = |source: &str, target: &str| super::convertible(&Ty::class(source), &Ty::class(target), &classes);
+    assert_eq!(way("A59", "B59"), Way::MayFail);
+    assert_eq!(way("A59", "C59"), Way::Not);
+    assert_eq!(way("Left", "Right"), Way::MayFail);
+    assert_eq!(way("Left", "Wrong"), Way::Not);
 }
 
 /// Any type that conversions know something of.
@@ -114,10 +141,14 @@ fn types() -> impl Strategy<Value = Ty> {
     })
 }
 
+fn convertible(source: &Ty, target: &Ty) -> Way {
+    super::convertible(source, target, &Classes::new())
+}
+
 proptest! {
     #[test]
     fn what_is_assignable_is_never_a_conversion(source in types(), target in types()) {
-        prop_assert_eq!(assignable(&source, &target).is_ok(), convertible(&source, &target) == Way::AsItIs);
+        prop_assert_eq!(crate::assignable(&source, &target).is_ok(), convertible(&source, &target) == Way::AsItIs);
         prop_assert_eq!(convertible(&source, &source), Way::AsItIs);
     }
 

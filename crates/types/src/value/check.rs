@@ -33,6 +33,12 @@ pub fn check_fields(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), Val
     Records::read(classes).check(value, ty)
 }
 
+/// As [`check_fields`], of a value that is written down where it stands: a key that a `TypedDict` does not declare is a slip there, and a
+/// mapping is no dataclass or `NamedTuple`, whatever that makes of its fields.
+pub fn check_written(value: &Value, ty: &Ty, classes: &Classes) -> Result<(), ValueError> {
+    Records::read(classes).written().check(value, ty)
+}
+
 /// As [`check_fields`], of arguments by their names, which were held to what declares them where they were made: an object of another class
 /// may be derived from the declared one, and passes. Holds frames and arrays to what is declared of them, by their `headers`.
 ///
@@ -71,7 +77,7 @@ impl Records<'_> {
             }
             Ty::Class(name) => match self.get(name) {
                 Some(record) => self.record(value, name, record),
-                None if class(value, name) => Ok(()),
+                None if class(value, name) && !self.is_no_object(value, name) => Ok(()),
                 None => Err(expected()),
             },
             Ty::Tuple(types) => {

@@ -67,7 +67,7 @@ struct Converter<'c> {
 
 impl<'c> Converter<'c> {
     fn new(classes: &'c Classes, strict: bool) -> Self {
-        let (records, steps) = (Rc::new(Records::read(classes)), Rc::new(Cell::new(STEPS)));
+        let (records, steps) = (Rc::new(Records::read(classes).by_class()), Rc::new(Cell::new(STEPS)));
         Self { classes, records, strict, steps, tried: Tried::default() }
     }
 
@@ -104,8 +104,9 @@ impl<'c> Converter<'c> {
         self.steps.set(left);
         match ty {
             Ty::Any | Ty::Variable(_) => Ok(value.clone()),
+            _ if self.records.is_of_another(value, ty) => Ok(value.clone()),
             Ty::Union(members) => self.union(value, members, ty),
-            Ty::Tuple(_) | Ty::Tuples(_) => self.tuple(value, ty),
+            Ty::Tuple(_) | Ty::Tuples(_) | Ty::Spread(..) => self.tuple(value, ty),
             Ty::Class(name) | Ty::Generic(name, _) if containers::is_known(name) => {
                 let parameters = if let Ty::Generic(_, parameters) = ty { parameters.as_slice() } else { &[] };
                 self.container(value, name, parameters, ty)

@@ -5,7 +5,8 @@
 mod reader;
 mod users;
 
-pub(super) use users::{member as member_of, ty as field_type};
+pub(super) use users::member as member_of;
+pub(crate) use users::ty as field_type;
 
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};

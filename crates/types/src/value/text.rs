@@ -94,7 +94,7 @@ pub(super) fn read_float(text: &str) -> Option<f64> {
 }
 
 /// What `qflow_model::duration` reads but for two numbers with a `:`, which are hours and minutes to some, minutes and seconds to
-/// others; and as Python's `str()` writes it, `3 days, 0:05:00`.
+/// others; and as Python's `str()` writes it, `3 days, 0:05:00`, `-1 day, 23:59:59`.
 fn timedelta(text: &str) -> Option<Value> {
     let (days, rest) = text
         .split_once(" day")
@@ -102,14 +102,14 @@ fn timedelta(text: &str) -> Option<Value> {
     let clock = rest.trim_start_matches([',', ' ']);
     let read = |text: &str| qflow_model::duration::micros(text).filter(|_| text.split(':').count() != 2);
     let is_number = |days: &str| days.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+    // Of a negative one the clock is none, as Python has it, where that is just how it is written: else it would be a guess.
+    let is_sure =
+        |days: &str| !days.contains('-') || (rest.starts_with(", ") && is_clock(clock) && !days.contains('.'));
     let micros = match days {
         None => read(text)?,
         Some(days) if !is_number(days) => return None,
         Some(days) if rest.is_empty() => read(&format!("{days}d"))?,
-        // Whether the clock of a negative one is negative too would be a guess.
-        Some(days)
-            if rest.starts_with([',', ' ']) && clock.contains(':') && !format!("{days}{clock}").contains('-') =>
-        {
+        Some(days) if rest.starts_with([',', ' ']) && clock.contains(':') && !clock.contains('-') && is_sure(days) => {
             read(&format!("{days}d"))? + read(clock)?
         }
         Some(_) => return None,
@@ -117,6 +117,16 @@ fn timedelta(text: &str) -> Option<Value> {
     let micros = Some(micros).filter(|micros| micros.div_euclid(86_400_000_000).abs() <= 999_999_999)?;
     let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
     Some(json!({"$": "timedelta", "v": [days as i64, (rest / 1_000_000) as i64, (rest % 1_000_000) as i64]}))
+}
+
+/// `23:59:59`, `0:05:00.500000`: hours, minutes and seconds of a day.
+fn is_clock(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [hours, minutes, seconds] = parts.as_slice() else { return false };
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let below = |text: &str, bound: u32| text.parse::<u32>().is_ok_and(|part| part < bound);
+    let all = [*hours, minutes, seconds, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    all && below(hours, 24) && below(minutes, 60) && below(seconds, 60)
 }
 
 /// 32 hexadecimal digits, with `-` where Python writes them or without, in braces, or after `urn:uuid:`.

@@ -136,6 +136,15 @@ pub(crate) const ALL: &[Difference] = &[
         holds: |pair| text(pair).is_some() && to(pair, &["timedelta"]),
     },
     Difference {
+        name: "negative days",
+        what: "`-1 day, 23:59:59` is a second before nothing, as Python's `str()` writes it; of pydantic's it is nearly two days",
+        why: "it reads back",
+        sides: &[Both],
+        holds: |pair| {
+            text(pair).is_some_and(|text| text.starts_with('-') && text.contains(" day")) && to(pair, &["timedelta"])
+        },
+    },
+    Difference {
         name: "two numbers with `:`",
         what: "`01:30` is no duration; of pydantic's it is hours and minutes",
         why: "minutes and seconds to some",
@@ -266,12 +275,15 @@ pub(crate) const ALL: &[Difference] = &[
     },
     Difference {
         name: "fields that are not there",
-        what: "a key that a `TypedDict`, NamedTuple or dataclass does not have is refused; pydantic leaves it out of most",
+        what: "a key that a NamedTuple or dataclass does not have is refused, and one that a `TypedDict` does not declare stays; pydantic leaves it out of most",
         why: "never a silent loss",
-        sides: &[Theirs],
-        holds: |pair| {
-            let made = value::convert(pair.value, pair.ty, pair.classes);
-            made.is_err_and(|error| error.message.ends_with("has no field of this name"))
+        sides: &[Theirs, Both],
+        holds: |pair| match value::convert(pair.value, pair.ty, pair.classes) {
+            Err(error) => error.message.ends_with("has no field of this name"),
+            Ok(Value::Object(made)) => {
+                class(pair, ClassKind::TypedDict).is_some_and(|of| made.keys().any(|key| of.field(key).is_none()))
+            }
+            Ok(_) => false,
         },
     },
     Difference {

@@ -1,9 +1,14 @@
 //! Types, and values that are of them.
 
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::{prelude::*, strategy::Union};
+use qflow_model::class::{Class, ClassKind, Classes, Member};
 use qflow_types::{Literal, Ty};
 use serde_json::{Map, Value, json};
+
+use crate::own::{NAMES, classes};
 
 /// Classes whose values a text writes, in one way.
 pub(crate) const WRITTEN: &[&str] = &["Decimal", "date", "datetime", "time", "UUID", "Path"];
@@ -24,11 +29,29 @@ const SCALARS: &[&str] = &[
     "Path",
 ];
 
-/// A value of a type.
-#[derive(Clone, Debug)]
+/// Levels of classes within classes, past which values are as small as they may be.
+const LEVELS: u32 = 3;
+
+/// A value of a type, which is of some classes.
+#[derive(Clone)]
 pub(crate) struct Typed {
     pub(crate) value: Value,
     pub(crate) ty: Ty,
+    pub(crate) own: Classes,
+}
+
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} of {}", self.value, self.ty)?;
+        for (name, class) in self.own.iter().filter(|(_, class)| class.kind != ClassKind::Enum) {
+            let fields = class
+                .fields
+                .iter()
+                .map(|one| format!("{}{} {}", one.name, if one.required { ":" } else { "?:" }, one.ty.0));
+            writeln!(f, "  {name}: {}", fields.collect::<Vec<_>>().join(", "))?;
+        }
+        Ok(())
+    }
 }
 
 /// Any type that values are of: without `Any`, which promises nothing.
@@ -36,6 +59,7 @@ pub(crate) fn types() -> impl Strategy<Value = Ty> {
     let leaf = prop_oneof![
         1 => Just(Ty::None),
         8 => prop::sample::select(SCALARS.iter().map(|name| Ty::class(name)).collect::<Vec<_>>()),
+        5 => prop::sample::select(NAMES.iter().map(|name| Ty::class(name)).collect::<Vec<_>>()),
         1 => prop::sample::subsequence(literals(), 1..4).prop_map(Ty::literal),
     ];
     leaf.prop_recursive(3, 16, 3, |inner| {
@@ -57,13 +81,24 @@ pub(crate) fn types() -> impl Strategy<Value = Ty> {
 }
 
 fn literals() -> Vec<Literal> {
-    let member = |name: &str| Literal::Member("Color".to_owned(), name.to_owned());
+    let member = |name: &str| Literal::Member("Colour".to_owned(), name.to_owned());
     let plain = [Literal::Bool(true), Literal::Bool(false), Literal::Int(1), Literal::Text("a".to_owned())];
     plain.into_iter().chain([Literal::Bytes(b"x".to_vec()), member("RED"), member("BLUE")]).collect()
 }
 
 pub(crate) fn typed() -> impl Strategy<Value = Typed> {
-    types().prop_flat_map(|ty| value_of(&ty).prop_map(move |value| Typed { value, ty: ty.clone() }))
+    typed_of(types())
+}
+
+/// Values of classes alone.
+pub(crate) fn objects() -> impl Strategy<Value = Typed> {
+    typed_of(prop::sample::select(NAMES.iter().map(|name| Ty::class(name)).collect::<Vec<_>>()))
+}
+
+fn typed_of(types: impl Strategy<Value = Ty>) -> impl Strategy<Value = Typed> {
+    (types, classes()).prop_flat_map(|(ty, own)| {
+        value_of(&ty, &own, 0).prop_map(move |value| Typed { value, ty: ty.clone(), own: own.clone() })
+    })
 }
 
 pub(crate) fn number_types() -> impl Strategy<Value = Ty> {
@@ -71,16 +106,18 @@ pub(crate) fn number_types() -> impl Strategy<Value = Ty> {
 }
 
 pub(crate) fn numbers() -> impl Strategy<Value = Typed> {
-    number_types().prop_flat_map(|ty| value_of(&ty).prop_map(move |value| Typed { value, ty: ty.clone() }))
+    typed_of(number_types())
 }
 
 fn tagged(tag: &'static str, v: impl Into<Value>) -> Value {
     json!({"$": tag, "v": v.into()})
 }
 
-/// Values of a type.
-pub(crate) fn value_of(ty: &Ty) -> BoxedStrategy<Value> {
+/// Values of a type, so many levels of classes within others.
+pub(crate) fn value_of(ty: &Ty, own: &Classes, level: u32) -> BoxedStrategy<Value> {
+    let value_of = |ty: &Ty| value_of(ty, own, level);
     match ty {
+        Ty::Union(members) if level >= LEVELS && members.contains(&Ty::None) => Just(Value::Null).boxed(),
         Ty::None => Just(Value::Null).boxed(),
         Ty::Union(members) => Union::new(members.iter().map(value_of)).boxed(),
         Ty::Literal(values) => {
@@ -99,23 +136,74 @@ pub(crate) fn value_of(ty: &Ty) -> BoxedStrategy<Value> {
         Ty::Tuple(types) => {
             types.iter().map(value_of).collect::<Vec<_>>().prop_map(|items| tagged("tuple", items)).boxed()
         }
-        Ty::Tuples(item) => {
-            prop::collection::vec(value_of(item), 0..4).prop_map(|items| tagged("tuple", items)).boxed()
-        }
+        Ty::Tuples(item) => some(item, own, level).prop_map(|items| tagged("tuple", items)).boxed(),
         Ty::Spread(before, item, after) => {
-            let between = prop::collection::vec(value_of(item), 0..3);
+            let between = some(item, own, level);
             let [first, last] = [before, after].map(|types| types.iter().map(value_of).collect::<Vec<_>>());
             let all = (first, between, last).prop_map(|(first, between, last)| [first, between, last].concat());
             all.prop_map(|items| tagged("tuple", items)).boxed()
         }
-        Ty::Generic(name, parameters) => held(name, parameters),
-        Ty::Class(name) => scalar(name),
+        Ty::Generic(name, parameters) => held(name, parameters, own, level),
+        Ty::Class(name) if name == "object" => prop::sample::select(vec![
+            json!(null),
+            json!(1),
+            json!("x"),
+            json!([1]),
+            json!({"a": "x"}),
+            tagged("tuple", json!([1, "x"])),
+        ])
+        .boxed(),
+        Ty::Class(name) => match own.get(name) {
+            Some(class) => object(class, own, level),
+            None => scalar(name),
+        },
         _ => Just(Value::Null).boxed(),
     }
 }
 
-fn held(name: &str, parameters: &[Ty]) -> BoxedStrategy<Value> {
-    let items = || prop::collection::vec(value_of(&parameters[0]), 0..4);
+/// Some elements of a type; none where that would never end.
+fn some(ty: &Ty, own: &Classes, level: u32) -> BoxedStrategy<Vec<Value>> {
+    if level < LEVELS {
+        prop::collection::vec(value_of(ty, own, level), 0..4).boxed()
+    } else {
+        Just(Vec::new()).boxed()
+    }
+}
+
+/// Members and objects of a class; what a `TypedDict` does not declare may be there all the same, and anything.
+fn object(class: &Class, own: &Classes, level: u32) -> BoxedStrategy<Value> {
+    if class.kind == ClassKind::Enum {
+        let member = |member: &Member| json!({"$": "enum", "t": class.name, "v": member.name});
+        return prop::sample::select(class.members.iter().map(member).collect::<Vec<_>>()).boxed();
+    }
+    let is_open = class.kind == ClassKind::TypedDict;
+    let declared = class.fields.iter().filter(|field| field.required || level < LEVELS);
+    let declared: Vec<_> = declared
+        .map(|field| {
+            let value = value_of(&field.ty.0.parse().expect("a type"), own, level + 1);
+            let value = if field.required { value.prop_map(Some).boxed() } else { prop::option::of(value).boxed() };
+            (Just(field.name.clone()), value)
+        })
+        .collect();
+    let known: Vec<String> = class.fields.iter().map(|field| field.name.clone()).collect();
+    let anything = || value_of(&Ty::class("object"), own, level + 1);
+    let more =
+        ["a", "b", "$c", "d", "z"].into_iter().filter(|name| is_open && !known.iter().any(|known| known == name));
+    let more: Vec<_> = more.map(|name| (Just(name.to_owned()), prop::option::weighted(0.3, anything()))).collect();
+    let name = class.name.clone();
+    (declared, more)
+        .prop_map(move |(declared, more)| {
+            let fields = declared.into_iter().chain(more).filter_map(|(name, value)| {
+                Some((if name.starts_with('$') { format!("${name}") } else { name }, value?))
+            });
+            let fields = Value::Object(fields.collect());
+            if is_open { fields } else { json!({"$": "object", "t": name, "v": fields}) }
+        })
+        .boxed()
+}
+
+fn held(name: &str, parameters: &[Ty], own: &Classes, level: u32) -> BoxedStrategy<Value> {
+    let items = || some(&parameters[0], own, level);
     let list = || items().prop_map(Value::Array).boxed();
     let tuple = || items().prop_map(|items| tagged("tuple", items)).boxed();
     let set = |tag: &'static str| items().prop_map(move |items| tagged(tag, distinct(items))).boxed();
@@ -127,7 +215,9 @@ fn held(name: &str, parameters: &[Ty]) -> BoxedStrategy<Value> {
         "Sequence" | "Reversible" => prop_oneof![list(), tuple()].boxed(),
         "Iterable" | "Collection" | "Container" => prop_oneof![list(), tuple(), set("set")].boxed(),
         _ => {
-            let pairs = prop::collection::vec((value_of(&parameters[0]), value_of(&parameters[1])), 0..4);
+            let keys = some(&parameters[0], own, level);
+            let pairs = (keys, some(&parameters[1], own, level))
+                .prop_map(|(keys, values)| keys.into_iter().zip(values).collect());
             pairs.prop_map(mapping).boxed()
         }
     }
@@ -157,10 +247,12 @@ fn mapping(pairs: Vec<(Value, Value)>) -> Value {
 fn distinct(items: Vec<Value>) -> Vec<Value> {
     let mut kept: Vec<Value> = Vec::new();
     let is_number = |value: &Value| {
-        value.is_number() || value.is_boolean() || matches!(tag(value), "int" | "float" | "complex" | "decimal")
+        value.is_number()
+            || value.is_boolean()
+            || matches!(tag(value), "int" | "float" | "complex" | "decimal" | "enum")
     };
     for item in items {
-        let is_tagged = matches!(tag(&item), "set" | "map" | "tuple" | "frozenset");
+        let is_tagged = matches!(tag(&item), "set" | "map" | "tuple" | "frozenset" | "object");
         let is_plain = item.is_array() || (item.is_object() && tag(&item).is_empty());
         let is_held = !is_tagged && !is_plain;
         // Instants are equal in many zones.

@@ -1,23 +1,27 @@
 //! What holds of all values and types, by chance: checking, assigning and converting agree with each other.
 
 mod any;
+#[path = "../own/mod.rs"]
+mod own;
 
-use any::{Typed, typed, types, value_of};
+use any::{Typed, objects, typed, types, value_of};
 use proptest::prelude::*;
 use qflow_model::class::Classes;
-use qflow_types::{Ty, Way, assignable, convertible, value};
+use qflow_types::{Ty, Way, assignable_among, convertible, value};
 use serde_json::Value;
 
 /// The same said of the tree and of the bytes.
-fn checked(value: &Value, ty: &Ty) -> Result<(), String> {
-    let of_tree = value::check(value, ty).map_err(|error| error.to_string());
+fn checked(value: &Value, ty: &Ty, own: &Classes) -> Result<(), String> {
+    let of_tree = value::check_fields(value, ty, own).map_err(|error| error.to_string());
     let bytes = value::encode(value).bytes;
-    let streamed = value::check_encoding(&bytes, ty, &Classes::new()).map_err(|error| error.to_string());
-    let read = value::check_reader(bytes.as_slice(), ty, &Classes::new()).map_err(|error| error.to_string());
-    // Of a tuple's length the bytes tell when it is over, the tree before its elements.
-    let is_length = of_tree.as_ref().is_err_and(|error| error.contains("a tuple of") && streamed.is_err());
+    let streamed = value::check_encoding(&bytes, ty, own).map_err(|error| error.to_string());
+    let read = value::check_reader(bytes.as_slice(), ty, own).map_err(|error| error.to_string());
+    // Of a tuple's length the bytes tell when it is over, the tree before its elements; of a field that is missing likewise.
+    let is_later =
+        |error: &String| error.contains("a tuple of") || error.contains(" without `") || error.contains("has no field");
+    let is_later = of_tree.as_ref().is_err_and(|error| is_later(error) && streamed.is_err());
     assert!(
-        is_length || of_tree == streamed.as_ref().map(drop).map_err(Clone::clone),
+        is_later || of_tree == streamed.as_ref().map(drop).map_err(Clone::clone),
         "{value} as {ty}: {of_tree:?} {streamed:?}"
     );
     assert_eq!(streamed, read, "{value} as {ty}");
@@ -27,54 +31,79 @@ fn checked(value: &Value, ty: &Ty) -> Result<(), String> {
     of_tree
 }
 
+/// What is wrong with a value that was held to another type and goes where this one is declared.
+fn given(value: &Value, ty: &Ty, own: &Classes) -> Result<(), String> {
+    let name = "x".to_owned();
+    value::check_each([(&name, value, ty)], own, &value::Headers::new()).map_err(|(_, error)| error.to_string())
+}
+
+/// What is made of a value of a type is of the other.
+fn made(Typed { value, ty, own }: &Typed, target: &Ty) -> Result<(), TestCaseError> {
+    match convertible(ty, target, own) {
+        Way::AsItIs | Way::Converted => {
+            let made = value::convert_taken(value.clone(), target, own, false).expect("it never fails");
+            prop_assert_eq!(given(&made, target, own), Ok(()), "{} of {} as {}", value, ty, target);
+            prop_assert_eq!(value::convert(value, target, own), Ok(made), "{} of {} as {}", value, ty, target);
+        }
+        Way::MayFail | Way::Not => {
+            if let Ok(made) = value::convert(value, target, own) {
+                prop_assert_eq!(given(&made, target, own), Ok(()), "{} of {} as {}", value, ty, target);
+                prop_assert_eq!(value::convert(&made, target, own), Ok(made), "{} of {} as {}", value, ty, target);
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(own::cases(1000))]
 
     #[test]
-    fn a_value_of_a_type_checks(Typed { value, ty } in typed()) {
-        prop_assert_eq!(checked(&value, &ty), Ok(()));
+    fn a_value_of_a_type_checks(Typed { value, ty, own } in typed()) {
+        prop_assert_eq!(checked(&value, &ty, &own), Ok(()));
     }
 
     #[test]
-    fn a_value_goes_where_its_type_goes(Typed { value, ty } in typed(), target in types()) {
-        if assignable(&ty, &target).is_ok() {
-            prop_assert_eq!(checked(&value, &target), Ok(()), "{} of {} as {}", value, ty, target);
+    fn a_value_goes_where_its_type_goes(Typed { value, ty, own } in typed(), target in types()) {
+        if assignable_among(&ty, &target, &own).is_ok() {
+            prop_assert_eq!(given(&value, &target, &own), Ok(()), "{} of {} as {}", value, ty, target);
         }
     }
 
     #[test]
-    fn a_tree_and_its_bytes_are_checked_alike(Typed { value, .. } in typed(), target in types()) {
-        drop(checked(&value, &target));
+    fn an_object_goes_where_its_class_goes(Typed { value, ty, own } in objects(), target in types()) {
+        let others = own::NAMES.map(Ty::class).into_iter().chain([target]);
+        for target in others.filter(|target| assignable_among(&ty, target, &own).is_ok()) {
+            prop_assert_eq!(given(&value, &target, &own), Ok(()), "{} of {} as {}", value, ty, target);
+        }
     }
 
     #[test]
-    fn what_is_taken_is_converted_as_what_is_kept(Typed { value, .. } in typed(), target in types()) {
-        let classes = Classes::new();
-        let kept = value::convert(&value, &target, &classes);
-        prop_assert_eq!(value::convert_taken(value, &target, &classes, true), kept);
+    fn a_tree_and_its_bytes_are_checked_alike(Typed { value, own, .. } in typed(), target in types()) {
+        drop(checked(&value, &target, &own));
     }
 
     #[test]
-    fn what_is_made_is_of_its_type(Typed { value, ty } in typed(), target in types()) {
-        let classes = Classes::new();
-        match convertible(&ty, &target) {
-            Way::AsItIs | Way::Converted => {
-                let made = value::convert_taken(value.clone(), &target, &classes, false).expect("it never fails");
-                prop_assert_eq!(checked(&made, &target), Ok(()), "{} of {} as {}", value, ty, target);
-                prop_assert_eq!(value::convert(&value, &target, &classes), Ok(made));
-            }
-            Way::MayFail | Way::Not => {
-                if let Ok(made) = value::convert(&value, &target, &classes) {
-                    prop_assert_eq!(checked(&made, &target), Ok(()), "{} of {} as {}", value, ty, target);
-                    prop_assert_eq!(value::convert(&made, &target, &classes), Ok(made));
-                }
-            }
+    fn what_is_taken_is_converted_as_what_is_kept(Typed { value, own, .. } in typed(), target in types()) {
+        let kept = value::convert(&value, &target, &own);
+        prop_assert_eq!(value::convert_taken(value, &target, &own, true), kept);
+    }
+
+    #[test]
+    fn what_is_made_is_of_its_type(typed in typed(), target in types()) {
+        made(&typed, &target)?;
+    }
+
+    #[test]
+    fn what_is_made_of_objects_is_of_its_type(typed in objects(), target in types()) {
+        for target in own::NAMES.map(Ty::class).into_iter().chain([target]) {
+            made(&typed, &target)?;
         }
     }
 
     #[test]
     fn what_is_written_as_a_text_reads_back(
-        (name, value) in prop::sample::select(any::WRITTEN.to_vec()).prop_flat_map(|name| (Just(name), value_of(&Ty::class(name)))),
+        (name, value) in prop::sample::select(any::WRITTEN.to_vec()).prop_flat_map(|name| (Just(name), value_of(&Ty::class(name), &Classes::new(), 0))),
     ) {
         let (classes, class) = (Classes::new(), Ty::class(name));
         // `NaN` is a Decimal, and no text of one.
@@ -90,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn numbers_that_become_one_another_are_equal(Typed { value, ty } in any::numbers(), target in any::number_types()) {
+    fn numbers_that_become_one_another_are_equal(Typed { value, ty, .. } in any::numbers(), target in any::number_types()) {
         let classes = Classes::new();
         if let Ok(made) = value::convert(&value, &target, &classes)
             && let Ok(back) = value::convert(&made, &ty, &classes)

@@ -10,13 +10,14 @@ use serde_json::{Map, Value};
 
 use super::is_named;
 use crate::{
+    assignable::assignable_among,
     ty::Ty,
     value::{
         ValueError,
         header::{Header, Headers},
         kind, python_key,
         read::field_type,
-        tag,
+        stored_key, tag,
     },
 };
 
@@ -27,10 +28,16 @@ const LISTED: usize = 20;
 #[derive(Default)]
 pub(in crate::value) struct Records<'c> {
     by_name: BTreeMap<&'c str, Record<'c>>,
+    /// All that are known, those too whose fields are not told.
+    classes: Option<&'c Classes>,
     /// What is known of the value's attachments.
     headers: Option<&'c Headers>,
     /// Whether values are given to a declaration, and were held to another one when they were made.
     is_given: bool,
+    /// Whether objects of other classes pass where those go.
+    is_by_class: bool,
+    /// Whether values are written down where they stand, and so are held to be no more than is declared.
+    is_written: bool,
     /// Within how many unions of which several members may be meant.
     tried: Cell<u32>,
     /// What is found of objects while several members are tried: else a class that holds itself costs twice as much with each level.
@@ -56,7 +63,8 @@ impl<'c> Records<'c> {
         let fields = |class: &'c Class| class.fields.iter().map(|field| (field, field_type(field, classes))).collect();
         let record = |class| Record { class, fields: fields(class) };
         let known = classes.iter().filter(|(_, class)| is_told(class));
-        Self { by_name: known.map(|(name, class)| (name.as_str(), record(class))).collect(), ..Self::default() }
+        let by_name = known.map(|(name, class)| (name.as_str(), record(class))).collect();
+        Self { by_name, classes: Some(classes), ..Self::default() }
     }
 
     /// The same, where headers of a value's attachments were read.
@@ -65,16 +73,50 @@ impl<'c> Records<'c> {
     }
 
     /// The same for values that were made elsewhere: a class may be derived from the declared one, or stand for another, and of that only the
-    /// submission as a whole tells; so objects of other classes pass, and a `TypedDict` may have more keys.
+    /// submission as a whole tells; so objects of other classes pass.
     pub(super) fn given(self) -> Self {
         Self { is_given: true, ..self }
     }
 
-    /// Whether a value is an object of a class that is not declared here by its name.
-    pub(super) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
+    /// The same for values that are written down, as defaults are: a key that a `TypedDict` does not declare is a slip there.
+    pub(super) fn written(self) -> Self {
+        Self { is_written: true, ..self }
+    }
+
+    /// Whether a value is written as a mapping where an object is declared whose fields only Python knows.
+    pub(super) fn is_no_object(&self, value: &Value, name: &str) -> bool {
+        let class = self.classes.filter(|_| self.is_written).and_then(|classes| classes.get(name));
+        let is_object = class.is_some_and(|class| matches!(class.kind, ClassKind::Dataclass | ClassKind::NamedTuple));
+        is_object && tag(value).is_none()
+    }
+
+    /// Whether objects of a class may have fields that it does not declare.
+    pub(super) fn is_open(&self, class: &Class) -> bool {
+        class.kind == ClassKind::TypedDict && !self.is_written
+    }
+
+    /// The same where an object of another class that goes for the declared type stays as it is.
+    pub(in crate::value) fn by_class(self) -> Self {
+        Self { is_by_class: true, ..self }
+    }
+
+    /// Whether a value is an object of a class that is not declared here by its name, and passes for that.
+    pub(in crate::value) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
+        if !(self.is_given || self.is_by_class) || !matches!(tag(value), Some(("object" | "enum", _))) {
+            return false;
+        }
         let is_it =
             |member: &Ty| matches!(member, Ty::Class(name) | Ty::Generic(name, _) if is_named(kind(value), name));
-        self.is_given && matches!(tag(value), Some(("object" | "enum", _))) && !ty.members().iter().any(is_it)
+        !ty.members().iter().any(is_it) && (self.is_given || self.goes(value, ty))
+    }
+
+    /// Whether an object's class goes where a type is declared: a NamedTuple as a tuple, a member of an `IntEnum` as a number.
+    fn goes(&self, value: &Value, ty: &Ty) -> bool {
+        let name = kind(value);
+        let Some(classes) = self.classes else { return false };
+        let Some((own, _)) = classes.iter().find(|(_, class)| class.name == name) else { return false };
+        let own = Ty::class(own);
+        assignable_among(&own, ty, classes).is_ok() && self.check(value, &own).is_ok()
     }
 
     /// The header of an attachment, where it was read.
@@ -134,7 +176,7 @@ impl<'c> Records<'c> {
         found
     }
 
-    /// The fields of an object by their types: first that they are those of the class, then what they hold.
+    /// The fields of an object by their types: first that they are those of the class, then what they hold. A `TypedDict` may hold more.
     fn fields(
         &self,
         value: &Value,
@@ -143,18 +185,21 @@ impl<'c> Records<'c> {
         record: &Record<'_>,
     ) -> Result<(), ValueError> {
         let class = record.class;
-        let known = record.fields.iter().filter(|(field, _)| given.contains_key(&field.name)).count();
-        let may_have_more = self.is_given && class.kind == ClassKind::TypedDict;
-        if known < given.len() && !may_have_more {
+        let held = |field: &Field| match field.name.starts_with('$') {
+            true => given.get(&stored_key(&field.name)),
+            false => given.get(&field.name),
+        };
+        let known = record.fields.iter().filter(|(field, _)| held(field).is_some()).count();
+        if known < given.len() && !self.is_open(class) {
             let unknown = given.keys().map(|key| python_key(key)).find(|key| class.field(key).is_none());
             return Err(self::unknown(name, record, unknown.unwrap_or_default()));
         }
-        let mut missing = class.fields.iter().filter(|field| field.required && !given.contains_key(&field.name));
+        let mut missing = class.fields.iter().filter(|field| field.required && held(field).is_none());
         if let Some(field) = missing.next() {
             return Err(self::missing(name, kind(value), &field.name));
         }
         for (field, ty) in &record.fields {
-            let Some(value) = given.get(&field.name) else { continue };
+            let Some(value) = held(field) else { continue };
             // `name: str = None`: what a class itself gives is not held against whoever leaves it so.
             if field.default.as_ref() != Some(value) {
                 self.check(value, ty).map_err(|e| e.below(&at(field, class.kind)))?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Converter;
 use crate::{
+    assignable::Shape,
     builtin::derived,
     ty::Ty,
     value::{ValueError, equal::key, kind, python_key, repr::shown, stored_key, tag, tagged},
@@ -73,22 +74,18 @@ impl Converter<'_> {
 
     pub(super) fn tuple(&self, value: &Value, ty: &Ty) -> Result<Value, ValueError> {
         let Some(items) = indexed(value) else { return self.left(value, ty, None) };
-        let made = match ty {
-            Ty::Tuples(item) => self.each(items, item)?,
-            Ty::Tuple(types) => {
-                if !self.strict && value.is_array() {
-                    return Ok(value.clone());
-                }
-                if items.len() != types.len() {
-                    return self.left(value, ty, Some(format!("a {} of {}", kind(value), items.len())));
-                }
-                let convert = |(at, (one, ty))| {
-                    self.convert(one, ty).map_err(|error: ValueError| error.below(&format!("[{at}]")))
-                };
-                items.iter().zip(types).enumerate().map(convert).collect::<Result<_, _>>()?
-            }
-            _ => return self.left(value, ty, None),
+        if let Ty::Tuples(item) = ty {
+            return Ok(tagged("tuple", Value::Array(self.each(items, item)?)));
+        }
+        if !self.strict && value.is_array() {
+            return Ok(value.clone());
+        }
+        let Some(types) = Shape::of(ty).and_then(|shape| shape.elements(items.len())) else {
+            return self.left(value, ty, Some(format!("a {} of {}", kind(value), items.len())));
         };
+        let convert =
+            |(at, (one, ty))| self.convert(one, ty).map_err(|error: ValueError| error.below(&format!("[{at}]")));
+        let made = items.iter().zip(types).enumerate().map(convert).collect::<Result<_, _>>()?;
         Ok(tagged("tuple", Value::Array(made)))
     }
 

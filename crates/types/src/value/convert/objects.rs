@@ -44,7 +44,7 @@ impl Converter<'_> {
         }
     }
 
-    /// The given fields by their types: none missing, none more.
+    /// The given fields by their types: none missing, none more; but what a `TypedDict` does not declare it holds all the same.
     fn fields(&self, given: &Map<String, Value>, name: &str, class: &Class) -> Result<Value, ValueError> {
         let needed = class.fields.iter().filter(|field| field.required);
         if let Some(missing) =
@@ -57,6 +57,10 @@ impl Converter<'_> {
         for (key, value) in given {
             let at = || at_key(&Value::from(python_key(key)));
             let Some(field) = class.field(python_key(key)) else {
+                if class.kind == ClassKind::TypedDict {
+                    made.insert(key.clone(), value.clone());
+                    continue;
+                }
                 return Err(ValueError::new(format!("{name} has no field of this name")).below(&at()));
             };
             let to = self.convert(value, &field_type(field, self.classes)).map_err(|error| error.below(&at()))?;

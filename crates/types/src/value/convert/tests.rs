@@ -61,13 +61,18 @@ fn keys_and_elements_are_told_apart_as_python_does() {
 #[test]
 fn objects_and_members_are_made_of_what_describes_them() {
     let low = json!({"$": "enum", "t": "w.Level", "v": "LOW"});
+    let pair = json!({"$": "object", "t": "w.Pair", "v": {"x": 1, "y": 2}});
     for (value, ty, expected) in [
         (json!(1), "Level", Ok(low.clone())),
         (json!("LOW"), "Level", Ok(low.clone())),
         (json!(1.0), "Level", Err("expected Level, got 1.0")),
-        (low, "Decimal", Ok(json!({"$": "decimal", "v": "1"}))),
+        (low.clone(), "Decimal", Ok(json!({"$": "decimal", "v": "1"}))),
         (json!({"y": "2", "x": "1"}), "Pair", Ok(json!({"$": "object", "t": "w.Pair", "v": {"x": 1, "y": 2}}))),
         (json!({"x": 1}), "Pair", Err("expected Pair, which has [\"y\"]: it is missing")),
+        // A NamedTuple is a tuple, a member of an `IntEnum` a number.
+        (json!(["1", pair]), "tuple[int, tuple[int, int]]", Ok(json!({"$": "tuple", "v": [1, pair]}))),
+        (json!([low, "2"]), "list[int]", Ok(json!([low, 2]))),
+        (json!([pair]), "tuple[tuple[str, int]]", Err("at [0]: expected tuple[str, int], got Pair(x=1, y=2)")),
         (json!({"x": 1}), "Model", Err("expected Model, got a dict, of which only pydantic makes one")),
         (json!([{"x": 1}]), "DataFrame", Err("expected DataFrame, got a list, of which only Python makes one")),
     ] {

@@ -123,17 +123,12 @@ fn needs(given: &Map<String, Value>, name: &str, class: &Class) -> Result<(), Va
 }
 
 /// What a field is held to: a class that is not known here may be anything.
-pub(in crate::value) fn ty(field: &Field, classes: &Classes) -> Ty {
+pub(crate) fn ty(field: &Field, classes: &Classes) -> Ty {
     fn known(ty: Ty, classes: &Classes) -> Ty {
-        let all = |types: Vec<Ty>| types.into_iter().map(|ty| known(ty, classes)).collect::<Vec<_>>();
         match ty {
             Ty::Class(name) if crate::builtin::builtin(&name).is_none() && !classes.contains_key(&name) => Ty::Any,
             Ty::Generic(name, _) if crate::builtin::builtin(&name).is_none() => Ty::Any,
-            Ty::Generic(name, parts) => Ty::Generic(name, all(parts)),
-            Ty::Tuple(parts) => Ty::Tuple(all(parts)),
-            Ty::Tuples(item) => Ty::Tuples(Box::new(known(*item, classes))),
-            Ty::Union(members) => Ty::union(all(members)),
-            other => other,
+            other => other.map(|part| known(part, classes)),
         }
     }
     known(field.ty.0.parse().unwrap_or(Ty::Any), classes)

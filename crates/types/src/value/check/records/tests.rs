@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::value::{Headers, check_each, check_encoding, check_fields, encode};
+use crate::value::{Headers, check_each, check_encoding, check_fields, check_written, encode};
 
 fn classes() -> Classes {
     let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
@@ -13,6 +13,7 @@ fn classes() -> Classes {
         "Row": {"name": "w.Row", "kind": "typed_dict", "fields": [
             field("day", "str"), field("amount", "float"), optional("note", "str"),
         ]},
+        "Priced": {"name": "w.Priced", "kind": "typed_dict", "fields": [field("$", "int"), field("$$", "str")]},
         "Cell": {"name": "w.Cell", "kind": "typed_dict", "fields": [field("value", "int")]},
         "User": {"name": "w.User", "kind": "dataclass", "fields": [
             field("name", "str"), field("age", "int"),
@@ -64,12 +65,14 @@ fn objects_of_their_class_pass() {
     for (value, ty) in [
         (json!({"day": "2026-11-26", "amount": 1}), "Row"),
         (json!([{"day": "", "amount": 1.5, "note": "x"}]), "list[Row]"),
+        (json!({"$$x": {"$": "tuple", "v": [{}]}, "day": "", "amount": 1, "y": [1, {"z": null}]}), "Row"),
         (user(json!(40)), "None | User"),
         (json!({"$": "object", "t": "__main__.User", "v": {"name": "", "age": true, "mail": ""}}), "User"),
         (object("Point", json!({"x": 1, "of": {"anything": [null]}})), "Point"),
         (json!({"$": "map", "v": [[unit("HOUR"), user(json!(1))]]}), "dict[Unit, User]"),
         (team(json!(1), json!(null)), "Team"),
         (json!({"value": 1}), "Cell | Row"),
+        (json!({"$$": 1, "$$$": "x"}), "Priced"),
         (json!({"day": "", "amount": 1}), "Cell | Row"),
         // What pydantic made it checked itself.
         (object("Basket", json!({"count": "many", "more": 1})), "Basket"),
@@ -97,7 +100,14 @@ fn the_first_field_that_is_not_as_declared_is_told_with_its_path() {
         (object("Point", json!({"x": "a", "of": null})), "Point", "at .x: expected int, got str"),
         (json!({"day": "", "amount": "x"}), "Row", "at [\"amount\"]: expected float, got str"),
         (json!([{}]), "list[Row]", "at [0]: expected Row, got dict without `day`"),
-        (json!({"day": "", "amount": 1, "$$x": 1}), "Row", "Row has no field `$x`; it has day, amount, note"),
+        (json!({"day": "", "amount": 1, "note": 1, "more": 1}), "Row", "at [\"note\"]: expected str, got int"),
+        (json!({"day": "", "more": 1}), "Row", "expected Row, got dict without `amount`"),
+        (
+            object("User", json!({"name": "", "age": 1, "mail": "", "more": 1})),
+            "User",
+            "User has no field `more`; it has name, age, mail",
+        ),
+        (json!({"$$": 1, "$$$": 2}), "Priced", "at [\"$$\"]: expected str, got int"),
         (json!({"name": "Ann", "age": 1, "mail": ""}), "User", "expected User, got dict"),
         (json!({"$": "tuple", "v": [1, 2]}), "Point", "expected Point, got tuple"),
         (object("User", json!({"name": "Ann"})), "User", "expected User, got w.User without `age`"),
@@ -130,7 +140,13 @@ fn fields_are_told_from_their_bytes_as_from_the_tree() {
         ("{\"amount\":1,\"day\":\"\",\"amount\":2}", "Row", Some("the key \"amount\" comes twice")),
         ("{\"amount\":1}", "Row", Some("expected Row, got dict without `day`")),
         ("{}", "Row", Some("expected Row, got dict without `day`")),
-        ("{\"amount\":1,\"price\":1}", "Row", Some("Row has no field `price`; it has day, amount, note")),
+        ("{\"amount\":1,\"price\":1}", "Row", Some("expected Row, got dict without `day`")),
+        ("{\"x\":1,\"amount\":1,\"day\":\"\",\"x\":2}", "Row", Some("the key \"x\" comes twice")),
+        (
+            "{\"amount\":1,\"day\":\"\",\"x\":{\"$\":\"date\",\"v\":\"no\"}}",
+            "Row",
+            Some("at [\"x\"]: a `date` that is none: no"),
+        ),
         ("{\"$\":\"object\",\"t\":\"w.User\",\"v\":{\"name\":\"\",\"age\":1,\"mail\":null}}", "User", None),
         (
             "{\"$\":\"object\",\"t\":\"w.User\",\"v\":{\"name\":\"\",\"age\":[]}}",
@@ -141,6 +157,30 @@ fn fields_are_told_from_their_bytes_as_from_the_tree() {
         ("{\"$\":\"map\",\"v\":[[\"day\",1]]}", "Row", Some("expected Row, got dict")),
     ] {
         assert_eq!(streamed(bytes, ty).as_deref(), why, "{bytes} as {ty}");
+    }
+}
+
+#[test]
+fn what_is_written_down_is_what_is_declared_and_no_more() {
+    let written = |value: Value, ty: &str| {
+        check_written(&value, &ty.parse().unwrap(), &classes()).err().map(|error| error.to_string())
+    };
+    for (value, ty, why) in [
+        (json!({"day": "", "amount": 1}), "Row", None),
+        (json!({"day": "", "amount": 1, "$$x": 1}), "Row", Some("Row has no field `$x`; it has day, amount, note")),
+        (
+            json!([{"day": "", "amount": 1, "nte": ""}]),
+            "list[Row]",
+            Some("at [0]: Row has no field `nte`; it has day, amount, note"),
+        ),
+        (json!({"name": "Ann", "age": 1, "mail": ""}), "User", Some("expected User, got dict")),
+        (json!({"x": 1, "of": 2}), "Point", Some("expected Point, got dict")),
+        (json!({"__x": 1}), "Private", Some("expected Private, got dict")),
+        (object("Private", json!({"_Private__x": 1})), "Private", None),
+        (json!({"count": 1, "more": 1}), "Basket", None),
+        (json!({"x": 1}), "Unknown", None),
+    ] {
+        assert_eq!(written(value.clone(), ty).as_deref(), why, "{value} as {ty}");
     }
 }
 

@@ -71,7 +71,7 @@ impl<'de> Seed<'_, '_, 'de> {
         Ok(())
     }
 
-    /// The fields of a class: each that must be there is, no other is.
+    /// The fields of a class: each that must be there is. What a `TypedDict` has besides is whatever there is, another class has none.
     pub(super) fn record<A: MapAccess<'de>>(
         self,
         record: &Record<'_>,
@@ -81,14 +81,20 @@ impl<'de> Seed<'_, '_, 'de> {
         mut fields: A,
     ) -> Result<(), A::Error> {
         let checker = self.checker;
-        let (mut next, mut seen, mut expected) = (first, 0_u128, 0);
+        let (mut next, mut seen, mut expected, mut more) = (first, 0_u128, 0, Keys::of(checker));
         while let Some(key) = next {
             untagged(&key)?;
             let is_it = |at: &usize| record.fields[*at].0.name == python_key(&key);
             // They come in the order of the class, as a rule.
             let found = Some(expected).filter(|at| *at < known.len() && is_it(at));
             let Some(at) = found.or_else(|| (0..known.len()).find(is_it)) else {
-                return Err(checker.fail(records::unknown(name, record, python_key(&key))));
+                if !checker.records.is_open(record.class) {
+                    return Err(checker.fail(records::unknown(name, record, python_key(&key))));
+                }
+                more.take(key)?;
+                checker.under(fields.next_value_seed(self.any()), || format!("[{:?}]", python_key(&more.last())))?;
+                next = fields.next_key_seed(Text)?;
+                continue;
             };
             if seen >> at & 1 == 1 {
                 return Err(A::Error::custom(format!("the key {key:?} comes twice")));
@@ -106,6 +112,7 @@ impl<'de> Seed<'_, '_, 'de> {
             }
             next = fields.next_key_seed(Text)?;
         }
+        more.end();
         let missing = record.fields.iter().enumerate().find(|(at, (field, _))| field.required && seen >> at & 1 == 0);
         match missing {
             None => Ok(()),
