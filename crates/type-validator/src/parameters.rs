@@ -92,7 +92,7 @@ fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, 
     };
     let read = |read: Result<Value, value::ValueError>| {
         // What reads is not yet what is declared, e.g. a mapping for a list.
-        let checked = read.and_then(|value| value::check_fields(&value, &ty, classes).map(|()| value));
+        let checked = read.and_then(|value| value::check_written(&value, &ty, classes).map(|()| value));
         checked.map_err(|error| wrong(error.to_string()))
     };
     match (given, &param.default) {

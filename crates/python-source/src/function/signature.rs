@@ -51,7 +51,7 @@ pub(crate) fn check_defaults(project: &Project<'_>, classes: &Classes, problems:
     for WrittenDefault { unit, range, name, ty, value } in project.defaults.take() {
         let (why, remedy) = match value {
             Written::NoMember(why) => (why, "name a member that it has".to_owned()),
-            Written::Value(value) => match value::check_fields(&value, &ty, classes) {
+            Written::Value(value) => match value::check_written(&value, &ty, classes) {
                 Ok(()) => continue,
                 Err(error) if value.is_null() => (error.to_string(), format!("declare {ty} | None")),
                 Err(error) => (error.to_string(), "write a default of the declared type".to_owned()),

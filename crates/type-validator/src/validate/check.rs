@@ -30,7 +30,7 @@ pub(super) fn defaults(definition: &Definition) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (workflow, param) in definition.workflows.values().flat_map(|w| w.params.iter().map(move |param| (w, param))) {
         let Some(ParamDefault::Value(default)) = &param.default else { continue };
-        if let Err(error) = value::check_fields(default, &ty(&param.ty), &definition.classes) {
+        if let Err(error) = value::check_written(default, &ty(&param.ty), &definition.classes) {
             let message = format!("{}.{}: {} ← its default: {error}", workflow.name, param.name, param.ty.0);
             let remedy = "write a default of the declared type";
             problems.push(problem(&param.place, "incompatible-default", message, remedy));
@@ -242,7 +242,7 @@ impl<'a> Checker<'a> {
         }
         // A literal is checked as the value that it is.
         if let Expr::Literal(literal) = expr {
-            let goes = value::check_fields(literal, target.ty, &self.definition.classes).is_ok();
+            let goes = value::check_written(literal, target.ty, &self.definition.classes).is_ok();
             let found = of_value(literal).widened();
             self.edge(&found, target, goes);
             if !goes {

@@ -10,7 +10,7 @@ impl<'a> Checker<'a> {
     /// Whether a value that is put together of others goes where a type is declared, part by part. Its parts have been told of, or will be.
     pub(super) fn fits(&mut self, expr: &Expr, here: &Here<'a>, place: &Place, ty: &Ty) -> bool {
         match (expr, ty) {
-            (Expr::Literal(literal), _) => value::check_fields(literal, ty, &self.definition.classes).is_ok(),
+            (Expr::Literal(literal), _) => value::check_written(literal, ty, &self.definition.classes).is_ok(),
             (Expr::List(_) | Expr::Tuple(_) | Expr::Dict(_), Ty::Union(members)) => {
                 members.iter().any(|member| self.fits(expr, here, place, member))
             }
