@@ -133,7 +133,7 @@ fn one(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usize) -> Opt
     if kind == ClassKind::Enum && members.is_empty() && left == BASES {
         return None;
     }
-    Some(Class { name: format!("{}.{name}", file.text.module()), kind, bases, fields, members })
+    Some(Class { name: format!("{}.{name}", file.text.module()), kind, bases, fields, members, unhashable: false })
 }
 
 /// Adds a field, or changes that of a base.
