@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use qflow_criterion::{ORDINARY, RECORDS, classes, types};
+use qflow_criterion::{ORDINARY, RECORDS, classes, types, varied};
 use qflow_model::class::Classes;
 use qflow_types::{Edges, assignable, assignable_among, convertible};
 
@@ -22,6 +22,22 @@ fn edges(criterion: &mut Criterion) {
     let known = Edges::among(&none);
     let mut next = ordinary.iter().cycle();
     group.bench_function("ordinary, known", |bench| {
+        bench.iter(|| {
+            let (source, target) = next.next().expect("it goes round");
+            black_box(known.assignable(black_box(source), black_box(target)).is_ok())
+        });
+    });
+    let (varied, own) = varied();
+    let mut next = varied.iter().cycle();
+    group.bench_function("varied", |bench| {
+        bench.iter(|| {
+            let (source, target) = next.next().expect("it goes round");
+            black_box(assignable_among(black_box(source), black_box(target), &own).is_ok())
+        });
+    });
+    let known = Edges::among(&own);
+    let mut next = varied.iter().cycle();
+    group.bench_function("varied, known", |bench| {
         bench.iter(|| {
             let (source, target) = next.next().expect("it goes round");
             black_box(known.assignable(black_box(source), black_box(target)).is_ok())

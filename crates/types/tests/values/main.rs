@@ -19,7 +19,9 @@ fn checked(value: &Value, ty: &Ty, own: &Classes) -> Result<(), String> {
     // Of a tuple's length the bytes tell when it is over, the tree before its elements; of a field that is missing likewise.
     let is_later =
         |error: &String| error.contains("a tuple of") || error.contains(" without `") || error.contains("has no field");
-    let is_later = of_tree.as_ref().is_err_and(|error| is_later(error) && streamed.is_err());
+    // What stands first in a mapping the bytes tell first, the tree what its class has first.
+    let is_other = holds_fields(value) && of_tree.is_err();
+    let is_later = of_tree.as_ref().is_err_and(|error| (is_later(error) || is_other) && streamed.is_err());
     assert!(
         is_later || of_tree == streamed.as_ref().map(drop).map_err(Clone::clone),
         "{value} as {ty}: {of_tree:?} {streamed:?}"
@@ -29,6 +31,15 @@ fn checked(value: &Value, ty: &Ty, own: &Classes) -> Result<(), String> {
         assert_eq!(found.items, value.as_array().map(|items| items.len() as u32));
     }
     of_tree
+}
+
+/// Whether mappings of several keys are in a value.
+fn holds_fields(value: &Value) -> bool {
+    match value {
+        Value::Array(parts) => parts.iter().any(holds_fields),
+        Value::Object(fields) => (fields.len() > 1 && fields.get("$").is_none()) || fields.values().any(holds_fields),
+        _ => false,
+    }
 }
 
 /// What is wrong with a value that was held to another type and goes where this one is declared.
