@@ -12,24 +12,28 @@ const TABLE: &str = include_str!("assignability.txt");
 fn class(line: &str) -> (String, Class) {
     let (head, bases) = line.rsplit_once(" : ").unwrap_or((line, ""));
     let mut words = head.splitn(3, ' ');
-    let (name, kind, held) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    let (name, kind, held) = (
+        words.next().expect("a line of the table"),
+        words.next().expect("a line of the table"),
+        words.next().expect("a line of the table"),
+    );
     // `mutable_dataclass`: one that compares by value and may be changed.
     let (kind, unhashable) = kind.strip_prefix("mutable_").map_or((kind, false), |kind| (kind, true));
     let parts = held.split(", ");
     let mut record = json!({"name": format!("w.{name}"), "kind": kind, "unhashable": unhashable});
     if kind == "enum" {
-        let members = parts.map(|part| part.split_once('=').unwrap());
+        let members = parts.map(|part| part.split_once('=').expect("a line of the table"));
         let members =
-            members.map(|(name, value)| json!({"name": name, "value": serde_json::from_str::<Value>(value).unwrap()}));
+            members.map(|(name, value)| json!({"name": name, "value": serde_json::from_str::<Value>(value).expect("a line of the table")}));
         record["members"] = members.collect();
     } else {
-        let fields = parts.map(|part| part.split_once(": ").unwrap()).map(
+        let fields = parts.map(|part| part.split_once(": ").expect("a line of the table")).map(
             |(name, ty)| json!({"name": name.trim_end_matches('?'), "type": ty, "required": !name.ends_with('?')}),
         );
         record["fields"] = fields.collect();
     }
     record["bases"] = bases.split(", ").filter(|base| !base.is_empty()).collect();
-    (name.to_owned(), serde_json::from_value(record).unwrap())
+    (name.to_owned(), serde_json::from_value(record).expect("a line of the table"))
 }
 
 fn ty(text: &str) -> Ty {

@@ -57,7 +57,7 @@ fn duration(parts: &[Value]) -> Option<String> {
     let last = if last == "0" { String::new() } else { format!("{last}S") };
     let mut time = part(seconds / 3600 % 24, 'H') + &part(seconds / 60 % 60, 'M') + &last;
     if date.is_empty() && time.is_empty() {
-        time = "0S".to_owned();
+        time.push_str("0S");
     }
     let t = if time.is_empty() { "" } else { "T" };
     Some(format!("{}P{date}{t}{time}", if all < 0 { "-" } else { "" }))

@@ -110,7 +110,7 @@ impl<'c> Records<'c> {
         !ty.members().iter().any(is_it) && (self.is_given || self.goes(value, ty))
     }
 
-    /// Whether an object's class goes where a type is declared: a NamedTuple as a tuple, a member of an `IntEnum` as a number.
+    /// Whether an object's class goes where a type is declared: a `NamedTuple` as a tuple, a member of an `IntEnum` as a number.
     fn goes(&self, value: &Value, ty: &Ty) -> bool {
         let name = kind(value);
         let Some(classes) = self.classes else { return false };
@@ -185,9 +185,8 @@ impl<'c> Records<'c> {
         record: &Record<'_>,
     ) -> Result<(), ValueError> {
         let class = record.class;
-        let held = |field: &Field| match field.name.starts_with('$') {
-            true => given.get(&stored_key(&field.name)),
-            false => given.get(&field.name),
+        let held = |field: &Field| {
+            if field.name.starts_with('$') { given.get(&stored_key(&field.name)) } else { given.get(&field.name) }
         };
         let known = record.fields.iter().filter(|(field, _)| held(field).is_some()).count();
         if known < given.len() && !self.is_open(class) {

@@ -2,7 +2,7 @@
 
 use polars_arrow_format::ipc::{
     DictionaryEncoding, Field, FloatingPoint, Int, KeyValue, Message, MessageHeader, MetadataVersion, Precision,
-    Schema, Timestamp, Type, Utf8, planus::Builder,
+    Schema, Type, Utf8, planus::Builder,
 };
 use qflow_model::class::Classes;
 use serde_json::json;
