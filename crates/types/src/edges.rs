@@ -18,6 +18,8 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 #[derive(Debug)]
 pub struct Edges<'c> {
     classes: &'c Classes,
+    /// Types by how they are written: a workflow writes few, and takes them often.
+    read: RefCell<Map<String, Ty>>,
     numbers: RefCell<Map<Ty, Number>>,
     known: RefCell<Map<(Number, Number), Known>>,
 }
@@ -29,7 +31,17 @@ pub struct Number(u32);
 impl<'c> Edges<'c> {
     /// None yet, among the user's classes.
     pub fn among(classes: &'c Classes) -> Self {
-        Self { classes, numbers: RefCell::default(), known: RefCell::default() }
+        Self { classes, read: RefCell::default(), numbers: RefCell::default(), known: RefCell::default() }
+    }
+
+    /// A type as it is written; what does not read may be anything.
+    pub fn read(&self, text: &str) -> Ty {
+        if let Some(known) = self.read.borrow().get(text) {
+            return known.clone();
+        }
+        let ty: Ty = text.parse().unwrap_or(Ty::Any);
+        self.read.borrow_mut().insert(text.to_owned(), ty.clone());
+        ty
     }
 
     /// The number of a type: as long as it is asked for by that, an answer that is kept costs a look-up.
@@ -84,6 +96,9 @@ mod tests {
             assert_eq!(edges.assignable(&source, &target), alone);
         }
         assert_eq!(edges.known.borrow().len(), 4, "what is the same needs no answer");
+        for text in ["list[int]", "no type at all", "list[int]"] {
+            assert_eq!(edges.read(text), text.parse().unwrap_or(Ty::Any));
+        }
         assert_ne!(edges.number(&Ty::class("int")), edges.number(&Ty::class("float")));
     }
 }

@@ -112,7 +112,7 @@ struct Callee<'a> {
 pub(super) struct Checker<'a> {
     pub(super) definition: &'a Definition,
     /// Which type goes where, as far as that was asked.
-    known: &'a Edges<'a>,
+    pub(super) known: &'a Edges<'a>,
     pub(super) workflow: &'a WorkflowDef,
     pub(super) narrow: Narrow<'a>,
     pub(super) problems: Vec<Problem>,
@@ -129,11 +129,11 @@ impl<'a> Checker<'a> {
         Some(match &step.kind {
             StepKind::Node { function } => {
                 let node = self.definition.nodes.get(function)?;
-                Callee { params: &node.params, returns: ty(&node.returns), place: &node.place }
+                Callee { params: &node.params, returns: self.known.read(&node.returns.0), place: &node.place }
             }
             StepKind::Workflow { workflow } => {
                 let called = self.definition.workflows.get(workflow)?;
-                Callee { params: &called.params, returns: ty(&called.returns), place: &called.place }
+                Callee { params: &called.params, returns: self.known.read(&called.returns.0), place: &called.place }
             }
             StepKind::Sleep => waits(Ty::None),
             StepKind::Approval { .. } => waits(Ty::class("bool")),
@@ -334,7 +334,7 @@ impl<'a> Checker<'a> {
             Expr::Param { name, path } => {
                 let param = self.workflow.params.iter().find(|param| param.name == *name)?;
                 let origin = Origin { name: format!("{name}{}", spelled(path)), place: Some(param.place.clone()) };
-                self.walked(ty(&param.ty), expr, origin, here, place)
+                self.walked(self.known.read(&param.ty.0), expr, origin, here, place)
             }
             Expr::Result { step: ix, path } => {
                 let step = self.workflow.steps.get(ix.0 as usize)?;

@@ -41,7 +41,7 @@ impl<'a> Checker<'a> {
 
     /// A declared type at a call, with what is solved in the place of its variables.
     pub(super) fn declared(&self, ix: usize, text: &TypeText) -> Ty {
-        self.solved.get(&ix).cloned().unwrap_or_default().apply(ty(text))
+        self.solved.get(&ix).cloned().unwrap_or_default().apply(self.known.read(&text.0))
     }
 
     /// What a generic step returns; nothing of others.
