@@ -68,9 +68,9 @@ fn wider(ty: &Ty, classes: &Classes) -> Ty {
     match ty {
         Ty::Class(name) if classes.contains_key(name) => {
             let class = &classes[name];
-            let fields = class.fields.iter().map(|field| field.ty.0.parse().unwrap());
+            let fields = class.fields.iter().map(|field| field.ty.0.parse().expect("a type"));
             match (class.kind, class.bases.first()) {
-                (ClassKind::TypedDict, None) => "Mapping[str, object]".parse().unwrap(),
+                (ClassKind::TypedDict, None) => "Mapping[str, object]".parse().expect("a type"),
                 (ClassKind::NamedTuple, None) => Ty::Tuple(fields.collect()),
                 (ClassKind::Enum, None) => {
                     let members = class.members.iter().map(|member| Literal::Member(name.clone(), member.name.clone()));
