@@ -84,7 +84,7 @@ impl Config {
         let Some(url) = self.database_url.as_ref().filter(is_one) else { return Ok(None) };
         let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
         let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
-        let ca = self.database_ca.clone().or_else(|| self.ca_bundle.clone());
+        let ca = self.database_ca.as_deref().or(self.ca_bundle.as_deref());
         Ok(Some(PostgresProbe::new(url, password.as_deref(), ca, &self.thresholds)?))
     }
 }

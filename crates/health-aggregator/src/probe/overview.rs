@@ -82,7 +82,7 @@ fn together(mut all: Vec<Overview>) -> Together {
     let stranded = stranded.map(|one| one.stranded.clone()).unwrap_or_default();
     let counts = all.iter().position(|one| !one.store_down).unwrap_or_default();
     let one = if counts < all.len() { all.swap_remove(counts) } else { Overview::default() };
-    Together { one: Overview { blobs_away, bus_down, runners, stranded, telemetry, ..one }, stores_away }
+    Together { one: Overview { runners, bus_down, blobs_away, stranded, telemetry, ..one }, stores_away }
 }
 
 /// The checks that overviews answer.

@@ -1,6 +1,6 @@
 //! Postgres, asked directly: whether it takes a connection and answers, how soon, and how much of it is used.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use qflow_service::{
@@ -67,7 +67,7 @@ struct Found {
 
 impl PostgresProbe {
     /// One that asks where the settings lead, with the certificates of `ca`, else the system's.
-    pub fn new(url: &str, password: Option<&str>, ca: Option<PathBuf>, thresholds: &Thresholds) -> Result<Self, Wrong> {
+    pub fn new(url: &str, password: Option<&str>, ca: Option<&Path>, thresholds: &Thresholds) -> Result<Self, Wrong> {
         let (url, mode) = database::without_mode(url);
         let mut config: Config = url.parse().map_err(|_| Wrong::Url)?;
         if let Some(password) = password {
@@ -86,7 +86,7 @@ impl PostgresProbe {
             .application_name("qflow-health-aggregator")
             .connect_timeout(patience)
             .tcp_user_timeout(patience);
-        let roots = if encrypted { trust::roots(ca.as_deref())? } else { rustls::RootCertStore::empty() };
+        let roots = if encrypted { trust::roots(ca)? } else { rustls::RootCertStore::empty() };
         Ok(Self {
             config,
             tls: MakeRustlsConnect::new(trust::tls(roots)),
