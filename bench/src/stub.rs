@@ -182,6 +182,7 @@ fn hello(options: &Options, attempts: Vec<String>) -> v1::RunnerHello {
         slots: options.slots,
         attempts,
         secrets: Some(v1::SecretNames::default()),
+        build_version: env!("CARGO_PKG_VERSION").into(),
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn settings() -> String {
         "QFLOW_ORCHESTRATOR_URLS",
         "QFLOW_TYPE_VALIDATOR_URL",
         "QFLOW_ADVERTISE_URL",
+        "QFLOW_CONTAINER_RUNNER_URLS",
         "QFLOW_DATA_DIR",
         "QFLOW_TOKEN",
         "QFLOW_TOKEN_FILE",
@@ -224,6 +225,8 @@ async fn health(starting: &mut Starting, token: &str, orchestrator: &str, valida
     config.admin_listen = None;
     config.orchestrator_urls = vec![orchestrator.to_owned()];
     config.type_validator_url = validator.to_owned();
+    // Its runner dials, and is told of by the orchestrator.
+    config.container_runner_urls = Vec::new();
     config.service_token = Some(token.to_owned());
     config.service_token_file = None;
     config.loopback_only = true;

@@ -5,6 +5,8 @@ use std::{
     path::PathBuf,
 };
 
+use qflow_model::definition::PythonVersion;
+
 /// Which runtime starts containers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RuntimeKind {
@@ -99,6 +101,10 @@ pub struct Config {
     /// How many attempts run at once; default: twice the processors.
     #[arg(long, env = "QFLOW_SLOTS")]
     pub slots: Option<u32>,
+    /// Seconds after which a container of each Python that is there is started and removed again, where none was started meanwhile: that
+    /// it comes up is told in `/health/python`; 0: never.
+    #[arg(long, env = "QFLOW_SMOKE_SECONDS", default_value_t = 900)]
+    pub smoke_seconds: u64,
 }
 
 impl Config {
@@ -106,6 +112,12 @@ impl Config {
     pub fn slots(&self) -> u32 {
         let processors = || std::thread::available_parallelism().map_or(2, |n| n.get() as u32 * 2);
         self.slots.unwrap_or_else(processors).max(1)
+    }
+
+    /// Versions of Python to offer.
+    pub fn versions(&self) -> anyhow::Result<Vec<PythonVersion>> {
+        let version = |text: &String| text.trim().parse();
+        Ok(self.python_versions.iter().map(version).collect::<Result<_, _>>()?)
     }
 
     /// Where blobs are.

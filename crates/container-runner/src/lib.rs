@@ -11,6 +11,7 @@ pub mod harness;
 pub mod headers;
 pub mod held;
 pub mod lifecycle;
+pub mod look;
 pub mod pool;
 pub mod python;
 pub mod resolve;

@@ -2,6 +2,7 @@
 
 mod container;
 mod line;
+mod smoke;
 mod start;
 mod stay;
 #[cfg(test)]
@@ -20,12 +21,14 @@ use container::bare;
 pub use container::{Brief, Container, State, ended};
 use line::Line;
 use qflow_model::{
+    definition::PythonVersion,
     environment::ContainerClass,
     ids::{Digest, RunId, Timestamp},
 };
 use qflow_proto::order::Order;
 use qflow_service::Clock;
 use qflow_telemetry::{ErrorInfo, Event, Telemetry, traces};
+pub use smoke::Tried;
 use stay::Stay;
 use tokio::{
     sync::{Notify, watch},
@@ -80,6 +83,8 @@ struct Inside {
     failed: Vec<(u64, runtime::Error)>,
     /// The number of the last start.
     started: u64,
+    /// How the last start of each version went.
+    tried: BTreeMap<PythonVersion, Tried>,
     /// Attempts that wait.
     line: Line,
     closed: bool,

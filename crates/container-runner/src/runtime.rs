@@ -1,6 +1,9 @@
 //! What the runner needs of whatever starts containers, in few verbs.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use qflow_model::{
@@ -88,6 +91,38 @@ pub struct Built {
     pub stdout: String,
     /// And on stderr.
     pub stderr: String,
+}
+
+/// How a runtime is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Look {
+    /// Its version.
+    pub version: String,
+    /// How long it took to answer.
+    pub ping: Duration,
+    /// Containers of this runner.
+    pub total: u32,
+    /// Those of them that run.
+    pub running: u32,
+    /// Where images and containers lie, as far as this runner sees it.
+    pub disk: Option<Disk>,
+}
+
+/// A file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Bytes that are free for us.
+    pub free: u64,
+}
+
+impl Disk {
+    /// The file system of a folder; nothing where it is not to be seen.
+    pub fn of(folder: &Path) -> Option<Self> {
+        let found = rustix::fs::statvfs(folder).ok()?;
+        Some(Self { bytes: found.f_blocks * found.f_frsize, free: found.f_bavail * found.f_frsize })
+    }
 }
 
 /// Why a runtime could not do a thing.
@@ -181,4 +216,8 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     }
     /// Whether user code is kept from the host.
     fn isolated(&self) -> bool;
+    /// Asks it how it is, and what it has of this runner.
+    async fn look(&self, runner: &str) -> Result<Look, Error>;
+    /// Whether a version can be started now: its image, or its interpreter, is there.
+    async fn is_there(&self, python: PythonVersion) -> Result<bool, Error>;
 }

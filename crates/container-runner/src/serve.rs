@@ -1,11 +1,11 @@
 //! A runner as a service: chooses its runtime, takes in what was left, dials orchestrators, drains.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use qflow_blobs::Blobs;
 use qflow_model::{definition::PythonVersion, environment::EnvSpec};
 use qflow_service::{Auth, Listening, ServeOptions, Shutdown, SystemClock};
-use qflow_telemetry::{Event, Telemetry, labels::Python};
+use qflow_telemetry::{Event, Telemetry};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     environment::Environments,
     fence,
     held::Held,
+    look,
     pool::{Pool, random},
     run::Runner,
     runtime::{Runtime, docker::DockerRuntime, process::ProcessRuntime},
@@ -41,10 +42,6 @@ pub async fn serve(
     private(&sockets)?;
     let runner_id = identity(&folder)?;
     let runtime = choose(&config, &folder, &telemetry).await?;
-    for version in &config.python_versions {
-        let offered = runtime.pythons().iter().any(|python| python.to_string() == version.trim());
-        telemetry.metrics().python_available(Python::of(version.trim())).set(f64::from(u8::from(offered)));
-    }
     let blobs = Blobs::open(&config.blobs()?, config.ca_bundle.as_deref()).await?;
     let slots = config.slots();
     let (words, to_tell) = mpsc::channel(WORDS);
@@ -98,6 +95,9 @@ pub async fn serve(
     }
     tokio::spawn(Arc::clone(&runner.pool).keep_warm(shutdown.clone()));
     tokio::spawn(sample::watch(Arc::clone(&runner), samples, shutdown.clone()));
+    let smoke = (config.smoke_seconds > 0).then(|| Duration::from_secs(config.smoke_seconds));
+    let (looks, name) = ((Arc::clone(&edge.looks), edge.readiness.clone()), edge.runner_id.clone());
+    tokio::spawn(look::watch(Arc::clone(&runner), name, config.versions()?, smoke, looks, shutdown.clone()));
     edge.dial_all(config.orchestrator_urls.iter().cloned());
 
     let listener = qflow_service::bind(config.listen).await?;
@@ -120,8 +120,7 @@ pub async fn serve(
 
 /// Docker where it answers and has an image; else processes, and why.
 async fn choose(config: &Config, folder: &Path, telemetry: &Telemetry) -> anyhow::Result<Arc<dyn Runtime>> {
-    let versions: Vec<PythonVersion> =
-        config.python_versions.iter().map(|version| version.trim().parse()).collect::<Result<_, _>>()?;
+    let versions = config.versions()?;
     if config.runtime != RuntimeKind::Process {
         match docker(config, &versions, telemetry).await {
             Ok(docker) => return Ok(Arc::new(docker)),

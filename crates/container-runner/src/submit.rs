@@ -1,5 +1,6 @@
 //! The edge: gets orders from orchestrators over their work streams, gives words back, and describes itself.
 
+mod condition;
 mod describe;
 mod known;
 mod reach;
@@ -27,6 +28,7 @@ use v1::{work_request::Message as Say, work_response::Message as Heard};
 use crate::{
     credits::Credits,
     fence::Beats,
+    look::Looks,
     pool::Brief,
     run::{Runner, Word},
     said::Said,
@@ -63,6 +65,8 @@ pub struct Edge {
     said: Mutex<Said>,
     /// Not ready until an orchestrator has answered.
     pub(crate) readiness: Readiness,
+    /// The last look at the runtime.
+    pub(crate) looks: Arc<Looks>,
     shutdown: Shutdown,
 }
 
@@ -108,6 +112,7 @@ impl Edge {
             known: Mutex::default(),
             said: Mutex::default(),
             readiness,
+            looks: Arc::default(),
             shutdown,
         })
     }
@@ -182,23 +187,13 @@ impl Edge {
             slots: self.slots,
             attempts: self.attempts(),
             secrets: Some(self.secrets()),
+            build_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
     fn secrets(&self) -> v1::SecretNames {
         let tenant = |(tenant, names)| v1::TenantSecrets { tenant, names };
         v1::SecretNames { tenants: self.runner.secrets.names().into_iter().map(tenant).collect() }
-    }
-
-    fn heartbeat(&self) -> v1::RunnerHeartbeat {
-        v1::RunnerHeartbeat {
-            attempts: self.attempts(),
-            containers: self.runner.pool.list().len() as u32,
-            warm_environments: self.runner.environments.warm(),
-            secrets: None,
-            sequence: 0,
-            blobs_away: self.runner.answers.is_away(),
-        }
     }
 
     async fn hear(self: &Arc<Self>, url: &str, to: &mpsc::Sender<v1::WorkRequest>, message: Heard) {

@@ -13,6 +13,7 @@ use qflow_container_runner::{
 };
 use qflow_model::{
     definition::Isolation,
+    environment::{EnvLock, EnvSpec},
     expression::Segment,
     outcome::{Ending, LINES_LATE},
     progress::KillReason,
@@ -200,6 +201,8 @@ async fn what_a_container_uses_is_told(bench: &mut Bench) {
     let attempt = tokio::spawn(Arc::clone(&bench.runner).run(order));
     bench.started().await;
     let id = bench.runner.pool.list().into_iter().find(|c| c.attempt == Some(key)).unwrap().id;
+    let look = bench.runner.runtime.look(&name(&bench.folder)).await.unwrap();
+    assert!(look.running >= 1 && look.total >= look.running && !look.version.is_empty(), "{look:?}");
     let usage = bench.runner.runtime.usage(&id).await.unwrap();
     // The first process, the template, and the attempt that it forked.
     assert!(usage.pids >= 3 && usage.memory_bytes > 1 << 20 && usage.cpu_seconds > 0.0, "{usage:?}");
@@ -213,6 +216,21 @@ async fn what_a_container_uses_is_told(bench: &mut Bench) {
     while bench.runner.pool.list().iter().any(|container| container.id == id) {
         tokio::time::sleep(support::orchestrator::LOOK).await;
     }
+}
+
+async fn that_a_python_is_there_and_comes_up_is_told(bench: &mut Bench) {
+    let (runtime, pool) = (Arc::clone(&bench.runner.runtime), Arc::clone(&bench.runner.pool));
+    let python = *runtime.pythons().last().unwrap();
+    assert!(runtime.is_there(python).await.unwrap());
+    let before = pool.tried().get(&python).map(|tried| tried.at);
+    let lock = bench.runner.environments.lock(&EnvSpec { python, requirements: Vec::new() }).await.unwrap();
+    pool.smoke(&lock).await.unwrap();
+    let tried = pool.tried()[&python];
+    assert!(tried.error.is_none() && before.is_none_or(|before| tried.at > before));
+    // One whose image is none does not, and why is told.
+    pool.smoke(&EnvLock { image: "qflow-nowhere".into(), ..lock }).await.ok();
+    let works_all_the_same = runtime.name() == "process";
+    assert_eq!(pool.tried()[&python].error.is_none(), works_all_the_same, "a process is started by its version");
 }
 
 /// The runner is dropped while user code runs; the next one takes the container and the attempt over.
@@ -284,6 +302,7 @@ async fn suite(runtime: Arc<dyn Runtime>) {
     a_file_that_does_not_import_fails_its_node(&mut bench).await;
     a_fresh_container_per_attempt_where_the_node_says_so(&mut bench).await;
     what_a_container_uses_is_told(&mut bench).await;
+    that_a_python_is_there_and_comes_up_is_told(&mut bench).await;
     let bench = an_attempt_outlives_its_runner(bench).await;
     let bench = an_order_that_never_came_to_its_container_is_lost(bench).await;
     bench.close().await;

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -147,6 +148,44 @@ impl Cluster {
         assert!(done.expect("the script starts").success(), "Postgres: {verb}");
     }
 
+    /// Sends every process of Postgres a signal: `-STOP`, `-CONT`.
+    pub fn signal_postgres(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.join("postgres/data/postmaster.pid")).expect("it runs");
+        let postmaster = pid.lines().next().expect("its first line is the process").to_owned();
+        let send = |pids: Vec<String>| drop(Command::new("kill").arg(signal).args(pids).status());
+        // First who would start more of them.
+        send(vec![postmaster.clone()]);
+        let parent = |pid: &String| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1).map(str::to_owned)
+        };
+        let entries = std::fs::read_dir("/proc").expect("Linux tells processes").flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        send(pids.filter(|pid| parent(pid).as_ref() == Some(&postmaster)).collect());
+    }
+
+    /// Takes every connection to Postgres that is to be had, until what is returned is dropped.
+    pub fn take_connections(&self) -> Vec<UnixStream> {
+        let mut parameters = b"user\0qflow\0database\0postgres\0\0".to_vec();
+        let length = (8 + parameters.len()) as u32;
+        // Version 3 of the protocol.
+        let mut start = [length.to_be_bytes(), 196_608_u32.to_be_bytes()].concat();
+        start.append(&mut parameters);
+        let mut taken = Vec::new();
+        loop {
+            let mut stream = UnixStream::connect(self.folder.join("postgres/.s.PGSQL.5432")).expect("Postgres listens");
+            stream.write_all(&start).expect("it reads");
+            let mut first = [0];
+            stream.read_exact(&mut first).expect("it answers");
+            match &first {
+                // An authentication that asks for nothing.
+                b"R" => taken.push(stream),
+                b"E" => return taken,
+                other => panic!("Postgres says {other:?}"),
+            }
+        }
+    }
+
     /// What Postgres answers to a query: a line a row.
     pub fn sql(&self, query: &str) -> String {
         let folder = self.folder.join("postgres");
@@ -184,11 +223,26 @@ impl Cluster {
 
     /// What the health-aggregator answers below `/health`: the code and the object.
     pub fn health(&self, path: &str) -> (u16, serde_json::Value) {
-        let url = format!("http://127.0.0.1:{}/health{path}", self.port("hh"));
-        let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}", &url]).output().expect("curl starts");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (body, code) = text.rsplit_once('\n').expect("the code is the last line");
-        (code.parse().expect("a code"), serde_json::from_str(body).unwrap_or_default())
+        get(&format!("http://127.0.0.1:{}/health{path}", self.port("hh")))
+    }
+
+    /// How long the health-aggregator takes to answer, in milliseconds: the middle one of several times.
+    pub fn health_ms(&self) -> f64 {
+        let url = format!("http://127.0.0.1:{}/health", self.port("hh"));
+        let once = || {
+            let mut curl = Command::new("curl");
+            let output = curl.args(["-sS", "-o", "/dev/null", "-w", "%{time_total}", &url]).output();
+            let text = String::from_utf8_lossy(&output.expect("curl starts").stdout).into_owned();
+            text.parse::<f64>().expect("seconds") * 1e3
+        };
+        let mut times: Vec<f64> = (0..11).map(|_| once()).collect();
+        times.sort_by(f64::total_cmp);
+        times[5]
+    }
+
+    /// The code that an admin port's `/readyz` answers, and what it says.
+    pub fn readyz(&self, admin: &str) -> (u16, serde_json::Value) {
+        get(&format!("http://127.0.0.1:{}/readyz?verbose", self.port(admin)))
     }
 
     /// What a part wrote.
@@ -200,6 +254,14 @@ impl Cluster {
     pub fn path(&self) -> &Path {
         &self.folder
     }
+}
+
+/// The code and the object that an address answers.
+fn get(url: &str) -> (u16, serde_json::Value) {
+    let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}", url]).output().expect("curl starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (body, code) = text.rsplit_once('\n').expect("the code is the last line");
+    (code.parse().expect("a code"), serde_json::from_str(body).unwrap_or_default())
 }
 
 impl Drop for Cluster {

@@ -1,6 +1,7 @@
 //! Tests of the whole: the `qflow` program as users run it, on real backends. Here: what those tests share.
 
 mod cluster;
+mod docker;
 mod during;
 mod index;
 mod postgres;
@@ -14,6 +15,7 @@ use std::{
 };
 
 pub use cluster::Cluster;
+pub use docker::Docker;
 pub use index::Index;
 pub use postgres::Postgres;
 pub use s3::S3;

@@ -45,7 +45,9 @@ async fn part(State(Shared { cache, .. }): State<Shared>, Path(part): Path<Strin
     let name = match part.as_str() {
         "containers" => "docker",
         "python" => "python_environments",
-        name @ ("database" | "redis" | "blobs" | "workflows") => name,
+        name @ ("database" | "redis" | "blobs" | "workflows" | "telemetry") => name,
+        // Services by their own names.
+        name @ ("orchestrator" | "type_validator" | "container_runner") => name,
         _ => return (StatusCode::NOT_FOUND, Json(json!({ "status": "unknown", "error": "no_such_check" }))),
     };
     match cache.get(name) {
@@ -58,7 +60,7 @@ fn code(status: Status, critical: bool) -> StatusCode {
     if status == Status::Unhealthy && critical { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-fn described(Aged { reading, age_seconds }: Aged) -> Value {
+fn described(Aged { reading, age_seconds, failures, cause, explains }: Aged) -> Value {
     let mut body = Map::new();
     body.insert("status".to_owned(), reading.status.as_str().into());
     body.insert("response_time_ms".to_owned(), hundredths(reading.response_time_ms).into());
@@ -66,6 +68,13 @@ fn described(Aged { reading, age_seconds }: Aged) -> Value {
     if let Some(error) = reading.error {
         body.insert("error".to_owned(), error.into());
     }
+    if let Some(cause) = cause {
+        body.insert("cause".to_owned(), cause.into());
+    }
+    if !explains.is_empty() {
+        body.insert("explains".to_owned(), explains.into());
+    }
+    body.insert("consecutive_failures".to_owned(), failures.into());
     body.insert("critical".to_owned(), reading.critical.into());
     body.insert("age_seconds".to_owned(), hundredths(age_seconds).into());
     Value::Object(body)

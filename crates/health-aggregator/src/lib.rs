@@ -3,7 +3,9 @@
 pub mod http;
 pub mod probe;
 mod serve;
+pub mod settings;
 pub mod submit;
 pub mod verdict;
 
 pub use serve::{Config, serve};
+pub use settings::Thresholds;

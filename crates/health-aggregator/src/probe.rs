@@ -1,6 +1,8 @@
 //! Asks the parts how they are, in the background, so that a request never waits for a part that hangs.
 
 pub mod overview;
+pub mod postgres;
+pub mod redis;
 pub mod services;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -13,13 +15,13 @@ use qflow_telemetry::{
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
-use crate::verdict::{Aged, MISSED_ROUNDS, NOT_KNOWN, Reading, Status};
+use crate::verdict::{Aged, Held, MISSED_ROUNDS, NOT_KNOWN, NOT_PROBED_YET, Reading, Rules, Status, explained};
 
-/// How long a probe may take: below the round, so that rounds never overlap.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Into how many parts a round is cut where the next probe may change what counts.
+const SOONER: u32 = 3;
 
 /// Something that can be asked how it is.
 #[async_trait]
@@ -34,11 +36,19 @@ pub trait Probe: Send + Sync {
     }
 }
 
-/// The newest readings with the time of each.
-pub type Readings = BTreeMap<&'static str, (Reading, Instant)>;
+/// How often it is asked, and how much is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// Between the starts of two probes.
+    pub every: Duration,
+    /// How long a probe may take.
+    pub patience: Duration,
+    /// How many probes in a row decide.
+    pub rules: Rules,
+}
 
-/// What is told of a part before its first probe has ended.
-const NOT_PROBED_YET: &str = "not_probed_yet";
+/// What was found of a part by each probe that tells of it, in the order of the probes: who asks it itself stands before who was told.
+pub type Readings = BTreeMap<(&'static str, usize), (Held, Instant)>;
 
 /// The cache that requests read.
 #[derive(Clone, Debug)]
@@ -48,18 +58,22 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Every reading as it counts now, ordered by name.
+    /// Every part as it counts now, ordered by name, each that is not well with its cause.
     pub fn now(&self) -> Vec<Aged> {
         let at = Instant::now();
-        let readings = self.readings.borrow();
-        let aged = |(reading, seen): &(Reading, Instant)| {
-            let age_seconds = (at - *seen).as_secs_f64();
-            Aged { reading: reading.clone(), age_seconds }.counted(self.stale_seconds)
-        };
-        readings.values().map(aged).collect()
+        let mut checks: Vec<Aged> = Vec::new();
+        for ((name, _), (held, seen)) in self.readings.borrow().iter() {
+            let age = (at - *seen).as_secs_f64();
+            let one = Aged::of(held.reading.clone(), age, held.failures).counted(self.stale_seconds);
+            match checks.pop() {
+                Some(before) if before.reading.name == *name => checks.push(before.and(one)),
+                before => checks.extend(before.into_iter().chain([one])),
+            }
+        }
+        explained(checks)
     }
 
-    /// One reading as it counts now.
+    /// One part as it counts now.
     pub fn get(&self, name: &str) -> Option<Aged> {
         self.now().into_iter().find(|aged| aged.reading.name == name)
     }
@@ -71,7 +85,7 @@ impl Cache {
 
     /// Waits until every part has been probed once.
     pub async fn complete(&self) {
-        let probed = |all: &Arc<Readings>| all.values().all(|(reading, _)| reading.error != Some(NOT_PROBED_YET));
+        let probed = |all: &Arc<Readings>| all.values().all(|(held, _)| held.reading.error != Some(NOT_PROBED_YET));
         // Without probes nothing more will be known.
         drop(self.changes().wait_for(probed).await);
     }
@@ -80,7 +94,7 @@ impl Cache {
     fn measure(&self, metrics: &Metrics) {
         let unknown =
             |reading: &Reading| reading.status == Status::NotConfigured || reading.error == Some(NOT_PROBED_YET);
-        for Aged { reading, age_seconds } in self.now().into_iter().filter(|aged| !unknown(&aged.reading)) {
+        for Aged { reading, age_seconds, .. } in self.now().into_iter().filter(|aged| !unknown(&aged.reading)) {
             let dependency = Dependency::of(reading.name);
             let critical = Truth::of(if reading.critical { "true" } else { "false" });
             let up = if reading.status == Status::Unhealthy { 0.0 } else { 1.0 };
@@ -93,54 +107,81 @@ impl Cache {
     }
 }
 
-/// Probes every `every` until the tasks are dropped. Each probe has its own task: one that hangs delays no other.
-pub fn start(probes: Vec<Box<dyn Probe>>, every: Duration, telemetry: &Telemetry) -> (Cache, JoinSet<()>) {
+/// Probes until the tasks are dropped. Each probe has its own task: one that hangs delays no other.
+pub fn start(probes: Vec<Box<dyn Probe>>, rounds: Rounds, telemetry: &Telemetry) -> (Cache, JoinSet<()>) {
     let begun = Instant::now();
-    let unknown =
-        |(name, critical): &(&'static str, bool)| (*name, (Reading::unhealthy(name, *critical, NOT_PROBED_YET), begun));
-    let first: Readings = probes.iter().flat_map(|probe| probe.names().iter().map(unknown)).collect();
+    let mut first = Readings::new();
+    for (source, probe) in probes.iter().enumerate() {
+        let nothing =
+            |(name, critical): &(&'static str, bool)| ((*name, source), (Held::nothing(name, *critical), begun));
+        first.extend(probe.names().iter().map(nothing));
+    }
     let (sender, readings) = watch::channel(Arc::new(first));
-    let cache = Cache { readings, stale_seconds: MISSED_ROUNDS * every.as_secs_f64() };
+    // Two probes that hang, one after the other, are told as what they are.
+    let stale = (rounds.every * MISSED_ROUNDS).max(rounds.every + 2 * rounds.patience);
+    let cache = Cache { readings, stale_seconds: stale.as_secs_f64() };
     let (sender, mut tasks) = (Arc::new(sender), JoinSet::new());
-    for probe in probes {
-        tasks.spawn(ask_again_and_again(probe, every, Arc::clone(&sender), telemetry.clone()));
+    for (source, probe) in probes.into_iter().enumerate() {
+        let asking = Asking { probe, source, rounds, sender: Arc::clone(&sender), telemetry: telemetry.clone() };
+        tasks.spawn(asking.again_and_again());
     }
     let measured = cache.clone();
     telemetry.collect(move |metrics| measured.measure(metrics));
     (cache, tasks)
 }
 
-async fn ask_again_and_again(
+/// One probe, and where its readings go.
+struct Asking {
     probe: Box<dyn Probe>,
-    every: Duration,
+    source: usize,
+    rounds: Rounds,
     sender: Arc<watch::Sender<Arc<Readings>>>,
     telemetry: Telemetry,
-) {
-    let mut round = interval(every);
-    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        round.tick().await;
-        let readings = ask(&*probe).await;
+}
+
+impl Asking {
+    async fn again_and_again(self) {
+        let Rounds { every, patience, .. } = self.rounds;
+        loop {
+            let begun = Instant::now();
+            let readings = ask(&*self.probe, patience).await;
+            let wavers = self.take(readings);
+            // What is in doubt is asked for sooner: else it would take rounds until the truth is told.
+            sleep_until(begun + if wavers { every / SOONER } else { every }).await;
+        }
+    }
+
+    /// Puts readings into the cache; whether the next ones may change what counts.
+    fn take(&self, readings: Vec<Reading>) -> bool {
         for reading in readings.iter().filter(|reading| reading.status != Status::NotConfigured) {
-            let duration = telemetry.metrics().health_check_duration(Dependency::of(reading.name));
+            let duration = self.telemetry.metrics().health_check_duration(Dependency::of(reading.name));
             duration.record(reading.response_time_ms / 1e3);
         }
-        let at = Instant::now();
-        sender.send_modify(|all| {
+        let (at, mut wavers) = (Instant::now(), false);
+        self.sender.send_modify(|all| {
             let all = Arc::make_mut(all);
-            let lacks = |name| all.get(name).is_some_and(|(known, _)| known.status == Status::NotConfigured);
-            // What this shape lacks it lacks also while nobody says so.
-            let told = readings.into_iter().filter(|one| one.error != Some(NOT_KNOWN) || !lacks(one.name));
-            let told: Vec<_> = told.map(|reading| (reading.name, (reading, at))).collect();
-            all.extend(told);
+            for reading in readings {
+                let key = (reading.name, self.source);
+                let known = all.get(&key).map(|(held, _)| held.clone());
+                let lacks = known.as_ref().is_some_and(|held| held.reading.status == Status::NotConfigured);
+                // What this shape lacks it lacks also while nobody says so.
+                if lacks && reading.error == Some(NOT_KNOWN) {
+                    continue;
+                }
+                let known = known.unwrap_or_else(|| Held::nothing(reading.name, reading.critical));
+                let held = known.with(reading, self.rounds.rules);
+                wavers |= held.wavers();
+                all.insert(key, (held, at));
+            }
         });
+        wavers
     }
 }
 
 /// One probe's readings, with the time it took; a probe that hangs makes its parts unhealthy.
-async fn ask(probe: &dyn Probe) -> Vec<Reading> {
+async fn ask(probe: &dyn Probe, patience: Duration) -> Vec<Reading> {
     let begun = Instant::now();
-    let mut readings = match timeout(PROBE_TIMEOUT, probe.probe()).await {
+    let mut readings = match timeout(patience, probe.probe()).await {
         Ok(readings) => readings,
         Err(_) => probe.unanswered("timeout"),
     };
@@ -153,115 +194,5 @@ async fn ask(probe: &dyn Probe) -> Vec<Reading> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use tokio::time::sleep;
-
-    use super::*;
-
-    struct Hangs;
-
-    #[async_trait]
-    impl Probe for Hangs {
-        fn names(&self) -> &'static [(&'static str, bool)] {
-            &[("database", true)]
-        }
-        async fn probe(&self) -> Vec<Reading> {
-            std::future::pending().await
-        }
-    }
-
-    /// Counts how often it is asked.
-    #[derive(Clone, Default)]
-    struct Counts(Arc<AtomicU32>);
-
-    #[async_trait]
-    impl Probe for Counts {
-        fn names(&self) -> &'static [(&'static str, bool)] {
-            &[("redis", false)]
-        }
-        async fn probe(&self) -> Vec<Reading> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            let healthy = Reading { status: Status::Healthy, error: None, ..Reading::unhealthy("redis", false, "") };
-            vec![healthy]
-        }
-    }
-
-    const ROUND: Duration = Duration::from_secs(15);
-
-    #[tokio::test(start_paused = true)]
-    async fn a_part_that_hangs_is_unhealthy_by_time_out_and_delays_no_other() {
-        let telemetry = Telemetry::silent();
-        let counts = Counts::default();
-        let (cache, _tasks) = start(vec![Box::new(Hangs), Box::new(counts.clone())], ROUND, &telemetry);
-        let before = cache.get("database").unwrap().reading;
-        assert_eq!((before.status, before.error), (Status::Unhealthy, Some("not_probed_yet")));
-        assert!(!telemetry.render(None).1.contains(r#"{dependency="database",critical="true"}"#));
-        cache.complete().await;
-        let found = cache.get("database").unwrap().reading;
-        assert_eq!((found.status, found.error), (Status::Unhealthy, Some("timeout")));
-        sleep(3 * ROUND).await;
-        assert_eq!(counts.0.load(Ordering::SeqCst), 4, "once at the start and once a round");
-        assert_eq!(cache.get("redis").unwrap().reading.status, Status::Healthy);
-        let text = telemetry.render(None).1;
-        for line in [
-            r#"qflow_dependency_up{dependency="database",critical="true"} 0"#,
-            r#"qflow_dependency_up{dependency="redis",critical="false"} 1"#,
-            r#"qflow_health_check_duration_seconds_count{dependency="redis"} 4"#,
-        ] {
-            assert!(text.contains(line), "{line}: {text}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_new_readings_nothing_stays_healthy() {
-        let telemetry = Telemetry::silent();
-        let (cache, mut tasks) = start(vec![Box::new(Counts::default())], ROUND, &telemetry);
-        cache.complete().await;
-        tasks.shutdown().await;
-        sleep(4 * ROUND).await;
-        assert_eq!(cache.get("redis").unwrap().reading.status, Status::Healthy);
-        sleep(ROUND).await;
-        let aged = cache.get("redis").unwrap();
-        assert_eq!((aged.reading.status, aged.reading.error), (Status::Unhealthy, Some("stale")));
-        let text = telemetry.render(None).1;
-        assert!(text.contains("qflow_dependency_up{dependency=\"redis\",critical=\"false\"} 0"), "{text}");
-        assert!(text.contains("qflow_health_check_age_seconds{dependency=\"redis\"} 75"), "{text}");
-    }
-
-    /// Tells of two parts, and then no more.
-    struct Silent(AtomicU32);
-
-    #[async_trait]
-    impl Probe for Silent {
-        fn names(&self) -> &'static [(&'static str, bool)] {
-            &[("database", true), ("redis", false), ("blobs", false)]
-        }
-        async fn probe(&self) -> Vec<Reading> {
-            if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
-                return self.unanswered("unreachable");
-            }
-            let of = |name, status| Reading { status, error: None, ..Reading::unhealthy(name, false, "") };
-            vec![of("redis", Status::Healthy), of("blobs", Status::NotConfigured)]
-        }
-        fn unanswered(&self, error: &'static str) -> Vec<Reading> {
-            vec![Reading::unhealthy("database", true, error), Reading::not_known("redis"), Reading::not_known("blobs")]
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_not_known_is_told_so_and_no_alert_comes_of_it() {
-        let telemetry = Telemetry::silent();
-        let (cache, _tasks) = start(vec![Box::new(Silent(AtomicU32::new(0)))], ROUND, &telemetry);
-        sleep(2 * ROUND).await;
-        let found = |name| cache.get(name).map(|aged| (aged.reading.status, aged.reading.error)).unwrap();
-        assert_eq!(found("database"), (Status::Unhealthy, Some("unreachable")));
-        assert_eq!(found("redis"), (Status::Degraded, Some("not_known")));
-        assert_eq!(found("blobs"), (Status::NotConfigured, None));
-        let text = telemetry.render(None).1;
-        assert!(text.contains(r#"qflow_dependency_up{dependency="database",critical="true"} 0"#), "{text}");
-        assert!(!text.contains(r#"qflow_dependency_up{dependency="redis",critical="false"} 0"#), "{text}");
-        assert!(!text.contains(r#"qflow_dependency_up{dependency="blobs""#), "{text}");
-    }
-}
+#[path = "probe_tests.rs"]
+mod tests;

@@ -1,15 +1,22 @@
 //! The service's life: from its configuration to its listeners, until the order to stop.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use qflow_service::{Auth, Edge, Listening, Readiness, ServeOptions, Shutdown, SystemClock};
+use qflow_service::{Auth, Edge, Listening, Readiness, RedisArgs, ServeOptions, Shutdown, SystemClock};
 use qflow_telemetry::Telemetry;
 use tokio::sync::oneshot;
 
 use crate::{
     http,
-    probe::{self, Probe, overview::OverviewProbe, services},
+    probe::{
+        self, Probe,
+        overview::OverviewProbe,
+        postgres::PostgresProbe,
+        redis::RedisProbe,
+        services::{self, Service},
+    },
+    settings::Thresholds,
     submit,
 };
 
@@ -43,9 +50,43 @@ pub struct Config {
     /// Refuse callers whose `Host` or `Origin` is not this machine.
     #[arg(long, env = "QFLOW_LOOPBACK_ONLY")]
     pub loopback_only: bool,
-    /// Seconds between probes.
-    #[arg(long, env = "QFLOW_PROBE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=60))]
-    pub probe_seconds: u64,
+    /// Container-runners' own addresses, where they are to be asked too; what they can do the orchestrators tell.
+    #[arg(long, env = "QFLOW_CONTAINER_RUNNER_URLS", value_delimiter = ',')]
+    pub container_runner_urls: Vec<String>,
+    /// The orchestrators' database, where it is to be asked directly: `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=verify-full|disable]`.
+    /// A `sqlite://PATH` is told by the orchestrator.
+    #[arg(long, env = "QFLOW_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// The password for Postgres.
+    #[arg(long, env = "QFLOW_DATABASE_PASSWORD", hide_env_values = true)]
+    pub database_password: Option<String>,
+    /// A file that holds it.
+    #[arg(long, env = "QFLOW_DATABASE_PASSWORD_FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// Certificates by which Postgres is known; default: `QFLOW_CA_BUNDLE`, else the system's.
+    #[arg(long, env = "QFLOW_DATABASE_CA")]
+    pub database_ca: Option<PathBuf>,
+    /// A Redis, where it is to be asked directly.
+    #[command(flatten)]
+    pub redis: RedisArgs,
+    /// Certificates to trust.
+    #[arg(long, env = "QFLOW_CA_BUNDLE", hide = true)]
+    pub ca_bundle: Option<PathBuf>,
+    /// What counts as trouble.
+    #[command(flatten)]
+    pub thresholds: Thresholds,
+}
+
+impl Config {
+    /// Who asks Postgres, where there is one that may be asked.
+    fn postgres(&self) -> anyhow::Result<Option<PostgresProbe>> {
+        let is_one = |url: &&String| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let Some(url) = self.database_url.as_ref().filter(is_one) else { return Ok(None) };
+        let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
+        let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
+        let ca = self.database_ca.as_deref().or(self.ca_bundle.as_deref());
+        Ok(Some(PostgresProbe::new(url, password.as_deref(), ca, &self.thresholds)?))
+    }
 }
 
 /// Serves until the order to stop.
@@ -65,7 +106,7 @@ pub async fn serve(
         Some(address) => Some(qflow_service::bind(address).await?),
         None => None,
     };
-    let (cache, mut probing) = probe::start(probes, Duration::from_secs(config.probe_seconds), &telemetry);
+    let (cache, mut probing) = probe::start(probes, config.thresholds.rounds(), &telemetry);
     let readiness = Readiness::new();
     readiness.set("first_probe", false);
     readiness.started();
@@ -112,11 +153,25 @@ pub async fn serve(
 fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result<Vec<Box<dyn Probe>>> {
     anyhow::ensure!(!config.orchestrator_urls.is_empty(), "QFLOW_ORCHESTRATOR_URLS names no orchestrator");
     let dial = |url: &String| Ok(qflow_service::authed_channel(url, Some(token))?.telling(telemetry));
-    let orchestrators = config.orchestrator_urls.iter().map(dial).collect::<anyhow::Result<Vec<_>>>()?;
+    let dial_all = |urls: &[String]| urls.iter().map(dial).collect::<anyhow::Result<Vec<_>>>();
+    let orchestrators = dial_all(&config.orchestrator_urls)?;
     let validator = dial(&config.type_validator_url)?;
-    Ok(vec![
-        Box::new(OverviewProbe { channels: orchestrators.clone(), pythons: config.python_versions.clone() }),
-        Box::new(services::Service { name: services::ORCHESTRATOR, channels: orchestrators }),
-        Box::new(services::Service { name: services::TYPE_VALIDATOR, channels: vec![validator] }),
-    ])
+    let runners = dial_all(&config.container_runner_urls)?;
+    // Who asks a part itself stands before who is told of it.
+    let mut probes: Vec<Box<dyn Probe>> = vec![
+        Box::new(Service { name: services::ORCHESTRATOR, channels: orchestrators.clone() }),
+        Box::new(Service { name: services::TYPE_VALIDATOR, channels: vec![validator] }),
+    ];
+    if !runners.is_empty() {
+        probes.push(Box::new(Service { name: services::CONTAINER_RUNNER, channels: runners }));
+    }
+    if let Some(postgres) = config.postgres()? {
+        probes.push(Box::new(postgres));
+    }
+    if let Some(settings) = config.redis.settings(config.ca_bundle.as_deref())? {
+        probes.push(Box::new(RedisProbe::new(settings, &config.thresholds)?));
+    }
+    let pythons = config.python_versions.clone();
+    probes.push(Box::new(OverviewProbe { channels: orchestrators, pythons, thresholds: config.thresholds.clone() }));
+    Ok(probes)
 }

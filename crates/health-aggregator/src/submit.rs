@@ -14,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::{
     probe::Cache,
-    verdict::{Aged, verdict},
+    verdict::{Aged, UNREACHABLE, verdict},
 };
 
 /// What an orchestrator says of the whole.
@@ -30,10 +30,16 @@ pub struct Overview {
     pub ended_last_hour: u64,
     /// Those of them that failed.
     pub failed_last_hour: u64,
+    /// Of these, those that failed of what users wrote.
+    pub failed_user_last_hour: u64,
+    /// Of these, those that failed of what runs it.
+    pub failed_platform_last_hour: u64,
     /// Seconds since the oldest attempt in the queue became ready.
     pub oldest_queued_seconds: f64,
-    /// The store's kind; empty where it did not answer.
+    /// The store's kind; empty where that is not told.
     pub store: String,
+    /// Whether it does not answer: what it counts is not known.
+    pub store_down: bool,
     /// How long the store took for one question.
     pub store_latency_ms: f64,
     /// The bus's kind.
@@ -46,11 +52,28 @@ pub struct Overview {
     pub blobs_away: bool,
     /// Orchestrators with which attempts wait that no runner has a stream to.
     pub stranded: Vec<String>,
+    /// How the telemetry of each that was asked gets out.
+    pub telemetry: Vec<Pipeline>,
+}
+
+/// How a process's telemetry gets out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pipeline {
+    /// Seconds since it was asked for its metrics, where it ever was.
+    pub scrape_age_seconds: Option<f64>,
+    /// Spans and lines that were dropped since its start.
+    pub dropped: u64,
+    /// Seconds since the last was.
+    pub drop_age_seconds: Option<f64>,
 }
 
 /// What is known of a runner.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runner {
+    /// Its name.
+    pub id: String,
+    /// The version of its program.
+    pub build: String,
     /// `docker`, `process`, `kubernetes`.
     pub runtime: String,
     /// The runtime's version.
@@ -65,60 +88,97 @@ pub struct Runner {
     pub containers: u32,
     /// Whether the blob store does not answer it.
     pub blobs_away: bool,
+    /// How its runtime is, where it has looked.
+    pub condition: Option<Condition>,
 }
 
+/// How a runner's runtime is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Seconds since it looked.
+    pub age_seconds: f64,
+    /// Whether the runtime does not answer.
+    pub away: bool,
+    /// How long it took to.
+    pub ping_ms: f64,
+    /// Its version.
+    pub version: String,
+    /// The runner's containers that it has.
+    pub total: u32,
+    /// Those of them that run.
+    pub active: u32,
+    /// Bytes in all and free where images and containers lie, where the runner sees that.
+    pub disk: Option<(u64, u64)>,
+    /// Each configured version of Python.
+    pub pythons: Vec<Python>,
+}
+
+/// How a version of Python is on a runner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Python {
+    /// Which.
+    pub version: String,
+    /// Its image, or its interpreter, is there.
+    pub is_there: bool,
+    /// It has been there.
+    pub is_wanted: bool,
+    /// Containers of it that wait for an attempt.
+    pub warm: u32,
+    /// Seconds since a container of it last came up, or did not, where one was tried.
+    pub smoke_age_seconds: Option<f64>,
+    /// Why it did not, as a code; empty where it did.
+    pub smoke_error: String,
+}
+
+/// Characters of a version that are told on.
+const VERSION: usize = 40;
 /// How long a replica may take to answer, also once another has.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the others are waited for once one has answered: below a probe's own time.
 const OTHERS: Duration = Duration::from_secs(2);
 
-/// Asks every replica at once and takes the first good answer; without one, the error of the first to fail.
-///
-/// The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
-pub async fn any<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Result<T, &'static str>
+/// Asks every replica at once, and takes what comes while it is not long after the first good answer; whoever has not answered by then is
+/// late. In the order in which they answer.
+pub async fn every<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Vec<Result<T, &'static str>>
 where
     C: Clone + Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T, &'static str>> + Send + 'static,
 {
-    let (mut asked, mut failed) = (asked(channels, ask), None);
-    while let Some(answer) = asked.join_next().await {
-        match answer.unwrap_or(Err("failed")) {
-            Ok(answer) => {
-                asked.detach_all();
-                return Ok(answer);
-            }
-            Err(error) => failed = failed.or(Some(error)),
+    let (mut asked, mut answers, mut until) = (asked(channels, ask), Vec::new(), None);
+    loop {
+        let answer = tokio::select! {
+            answer = asked.join_next() => answer,
+            () = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await }, if until.is_some() => None,
+        };
+        let Some(answer) = answer else { break };
+        let answer = answer.unwrap_or(Err("failed"));
+        if answer.is_ok() {
+            until = until.or_else(|| Some(Instant::now() + OTHERS));
         }
+        answers.push(answer);
     }
-    Err(failed.unwrap_or("unreachable"))
+    // The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
+    asked.detach_all();
+    answers.resize_with(channels.len(), || Err("timeout"));
+    answers
 }
 
-/// Asks every replica at once, and takes what comes while it is not long after the first good answer; the error of the first to fail,
-/// where there is none.
+/// The good answers of every replica; the error of the first to fail, where there is none.
 pub async fn each<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Result<Vec<T>, &'static str>
 where
     C: Clone + Send + 'static,
     T: Send + 'static,
     F: Future<Output = Result<T, &'static str>> + Send + 'static,
 {
-    let (mut asked, mut answers, mut failed, mut until) = (asked(channels, ask), Vec::new(), None, None);
-    loop {
-        let answer = tokio::select! {
-            answer = asked.join_next() => answer,
-            () = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await }, if until.is_some() => None,
-        };
-        match answer.map(|answer| answer.unwrap_or(Err("failed"))) {
-            None => break,
-            Some(Ok(answer)) => {
-                until = until.or_else(|| Some(Instant::now() + OTHERS));
-                answers.push(answer);
-            }
-            Some(Err(error)) => failed = failed.or(Some(error)),
+    let (mut good, mut failed) = (Vec::new(), None);
+    for answer in every(channels, ask).await {
+        match answer {
+            Ok(answer) => good.push(answer),
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    asked.detach_all();
-    if answers.is_empty() { Err(failed.unwrap_or("unreachable")) } else { Ok(answers) }
+    if good.is_empty() { Err(failed.unwrap_or(UNREACHABLE)) } else { Ok(good) }
 }
 
 fn asked<C, T, F>(channels: &[C], ask: fn(C) -> F) -> JoinSet<Result<T, &'static str>>
@@ -135,21 +195,14 @@ where
 pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> {
     let mut client = v1::orchestrator_service_client::OrchestratorServiceClient::new(channel);
     let answer = client.overview(v1::OverviewRequest {}).await.map_err(|status| code(&status))?.into_inner();
-    let runners = answer.runners.into_iter().map(|r| Runner {
-        runtime: r.runtime,
-        version: r.runtime_version,
-        pythons: r.python_versions,
-        slots: r.slots,
-        running: r.running,
-        containers: r.containers,
-        blobs_away: r.blobs_away,
-    });
     Ok(Overview {
-        runners: runners.collect(),
+        runners: answer.runners.into_iter().map(runner).collect(),
         pending: answer.runs_pending,
         running: answer.runs_running,
         ended_last_hour: answer.executions_last_hour,
         failed_last_hour: answer.failed_last_hour,
+        failed_user_last_hour: answer.failed_user_last_hour,
+        failed_platform_last_hour: answer.failed_platform_last_hour,
         oldest_queued_seconds: answer.oldest_queued_seconds,
         store: answer.store,
         store_latency_ms: answer.store_latency_ms,
@@ -158,21 +211,75 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         blobs: answer.blobs,
         blobs_away: answer.blobs_away,
         stranded: answer.stranded,
+        store_down: answer.store_down,
+        telemetry: answer.telemetry.map(pipeline).into_iter().collect(),
     })
 }
 
-/// Asks a service by `grpc.health.v1`.
-pub async fn serving(channel: AuthedChannel) -> Result<(), &'static str> {
+/// An age, where a negative number stands for none.
+fn age(seconds: f64) -> Option<f64> {
+    (seconds >= 0.0).then_some(seconds)
+}
+
+fn pipeline(told: v1::TelemetryOverview) -> Pipeline {
+    Pipeline {
+        scrape_age_seconds: age(told.scrape_age_seconds),
+        dropped: told.spans_dropped + told.log_lines_dropped,
+        drop_age_seconds: age(told.drop_age_seconds),
+    }
+}
+
+fn runner(told: v1::RunnerOverview) -> Runner {
+    Runner {
+        id: told.runner_id,
+        build: told.build_version,
+        runtime: told.runtime,
+        version: told.runtime_version,
+        pythons: told.python_versions,
+        slots: told.slots,
+        running: told.running,
+        containers: told.containers,
+        blobs_away: told.blobs_away,
+        condition: told.condition.and_then(condition),
+    }
+}
+
+fn condition(told: v1::RunnerCondition) -> Option<Condition> {
+    let python = |python: v1::PythonCondition| Python {
+        version: python.version,
+        is_there: python.is_there,
+        is_wanted: python.is_wanted,
+        warm: python.warm,
+        smoke_age_seconds: age(python.smoke_age_seconds),
+        smoke_error: python.smoke_error,
+    };
+    Some(Condition {
+        age_seconds: age(told.age_seconds)?,
+        away: told.runtime_away,
+        ping_ms: told.ping_ms,
+        version: told.runtime_version,
+        total: told.total_containers,
+        active: told.running_containers,
+        disk: (told.disk_bytes > 0).then_some((told.disk_bytes, told.disk_free_bytes)),
+        pythons: told.pythons.into_iter().map(python).collect(),
+    })
+}
+
+/// Asks a service by `grpc.health.v1`; the version that answers, empty where it does not say.
+pub async fn serving(channel: AuthedChannel) -> Result<String, &'static str> {
     let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
-    match answer.map_err(|status| code(&status))?.into_inner().status() {
-        ServingStatus::Serving => Ok(()),
+    let answer = answer.map_err(|status| code(&status))?;
+    let version = answer.metadata().get(qflow_service::VERSION).and_then(|version| version.to_str().ok());
+    let version = version.unwrap_or_default().chars().take(VERSION).collect();
+    match answer.into_inner().status() {
+        ServingStatus::Serving => Ok(version),
         _ => Err("not_serving"),
     }
 }
 
 fn code(status: &Status) -> &'static str {
     match status.code() {
-        Code::Unavailable => "unreachable",
+        Code::Unavailable => UNREACHABLE,
         Code::DeadlineExceeded | Code::Cancelled => "timeout",
         Code::Unauthenticated | Code::PermissionDenied => "unauthorized",
         Code::Unimplemented => "unimplemented",
@@ -209,21 +316,27 @@ impl v1::health_aggregator_service_server::HealthAggregatorService for Server {
 
 fn health(checks: Vec<Aged>) -> v1::Health {
     let whole = verdict(checks.iter().map(|aged| &aged.reading));
-    let checks = checks.into_iter().map(|Aged { reading, age_seconds }| v1::Check {
+    let check = |Aged { reading, age_seconds, failures, cause, explains }: Aged| v1::Check {
         name: reading.name.to_owned(),
         status: reading.status.as_str().to_owned(),
         critical: reading.critical,
         response_time_ms: reading.response_time_ms,
         age_seconds,
         error: reading.error.unwrap_or_default().to_owned(),
-    });
-    v1::Health { status: whole.as_str().to_owned(), checks: checks.collect() }
+        cause: cause.unwrap_or_default().to_owned(),
+        explains: explains.into_iter().map(str::to_owned).collect(),
+        consecutive_failures: failures,
+        facts_json: serde_json::Value::Object(reading.facts).to_string().into_bytes(),
+    };
+    v1::Health {
+        status: whole.as_str().to_owned(),
+        checks: checks.into_iter().map(check).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
-
     use super::*;
 
     /// A replica that says something after so many seconds.
@@ -240,30 +353,7 @@ mod tests {
         assert_eq!(begun.elapsed(), OTHERS);
         assert_eq!(each(&[(0, Err("failed")), (9, Ok(1))], says).await, Err("failed"));
         assert_eq!(each(&[], says).await, Err("unreachable"));
-    }
-
-    /// A replica that answers after a while, and says when it has.
-    #[derive(Clone)]
-    struct Replica(Duration, mpsc::UnboundedSender<Duration>);
-
-    async fn ask(Replica(after, answered): Replica) -> Result<Duration, &'static str> {
-        tokio::time::sleep(after).await;
-        answered.send(after).unwrap();
-        Ok(after)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_good_answer_counts_and_the_others_are_let_answer_for_a_while() {
-        let (to, mut answered) = mpsc::unbounded_channel();
-        let seconds = [1, 2, 3600].map(Duration::from_secs);
-        let replicas = seconds.map(|after| Replica(after, to.clone()));
-        drop(to);
-        assert_eq!(any(&replicas, ask).await, Ok(seconds[0]));
-        drop(replicas);
-        let mut all = Vec::new();
-        while let Some(after) = answered.recv().await {
-            all.push(after);
-        }
-        assert_eq!(all, seconds[..2], "the third took too long");
+        let told = every(&[(0, Ok(1)), (1, Err("failed")), (4, Ok(11))], says).await;
+        assert_eq!(told, [Ok(1), Err("failed"), Err("timeout")]);
     }
 }

@@ -75,6 +75,8 @@ pub enum Said {
         sequence: u64,
         /// Whether the blob store does not answer it.
         blobs_away: bool,
+        /// How its runtime is, as it found it.
+        condition: Box<Condition>,
     },
     /// An attempt began.
     Started(AttemptKey, String),
@@ -105,6 +107,8 @@ pub struct Hello {
     pub attempts: Vec<AttemptKey>,
     /// Secrets that it could read.
     pub secrets: SecretNames,
+    /// The version of its program.
+    pub build_version: String,
 }
 
 /// What is said to a runner.
@@ -143,6 +147,48 @@ pub struct Seen {
     pub age_seconds: f64,
     /// Whether the blob store does not answer it.
     pub blobs_away: bool,
+    /// How its runtime is, as it told it last.
+    pub condition: Condition,
+}
+
+/// How a runner's runtime is, as it found it: kept for who asks, and never acted on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Seconds since it looked; nothing where it has not.
+    pub age_seconds: Option<f64>,
+    /// Whether the runtime does not answer.
+    pub runtime_away: bool,
+    /// How long it took to.
+    pub ping_ms: f64,
+    /// Its version.
+    pub runtime_version: String,
+    /// Containers of the runner that it has.
+    pub total_containers: u32,
+    /// Those of them that run.
+    pub running_containers: u32,
+    /// Bytes of the file system where images and containers lie.
+    pub disk_bytes: u64,
+    /// Those of them that are free.
+    pub disk_free_bytes: u64,
+    /// Each configured version of Python.
+    pub pythons: Vec<PythonCondition>,
+}
+
+/// How a version of Python is on a runner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PythonCondition {
+    /// Which.
+    pub version: String,
+    /// Its image, or its interpreter, is there.
+    pub is_there: bool,
+    /// It has been there since the runner started.
+    pub is_wanted: bool,
+    /// Containers of it that wait for an attempt.
+    pub warm: u32,
+    /// Seconds since a container of it last came up, or did not; nothing where none was tried.
+    pub smoke_age_seconds: Option<f64>,
+    /// Why it did not, as a code; empty where it did.
+    pub smoke_error: String,
 }
 
 /// The whole as seen from outside.

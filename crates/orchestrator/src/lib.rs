@@ -11,6 +11,7 @@ pub mod validate;
 pub mod backup;
 pub mod bus;
 pub mod logs;
+mod ready;
 pub mod result;
 mod retention;
 pub mod reuse;

@@ -289,6 +289,10 @@ pub struct Totals {
     pub ended_last_hour: u64,
     /// Of these, failed or timed out.
     pub failed_last_hour: u64,
+    /// Of the newest thousand of these, those that failed of what a user wrote.
+    pub failed_user_last_hour: u64,
+    /// Of the same, those that failed of what runs it.
+    pub failed_platform_last_hour: u64,
 }
 
 /// A line that user code wrote.

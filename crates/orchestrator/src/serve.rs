@@ -18,6 +18,7 @@ use crate::{
     bus::{Bus, Local, Redis},
     dispatch::{Engine, Parts},
     logs::Logs,
+    ready,
     record::{Settings, backup::Database, member::Replica},
     retention::{self, Keep},
     submit::{self, Remote, Server},
@@ -223,8 +224,10 @@ pub async fn serve(
         clock,
         pythons: config.pythons()?,
         shutdown: shutdown.clone(),
+        telemetry: telemetry.clone(),
     };
     let readiness = Readiness::new();
+    ready::watch(Arc::clone(&server.store), readiness.clone(), shutdown.clone());
     readiness.started();
     let admin_address = admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     // Nobody may wait for the addresses.

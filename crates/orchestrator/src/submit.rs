@@ -87,6 +87,8 @@ pub struct Server {
     pub pythons: Vec<PythonVersion>,
     /// The order to stop: streams end with it.
     pub shutdown: Shutdown,
+    /// What tells of this process.
+    pub telemetry: Telemetry,
 }
 
 /// The routes for clients.
@@ -312,7 +314,7 @@ impl OrchestratorService for Server {
     }
 
     async fn overview(&self, _: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
-        overview::overview(self).await.map(Response::new)
+        Ok(Response::new(overview::overview(self).await))
     }
 }
 

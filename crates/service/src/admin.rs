@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{Query, Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode, header};
 use qflow_telemetry::Telemetry;
 use tokio::{
     net::TcpListener,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{Shutdown, route, server::DRAIN};
@@ -31,7 +31,8 @@ pub struct Readiness(Arc<Mutex<Parts>>);
 
 #[derive(Debug, Default)]
 struct Parts {
-    parts: BTreeMap<&'static str, bool>,
+    /// Each with whether it is there, and since when.
+    parts: BTreeMap<&'static str, (bool, Instant)>,
     started: bool,
 }
 
@@ -43,7 +44,11 @@ impl Readiness {
 
     /// Says whether a required part is there; the first word on it makes it required.
     pub fn set(&self, part: &'static str, ready: bool) {
-        self.lock().parts.insert(part, ready);
+        let mut inside = self.lock();
+        let known = inside.parts.entry(part).or_insert_with(|| (ready, Instant::now()));
+        if known.0 != ready {
+            *known = (ready, Instant::now());
+        }
     }
 
     /// Says that the service has come up.
@@ -54,7 +59,7 @@ impl Readiness {
     /// Whether it has come up and all required parts are there.
     pub fn is_ready(&self) -> bool {
         let parts = self.lock();
-        parts.started && parts.parts.values().all(|ready| *ready)
+        parts.started && parts.parts.values().all(|(ready, _)| *ready)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Parts> {
@@ -103,7 +108,13 @@ async fn watched(State(telemetry): State<Telemetry>, request: Request, next: Nex
     route::watch(&telemetry, request, |request| next.run(request)).await
 }
 
-async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+/// What is asked of `/readyz`.
+#[derive(serde::Deserialize)]
+struct Verbose {
+    verbose: Option<String>,
+}
+
+async fn readyz(State(admin): State<Admin>, Query(asked): Query<Verbose>) -> impl IntoResponse {
     let (stopping, ready) = (admin.shutdown.is_triggered(), admin.readiness.is_ready());
     let parts = admin.readiness.lock().parts.clone();
     let status = match (stopping, ready) {
@@ -111,7 +122,14 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
         (false, true) => "ok",
         (false, false) => "unavailable",
     };
-    (code(ready && !stopping), Json(serde_json::json!({"status": status, "checks": parts})))
+    let checks: BTreeMap<&str, bool> = parts.iter().map(|(part, (ready, _))| (*part, *ready)).collect();
+    let mut body = serde_json::json!({"status": status, "checks": checks});
+    if asked.verbose.is_some() {
+        let since: BTreeMap<&str, u64> = parts.iter().map(|(part, (_, at))| (*part, at.elapsed().as_secs())).collect();
+        body["since_seconds"] = serde_json::json!(since);
+        body["version"] = env!("CARGO_PKG_VERSION").into();
+    }
+    (code(ready && !stopping), Json(body))
 }
 
 async fn startupz(State(admin): State<Admin>) -> impl IntoResponse {
@@ -153,6 +171,29 @@ mod tests {
         let text = telemetry.render(None).1;
         let labels = r#"http_request_method="GET",http_route="/readyz",http_response_status_code="503""#;
         assert!(text.contains(&format!("http_server_request_duration_seconds_count{{{labels}}} 1\n")), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_is_told_with_how_long_it_is_as_it_is() {
+        let readiness = Readiness::new();
+        readiness.started();
+        readiness.set("store", true);
+        sleep(Duration::from_secs(3)).await;
+        readiness.set("store", false);
+        sleep(Duration::from_secs(5)).await;
+        readiness.set("store", false);
+        let admin = Admin { telemetry: Telemetry::silent(), readiness, shutdown: Shutdown::new() };
+        let told = async |path: &str| {
+            let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let answer = routes(admin.clone()).oneshot(request).await.unwrap();
+            let body = axum::body::to_bytes(answer.into_body(), 1024).await.unwrap();
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+        };
+        let short = serde_json::json!({"status": "unavailable", "checks": {"store": false}});
+        assert_eq!(told("/readyz").await, short);
+        let long = told("/readyz?verbose").await;
+        assert_eq!((&long["since_seconds"]["store"], &long["checks"]), (&5.into(), &short["checks"]));
+        assert_eq!(long["version"], env!("CARGO_PKG_VERSION"));
     }
 
     #[tokio::test]

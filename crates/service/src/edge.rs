@@ -26,6 +26,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a start may take: files are copied for it and environments resolved before it is answered.
 pub(crate) const STARTING: Duration = Duration::from_mins(5);
 
+/// The header by which every answer to a call says which version of the program gave it.
+pub const VERSION: &str = "qflow-version";
+
 /// What stands before every call.
 #[derive(Clone)]
 pub struct Edge {
@@ -74,7 +77,9 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     if let Some(status) = response.headers().get("grpc-status") {
         guard.finish(red::code(status));
     }
-    response.map(|inner| Body::new(Watched { inner, guard }))
+    let mut response = response.map(|inner| Body::new(Watched { inner, guard }));
+    response.headers_mut().insert(VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    response
 }
 
 /// Why a call is not let in.

@@ -254,15 +254,15 @@ catalogue! {
 
     /// Whether a dependency is up, 0 or 1.
     dependency_up: Gauge = "qflow_dependency_up"
-        { dependency: Dependency, critical: Truth } max 18, owner HealthAggregator
+        { dependency: Dependency, critical: Truth } max 22, owner HealthAggregator
 
     /// Duration of checks of a dependency.
     health_check_duration: Histogram(F) = "qflow_health_check_duration_seconds"
-        { dependency: Dependency } max 9, owner HealthAggregator
+        { dependency: Dependency } max 11, owner HealthAggregator
 
     /// Age of what is known of a dependency.
     health_check_age: Gauge = "qflow_health_check_age_seconds"
-        { dependency: Dependency } max 9, owner HealthAggregator
+        { dependency: Dependency } max 11, owner HealthAggregator
 
     /// Duration of calls served.
     rpc_server: Histogram(F) = "rpc_server_call_duration_seconds"

@@ -79,7 +79,7 @@ closed! {
     DataSize = "le_1KiB" | "le_64KiB" | "le_1MiB" | "le_16MiB" | "le_256MiB" | "gt_256MiB";
     /// What the whole depends on, by its name in `/health`.
     Dependency = "database" | "redis" | "blobs" | "docker" | "python_environments" | "workflows" | "orchestrator"
-        | "type_validator" | "other";
+        | "type_validator" | "container_runner" | "telemetry" | "other";
     /// What became of a span or a line.
     Delivery = "sent" | "dropped";
 }

@@ -13,6 +13,7 @@ mod log;
 mod otel;
 mod outbox;
 mod parts;
+mod pipeline;
 mod pretty;
 mod process;
 mod rates;
@@ -34,6 +35,7 @@ pub use histogram::Histogram;
 pub use live::Live;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parts::Parts;
+pub use pipeline::Pipeline;
 pub use sums::Sum;
 pub use traces::{SpanEvent, SpanRecord, TraceContext};
 
@@ -53,6 +55,7 @@ struct Shared {
     rates: rates::Rates,
     collectors: Mutex<Vec<Collector>>,
     runtime: Option<tokio::runtime::Handle>,
+    pipeline: pipeline::Counted,
     log: Option<log::Log<emit::Told>>,
     spans: Option<export::Spans>,
     _upkeep: Option<upkeep::Upkeep>,
@@ -205,6 +208,7 @@ impl Telemetry {
     /// What `/metrics` answers to an `Accept` header: content type and text. Takes milliseconds: call it on a blocking thread.
     pub fn render(&self, accept: Option<&str>) -> (&'static str, String) {
         let shared = &self.shared;
+        shared.pipeline.asked_now();
         process::collect(&shared.metrics, shared.runtime.as_ref());
         shared.rates.tell(&shared.metrics);
         for read in &*shared.collectors.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -215,6 +219,11 @@ impl Telemetry {
         shared.recorded.sums.render(&mut text);
         shared.recorded.lives.render(&mut text);
         render::render(text, &shared.recorded.exemplars, accept)
+    }
+
+    /// How what is told gets out of this process.
+    pub fn pipeline(&self) -> Pipeline {
+        self.shared.pipeline.now()
     }
 
     /// The text that the exporter alone makes of what was recorded: what [`Self::render`] is measured against.

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 use crate::{
     CATALOGUE, Metrics, Recorded, Shared, Telemetry, TelemetryConfig, define, emit, export, histogram, labels, live,
-    log, outbox, rates, sums, upkeep,
+    log, outbox, pipeline, rates, sums, upkeep,
 };
 
 /// Telemetry while it is put together.
@@ -19,6 +19,7 @@ pub(super) struct Parts {
     metrics: Metrics,
     records: bool,
     recorded: Recorded,
+    pipeline: pipeline::Counted,
     pub(super) spans: Option<export::Spans>,
 }
 
@@ -46,17 +47,19 @@ impl Parts {
         let source = define::Source { recorder, exemplars, sums, lives, records, service: config.service };
         let metrics = Metrics::new(&source);
         metrics.build_info(labels::Open::of(config.service), labels::Open::of(config.version)).set(1.0);
-        Self { service: config.service.to_owned(), config, metrics, records, recorded, spans: None }
+        let (service, pipeline) = (config.service.to_owned(), pipeline::Counted::default());
+        Self { service, config, metrics, records, recorded, pipeline, spans: None }
     }
 
     pub(super) fn fate_of_spans(&self) -> outbox::Fate {
         let of = |text| self.metrics.spans(labels::Delivery::of(text));
-        outbox::Fate { sent: of("sent"), dropped: of("dropped") }
+        outbox::Fate { sent: of("sent"), dropped: self.pipeline.spans(of("dropped")) }
     }
 
     fn fate_of_lines(&self) -> log::Fate {
         let of = |text| self.metrics.log_lines(labels::Delivery::of(text));
-        log::Fate { sent: of("sent"), dropped: of("dropped"), lost: self.metrics.log_lines_dropped() }
+        let dropped = self.pipeline.lines(of("dropped"));
+        log::Fate { sent: of("sent"), dropped, lost: self.metrics.log_lines_dropped() }
     }
 
     pub(super) fn build(self, out: Option<Box<dyn Write + Send>>, keep_up: bool) -> Telemetry {
@@ -65,12 +68,23 @@ impl Parts {
         let log = out.map(|out| log::Log::to(out, self.fate_of_lines(), text));
         let handle = self.recorded.handle.clone();
         let upkeep = keep_up.then(|| upkeep::Upkeep::start(upkeep::EVERY, move || handle.run_upkeep()));
-        let Self { config, service: _, metrics, records, recorded, spans } = self;
+        let Self { config, service: _, metrics, records, recorded, pipeline, spans } = self;
         let component = config.service.strip_prefix("qflow-").unwrap_or(config.service);
         let (collectors, runtime) = (Mutex::default(), tokio::runtime::Handle::try_current().ok());
         let rates = rates::Rates::new();
-        let shared =
-            Shared { config, metrics, records, recorded, rates, collectors, runtime, log, spans, _upkeep: upkeep };
+        let shared = Shared {
+            config,
+            metrics,
+            records,
+            recorded,
+            rates,
+            collectors,
+            runtime,
+            pipeline,
+            log,
+            spans,
+            _upkeep: upkeep,
+        };
         Telemetry { shared: Arc::new(shared), component }
     }
 }

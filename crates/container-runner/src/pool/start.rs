@@ -24,6 +24,12 @@ impl Pool {
         class: ContainerClass,
         lock: &EnvLock,
     ) -> Result<Container, runtime::Error> {
+        let started = self.try_start(class, lock).await;
+        self.note_start(lock.python, started.as_ref().err());
+        started
+    }
+
+    async fn try_start(self: &Arc<Self>, class: ContainerClass, lock: &EnvLock) -> Result<Container, runtime::Error> {
         let began = Instant::now();
         let failed = |doing: &str, e: std::io::Error| runtime::Error::call(doing, &e);
         let name = random(6).map_err(|e| failed("read randomness", e))?;

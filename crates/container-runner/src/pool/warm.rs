@@ -73,7 +73,7 @@ pub(super) fn is_default(state: &State) -> bool {
 }
 
 /// What a container is like that is nobody's yet.
-fn default_class(environment: Digest) -> ContainerClass {
+pub(super) fn default_class(environment: Digest) -> ContainerClass {
     ContainerClass { environment, resources: Resources::default(), secrets: Vec::new() }
 }
 

@@ -1,9 +1,15 @@
 //! Containers of Docker, hardened: user code is taken to be hostile.
 
 mod builder;
+mod look;
 mod network;
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bollard::{
@@ -13,8 +19,8 @@ use bollard::{
         MountType, MountVolumeOptions, ResourcesUlimits,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder, WaitContainerOptions,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        StatsOptionsBuilder, WaitContainerOptions,
     },
 };
 use futures_util::StreamExt;
@@ -24,7 +30,7 @@ use qflow_model::{
     ids::Digest,
 };
 
-use super::{Build, Built, ContainerSpec, Error, Exit, Runtime, Usage, seccomp};
+use super::{Build, Built, ContainerSpec, Error, Exit, Look, Runtime, Usage, seccomp};
 use crate::{config::Reach, python};
 
 /// The user of every container: nobody's on the host.
@@ -49,7 +55,8 @@ const LABEL_NAME: &str = "qflow.name";
 pub struct DockerRuntime {
     docker: Docker,
     version: String,
-    images: HashMap<PythonVersion, String>,
+    pattern: String,
+    images: RwLock<HashMap<PythonVersion, String>>,
     reach: Vec<Reach>,
 }
 
@@ -72,7 +79,7 @@ impl DockerRuntime {
                 images.insert(*python, id);
             }
         }
-        Ok(Self { docker, version, images, reach: Vec::new() })
+        Ok(Self { docker, version, pattern: pattern.to_owned(), images: RwLock::new(images), reach: Vec::new() })
     }
 
     /// The same, its containers with a network reaching these private addresses too.
@@ -96,7 +103,7 @@ impl DockerRuntime {
         };
         let pulled = tokio::time::timeout(PULL, pulled).await;
         let image = pulled.map_err(|_| Error::call(&doing, &"it took too long"))?.map_err(call(&doing))?;
-        self.images.extend(image.id.map(|id| (python, id)));
+        self.offered().extend(image.id.map(|id| (python, id)));
         Ok(())
     }
 
@@ -195,13 +202,14 @@ impl Runtime for DockerRuntime {
     }
 
     fn pythons(&self) -> Vec<PythonVersion> {
-        let mut pythons: Vec<PythonVersion> = self.images.keys().copied().collect();
+        let images = self.images.read().unwrap_or_else(PoisonError::into_inner);
+        let mut pythons: Vec<PythonVersion> = images.keys().copied().collect();
         pythons.sort();
         pythons
     }
 
     async fn image(&self, python: PythonVersion) -> Result<String, Error> {
-        self.images.get(&python).cloned().ok_or_else(|| Error::no_python(python, &self.pythons()))
+        self.image_id(python).ok_or_else(|| Error::no_python(python, &self.pythons()))
     }
 
     async fn start(&self, spec: &ContainerSpec) -> Result<String, Error> {
@@ -321,9 +329,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn list(&self, runner: &str) -> Result<Vec<(String, String)>, Error> {
-        let filters = HashMap::from([("label", vec![format!("{LABEL_RUNNER}={runner}")])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await.map_err(call("list containers"))?;
+        let found = self.ours(runner).await?;
         let named = found.into_iter().filter_map(|container| {
             let name = container.labels.unwrap_or_default().remove(LABEL_NAME)?;
             Some((container.id?, name))
@@ -357,5 +363,13 @@ impl Runtime for DockerRuntime {
 
     fn isolated(&self) -> bool {
         true
+    }
+
+    async fn look(&self, runner: &str) -> Result<Look, Error> {
+        self.found(runner).await
+    }
+
+    async fn is_there(&self, python: PythonVersion) -> Result<bool, Error> {
+        self.has_image(python).await
     }
 }

@@ -16,7 +16,7 @@ use qflow_model::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{process::Command, sync::watch};
 
-use super::{Build, Built, ContainerSpec, Error, Exit, INPUT, Runtime, SITE, Usage};
+use super::{Build, Built, ContainerSpec, Disk, Error, Exit, INPUT, Look, Runtime, SITE, Usage};
 use crate::python;
 
 /// Minor versions that are looked for.
@@ -198,6 +198,17 @@ fn end(members: &dyn Fn() -> BTreeSet<i32>) {
 
 #[async_trait]
 impl Runtime for ProcessRuntime {
+    async fn look(&self, _runner: &str) -> Result<Look, Error> {
+        let children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = children.values().filter(|child| child.end.borrow().is_none()).count() as u32;
+        let disk = Disk::of(&self.environments).or_else(|| Disk::of(Path::new("/")));
+        Ok(Look { version: self.version(), ping: Duration::ZERO, total: running, running, disk })
+    }
+
+    async fn is_there(&self, python: PythonVersion) -> Result<bool, Error> {
+        Ok(self.interpreters.get(&python).is_some_and(|interpreter| interpreter.path.exists()))
+    }
+
     fn name(&self) -> &'static str {
         "process"
     }

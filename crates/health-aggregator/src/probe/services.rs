@@ -1,13 +1,15 @@
-//! Whether a service serves, by the health protocol that every service speaks.
+//! Whether a service serves, by the health protocol that every service speaks, and which version of it answers.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use qflow_service::AuthedChannel;
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 
 use super::Probe;
 use crate::{
     submit,
-    verdict::{Reading, Status},
+    verdict::{Reading, Status, UNREACHABLE},
 };
 
 /// A service by its name.
@@ -15,7 +17,7 @@ use crate::{
 pub struct Service {
     /// The one name it is told under, and whether nothing works without it.
     pub name: &'static [(&'static str, bool)],
-    /// How to reach each of its replicas: one that serves is enough.
+    /// How to reach each of its replicas.
     pub channels: Vec<AuthedChannel>,
 }
 
@@ -23,6 +25,8 @@ pub struct Service {
 pub const ORCHESTRATOR: &[(&str, bool)] = &[("orchestrator", true)];
 /// The type-validator's name: without it nothing is submitted.
 pub const TYPE_VALIDATOR: &[(&str, bool)] = &[("type_validator", true)];
+/// The container-runner's name: whether there are enough is told of containers.
+pub const CONTAINER_RUNNER: &[(&str, bool)] = &[("container_runner", false)];
 
 #[async_trait]
 impl Probe for Service {
@@ -31,18 +35,41 @@ impl Probe for Service {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        let answer = submit::any(&self.channels, submit::serving).await;
-        let reading = |(name, critical): &(&'static str, bool)| match answer {
-            Ok(()) => Reading {
-                name,
-                status: Status::Healthy,
-                critical: *critical,
-                response_time_ms: 0.0,
-                error: None,
-                facts: Map::new(),
-            },
-            Err(error) => Reading::unhealthy(name, *critical, error),
+        let answers = submit::every(&self.channels, submit::serving).await;
+        self.name.iter().map(|(name, critical)| reading(name, *critical, &answers)).collect()
+    }
+}
+
+/// Of several replicas one that serves is enough to work, and all are to serve.
+fn reading(name: &'static str, critical: bool, answers: &[Result<String, &'static str>]) -> Reading {
+    let serving: Vec<&String> = answers.iter().flatten().collect();
+    let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+    let (status, error) = match (serving.is_empty(), failed) {
+        (true, failed) => (Status::Unhealthy, Some(failed.copied().unwrap_or(UNREACHABLE))),
+        (false, Some(_)) => (Status::Degraded, Some("replica_away")),
+        (false, None) => (Status::Healthy, None),
+    };
+    let versions: BTreeSet<&String> = serving.iter().copied().filter(|version| !version.is_empty()).collect();
+    let facts = json!({ "replicas": answers.len(), "serving": serving.len(), "versions": versions });
+    let facts = if let Value::Object(facts) = facts { facts } else { Map::new() };
+    Reading { status, error, facts, ..Reading::healthy(name, critical) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_replica_of_two_is_enough_to_work_and_no_health() {
+        let of = |answers: &[_]| {
+            let reading = reading("orchestrator", true, answers);
+            (reading.status, reading.error, Value::Object(reading.facts))
         };
-        self.name.iter().map(reading).collect()
+        let (old, new, away) = (Ok("0.1.0".to_owned()), Ok("0.2.0".to_owned()), Err("timeout"));
+        let told = |serving: usize, versions: &[&str]| json!({"replicas": 2, "serving": serving, "versions": versions});
+        assert_eq!(of(&[old.clone(), new.clone()]), (Status::Healthy, None, told(2, &["0.1.0", "0.2.0"])));
+        assert_eq!(of(&[away.clone(), new]), (Status::Degraded, Some("replica_away"), told(1, &["0.2.0"])));
+        assert_eq!(of(&[away.clone(), away]), (Status::Unhealthy, Some("timeout"), told(0, &[])));
+        assert_eq!(of(&[]).1, Some("unreachable"));
     }
 }

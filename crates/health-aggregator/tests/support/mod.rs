@@ -6,7 +6,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::Request, routing::post};
-use qflow_proto::v1::{OverviewRequest, OverviewResponse, RunnerOverview};
+use qflow_proto::v1::{
+    OverviewRequest, OverviewResponse, PythonCondition, RunnerCondition, RunnerOverview, TelemetryOverview,
+};
 use qflow_service::{Auth, ServeOptions, Shutdown, bind, serve_grpc};
 use qflow_telemetry::Telemetry;
 use tokio::{
@@ -80,6 +82,29 @@ async fn listen(routes: Routes) -> String {
     url
 }
 
+/// A runtime in good health.
+fn condition() -> RunnerCondition {
+    let python = |version: &str, is_there, warm| PythonCondition {
+        version: version.into(),
+        is_there,
+        is_wanted: is_there,
+        warm,
+        smoke_age_seconds: if is_there { 60.0 } else { -1.0 },
+        smoke_error: String::new(),
+    };
+    RunnerCondition {
+        age_seconds: 1.0,
+        runtime_away: false,
+        ping_ms: 1.5,
+        total_containers: 3,
+        running_containers: 2,
+        disk_bytes: 100 << 30,
+        disk_free_bytes: 50 << 30,
+        pythons: vec![python("3.8", false, 0), python("3.9", true, 0), python("3.10", true, 2)],
+        runtime_version: "27.1".into(),
+    }
+}
+
 /// An embedded system in good health.
 pub(crate) fn embedded() -> OverviewResponse {
     let runner = RunnerOverview {
@@ -92,6 +117,8 @@ pub(crate) fn embedded() -> OverviewResponse {
         containers: 3,
         age_seconds: 0.5,
         blobs_away: false,
+        condition: Some(condition()),
+        build_version: "0.1.0".into(),
     };
     OverviewResponse {
         runners: vec![runner.clone(), RunnerOverview { runner_id: "runner-2".into(), running: 2, ..runner }],
@@ -107,6 +134,15 @@ pub(crate) fn embedded() -> OverviewResponse {
         blobs: "file".into(),
         blobs_away: false,
         stranded: Vec::new(),
+        failed_user_last_hour: 1,
+        failed_platform_last_hour: 0,
+        store_down: false,
+        telemetry: Some(TelemetryOverview {
+            scrape_age_seconds: 5.0,
+            spans_dropped: 0,
+            log_lines_dropped: 0,
+            drop_age_seconds: -1.0,
+        }),
     }
 }
 

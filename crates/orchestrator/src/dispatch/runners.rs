@@ -12,7 +12,7 @@ use qflow_model::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Hello, Say, SecretNames, Seen, StreamId};
+use super::{Condition, Hello, Say, SecretNames, Seen, StreamId};
 
 /// How long a credit may lie idle where others could use it; and between two words that some are wanted.
 const IDLE: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(super) struct Runner {
     warm: BTreeSet<Digest>,
     heard: Instant,
     blobs_away: bool,
+    condition: Condition,
 }
 
 /// What an attempt must be able to read: its tenant, and names.
@@ -76,6 +77,7 @@ impl Runners {
             warm: BTreeSet::new(),
             heard: Instant::now(),
             blobs_away: false,
+            condition: Condition::default(),
         };
         self.streams.insert(stream, runner);
     }
@@ -123,10 +125,10 @@ impl Runners {
         self.streams.get(&stream).map(|runner| runner.hello.runner_id.clone())
     }
 
-    /// Notes whether the blob store does not answer a runner.
-    pub(super) fn blobs(&mut self, stream: StreamId, away: bool) {
+    /// Notes whether the blob store does not answer a runner, and how its runtime is.
+    pub(super) fn found(&mut self, stream: StreamId, blobs_away: bool, condition: Condition) {
         if let Some(runner) = self.streams.get_mut(&stream) {
-            runner.blobs_away = away;
+            (runner.blobs_away, runner.condition) = (blobs_away, condition);
         }
     }
 
@@ -241,6 +243,7 @@ impl Runners {
             containers: runner.containers,
             age_seconds: runner.heard.elapsed().as_secs_f64(),
             blobs_away: runner.blobs_away,
+            condition: runner.condition.clone(),
         };
         let mut all: Vec<Seen> = self.streams.values().map(seen).collect();
         all.sort_by(|a, b| a.hello.runner_id.cmp(&b.hello.runner_id));

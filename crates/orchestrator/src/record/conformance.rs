@@ -11,9 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use qflow_model::{
     definition::Source,
     ids::{Digest, Epoch, FrameIx, NodeKey, RunId, StepIx, Timestamp},
+    outcome::Failure,
     plan::Plan,
-    progress::{Happening, RunHead, RunSpec, TraceContext},
-    status::RunStatus,
+    progress::{Happening, RunError, RunHead, RunSpec, TraceContext},
+    status::{FailureClass, RunStatus},
 };
 use qflow_service::ManualClock;
 use serde_json::json;
@@ -113,6 +114,31 @@ async fn a_batch_is_written_as_a_whole(store: &dyn Store) {
             && store.unfinished(&all_shards()).await.unwrap().is_empty()
     );
     assert_eq!(store.totals().await.unwrap(), Totals { ended_last_hour: 1, ..Totals::default() });
+}
+
+/// Runs that failed are counted by whose fault it was.
+async fn failures_are_counted_by_whose_fault_they_were(store: &dyn Store) {
+    let fences = store.take_shards("a", 64).await.unwrap();
+    let faults = [Some(FailureClass::User), Some(FailureClass::Platform), Some(FailureClass::Platform), None];
+    for (number, class) in (1..).zip(faults) {
+        let run = submission(number, None);
+        store.submit(run.clone()).await.unwrap();
+        let head = store.load(run.spec.id).await.unwrap().unwrap().head;
+        let failure = Failure { class, error_type: "timeout".into(), ..Failure::default() };
+        let error = Some(RunError { node_id: None, failure, timed_out: false });
+        let ended_at = Some(store.now().await.unwrap());
+        let head = RunHead { status: RunStatus::Failed, ended_at, error, ..head };
+        let batch = Batch { fences: fences.clone(), changes: vec![change(run.spec.id, head)], ..Batch::default() };
+        store.commit(batch).await.unwrap();
+    }
+    let counted = Totals {
+        ended_last_hour: 4,
+        failed_last_hour: 4,
+        failed_user_last_hour: 1,
+        failed_platform_last_hour: 2,
+        ..Totals::default()
+    };
+    assert_eq!(store.totals().await.unwrap(), counted);
 }
 
 /// What an older owner writes is dropped, all of it.
@@ -215,6 +241,7 @@ conformance!(
     an_accepted_run_is_durable_with_its_first_command,
     a_key_names_one_run,
     a_batch_is_written_as_a_whole,
+    failures_are_counted_by_whose_fault_they_were,
     a_write_under_an_older_epoch_is_refused,
     node_runs_read_back,
     runs_that_are_there_are_told_from_others,

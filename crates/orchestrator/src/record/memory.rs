@@ -16,7 +16,7 @@ use qflow_model::{
     limits,
     plan::Plan,
     progress::{Happening, NodeRun, RunHead, RunSpec, RunState},
-    status::RunStatus,
+    status::{FailureClass, RunStatus},
 };
 use qflow_service::Clock;
 
@@ -379,8 +379,11 @@ impl Store for Memory {
             totals.running += u64::from(row.head.status == RunStatus::Running);
             if row.head.ended_at.is_some_and(|at| now.ms_since(at) < 3_600_000) {
                 totals.ended_last_hour += 1;
-                totals.failed_last_hour +=
-                    u64::from(matches!(row.head.status, RunStatus::Failed | RunStatus::TimedOut));
+                let failed = matches!(row.head.status, RunStatus::Failed | RunStatus::TimedOut);
+                let class = row.head.error.as_ref().filter(|_| failed).and_then(|error| error.failure.class);
+                totals.failed_last_hour += u64::from(failed);
+                totals.failed_user_last_hour += u64::from(class == Some(FailureClass::User));
+                totals.failed_platform_last_hour += u64::from(class == Some(FailureClass::Platform));
             }
         }
         Ok(totals)

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Server;
+use super::{Server, overview};
 use crate::{
     dispatch::{Handle, Hello, Said, Say, SecretNames, Sight, StreamId, Word},
     logs::Logs,
@@ -172,6 +172,7 @@ fn hello_of(hello: v1::RunnerHello) -> Result<Hello, Status> {
         runtime_version: hello.runtime_version,
         slots: hello.slots,
         secrets: hello.secrets.map(secrets).unwrap_or_default(),
+        build_version: hello.build_version,
     })
 }
 
@@ -222,8 +223,11 @@ impl Reader {
                 let attempts = beat.attempts.iter().map(|key| attempt(key)).collect::<Result<_, _>>()?;
                 let warm = beat.warm_environments.iter().filter_map(|digest| digest.parse().ok()).collect();
                 let (secrets, sequence, blobs_away) = (beat.secrets.map(secrets), beat.sequence, beat.blobs_away);
-                let containers = beat.containers;
-                self.say(Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away }).await;
+                let (containers, condition) =
+                    (beat.containers, overview::condition(beat.condition.unwrap_or_default()));
+                let condition = Box::new(condition);
+                self.say(Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away, condition })
+                    .await;
             }
             Heard::Started(started) => self.say(Said::Started(attempt(&started.attempt)?, started.container_id)).await,
             Heard::Ended(ended) => {

@@ -54,8 +54,8 @@ impl Engine {
                 self.publish();
             }
             Said::Credits(count) => self.runners.credit(stream, count),
-            Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away } => {
-                self.runners.blobs(stream, blobs_away);
+            Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away, condition } => {
+                self.runners.found(stream, blobs_away, *condition);
                 if let Some(runner_id) = self.runners.heartbeat(stream, &attempts, containers, warm, secrets)
                     && let Some(shards) = self.shards.owed_by(&runner_id)
                 {

@@ -69,6 +69,12 @@ SELECT count(*) FILTER (WHERE status = 'pending'), count(*) FILTER (WHERE status
 WHERE status IN ('pending', 'running', 'paused')";
 pub(super) const ENDED: &str = "
 SELECT count(*), count(*) FILTER (WHERE status IN ('failed', 'timed_out')) FROM run WHERE ended_at > now() - interval '1 hour'";
+/// Whose fault it was: of so many only, since each run's row is read for it.
+pub(super) const FAULTS: &str = "
+SELECT count(*) FILTER (WHERE class = 'user'), count(*) FILTER (WHERE class = 'platform') FROM (
+  SELECT head::json->'error'->'failure'->>'class' AS class FROM run
+  WHERE ended_at > now() - interval '1 hour' AND status IN ('failed', 'timed_out') ORDER BY ended_at DESC LIMIT 1000
+) AS failed";
 
 pub(super) fn text<T: Serialize>(value: &T) -> Done<String> {
     Ok(serde_json::to_string(value)?)
@@ -227,9 +233,11 @@ pub(super) async fn list(client: &Object, filter: &Filter) -> Done<Vec<Listed>> 
 
 pub(super) async fn totals(tx: &Tx) -> Done<Totals> {
     let (open, ended) = (tx.prepare_cached(OPEN).await?, tx.prepare_cached(ENDED).await?);
+    let faults = tx.prepare_cached(FAULTS).await?;
     let mut sent = tx.begin_reading();
     sent.then(tx, &open, vec![]);
     sent.then(tx, &ended, vec![]);
+    sent.then(tx, &faults, vec![]);
     let answers = sent.answers().await?;
     let count = |answer: usize, column: usize| -> Done<u64> {
         let row = answers.get(answer).and_then(|rows| rows.first());
@@ -241,5 +249,7 @@ pub(super) async fn totals(tx: &Tx) -> Done<Totals> {
         running: count(1, 1)?,
         ended_last_hour: count(2, 0)?,
         failed_last_hour: count(2, 1)?,
+        failed_user_last_hour: count(3, 0)?,
+        failed_platform_last_hour: count(3, 1)?,
     })
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use qflow_service::trust::{self, Untrusted};
+use qflow_service::{
+    database,
+    trust::{self, Untrusted},
+};
 use rustls::RootCertStore;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -62,18 +65,14 @@ pub(super) struct Target {
 
 impl Settings {
     pub(super) fn target(&self) -> Result<Target, Wrong> {
-        let (url, mode) = without_mode(&self.url);
+        let (url, mode) = database::without_mode(&self.url);
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error| Wrong::Url(super::transaction::told(&error).to_string()))?;
         if let Some(password) = &self.password {
             config.password(password);
         }
-        let encrypted = match mode.as_deref() {
-            Some("disable") => false,
-            Some("require" | "verify-ca" | "verify-full") => true,
-            None => !config.get_hosts().iter().all(is_local),
-            Some(other) => return Err(Wrong::Undecided(other.to_owned())),
-        };
+        let stays_here = config.get_hosts().iter().all(is_local);
+        let encrypted = database::encrypted(mode.as_deref(), stays_here).map_err(Wrong::Undecided)?;
         let options = [config.get_options(), Some(OPTIONS)].into_iter().flatten().collect::<Vec<_>>().join(" ");
         config
             .ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable })
@@ -105,19 +104,11 @@ impl Target {
     }
 }
 
-/// The URL without its `sslmode`, which the driver knows less of than we promise, and that.
-fn without_mode(url: &str) -> (String, Option<String>) {
-    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let (modes, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| part.starts_with("sslmode="));
-    let mode = modes.last().and_then(|part| part.strip_prefix("sslmode=")).map(str::to_owned);
-    (if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) }, mode)
-}
-
 /// Whether nobody can listen on the way.
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
-        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+        Host::Tcp(name) => database::is_here(name),
     }
 }
 

@@ -224,5 +224,13 @@ pub(super) fn totals(db: &Transaction<'_>, now: Timestamp) -> Done<Totals> {
         [hour],
         |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)),
     )?;
-    Ok(Totals { pending: count("pending")?, running: count("running")?, ended_last_hour, failed_last_hour })
+    let (failed_user_last_hour, failed_platform_last_hour) = db.query_row(
+        "SELECT count(*) FILTER (WHERE class = 'user'), count(*) FILTER (WHERE class = 'platform') FROM (
+           SELECT json_extract(head, '$.error.failure.class') AS class FROM run
+           WHERE ended_at > ? AND status IN ('failed', 'timed_out') ORDER BY ended_at DESC LIMIT 1000)",
+        [hour],
+        |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)),
+    )?;
+    let (pending, running) = (count("pending")?, count("running")?);
+    Ok(Totals { pending, running, ended_last_hour, failed_last_hour, failed_user_last_hour, failed_platform_last_hour })
 }

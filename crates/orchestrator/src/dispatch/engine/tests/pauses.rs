@@ -169,6 +169,7 @@ async fn the_outcome_of_one_that_was_lost_decides_where_it_comes_after_all() {
         secrets: None,
         sequence: 1,
         blobs_away: false,
+        condition: Box::default(),
     };
     runner.say(beat).await;
     loop {
@@ -221,6 +222,7 @@ async fn a_heartbeat_that_is_numbered_is_answered() {
         secrets: None,
         sequence: 7,
         blobs_away: false,
+        condition: Box::default(),
     };
     runner.say(beat).await;
     while !matches!(runner.hears().await, Say::Heard(7)) {}

@@ -127,6 +127,7 @@ async fn an_order_that_died_with_its_replica_is_given_again_at_the_runners_next_
         secrets: None,
         sequence: 0,
         blobs_away: false,
+        condition: Box::default(),
     };
     there.say(beat).await;
     assert_eq!(there.order().await.key, key, "it is no infrastructure retry: it never began");

@@ -60,6 +60,7 @@ async fn no_statement_of_the_hot_path_reads_a_whole_table() {
         rows::PLAN,
         rows::OPEN,
         rows::ENDED,
+        rows::FAULTS,
         logs::PUT_LINES,
         logs::DROP_LINES,
         cache::FIND,

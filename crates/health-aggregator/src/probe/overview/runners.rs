@@ -1,0 +1,176 @@
+//! Runners: what starts their containers, and which Pythons come up in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{reading, tenths};
+use crate::{
+    settings::Thresholds,
+    submit::{Condition, Overview, Python, Runner},
+    verdict::{Reading, Status},
+};
+
+/// Runners that are told of one by one: of a thousand nobody reads the list.
+const LISTED: usize = 50;
+
+/// Whether containers can be started.
+pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
+    let all = &overview.runners;
+    let conditions = || all.iter().filter_map(|runner| runner.condition.as_ref());
+    let away = conditions().filter(|condition| condition.away).count();
+    let is_low = |disk: (u64, u64)| disk.1 < thresholds.disk_free_bytes;
+    let (status, error) = if all.is_empty() {
+        (Status::Unhealthy, "no_runner")
+    } else if away == all.len() {
+        (Status::Unhealthy, "runtime_away")
+    } else if away > 0 {
+        (Status::Degraded, "runtime_away")
+    } else if !overview.stranded.is_empty() {
+        (Status::Degraded, "orchestrator_without_runner")
+    } else if conditions().filter_map(|condition| condition.disk).any(is_low) {
+        (Status::Degraded, "disk_low")
+    } else {
+        (Status::Healthy, "")
+    };
+    let runtimes: BTreeSet<&str> = all.iter().map(|runner| runner.runtime.as_str()).collect();
+    let docker = all.iter().find(|runner| runner.runtime == "docker").map(version);
+    let facts = json!({
+        "active_containers": all.iter().map(active).sum::<u32>(),
+        "total_containers": all.iter().map(total).sum::<u32>(),
+        "docker_version": docker,
+        "runtimes": runtimes,
+        "runners": all.len(),
+        "runners_without_runtime": away,
+        "slots": all.iter().map(|runner| runner.slots).sum::<u32>(),
+        "ping_ms": conditions().filter(|it| !it.away).map(|it| it.ping_ms).reduce(f64::max).map(tenths),
+        "disk_free_bytes": conditions().filter_map(|it| it.disk).map(|disk| disk.1).min(),
+        "orchestrators_without_runner": overview.stranded,
+        "per_runner": all.iter().take(LISTED).map(one).collect::<Vec<_>>(),
+    });
+    reading("docker", status, error, facts)
+}
+
+/// Containers that run, as the runtime counts them where it does.
+fn active(runner: &Runner) -> u32 {
+    runner.condition.as_ref().map_or(runner.running, |condition| condition.active)
+}
+
+fn total(runner: &Runner) -> u32 {
+    runner.condition.as_ref().map_or(runner.containers, |condition| condition.total)
+}
+
+/// As the runtime said it last.
+fn version(runner: &Runner) -> &str {
+    let said = runner.condition.as_ref().map(|condition| condition.version.as_str()).filter(|said| !said.is_empty());
+    said.unwrap_or(&runner.version)
+}
+
+fn one(runner: &Runner) -> Value {
+    let condition = runner.condition.as_ref();
+    json!({
+        "id": runner.id,
+        "version": runner.build,
+        "runtime": runner.runtime,
+        "runtime_version": version(runner),
+        "status": if condition.is_some_and(|it| it.away) { "unhealthy" } else { "healthy" },
+        "active_containers": active(runner),
+        "total_containers": total(runner),
+        "ping_ms": condition.filter(|it| !it.away).map(|it| tenths(it.ping_ms)),
+        "disk_bytes": condition.and_then(|it| it.disk).map(|disk| disk.0),
+        "disk_free_bytes": condition.and_then(|it| it.disk).map(|disk| disk.1),
+        "age_seconds": condition.map(|it| tenths(it.age_seconds)),
+    })
+}
+
+/// What is known of one version over all runners.
+#[derive(Default)]
+struct Standing<'a> {
+    /// Runners where it is there, and where it is missed.
+    there: usize,
+    missing: usize,
+    warm: u32,
+    /// The last tries that did not come up, and the newest that did.
+    smoke_error: Option<&'a str>,
+    smoke_age: Option<f64>,
+}
+
+impl<'a> Standing<'a> {
+    fn add(&mut self, python: &'a Python) {
+        self.there += usize::from(python.is_there);
+        self.missing += usize::from(python.is_wanted && !python.is_there);
+        self.warm += python.warm;
+        if !python.smoke_error.is_empty() {
+            self.smoke_error = Some(&python.smoke_error);
+        }
+        self.smoke_age = match (self.smoke_age, python.smoke_age_seconds) {
+            (Some(before), Some(age)) => Some(before.min(age)),
+            (before, age) => before.or(age),
+        };
+    }
+
+    fn told(&self) -> Value {
+        let status = match (self.missing > 0, self.smoke_error, self.there) {
+            (true, ..) => "image_missing",
+            (_, Some(_), _) => "smoke_failed",
+            (_, None, 0) => "not_prepared",
+            _ => "healthy",
+        };
+        json!({
+            "status": status,
+            "runners_with_image": self.there,
+            "warm": self.warm,
+            "smoke_age_seconds": self.smoke_age.map(tenths),
+            "smoke_error": self.smoke_error,
+        })
+    }
+}
+
+/// Which Pythons can be had. One counts once it was there: nothing is pulled unasked.
+pub(super) fn pythons(overview: &Overview, promised: &[String]) -> Reading {
+    let mut standings: BTreeMap<Vec<u32>, (&str, Standing<'_>)> = BTreeMap::new();
+    let key = |version: &str| version.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    for version in promised {
+        standings.entry(key(version)).or_insert_with(|| (version, Standing::default()));
+    }
+    for runner in &overview.runners {
+        match &runner.condition {
+            Some(Condition { pythons, .. }) => {
+                for python in pythons {
+                    standings
+                        .entry(key(&python.version))
+                        .or_insert_with(|| (&python.version, Standing::default()))
+                        .1
+                        .add(python);
+                }
+            }
+            // One that has not looked yet has said at least what it can run.
+            None => {
+                for version in &runner.pythons {
+                    standings.entry(key(version)).or_insert_with(|| (version, Standing::default())).1.there += 1;
+                }
+            }
+        }
+    }
+    let all: Vec<&(&str, Standing<'_>)> = standings.values().collect();
+    let available: Vec<&str> = all.iter().filter(|(_, it)| it.there > 0).map(|(version, _)| *version).collect();
+    let absent = all.iter().filter(|(_, it)| it.there == 0 && it.missing == 0).map(|(version, _)| *version);
+    let (status, error) = if all.iter().any(|(_, it)| it.missing > 0) {
+        (Status::Degraded, "image_missing")
+    } else if available.is_empty() {
+        (Status::Degraded, "no_python")
+    } else if all.iter().any(|(_, it)| it.smoke_error.is_some()) {
+        (Status::Degraded, "smoke_failed")
+    } else {
+        (Status::Healthy, "")
+    };
+    let environments: serde_json::Map<String, Value> =
+        all.iter().map(|(version, it)| ((*version).to_owned(), it.told())).collect();
+    let facts = json!({
+        "available_versions": available,
+        "total_versions": all.len(),
+        "not_prepared": absent.collect::<Vec<_>>(),
+        "environments": environments,
+    });
+    reading("python_environments", status, error, facts)
+}

@@ -1,0 +1,211 @@
+//! What an overview is read into.
+
+use super::*;
+use crate::{
+    settings::tests::usual,
+    submit::{Condition, Python, Runner},
+    verdict::{NOT_KNOWN, verdict},
+};
+
+fn embedded() -> Overview {
+    let runner = Runner {
+        runtime: "process".to_owned(),
+        pythons: vec!["3.9".to_owned(), "3.11".to_owned()],
+        slots: 4,
+        running: 1,
+        containers: 2,
+        ..Runner::default()
+    };
+    Overview {
+        runners: vec![runner],
+        ended_last_hour: 20,
+        failed_last_hour: 1,
+        store: "sqlite".to_owned(),
+        bus: "memory".to_owned(),
+        blobs: "file".to_owned(),
+        ..Overview::default()
+    }
+}
+
+fn check(overview: &Overview, name: &str) -> Reading {
+    let promised = ["3.9".to_owned(), "3.12".to_owned()];
+    readings(vec![overview.clone()], &promised, &usual()).into_iter().find(|r| r.name == name).unwrap()
+}
+
+#[test]
+fn the_embedded_shape_is_told_with_the_seeds_keys() {
+    let docker = check(&embedded(), "docker");
+    assert_eq!(docker.facts["active_containers"], 1);
+    assert_eq!(docker.facts["total_containers"], 2);
+    assert_eq!(docker.facts["docker_version"], Value::Null, "there is no Docker in it, so no version is told");
+    let python = check(&embedded(), "python_environments");
+    assert_eq!(python.facts["available_versions"], json!(["3.9", "3.11"]));
+    assert_eq!(python.facts["not_prepared"], json!(["3.12"]));
+    assert_eq!(python.facts["total_versions"], 3);
+    assert_eq!(check(&embedded(), "redis").status, Status::NotConfigured);
+}
+
+#[test]
+fn a_success_rate_of_95_per_cent_is_degraded_and_no_runs_are_healthy() {
+    let workflows = check(&embedded(), "workflows");
+    assert_eq!((workflows.status, &workflows.facts["success_rate"]), (Status::Degraded, &json!(95.0)));
+    let idle = Overview { ended_last_hour: 0, failed_last_hour: 0, ..embedded() };
+    assert_eq!(check(&idle, "workflows").status, Status::Healthy);
+}
+
+#[test]
+fn a_redis_that_does_not_answer_degrades_the_whole() {
+    let away = Overview { bus: "redis".to_owned(), bus_down: true, failed_last_hour: 0, ..embedded() };
+    assert_eq!(check(&away, "redis").status, Status::Unhealthy);
+    assert_eq!(verdict(&readings(vec![away.clone()], &[], &usual())), Status::Degraded);
+    let there = Overview { bus_down: false, ..away };
+    assert_eq!(verdict(&readings(vec![there.clone()], &[], &usual())), Status::Healthy);
+}
+
+#[test]
+fn what_one_of_two_does_not_reach_is_away_and_runners_are_told_by_who_knows_some() {
+    let (well, alone) = (embedded(), Overview { runners: vec![], blobs_away: true, bus_down: true, ..embedded() });
+    for both in [vec![well.clone(), alone.clone()], vec![alone, well.clone()]] {
+        let told = together(both).one;
+        assert_eq!((told.blobs_away, told.bus_down, &told.runners), (true, true, &well.runners));
+    }
+    assert_eq!(together(vec![well.clone()]).one, well);
+}
+
+#[test]
+fn a_blob_store_that_does_not_answer_degrades_the_whole() {
+    let well = Overview { failed_last_hour: 0, ..embedded() };
+    let away = Overview { blobs_away: true, ..well.clone() };
+    let blobs = check(&away, "blobs");
+    assert_eq!(
+        (blobs.status, blobs.error, &blobs.facts["backend"]),
+        (Status::Unhealthy, Some("unreachable"), &json!("file"))
+    );
+    assert_eq!(verdict(&readings(vec![away.clone()], &[], &usual())), Status::Degraded);
+    let mut partly = well.clone();
+    partly.runners.push(Runner { blobs_away: true, ..partly.runners[0].clone() });
+    let blobs = check(&partly, "blobs");
+    assert_eq!((blobs.status, blobs.error), (Status::Degraded, Some("unreachable_for_runners")));
+    assert_eq!(blobs.facts["runners_without"], 1);
+    partly.runners.retain(|runner| runner.blobs_away);
+    let blobs = check(&partly, "blobs");
+    assert_eq!((blobs.status, blobs.error), (Status::Unhealthy, Some("unreachable_for_runners")), "all of them");
+    assert_eq!(verdict(&readings(vec![well.clone()], &[], &usual())), Status::Healthy);
+    assert_eq!(check(&Overview { blobs: String::new(), ..well }, "blobs").status, Status::NotConfigured);
+}
+
+#[test]
+fn an_orchestrator_that_no_runner_comes_to_degrades_the_whole_and_is_named() {
+    let stranded = Overview { stranded: vec!["http://banana".to_owned()], failed_last_hour: 0, ..embedded() };
+    let runners = check(&stranded, "docker");
+    assert_eq!((runners.status, runners.error), (Status::Degraded, Some("orchestrator_without_runner")));
+    assert_eq!(runners.facts["orchestrators_without_runner"], json!(["http://banana"]));
+    assert_eq!(verdict(&readings(vec![stranded.clone()], &[], &usual())), Status::Degraded);
+}
+
+#[test]
+fn without_a_runner_the_whole_is_unhealthy() {
+    let overview = Overview { runners: Vec::new(), ..embedded() };
+    assert_eq!(verdict(&readings(vec![overview.clone()], &[], &usual())), Status::Unhealthy);
+}
+
+/// A runner whose Docker has two images, one of them warm.
+fn runner() -> Runner {
+    let python = |version: &str| Python { version: version.to_owned(), ..Python::default() };
+    let there = Python { is_there: true, is_wanted: true, smoke_age_seconds: Some(12.34), ..python("3.11") };
+    Runner {
+        id: "runner-1".to_owned(),
+        runtime: "docker".to_owned(),
+        version: "26".to_owned(),
+        pythons: vec!["3.11".to_owned()],
+        slots: 4,
+        condition: Some(Condition {
+            version: "27.1".to_owned(),
+            total: 3,
+            active: 2,
+            ping_ms: 1.23,
+            disk: Some((100 << 30, 50 << 30)),
+            pythons: vec![python("3.9"), Python { warm: 2, ..there }],
+            ..Condition::default()
+        }),
+        ..Runner::default()
+    }
+}
+
+fn with(change: impl FnOnce(&mut Condition)) -> Overview {
+    let mut runner = runner();
+    runner.condition.as_mut().map(change).unwrap();
+    Overview { runners: vec![runner], failed_last_hour: 0, ..embedded() }
+}
+
+#[test]
+fn what_a_runner_found_of_its_runtime_is_told() {
+    let docker = check(&with(|_| ()), "docker");
+    assert_eq!((docker.status, &docker.facts["docker_version"]), (Status::Healthy, &json!("27.1")));
+    assert_eq!((&docker.facts["active_containers"], &docker.facts["total_containers"]), (&json!(2), &json!(3)));
+    assert_eq!(docker.facts["per_runner"][0]["disk_free_bytes"], json!(50_u64 << 30));
+    let python = check(&with(|_| ()), "python_environments");
+    assert_eq!((python.status, &python.facts["available_versions"]), (Status::Healthy, &json!(["3.11"])));
+    assert_eq!(python.facts["not_prepared"], json!(["3.9", "3.12"]));
+    let told = json!({"status": "healthy", "runners_with_image": 1, "warm": 2, "smoke_age_seconds": 12.3, "smoke_error": null});
+    assert_eq!(python.facts["environments"]["3.11"], told);
+}
+
+#[test]
+fn a_docker_that_does_not_answer_is_unhealthy_and_one_of_two_degraded() {
+    let away = with(|condition| condition.away = true);
+    let docker = check(&away, "docker");
+    assert_eq!((docker.status, docker.error, docker.critical), (Status::Unhealthy, Some("runtime_away"), true));
+    let partly = Overview { runners: vec![away.runners[0].clone(), runner()], ..away };
+    let docker = check(&partly, "docker");
+    assert_eq!((docker.status, docker.error), (Status::Degraded, Some("runtime_away")));
+    assert_eq!(docker.facts["runners_without_runtime"], 1);
+    let full = check(&with(|condition| condition.disk = Some((100 << 30, 1 << 30))), "docker");
+    assert_eq!((full.status, full.error), (Status::Degraded, Some("disk_low")));
+}
+
+#[test]
+fn an_image_that_was_there_is_missed_and_one_that_never_was_is_not() {
+    let missing = check(&with(|condition| condition.pythons[1].is_there = false), "python_environments");
+    assert_eq!((missing.status, missing.error), (Status::Degraded, Some("image_missing")));
+    assert_eq!(missing.facts["environments"]["3.11"]["status"], "image_missing");
+    assert_eq!(missing.facts["environments"]["3.9"]["status"], "not_prepared");
+    let failed =
+        check(&with(|condition| condition.pythons[1].smoke_error = "runtime".to_owned()), "python_environments");
+    assert_eq!((failed.status, failed.error), (Status::Degraded, Some("smoke_failed")));
+}
+
+#[test]
+fn a_few_runs_are_no_rate_and_failures_are_told_by_whose_they_are() {
+    let few = Overview { ended_last_hour: 9, failed_last_hour: 9, failed_platform_last_hour: 2, ..embedded() };
+    let workflows = check(&few, "workflows");
+    assert_eq!((workflows.status, &workflows.facts["failed_by_platform"]), (Status::Healthy, &json!(2)));
+    let waits = check(&Overview { oldest_queued_seconds: 300.0, ended_last_hour: 0, ..embedded() }, "workflows");
+    assert_eq!((waits.status, waits.error), (Status::Degraded, Some("queue_waits")));
+}
+
+#[test]
+fn a_store_that_no_orchestrator_reaches_is_down_and_hides_nothing_of_the_runners() {
+    let down = Overview { store_down: true, ended_last_hour: 0, failed_last_hour: 0, ..embedded() };
+    assert_eq!(
+        (check(&down, "database").status, check(&down, "database").error),
+        (Status::Unhealthy, Some("unreachable"))
+    );
+    assert_eq!(check(&down, "workflows").error, Some(NOT_KNOWN));
+    assert_eq!(check(&down, "docker").status, Status::Healthy);
+    let one = readings(vec![down, embedded()], &[], &usual()).into_iter().find(|it| it.name == "database").unwrap();
+    assert_eq!((one.status, one.error), (Status::Degraded, Some("unreachable_for_one")));
+}
+
+#[test]
+fn telemetry_that_goes_nowhere_is_told_and_that_nobody_wants_is_not() {
+    let of = |scraped, dropped| {
+        let pipeline = Pipeline { scrape_age_seconds: scraped, dropped: 1, drop_age_seconds: dropped };
+        let reading = telemetry(&[pipeline, Pipeline::default()], &usual());
+        (reading.status, reading.error)
+    };
+    assert_eq!(of(None, None), (Status::NotConfigured, None));
+    assert_eq!(of(Some(15.0), Some(61.0)), (Status::Healthy, None));
+    assert_eq!(of(Some(120.0), None), (Status::Degraded, Some("not_scraped")));
+    assert_eq!(of(Some(15.0), Some(59.0)), (Status::Degraded, Some("dropping")));
+}

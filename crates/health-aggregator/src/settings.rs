@@ -1,0 +1,78 @@
+//! From which numbers on something counts as trouble.
+
+use std::time::Duration;
+
+use crate::{probe::Rounds, verdict::Rules};
+
+/// Settings of the probes and of what their numbers mean.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Thresholds {
+    /// Seconds between probes.
+    #[arg(long, env = "QFLOW_PROBE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub probe_seconds: u64,
+    /// Milliseconds that a probe may take: past it its part does not answer.
+    #[arg(long, env = "QFLOW_PROBE_TIMEOUT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub probe_timeout_ms: u64,
+    /// Probes in a row that must find a part down until it counts as down; between, it is degraded.
+    #[arg(long, env = "QFLOW_PROBE_FALL", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub probe_fall: u32,
+    /// Probes in a row that must find it up until it counts as up again.
+    #[arg(long, env = "QFLOW_PROBE_RISE", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub probe_rise: u32,
+    /// Milliseconds from which on a connection or an answer of Postgres or Redis is slow.
+    #[arg(long, env = "QFLOW_HEALTH_SLOW_MS", default_value_t = 500.0)]
+    pub slow_ms: f64,
+    /// Per cent of its connections that a database may have in use.
+    #[arg(long, env = "QFLOW_HEALTH_CONNECTIONS_PERCENT", default_value_t = 90.0)]
+    pub connections_percent: f64,
+    /// Seconds that a database's replica may be behind.
+    #[arg(long, env = "QFLOW_HEALTH_LAG_SECONDS", default_value_t = 30.0)]
+    pub lag_seconds: f64,
+    /// Per cent of its bound on memory that Redis may use, where it has one.
+    #[arg(long, env = "QFLOW_HEALTH_REDIS_MEMORY_PERCENT", default_value_t = 90.0)]
+    pub redis_memory_percent: f64,
+    /// Bytes that must be free where a runner's images and containers lie.
+    #[arg(long, env = "QFLOW_HEALTH_DISK_FREE_BYTES", default_value_t = 2 << 30)]
+    pub disk_free_bytes: u64,
+    /// Seconds that the oldest run with something ready may have waited.
+    #[arg(long, env = "QFLOW_HEALTH_QUEUED_SECONDS", default_value_t = 300.0)]
+    pub queued_seconds: f64,
+    /// Per cent of the last hour's runs of which more must not have failed.
+    #[arg(long, env = "QFLOW_HEALTH_SUCCESS_PERCENT", default_value_t = 95.0)]
+    pub success_percent: f64,
+    /// Runs that must have ended in that hour before their success is judged.
+    #[arg(long, env = "QFLOW_HEALTH_MINIMUM_RUNS", default_value_t = 10)]
+    pub minimum_runs: u64,
+    /// Seconds since metrics were last asked for, of a process that was ever asked.
+    #[arg(long, env = "QFLOW_HEALTH_SCRAPE_SECONDS", default_value_t = 120.0)]
+    pub scrape_seconds: f64,
+}
+
+impl Thresholds {
+    /// How often is asked, and how much is believed.
+    pub fn rounds(&self) -> Rounds {
+        Rounds {
+            every: Duration::from_secs(self.probe_seconds),
+            patience: Duration::from_millis(self.probe_timeout_ms),
+            rules: Rules { fall: self.probe_fall, rise: self.probe_rise },
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        thresholds: Thresholds,
+    }
+
+    /// As they are where nothing is set.
+    pub(crate) fn usual() -> Thresholds {
+        Line::parse_from(["x"]).thresholds
+    }
+}

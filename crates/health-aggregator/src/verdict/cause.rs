@@ -1,0 +1,123 @@
+//! Which part's trouble comes of which: symptoms are told under their cause.
+
+use std::collections::BTreeMap;
+
+use super::{Aged, NOT_KNOWN, Status};
+
+/// What the trouble of a part explains.
+struct Explains {
+    cause: &'static str,
+    /// Trouble of these, whatever it is.
+    all: &'static [&'static str],
+    /// That nothing is known of these.
+    unknown: &'static [&'static str],
+}
+
+/// Causes before what they explain: the first that is down is the one at the root.
+const EXPLAINS: &[Explains] = &[
+    Explains {
+        cause: "database",
+        all: &["orchestrator", "workflows"],
+        unknown: &["docker", "python_environments", "blobs", "redis", "telemetry"],
+    },
+    Explains {
+        cause: "orchestrator",
+        all: &["workflows"],
+        unknown: &["database", "docker", "python_environments", "blobs", "redis", "telemetry"],
+    },
+    Explains { cause: "container_runner", all: &["docker", "python_environments", "workflows"], unknown: &[] },
+    Explains { cause: "docker", all: &["python_environments", "workflows"], unknown: &[] },
+    Explains { cause: "blobs", all: &["workflows"], unknown: &[] },
+];
+
+/// The same checks, each that is not well with the one of which that comes.
+#[must_use]
+pub fn explained(mut checks: Vec<Aged>) -> Vec<Aged> {
+    let down: Vec<&Explains> = EXPLAINS
+        .iter()
+        .filter(|row| checks.iter().any(|it| it.reading.name == row.cause && it.reading.status == Status::Unhealthy))
+        .collect();
+    let mut explains: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
+    for check in checks.iter_mut().filter(|check| check.reading.status > Status::Healthy) {
+        let (name, unknown) = (check.reading.name, check.reading.error == Some(NOT_KNOWN));
+        let is_of = |row: &&&Explains| row.all.contains(&name) || (unknown && row.unknown.contains(&name));
+        check.cause = down.iter().find(is_of).map(|row| row.cause);
+        if let Some(cause) = check.cause {
+            explains.entry(cause).or_default().push(name);
+        }
+    }
+    for check in &mut checks {
+        check.explains = explains.remove(check.reading.name).unwrap_or_default();
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::verdict::Reading;
+
+    const NAMES: [&str; 10] = [
+        "database",
+        "redis",
+        "blobs",
+        "docker",
+        "python_environments",
+        "workflows",
+        "orchestrator",
+        "type_validator",
+        "container_runner",
+        "telemetry",
+    ];
+
+    fn of<'a>(checks: &'a [Aged], name: &str) -> &'a Aged {
+        checks.iter().find(|check| check.reading.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_database_that_is_down_explains_runs_that_fail_and_not_the_redis_that_is_down_too() {
+        let down = |name| Aged::of(Reading::unhealthy(name, true, "unreachable"), 1.0, 2);
+        let checks = explained(vec![down("database"), down("redis"), down("workflows")]);
+        assert_eq!(of(&checks, "workflows").cause, Some("database"));
+        assert_eq!(of(&checks, "database").explains, ["workflows"]);
+        assert_eq!((of(&checks, "redis").cause, of(&checks, "database").cause), (None, None));
+    }
+
+    fn any_checks() -> impl Strategy<Value = Vec<Aged>> {
+        let one = |name| {
+            (0..5_u8).prop_map(move |how| {
+                let reading = match how {
+                    0 => Reading::healthy(name, true),
+                    1 => Reading { status: Status::NotConfigured, ..Reading::healthy(name, false) },
+                    2 => Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, "slow") },
+                    3 => Reading::not_known(name, true),
+                    _ => Reading::unhealthy(name, true, "unreachable"),
+                };
+                Aged::of(reading, 1.0, 0)
+            })
+        };
+        NAMES.map(one).into_iter().collect::<Vec<_>>()
+    }
+
+    proptest! {
+        #[test]
+        fn a_cause_is_down_stands_at_the_root_and_names_each_of_its_symptoms(checks in any_checks()) {
+            let checks = explained(checks);
+            for check in &checks {
+                let name = check.reading.name;
+                if let Some(cause) = check.cause {
+                    let cause = of(&checks, cause);
+                    prop_assert!(check.reading.status > Status::Healthy);
+                    prop_assert_eq!(cause.reading.status, Status::Unhealthy);
+                    prop_assert_eq!(cause.cause, None);
+                    prop_assert!(cause.explains.contains(&name) && cause.reading.name != name);
+                }
+                for symptom in &check.explains {
+                    prop_assert_eq!(of(&checks, symptom).cause, Some(name));
+                }
+            }
+        }
+    }
+}

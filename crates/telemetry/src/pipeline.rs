@@ -1,0 +1,115 @@
+//! How telemetry itself gets out of the process: since when nobody has asked for metrics, and what was dropped.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use metrics::{Counter, CounterFn};
+use tokio::time::Instant;
+
+/// How often somebody must have asked for metrics to be missed: a person who looks once is not.
+const REGULAR: u32 = 5;
+
+/// How what is told gets out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pipeline {
+    /// Since when nobody has asked for metrics; nothing where nobody asks regularly.
+    pub asked: Option<Duration>,
+    /// Spans that were dropped since the start.
+    pub spans_dropped: u64,
+    /// Log lines that were dropped since the start.
+    pub lines_dropped: u64,
+    /// Since when nothing was dropped; nothing where nothing ever was.
+    pub dropped: Option<Duration>,
+}
+
+/// What is counted of it.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// When they were last asked for, and how often.
+    asked: Mutex<(Option<Instant>, u32)>,
+    spans: Arc<AtomicU64>,
+    lines: Arc<AtomicU64>,
+    dropped: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Counted {
+    pub(crate) fn asked_now(&self) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked = (Some(Instant::now()), asked.1.saturating_add(1));
+    }
+
+    pub(crate) fn now(&self) -> Pipeline {
+        let (asked, times) = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        Pipeline {
+            asked: asked.filter(|_| times >= REGULAR).map(|at| at.elapsed()),
+            spans_dropped: self.spans.load(Ordering::Relaxed),
+            lines_dropped: self.lines.load(Ordering::Relaxed),
+            dropped: self.dropped.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed()),
+        }
+    }
+
+    /// The counter of dropped spans, counted here too.
+    pub(crate) fn spans(&self, counter: Counter) -> Counter {
+        self.twice(counter, &self.spans)
+    }
+
+    /// The counter of dropped lines, counted here too.
+    pub(crate) fn lines(&self, counter: Counter) -> Counter {
+        self.twice(counter, &self.lines)
+    }
+
+    fn twice(&self, counter: Counter, total: &Arc<AtomicU64>) -> Counter {
+        let (total, dropped) = (Arc::clone(total), Arc::clone(&self.dropped));
+        Counter::from_arc(Arc::new(Twice { counter, total, dropped }))
+    }
+}
+
+/// A counter that can be read: those of metrics cannot.
+struct Twice {
+    counter: Counter,
+    total: Arc<AtomicU64>,
+    dropped: Arc<Mutex<Option<Instant>>>,
+}
+
+impl CounterFn for Twice {
+    fn increment(&self, value: u64) {
+        self.counter.increment(value);
+        self.total.fetch_add(value, Ordering::Relaxed);
+        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn absolute(&self, value: u64) {
+        self.counter.absolute(value);
+        self.total.fetch_max(value, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_and_when_metrics_were_asked_for_is_known() {
+        let telemetry = crate::Telemetry::silent();
+        assert_eq!(telemetry.pipeline(), Pipeline::default());
+        for _ in 1..REGULAR {
+            telemetry.render(None);
+        }
+        assert_eq!(telemetry.pipeline().asked, None, "that was a person");
+        telemetry.render(None);
+        assert!(telemetry.pipeline().asked.is_some_and(|age| age < Duration::from_secs(60)));
+        let counted = Counted::default();
+        let (spans, lines) = (counted.spans(Counter::noop()), counted.lines(Counter::noop()));
+        assert_eq!(counted.now().dropped, None);
+        spans.increment(2);
+        lines.increment(3);
+        lines.increment(1);
+        assert_eq!((counted.now().spans_dropped, counted.now().lines_dropped), (2, 4));
+        assert!(counted.now().dropped.is_some());
+    }
+}
