@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use qflow_model::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Hello, Say, SecretNames, Seen, StreamId};
+use super::{Hello, Say, SecretNames, Seen, Shown, StreamId};
 
 /// How long a credit may lie idle where others could use it; and between two words that some are wanted.
 const IDLE: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ pub(super) struct Runner {
     warm: BTreeSet<Digest>,
     heard: Instant,
     blobs_away: bool,
+    shown: Arc<[Shown]>,
 }
 
 /// What an attempt must be able to read: its tenant, and names.
@@ -76,6 +78,7 @@ impl Runners {
             warm: BTreeSet::new(),
             heard: Instant::now(),
             blobs_away: false,
+            shown: Arc::default(),
         };
         self.streams.insert(stream, runner);
     }
@@ -127,6 +130,13 @@ impl Runners {
     pub(super) fn blobs(&mut self, stream: StreamId, away: bool) {
         if let Some(runner) = self.streams.get_mut(&stream) {
             runner.blobs_away = away;
+        }
+    }
+
+    /// Notes what containers a runner has.
+    pub(super) fn shown(&mut self, stream: StreamId, containers: Vec<Shown>) {
+        if let Some(runner) = self.streams.get_mut(&stream) {
+            runner.shown = containers.into();
         }
     }
 
@@ -239,6 +249,7 @@ impl Runners {
             hello: runner.hello.clone(),
             running: runner.running,
             containers: runner.containers,
+            shown: Arc::clone(&runner.shown),
             age_seconds: runner.heard.elapsed().as_secs_f64(),
             blobs_away: runner.blobs_away,
         };
