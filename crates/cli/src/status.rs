@@ -259,6 +259,7 @@ pub(crate) mod tests {
             runner_id: "r1".to_owned(),
             status: status.to_owned(),
             python_version: "3.12".to_owned(),
+            started_at: Some("2026-11-27T09:59:00Z".to_owned()),
             run_id: attempt.map(|_| "0198c0de-0000-7000-8000-000000000003".to_owned()),
             attempt: attempt.map(str::to_owned),
             cpu_usage: 37.4,

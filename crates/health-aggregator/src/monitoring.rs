@@ -189,3 +189,66 @@ impl Monitor {
         news > 0 || is_seen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use qflow_model::ids::Timestamp;
+    use qflow_service::ManualClock;
+    use tokio_stream::StreamExt as _;
+
+    use super::{merge::tests::active, *};
+
+    fn monitor() -> Monitor {
+        let dial: Dial = Arc::new(|_| anyhow::bail!("nobody is dialed"));
+        Monitor::start(&[], &dial, Arc::new(ManualClock::at(Timestamp(1))), Shutdown::new())
+    }
+
+    fn said(monitor: &Monitor, sequence: u64) {
+        let word = Word { version: Version { epoch: 1, sequence }, what: What::Run(active(1, sequence as u32)) };
+        assert!(monitor.take("a", Heard { words: vec![word], sighting: None }));
+        monitor.changed.send_replace(());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_misses_what_was_between_and_never_the_newest() {
+        let monitor = monitor();
+        let mut statuses = monitor.watch().unwrap();
+        assert_eq!(statuses.next().await.unwrap().active_workflows, 0);
+        for sequence in 1..=9 {
+            said(&monitor, sequence);
+            tokio::time::sleep(2 * PACE).await;
+        }
+        let mut told = Vec::new();
+        while told.last() != Some(&9) {
+            told.push(statuses.next().await.unwrap().workflows[0].counts.0);
+        }
+        assert!(told.len() <= 2, "one waited, and the newest: {told:?}");
+        // Nothing changes, and yet it is told again: ages grow.
+        assert_eq!(statuses.next().await.unwrap().workflows[0].counts.0, 9);
+        monitor.shutdown.trigger();
+        while statuses.next().await.is_some() {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watchers_are_bounded_and_make_room_as_they_go() {
+        let monitor = monitor();
+        let mut all: Vec<_> = (0..WATCHERS).map(|_| monitor.watch().unwrap()).collect();
+        assert!(monitor.watch().is_none());
+        all.truncate(WATCHERS / 2);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(monitor.watch().is_some());
+    }
+
+    #[test]
+    fn orchestrators_are_counted_by_whom_they_name_and_an_address_of_several_is_none_of_them() {
+        let seen =
+            |peers: &[&str]| Some(Sighting { peers: peers.iter().map(ToString::to_string).collect(), runners: vec![] });
+        let counts = |all: &[(&str, Option<Sighting>)]| {
+            let orchestrators = all.iter().map(|(url, seen)| ((*url).to_owned(), seen.clone())).collect();
+            Inside { orchestrators, ..Inside::default() }.counts()
+        };
+        assert_eq!(counts(&[("a", None)]), (0, 1));
+        assert_eq!(counts(&[("a", seen(&[]))]), (1, 1), "an embedded one names nobody");
+        assert_eq!(counts(&[("balancer", seen(&["a", "b"])), ("a", seen(&["a", "b"])), ("b", None)]), (1, 2));
+    }
+}

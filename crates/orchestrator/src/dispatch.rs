@@ -15,7 +15,7 @@ use std::{
 use qflow_model::{
     definition::PythonVersion,
     environment::{EnvLock, EnvSpec},
-    ids::{AttemptKey, Digest, RunId, Shard},
+    ids::{AttemptKey, Digest, RunId, Shard, Timestamp},
     outcome::{Failure, Outcome},
     progress::KillReason,
 };
@@ -128,6 +128,8 @@ pub struct Shown {
     pub cpu_percent: f64,
     /// Bytes.
     pub memory_bytes: u64,
+    /// When it was started; 0 where that is not known.
+    pub started_at: Timestamp,
 }
 
 /// What is said to a runner.

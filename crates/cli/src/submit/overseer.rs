@@ -83,6 +83,8 @@ pub struct ActiveContainer {
     pub status: String,
     /// Its Python.
     pub python_version: String,
+    /// When it was started, RFC 3339.
+    pub started_at: Option<String>,
     /// The run that it belongs to.
     pub run_id: Option<String>,
     /// The attempt in it.
@@ -187,6 +189,7 @@ fn status(sent: Option<v1::SystemStatus>) -> Result<SystemStatus, Fail> {
         runner_id: one.runner_id,
         status: one.status,
         python_version: one.python_version,
+        started_at: one.started_at.map(time),
         run_id: filled(one.run_id),
         attempt: filled(one.attempt),
         cpu_usage: hundredths(one.cpu_usage),

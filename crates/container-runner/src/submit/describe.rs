@@ -73,6 +73,7 @@ impl Edge {
             attempt: brief.attempt.map(|key| key.to_string()).unwrap_or_default(),
             cpu_percent: sample.map_or(0.0, |s| s.cpu_percent),
             memory_bytes: sample.map_or(0, |s| s.memory_bytes),
+            started_at_us: brief.started_at.0,
         }
     }
 

@@ -33,6 +33,7 @@ fn status_and_health_tell_of_a_server_that_runs() {
     assert_eq!(workflow["progress_percent"], (done / all * 10_000.0).round() / 100.0, "{status:#}");
     let container = &status["containers"][0];
     assert!(container["python_version"].as_str().is_some_and(|version| version.starts_with("3.")), "{status:#}");
+    assert!(container["started_at"].is_string(), "{status:#}");
     assert!(container["cpu_usage"].is_number() && container["memory_usage"].is_number(), "{status:#}");
 
     // The same as a table without a colour, as ids, and as browsers have it.
@@ -45,7 +46,8 @@ fn status_and_health_tell_of_a_server_that_runs() {
         assert_eq!(shown[key], status[key], "{shown:#}");
     }
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!((keys(&shown), keys(&shown["workflows"][0])), (keys(&status), keys(workflow)), "one form, whoever asks");
+    let forms = |status: &Value| (keys(status), keys(&status["workflows"][0]), keys(&status["containers"][0]));
+    assert_eq!(forms(&shown), forms(&status), "one form, whoever asks");
 
     // Once the run has ended it leaves, and whoever has the stream open sees that.
     let mut stream = Command::new("curl")

@@ -54,6 +54,8 @@ pub struct Container {
     pub cpu_percent: f64,
     /// Bytes.
     pub memory_bytes: u64,
+    /// When it was started, where that is known.
+    pub started_at: Option<Timestamp>,
 }
 
 /// The whole at one moment.
@@ -154,6 +156,7 @@ impl SystemStatus {
                 "runner_id": runner,
                 "status": one.status,
                 "python_version": one.python,
+                "started_at": one.started_at.map(text),
                 "run_id": filled(&one.run),
                 "attempt": filled(&one.attempt),
                 "cpu_usage": hundredths(one.cpu_percent),

@@ -67,6 +67,7 @@ fn sighting(sent: v1::Sighting) -> Sighting {
         attempt: sent.attempt,
         cpu_percent: sent.cpu_percent,
         memory_bytes: sent.memory_bytes,
+        started_at: (sent.started_at_us > 0).then_some(Timestamp(sent.started_at_us)),
     };
     let runner = |sent: v1::RunnerSighting| Runner {
         id: sent.runner_id,
@@ -137,6 +138,7 @@ fn status(now: &SystemStatus) -> v1::SystemStatus {
         attempt: one.attempt.clone(),
         cpu_usage: one.cpu_percent,
         memory_usage: one.memory_bytes,
+        started_at: one.started_at.map(time),
     };
     v1::SystemStatus {
         at: Some(time(now.at)),

@@ -166,5 +166,6 @@ fn container(shown: &Shown) -> v1::Container {
         attempt: shown.attempt.clone(),
         cpu_percent: shown.cpu_percent,
         memory_bytes: shown.memory_bytes,
+        started_at_us: shown.started_at.0,
     }
 }

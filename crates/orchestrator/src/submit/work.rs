@@ -196,6 +196,7 @@ fn shown(sent: v1::Container) -> Shown {
         attempt: sent.attempt,
         cpu_percent: sent.cpu_percent,
         memory_bytes: sent.memory_bytes,
+        started_at: Timestamp(sent.started_at_us),
     }
 }
 
