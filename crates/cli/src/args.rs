@@ -71,6 +71,15 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::backup::BackupCommand,
     },
+    /// Show what is under way: runs, containers, queue.
+    #[command(after_help = crate::status::STATUS_HELP)]
+    Status(crate::status::AskArgs),
+    /// Say how the parts of the system are; ends with 1 where the verdict is unhealthy.
+    #[command(after_help = crate::status::HEALTH_HELP)]
+    Health(crate::status::AskArgs),
+    /// Watch all of it live, on a terminal.
+    #[command(after_help = crate::top::HELP)]
+    Top(crate::top::TopArgs),
     /// List the workflows that the server knows.
     Workflows(ListArgs),
     /// Say what this machine lacks, and how to get it.

@@ -15,7 +15,9 @@ use crate::{
     discover::{self, ServerFile, Target},
     exit::{Exit, Fail},
     parts,
-    submit::{self, Client, Compress},
+    status::AskArgs,
+    submit::{self, Client, Compress, Overseer},
+    top::TopArgs,
 };
 
 /// How long services may take to stop: past it the process ends, which the store's design bears.
@@ -46,7 +48,7 @@ impl Session {
 /// Connects to the server that a call goes to, starting one where there is none.
 pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail> {
     match discover::discover(args, data_dir)? {
-        Target::Server { url, token } => {
+        Target::Server { url, token, .. } => {
             Ok(Session { client: submit::connect(&url, token.as_deref(), args.compress).await?, embedded: None })
         }
         Target::Embedded => {
@@ -56,6 +58,69 @@ pub async fn session(args: &ServerArgs, data_dir: &Path) -> Result<Session, Fail
             embedded(Server::start(data_dir, Ports::Any, false, parts::telemetry(true), None).await?).await
         }
     }
+}
+
+/// A client of the health-aggregator, and the server that it is part of where that was started for this call.
+#[derive(Debug)]
+pub struct Overseen {
+    /// To ask.
+    pub overseer: Overseer,
+    embedded: Option<Server>,
+}
+
+impl Overseen {
+    /// Whether the server ends with this call.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Stops what was started for this call.
+    pub async fn close(self) {
+        if let Some(server) = self.embedded {
+            server.stop().await;
+        }
+    }
+}
+
+/// Connects to the health-aggregator of the server that a call goes to, starting one where there is none. The server itself may be away.
+pub async fn overseen(ask: &AskArgs, data_dir: &Path) -> Result<Overseen, Fail> {
+    let token = discover::token(&ask.server, data_dir)?;
+    let known = match (&ask.health_server, discover::discover(&ask.server, data_dir)?) {
+        (Some(url), _) => Some(url.clone()),
+        (None, Target::Server { url, health, .. }) => Some(health.unwrap_or_else(|| discover::beside(&url))),
+        (None, Target::Embedded) => None,
+    };
+    if let Some(url) = known {
+        return Ok(Overseen { overseer: submit::oversee(&url, token.as_deref()).await?, embedded: None });
+    }
+    if published(data_dir).await.is_some() {
+        let overseer = submit::oversee(&discover::beside(PUBLISHED_URL), token.as_deref()).await?;
+        return Ok(Overseen { overseer, embedded: None });
+    }
+    let server = Server::start(data_dir, Ports::Any, false, parts::telemetry(true), None).await?;
+    match submit::oversee(&server.health, Some(&server.token)).await {
+        Ok(overseer) => Ok(Overseen { overseer, embedded: Some(server) }),
+        Err(fail) => {
+            server.stop().await;
+            Err(fail)
+        }
+    }
+}
+
+/// Clients of a server that runs and of its health-aggregator, and the server's address: what is watched must be there already.
+pub async fn running(args: &TopArgs, data_dir: &Path) -> Result<(Client, Overseer, String), Fail> {
+    let token = discover::token(&args.server, data_dir)?;
+    let (url, health) = match discover::discover(&args.server, data_dir)? {
+        Target::Server { url, health, .. } => (url, health),
+        Target::Embedded if published(data_dir).await.is_some() => (PUBLISHED_URL.to_owned(), None),
+        Target::Embedded => {
+            let message = "no server runs here: start `qflow dev`, or name one with --server or QFLOW_SERVER";
+            return Err(Fail::new(Exit::Unreachable, message));
+        }
+    };
+    let health = args.health_server.clone().or(health).unwrap_or_else(|| discover::beside(&url));
+    let client = submit::connect(&url, token.as_deref(), args.server.compress).await?;
+    Ok((client, submit::oversee(&health, token.as_deref()).await?, url))
 }
 
 /// What a server for one call is told over the settings of this machine.
@@ -86,6 +151,8 @@ async fn embedded(server: Server) -> Result<Session, Fail> {
     }
 }
 
+/// The published address.
+const PUBLISHED_URL: &str = "http://127.0.0.1:7400";
 /// How long a server on the published port may take to say whether the token is its own.
 const PUBLISHED: Duration = Duration::from_millis(300);
 
@@ -93,7 +160,7 @@ const PUBLISHED: Duration = Duration::from_millis(300);
 async fn published(data_dir: &Path) -> Option<Client> {
     let token = discover::read_token(data_dir)?;
     let asked = async {
-        let client = submit::connect("http://127.0.0.1:7400", Some(&token), Compress::Never).await.ok()?;
+        let client = submit::connect(PUBLISHED_URL, Some(&token), Compress::Never).await.ok()?;
         client.runtime().await.ok().map(|_| client)
     };
     tokio::time::timeout(PUBLISHED, asked).await.ok()?
@@ -103,7 +170,8 @@ async fn published(data_dir: &Path) -> Option<Client> {
 pub async fn dev(args: DevArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let signals = Shutdown::on_signals().map_err(anyhow::Error::from)?;
     let mut server = Server::start(data_dir, args.ports, true, parts::telemetry(false), None).await?;
-    let file = ServerFile { pid: std::process::id(), http: server.http.clone() };
+    let (http, health) = (server.http.clone(), server.health.clone());
+    let file = ServerFile { pid: std::process::id(), http, health };
     discover::write_server(data_dir, &file).map_err(anyhow::Error::from)?;
     eprintln!("qflow {} serves {}", env!("CARGO_PKG_VERSION"), data_dir.display());
     for (name, address) in &server.addresses {
@@ -132,6 +200,8 @@ pub type Ended = (&'static str, anyhow::Result<()>);
 pub struct Server {
     /// Where clients call.
     pub http: String,
+    /// Where its health-aggregator is called.
+    pub health: String,
     /// What they show.
     pub token: String,
     /// Every address by its name.
@@ -173,10 +243,11 @@ impl Server {
         };
         let started = parts::start(&mut starting, data_dir, &token).await;
         let Starting { tasks, shutdown, addresses, .. } = starting;
-        let mut server = Self { http: String::new(), token, addresses, tasks, shutdown, telemetry: Flush(telemetry) };
+        let (http, health) = (String::new(), String::new());
+        let mut server = Self { http, health, token, addresses, tasks, shutdown, telemetry: Flush(telemetry) };
         match started {
-            Ok(http) => {
-                server.http = http;
+            Ok(parts::Listens { clients, health }) => {
+                (server.http, server.health) = (clients, health);
                 Ok(server)
             }
             Err(error) => {

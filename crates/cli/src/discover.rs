@@ -17,6 +17,9 @@ pub struct ServerFile {
     pub pid: u32,
     /// Where it listens for clients.
     pub http: String,
+    /// Where its health-aggregator listens.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub health: String,
 }
 
 /// Where a call goes.
@@ -28,6 +31,8 @@ pub enum Target {
         url: String,
         /// Its token.
         token: Option<String>,
+        /// Where its health-aggregator is, where that is known.
+        health: Option<String>,
     },
     /// To a server that is started for this call.
     Embedded,
@@ -48,7 +53,21 @@ pub fn data_dir(set: Option<PathBuf>) -> PathBuf {
 
 /// Decides where a call goes.
 pub fn discover(args: &ServerArgs, data_dir: &Path) -> Result<Target, Fail> {
-    let token = match (&args.token, &args.token_file) {
+    let token = token(args, data_dir)?;
+    if let Some(url) = &args.server {
+        return Ok(Target::Server { url: url.clone(), token, health: None });
+    }
+    match read_server(data_dir) {
+        Some(ServerFile { pid, http, health }) if is_alive(pid) => {
+            Ok(Target::Server { url: http, token, health: Some(health).filter(|url| !url.is_empty()) })
+        }
+        _ => Ok(Target::Embedded),
+    }
+}
+
+/// The token that calls show.
+pub fn token(args: &ServerArgs, data_dir: &Path) -> Result<Option<String>, Fail> {
+    Ok(match (&args.token, &args.token_file) {
         (Some(token), _) => Some(token.clone()),
         (None, Some(path)) => Some(
             std::fs::read_to_string(path)
@@ -57,14 +76,16 @@ pub fn discover(args: &ServerArgs, data_dir: &Path) -> Result<Target, Fail> {
                 .to_owned(),
         ),
         (None, None) => read_token(data_dir),
-    };
-    if let Some(url) = &args.server {
-        return Ok(Target::Server { url: url.clone(), token });
-    }
-    match read_server(data_dir) {
-        Some(server) if is_alive(server.pid) => Ok(Target::Server { url: server.http, token }),
-        _ => Ok(Target::Embedded),
-    }
+    })
+}
+
+/// Where the health-aggregator beside a server is, unless somebody says otherwise: on the same host, on the published port.
+pub fn beside(server: &str) -> String {
+    let (scheme, rest) = server.split_once("://").unwrap_or(("http", server));
+    let authority = rest.split('/').next().unwrap_or_default();
+    // What stands in brackets is an address with colons of its own.
+    let host_end = authority.rfind(':').filter(|at| !authority[*at..].contains(']')).unwrap_or(authority.len());
+    format!("{scheme}://{}:7404", &authority[..host_end])
 }
 
 fn read_server(data_dir: &Path) -> Option<ServerFile> {
@@ -124,12 +145,16 @@ mod tests {
     #[test]
     fn a_named_server_wins_over_the_data_directorys() {
         let home = tempfile::tempdir().unwrap();
-        let server = ServerFile { pid: std::process::id(), http: "http://127.0.0.1:1".to_owned() };
+        let server =
+            ServerFile { pid: std::process::id(), http: "http://127.0.0.1:1".to_owned(), health: String::new() };
         write_server(home.path(), &server).unwrap();
         let args =
             ServerArgs { server: Some("http://there".to_owned()), token: Some("t".to_owned()), ..Default::default() };
         let target = discover(&args, home.path()).unwrap();
-        assert_eq!(target, Target::Server { url: "http://there".to_owned(), token: Some("t".to_owned()) });
+        assert_eq!(
+            target,
+            Target::Server { url: "http://there".to_owned(), token: Some("t".to_owned()), health: None }
+        );
     }
 
     #[test]
@@ -137,10 +162,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let token = ensure_token(home.path()).unwrap();
         assert_eq!(discover(&ServerArgs::default(), home.path()).unwrap(), Target::Embedded);
-        let server = ServerFile { pid: std::process::id(), http: "http://127.0.0.1:1".to_owned() };
+        let health = "http://127.0.0.1:2".to_owned();
+        let server = ServerFile { pid: std::process::id(), http: "http://127.0.0.1:1".to_owned(), health };
         write_server(home.path(), &server).unwrap();
         let target = discover(&ServerArgs::default(), home.path()).unwrap();
-        assert_eq!(target, Target::Server { url: server.http, token: Some(token) });
+        assert_eq!(target, Target::Server { url: server.http, token: Some(token), health: Some(server.health) });
         remove_server(home.path());
         assert_eq!(discover(&ServerArgs::default(), home.path()).unwrap(), Target::Embedded);
     }
@@ -148,8 +174,22 @@ mod tests {
     #[test]
     fn a_server_that_died_is_not_called() {
         let home = tempfile::tempdir().unwrap();
-        write_server(home.path(), &ServerFile { pid: i32::MAX as u32, http: "http://127.0.0.1:1".to_owned() }).unwrap();
+        let http = "http://127.0.0.1:1".to_owned();
+        write_server(home.path(), &ServerFile { pid: i32::MAX as u32, http, health: String::new() }).unwrap();
         assert_eq!(discover(&ServerArgs::default(), home.path()).unwrap(), Target::Embedded);
+    }
+
+    #[test]
+    fn the_health_aggregator_is_beside_its_server() {
+        for (server, health) in [
+            ("http://127.0.0.1:7400", "http://127.0.0.1:7404"),
+            ("qflow.example", "http://qflow.example:7404"),
+            ("https://qflow.example/", "https://qflow.example:7404"),
+            ("http://[::1]:7400", "http://[::1]:7404"),
+            ("http://[::1]", "http://[::1]:7404"),
+        ] {
+            assert_eq!(beside(server), health);
+        }
     }
 
     #[test]

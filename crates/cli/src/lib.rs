@@ -21,8 +21,10 @@ pub mod result;
 pub mod run;
 pub mod runs;
 pub mod source;
+pub mod status;
 pub mod submit;
 pub mod test;
+pub mod top;
 pub mod tree;
 pub mod types;
 pub mod validate;
@@ -56,6 +58,9 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Approve(args) => approve::approve(args, &data_dir).await,
         Command::Pools { command } => pools::pools(command, &data_dir).await,
         Command::Backup { command } => backup::backup(command, &data_dir).await,
+        Command::Status(ask) => status::status(&ask, &data_dir).await,
+        Command::Health(ask) => status::health(&ask, &data_dir).await,
+        Command::Top(args) => top::top(args, &data_dir).await,
         Command::Workflows(list) => runs::workflows(list, &data_dir).await,
         Command::Doctor(list) => Ok(doctor::doctor(list.output, &data_dir).await),
         Command::Version(list) => {

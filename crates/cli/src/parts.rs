@@ -140,14 +140,22 @@ pub(crate) async fn system(
     config.system(is_there).await
 }
 
-/// Starts all four, and gives the address for clients.
-pub(crate) async fn start(starting: &mut Starting, data_dir: &Path, token: &str) -> anyhow::Result<String> {
+/// Where a server is called.
+pub(crate) struct Listens {
+    /// By clients.
+    pub(crate) clients: String,
+    /// Its health-aggregator.
+    pub(crate) health: String,
+}
+
+/// Starts all four.
+pub(crate) async fn start(starting: &mut Starting, data_dir: &Path, token: &str) -> anyhow::Result<Listens> {
     let data_dir = std::path::absolute(data_dir)?;
     let validator = validator(starting, token).await?;
     let (clients, services) = orchestrator(starting, &data_dir, token, &validator).await?;
     runner(starting, &data_dir, token, &services).await?;
-    health(starting, token, &services, &validator).await?;
-    Ok(clients)
+    let health = health(starting, token, &services, &validator).await?;
+    Ok(Listens { clients, health })
 }
 
 /// The type-validator's address.
@@ -218,7 +226,8 @@ async fn runner(starting: &mut Starting, data_dir: &Path, token: &str, orchestra
     Ok(())
 }
 
-async fn health(starting: &mut Starting, token: &str, orchestrator: &str, validator: &str) -> anyhow::Result<()> {
+/// The health-aggregator's address.
+async fn health(starting: &mut Starting, token: &str, orchestrator: &str, validator: &str) -> anyhow::Result<String> {
     let mut config: qflow_health_aggregator::Config = defaults()?;
     config.listen = starting.address(7404);
     config.http_listen = starting.address(7405);
@@ -229,13 +238,18 @@ async fn health(starting: &mut Starting, token: &str, orchestrator: &str, valida
     config.container_runner_urls = Vec::new();
     config.service_token = Some(token.to_owned());
     config.service_token_file = None;
+    (config.token, config.token_file) = (None, None);
     config.loopback_only = true;
-    starting
+    if starting.admin(9404).is_none() {
+        // A single call does not wait for a second round.
+        config.probe_seconds = 1;
+    }
+    let listening = starting
         .launch("health-aggregator", move |telemetry, shutdown, listening| {
             qflow_health_aggregator::serve(config, telemetry, shutdown, listening)
         })
         .await?;
-    Ok(())
+    Ok(format!("http://{}", listening.grpc))
 }
 
 /// Where sockets are: in the data directory, or where its path is long, in a short one that is the same after a restart.

@@ -2,6 +2,7 @@
 
 mod compress;
 mod download;
+mod overseer;
 mod refusal;
 mod shown;
 mod upload;
@@ -28,6 +29,7 @@ use crate::{
 };
 pub use compress::Compress;
 pub use download::{Download, Form};
+pub use overseer::{ActiveContainer, ActiveWorkflow, Check, Health, Overseer, SystemStatus, hundredths, oversee};
 use refusal::{fail, read};
 pub use shown::{Holder, Line, Node, Pool, Run, Workflow};
 use shown::{pool, run, time};
@@ -135,27 +137,11 @@ pub struct Client(Service, Service);
 
 /// Connects, or says why not.
 pub async fn connect(url: &str, token: Option<&str>, compress: Compress) -> Result<Client, Fail> {
-    let unreachable = |error: tonic::transport::Error| {
-        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        Fail::new(
-            Exit::Unreachable,
-            format!("cannot reach {url}: {cause}\nstart a server with `qflow dev`, or unset QFLOW_SERVER"),
-        )
-    };
-    let url_with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let endpoint = Endpoint::from_shared(url_with_scheme)
-        .map_err(|_| Fail::usage(format!("`{url}` is not an address such as http://127.0.0.1:7400")))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    let channel = endpoint.clone().timeout(DEADLINE).connect().await.map_err(unreachable)?;
-    let token = token
-        .map(|token| format!("Bearer {}", token.trim()).parse())
-        .transpose()
-        .map_err(|_| Fail::usage("the token holds characters that a token cannot have"))?;
-    let of = |variable| std::env::var(variable).ok().and_then(|text| text.parse().ok());
-    let bearer = Bearer { token, trace: of("TRACEPARENT"), state: of("TRACESTATE") };
+    let endpoint = endpoint(url, "http://127.0.0.1:7400")?;
+    let channel = endpoint.clone().timeout(DEADLINE).connect().await;
+    let channel =
+        channel.map_err(|error| unreachable(url, &error, "start a server with `qflow dev`, or unset QFLOW_SERVER"))?;
+    let bearer = bearer(token)?;
     let is_compressed = compress.is_on(endpoint.uri());
     let client = |channel| {
         let client = OrchestratorServiceClient::with_interceptor(channel, bearer.clone())
@@ -164,6 +150,28 @@ pub async fn connect(url: &str, token: Option<&str>, compress: Compress) -> Resu
         if is_compressed { client.send_compressed(Zstd).accept_compressed(Zstd) } else { client }
     };
     Ok(Client(client(channel), client(endpoint.connect_lazy())))
+}
+
+fn endpoint(url: &str, such_as: &str) -> Result<Endpoint, Fail> {
+    let url_with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let endpoint = Endpoint::from_shared(url_with_scheme)
+        .map_err(|_| Fail::usage(format!("`{url}` is not an address such as {such_as}")))?;
+    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).http2_keep_alive_interval(KEEP_ALIVE);
+    Ok(endpoint.keep_alive_while_idle(true).tcp_nodelay(true))
+}
+
+fn unreachable(url: &str, error: &tonic::transport::Error, remedy: &str) -> Fail {
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    Fail::new(Exit::Unreachable, format!("cannot reach {url}: {cause}\n{remedy}"))
+}
+
+fn bearer(token: Option<&str>) -> Result<Bearer, Fail> {
+    let token = token
+        .map(|token| format!("Bearer {}", token.trim()).parse())
+        .transpose()
+        .map_err(|_| Fail::usage("the token holds characters that a token cannot have"))?;
+    let of = |variable| std::env::var(variable).ok().and_then(|text| text.parse().ok());
+    Ok(Bearer { token, trace: of("TRACEPARENT"), state: of("TRACESTATE") })
 }
 
 impl Client {

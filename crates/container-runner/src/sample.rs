@@ -144,6 +144,7 @@ mod tests {
             attempt: None,
             cpu_millis: 1000,
             memory_bytes: 512 << 20,
+            started_at: qflow_model::ids::Timestamp(0),
         };
         let sample = Sample { cpu_percent: 37.5, memory_bytes: 64 << 20, disk_bytes: Some(4096), pids: 3 };
         let mut shown = Shown::new();

@@ -29,7 +29,6 @@ use crate::{
     credits::Credits,
     fence::Beats,
     look::Looks,
-    pool::Brief,
     run::{Runner, Word},
     said::Said,
     sample::Samples,
@@ -41,8 +40,8 @@ use reach::Reach;
 const QUEUE: usize = 1024;
 /// Heartbeats of an orchestrator that may be missed: a deaf stream is a dead one.
 const MISSED: u64 = 3;
-/// Between two looks at the names of secrets: who has just put one there should not wait for a heartbeat.
-const SECRETS: Duration = Duration::from_secs(1);
+/// Between two looks at the names of secrets and at containers: who has just put one there, or watches, should not wait for a heartbeat.
+const LOOK: Duration = Duration::from_secs(1);
 /// The part that a runner requires.
 const ORCHESTRATOR: &str = "orchestrator";
 
@@ -132,10 +131,10 @@ impl Edge {
         to.send(request(Say::Hello(hello))).await.ok();
         let mut heard = client.work(ReceiverStream::new(from)).await?.into_inner();
         let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
-        let mut look = tokio::time::interval(SECRETS);
+        let mut look = tokio::time::interval(LOOK);
         let deaf = Duration::from_millis(HEARTBEAT_MS * MISSED);
         let mut silent_until = Instant::now() + deaf;
-        let mut beats = Beats::default();
+        let (mut beats, mut stood) = (Beats::default(), Vec::new());
         loop {
             tokio::select! {
                 message = heard.message() => {
@@ -158,11 +157,12 @@ impl Edge {
                     }
                 }
                 _ = look.tick() => {
-                    let now = Some(self.secrets());
-                    if now != secrets {
-                        let changed = v1::RunnerHeartbeat { secrets: now.clone(), ..self.heartbeat() };
-                        if to.try_send(request(Say::Heartbeat(changed))).is_ok() {
-                            secrets = now;
+                    let (now, stands) = (Some(self.secrets()), self.stands());
+                    let changed = (now != secrets).then(|| now.clone()).flatten();
+                    if changed.is_some() || stands != stood {
+                        let beat = v1::RunnerHeartbeat { secrets: changed, ..self.heartbeat() };
+                        if to.try_send(request(Say::Heartbeat(beat))).is_ok() {
+                            (secrets, stood) = (now, stands);
                         }
                     }
                 }
@@ -372,22 +372,5 @@ impl Edge {
             }
         };
         self.send(key.run, message).await;
-    }
-
-    fn container(&self, brief: Brief) -> v1::Container {
-        let sample = self.samples.of(&brief.id);
-        v1::Container {
-            container_id: brief.id,
-            status: brief.status.to_owned(),
-            python_version: brief.python,
-            run_id: brief.run.map(|run| run.to_string()).unwrap_or_default(),
-            attempt: brief.attempt.map(|key| key.to_string()).unwrap_or_default(),
-            cpu_percent: sample.map_or(0.0, |s| s.cpu_percent),
-            memory_bytes: sample.map_or(0, |s| s.memory_bytes),
-        }
-    }
-
-    fn containers(&self) -> Vec<v1::Container> {
-        self.runner.pool.list().into_iter().map(|brief| self.container(brief)).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the verdict on the whole.
 
 pub mod http;
+pub mod monitoring;
 pub mod probe;
 mod serve;
 pub mod settings;

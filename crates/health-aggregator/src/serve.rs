@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     http,
+    monitoring::{self, Dial, Monitor},
     probe::{
         self, Probe,
         overview::OverviewProbe,
@@ -47,6 +48,12 @@ pub struct Config {
     /// A file that holds it.
     #[arg(long, env = "QFLOW_SERVICE_TOKEN_FILE")]
     pub service_token_file: Option<PathBuf>,
+    /// The token that clients show; default: the services'.
+    #[arg(long = "client-token", env = "QFLOW_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// A file that holds it.
+    #[arg(long = "client-token-file", env = "QFLOW_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Refuse callers whose `Host` or `Origin` is not this machine.
     #[arg(long, env = "QFLOW_LOOPBACK_ONLY")]
     pub loopback_only: bool,
@@ -98,6 +105,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let Config { service_token, service_token_file, .. } = config.clone();
     let token = qflow_service::need_secret("QFLOW_SERVICE_TOKEN", service_token, service_token_file)?;
+    let client_token = qflow_service::read_secret(config.token.clone(), config.token_file.clone())?;
     let telemetry = telemetry.component("health-aggregator");
     let probes = probes(&config, &token, &telemetry)?;
     let grpc = qflow_service::bind(config.listen).await?;
@@ -115,12 +123,18 @@ pub async fn serve(
     let _ =
         listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
 
-    let routes = submit::routes(cache.clone());
-    let options = ServeOptions { auth: Auth::Token(token), loopback_only: config.loopback_only, tls: None };
+    let stop = shutdown.child();
+    let monitor = monitor(&config, token.clone(), &telemetry, &stop);
+    let routes = submit::routes(cache.clone()).add_service(submit::monitoring::server(monitor.clone()));
+    let auth = match client_token {
+        Some(clients) => Auth::Either(token.clone(), clients),
+        None => Auth::Token(token.clone()),
+    };
+    let options = ServeOptions { auth, loopback_only: config.loopback_only, tls: None };
     // Whoever may reach the address may ask how the system is: load balancers and people have no token at hand.
     let edge = Edge { auth: Auth::None, loopback_only: config.loopback_only, telemetry: telemetry.clone() };
-    let router = qflow_service::protect(http::routes(cache.clone(), Arc::new(SystemClock)), edge);
-    let stop = shutdown.child();
+    let router = http::routes(cache.clone(), Arc::new(SystemClock)).merge(monitoring::http::routes(monitor));
+    let router = qflow_service::protect(router, edge);
     let serving = async {
         let served = tokio::try_join!(
             qflow_service::serve_grpc(grpc, routes, options, telemetry.clone(), stop.clone()),
@@ -148,6 +162,12 @@ pub async fn serve(
     let (served, administered, ()) = tokio::join!(serving, administering, probed);
     served?;
     administered.context("serve the admin port")
+}
+
+fn monitor(config: &Config, token: String, telemetry: &Telemetry, stop: &Shutdown) -> Monitor {
+    let telemetry = telemetry.clone();
+    let dial: Dial = Arc::new(move |url| Ok(qflow_service::authed_channel(url, Some(&token))?.telling(&telemetry)));
+    Monitor::start(&config.orchestrator_urls, &dial, Arc::new(SystemClock), stop.clone())
 }
 
 fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result<Vec<Box<dyn Probe>>> {

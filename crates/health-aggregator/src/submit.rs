@@ -1,5 +1,7 @@
 //! The only file of this crate that names the wire: what it asks of others, and how it answers.
 
+pub mod monitoring;
+
 use std::{pin::Pin, time::Duration};
 
 use qflow_proto::v1;

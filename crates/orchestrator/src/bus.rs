@@ -16,6 +16,8 @@ use qflow_model::{
 };
 use tokio::sync::broadcast;
 
+use crate::active::Words;
+
 /// What a watcher hears.
 #[derive(Clone, Debug)]
 pub enum Note {
@@ -85,6 +87,12 @@ pub trait Bus: Send + Sync + 'static {
     fn doing(&self, run: RunId, node: NodeKey, doing: Doing);
     /// What a node run is doing, as far as it was heard here.
     fn what(&self, run: RunId, node: NodeKey) -> Option<Doing>;
+    /// Hears from now on which runs are under way, of every replica.
+    fn watch_active(&self) -> broadcast::Receiver<Words>;
+    /// Tells which of ours are.
+    fn active(&self, words: Words);
+    /// Whether anybody may hear that.
+    fn is_heard(&self) -> bool;
     /// Forgets what node runs were doing: they have ended, or their run has (no nodes given).
     fn rest(&self, run: RunId, nodes: Option<&[NodeKey]>);
 }

@@ -15,14 +15,14 @@ use std::{
 use qflow_model::{
     definition::PythonVersion,
     environment::{EnvLock, EnvSpec},
-    ids::{AttemptKey, Digest, RunId, Shard},
+    ids::{AttemptKey, Digest, RunId, Shard, Timestamp},
     outcome::{Failure, Outcome},
     progress::KillReason,
 };
 use qflow_proto::order::Order;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::record::cache::Scope;
+use crate::{active::Words, record::cache::Scope};
 
 pub use engine::{Engine, Parts};
 pub(crate) use locks::suits;
@@ -52,6 +52,8 @@ pub enum Word {
     Fitting(AttemptKey, oneshot::Sender<()>),
     /// An order was made to fit into a message, or why not.
     Fitted(AttemptKey, Result<Box<Order>, String>),
+    /// Somebody wants to know all runs that are under way here.
+    Active(oneshot::Sender<Words>),
 }
 
 /// What a runner says.
@@ -67,6 +69,8 @@ pub enum Said {
         attempts: Vec<AttemptKey>,
         /// Containers that it has.
         containers: u32,
+        /// They, with what they use.
+        shown: Vec<Shown>,
         /// Locks of environments that are installed.
         warm: BTreeSet<Digest>,
         /// Secrets that it could read, where they have changed.
@@ -111,6 +115,27 @@ pub struct Hello {
     pub build_version: String,
 }
 
+/// A container as its runner last looked at it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shown {
+    /// The runtime's id.
+    pub id: String,
+    /// `idle`, `running`.
+    pub status: String,
+    /// Its Python.
+    pub python: String,
+    /// The run that it belongs to; empty where to none.
+    pub run: String,
+    /// The attempt in it; empty where there is none.
+    pub attempt: String,
+    /// Per cent of the processors that it may use.
+    pub cpu_percent: f64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// When it was started; 0 where that is not known.
+    pub started_at: Timestamp,
+}
+
 /// What is said to a runner.
 #[derive(Debug)]
 pub enum Say {
@@ -143,6 +168,8 @@ pub struct Seen {
     pub running: u32,
     /// Containers that it has.
     pub containers: u32,
+    /// They.
+    pub shown: Arc<[Shown]>,
     /// Seconds since it was heard.
     pub age_seconds: f64,
     /// Whether the blob store does not answer it.
@@ -238,6 +265,13 @@ impl Handle {
     pub async fn changed(&mut self) -> Option<Sight> {
         self.sight.changed().await.ok()?;
         Some(self.sight.borrow_and_update().clone())
+    }
+
+    /// All runs that are under way here; nothing where the engine has ended.
+    pub async fn active(&self) -> Option<Words> {
+        let (answer, answered) = oneshot::channel();
+        self.say(Word::Active(answer)).await;
+        answered.await.ok()
     }
 
     /// The whole as seen now.

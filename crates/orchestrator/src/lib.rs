@@ -8,6 +8,7 @@ pub mod record;
 pub mod submit;
 pub mod validate;
 
+pub mod active;
 pub mod backup;
 pub mod bus;
 pub mod logs;

@@ -1,5 +1,6 @@
 //! The edge: calls of clients and runners, parsed once; what comes out is the model's.
 
+mod activity;
 mod approve;
 mod download;
 mod follow;
@@ -103,7 +104,8 @@ pub fn client_routes(server: Server) -> Routes {
 /// The routes for services: the clients', and the runners'.
 pub fn service_routes(server: Server, telemetry: Telemetry, owner: String) -> Routes {
     let work = Work::new(server.clone(), telemetry, owner);
-    client_routes(server).add_service(work::server(work))
+    let activity = activity::server(server.clone());
+    client_routes(server).add_service(work::server(work)).add_service(activity)
 }
 
 /// Between two looks whether another replica has worked a command off.

@@ -13,6 +13,8 @@ pub enum Auth {
     None,
     /// `Authorization: Bearer TOKEN`.
     Token(String),
+    /// The same, with either of two: the services' and the clients'.
+    Either(String, String),
 }
 
 impl fmt::Debug for Auth {
@@ -20,6 +22,7 @@ impl fmt::Debug for Auth {
         f.write_str(match self {
             Self::None => "None",
             Self::Token(_) => "Token(…)",
+            Self::Either(..) => "Either(…)",
         })
     }
 }
@@ -27,17 +30,21 @@ impl fmt::Debug for Auth {
 impl Auth {
     /// Whether the headers show what is asked.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
-        let Self::Token(token) = self else { return true };
+        let tokens = match self {
+            Self::None => return true,
+            Self::Token(token) => [token, token],
+            Self::Either(one, other) => [one, other],
+        };
         let shown = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let shown = shown.and_then(|v| v.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        shown.is_some_and(|(_, shown)| !token.is_empty() && same(shown.trim(), token))
+        shown.is_some_and(|(_, shown)| tokens.into_iter().any(|token| !token.is_empty() && same(shown.trim(), token)))
     }
 
     /// The token, where there is one.
     pub fn token(&self) -> Option<&str> {
         match self {
             Self::None => None,
-            Self::Token(token) => Some(token),
+            Self::Token(token) | Self::Either(token, _) => Some(token),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qflow_model::{
     environment::ContainerClass,
-    ids::{AttemptKey, RunId},
+    ids::{AttemptKey, RunId, Timestamp},
 };
 use qflow_proto::order::Order;
 use qflow_telemetry::ContainerRef;
@@ -47,6 +47,9 @@ pub struct State {
     pub attempts: u32,
     /// The attempt in it, where it began.
     pub order: Option<Order>,
+    /// When it was started; 0 where one of before the runner's restart has not kept it.
+    #[serde(default)]
+    pub started_at: Timestamp,
     /// Its span so far, where its first attempt's trace is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stay: Option<Stay>,
@@ -81,6 +84,8 @@ pub struct Brief {
     pub cpu_millis: u32,
     /// Bytes of memory that it may use.
     pub memory_bytes: u64,
+    /// When it was started.
+    pub started_at: Timestamp,
 }
 
 /// Waits until a container has ended; unknown where nobody waits for it any more.
@@ -90,7 +95,7 @@ pub async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
 
 impl Container {
     pub(super) fn brief(&self, status: &'static str) -> Brief {
-        let State { id, spec, owner, order, class, .. } = &self.state;
+        let State { id, spec, owner, order, class, started_at, .. } = &self.state;
         Brief {
             id: id.clone(),
             python: spec.python.to_string(),
@@ -99,6 +104,7 @@ impl Container {
             attempt: order.as_ref().map(|o| o.key),
             cpu_millis: class.resources.cpu_millis,
             memory_bytes: class.resources.memory_bytes,
+            started_at: *started_at,
         }
     }
 }

@@ -57,7 +57,9 @@ impl Pool {
                 return Err(error);
             }
         };
-        let state = State { id, spec, class, owner: Owner::Nobody, loaded: None, attempts: 0, order: None, stay: None };
+        let started_at = self.clock.now();
+        let (owner, attempts) = (Owner::Nobody, 0);
+        let state = State { id, spec, class, owner, loaded: None, attempts, order: None, started_at, stay: None };
         let exit = self.watch(&state.id);
         let mut container = Container { state, link, exit, since: began };
         self.keep(&container);

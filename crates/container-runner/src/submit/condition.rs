@@ -12,14 +12,16 @@ const NEVER: f64 = -1.0;
 impl Edge {
     /// What it says of itself every few seconds.
     pub(super) fn heartbeat(&self) -> v1::RunnerHeartbeat {
+        let shown = self.containers();
         v1::RunnerHeartbeat {
             attempts: self.attempts(),
-            containers: self.runner.pool.list().len() as u32,
+            containers: shown.len() as u32,
             warm_environments: self.runner.environments.warm(),
             secrets: None,
             sequence: 0,
             blobs_away: self.runner.answers.is_away(),
             condition: Some(self.condition()),
+            shown,
         }
     }
 

@@ -3,12 +3,14 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
+use qflow_model::ids::AttemptKey;
 use qflow_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::Edge;
+use crate::pool::Brief;
 
 /// Between two answers of `Watch`.
 const WATCH: Duration = Duration::from_secs(1);
@@ -57,5 +59,30 @@ impl v1::container_runner_service_server::ContainerRunnerService for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(told))))
+    }
+}
+
+impl Edge {
+    fn container(&self, brief: Brief) -> v1::Container {
+        let sample = self.samples.of(&brief.id);
+        v1::Container {
+            container_id: brief.id,
+            status: brief.status.to_owned(),
+            python_version: brief.python,
+            run_id: brief.run.map(|run| run.to_string()).unwrap_or_default(),
+            attempt: brief.attempt.map(|key| key.to_string()).unwrap_or_default(),
+            cpu_percent: sample.map_or(0.0, |s| s.cpu_percent),
+            memory_bytes: sample.map_or(0, |s| s.memory_bytes),
+            started_at_us: brief.started_at.0,
+        }
+    }
+
+    /// How containers stand, without what they use.
+    pub(super) fn stands(&self) -> Vec<(String, &'static str, Option<AttemptKey>)> {
+        self.runner.pool.list().into_iter().map(|brief| (brief.id, brief.status, brief.attempt)).collect()
+    }
+
+    pub(super) fn containers(&self) -> Vec<v1::Container> {
+        self.runner.pool.list().into_iter().map(|brief| self.container(brief)).collect()
     }
 }

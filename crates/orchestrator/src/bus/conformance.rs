@@ -12,6 +12,7 @@ use qflow_service::{RedisSettings, Shutdown};
 use qflow_telemetry::Telemetry;
 
 use super::*;
+use crate::active::{Version, What, Word};
 
 /// How long a word may take on its way, on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,6 +106,25 @@ async fn what_is_done_is_known_until_it_rests(here: &dyn Bus, there: &dyn Bus) {
     }
 }
 
+/// Which runs are under way is heard at both ends, whoever says it.
+async fn what_is_under_way_is_heard_at_both_ends(here: &dyn Bus, there: &dyn Bus) {
+    let (mut near, mut far) = (here.watch_active(), there.watch_active());
+    let version = |sequence| Version { epoch: qflow_model::ids::Epoch(1), sequence };
+    let said = async {
+        for sequence in 0.. {
+            here.active(Arc::new(vec![Word { version: version(sequence), what: What::Ended(run(7)) }]));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let heard = async {
+        for end in [&mut near, &mut far] {
+            let words = tokio::time::timeout(PATIENCE, end.recv()).await.expect("it is heard").unwrap();
+            assert_eq!(words[0].what, What::Ended(run(7)));
+        }
+    };
+    tokio::select! { () = heard => {} () = said => {} }
+}
+
 macro_rules! conformance {
     ($($promise:ident),* $(,)?) => {
         mod on_one_process {
@@ -124,7 +144,12 @@ macro_rules! conformance {
     };
 }
 
-conformance!(a_watcher_hears_its_own_run_only, a_change_is_heard_at_both_ends, what_is_done_is_known_until_it_rests);
+conformance!(
+    a_watcher_hears_its_own_run_only,
+    a_change_is_heard_at_both_ends,
+    what_is_done_is_known_until_it_rests,
+    what_is_under_way_is_heard_at_both_ends,
+);
 
 /// A real Redis of this test's own.
 struct Server {

@@ -9,15 +9,23 @@ use qflow_model::ids::{NodeKey, RunId};
 use tokio::sync::broadcast;
 
 use super::{Bus, Changed, Doing, Note};
+use crate::active::Words;
 
 /// Notes a slow watcher may be behind before it reads the store again.
 const BEHIND: usize = 256;
 
 /// Topics and what is being done, in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Local {
     topics: Mutex<HashMap<RunId, broadcast::Sender<Note>>>,
     doing: Mutex<HashMap<RunId, HashMap<NodeKey, Doing>>>,
+    active: broadcast::Sender<Words>,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self { topics: Mutex::default(), doing: Mutex::default(), active: broadcast::channel(BEHIND).0 }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,6 +102,19 @@ impl Bus for Local {
 
     fn what(&self, run: RunId, node: NodeKey) -> Option<Doing> {
         lock(&self.doing).get(&run)?.get(&node).cloned()
+    }
+
+    fn watch_active(&self) -> broadcast::Receiver<Words> {
+        self.active.subscribe()
+    }
+
+    fn active(&self, words: Words) {
+        // Nobody may listen.
+        self.active.send(words).ok();
+    }
+
+    fn is_heard(&self) -> bool {
+        self.active.receiver_count() > 0
     }
 
     fn rest(&self, run: RunId, nodes: Option<&[NodeKey]>) {

@@ -1,6 +1,7 @@
 //! The fan-out among replicas, over Redis: each hears of the runs that somebody watches there. What Redis loses, the next look into
 //! the store mends.
 
+mod active;
 mod cause;
 
 use std::{
@@ -31,6 +32,7 @@ use tokio::{
 };
 
 use super::{Bus, Changed, Doing, Local, Note};
+use crate::active::Words;
 
 /// Words that may wait for Redis; past it they are lost, as when it is away.
 const QUEUE: usize = 4096;
@@ -78,6 +80,7 @@ pub struct Redis {
     watched: Arc<Notify>,
     speaks: Client,
     at_work: AtWork,
+    active: mpsc::Sender<Words>,
 }
 
 fn channel(run: RunId) -> String {
@@ -107,10 +110,13 @@ impl Redis {
         };
         let at_work = AtWork::of(telemetry, up);
         let told = Told { telemetry: telemetry.clone(), place, at_work: at_work.clone() };
+        let (active, actives) = mpsc::channel(active::QUEUE);
+        tokio::spawn(active::speak(speaks.clone(), actives, owner.to_owned(), shutdown.clone()));
         tokio::spawn(speak(speaks.clone(), words, owner.to_owned(), told, shutdown.clone()));
         tokio::spawn(hear(hears.clone(), Arc::clone(&local), owner.to_owned(), shutdown.clone()));
         tokio::spawn(subscribe(hears, Arc::clone(&local), Arc::clone(&watched), shutdown.clone()));
-        Ok(Self { local, out, telemetry: telemetry.clone(), changes: AtomicU32::new(0), watched, speaks, at_work })
+        let (telemetry, changes) = (telemetry.clone(), AtomicU32::new(0));
+        Ok(Self { local, out, telemetry, changes, watched, speaks, at_work, active })
     }
 
     fn say(&self, run: RunId, what: What) {
@@ -231,6 +237,7 @@ async fn hear(client: SubscriberClient, local: Arc<Local>, owner: String, shutdo
             () = shutdown.wait() => return,
         };
         match message {
+            Ok(message) if &*message.channel == active::CHANNEL => active::hear(&message, &local, &owner),
             Ok(message) => {
                 if let Some((run, word)) = read(&message)
                     && word.from != owner
@@ -270,6 +277,7 @@ async fn subscribe(client: SubscriberClient, local: Arc<Local>, watched: Arc<Not
     let again = client.manage_subscriptions();
     let mut connected = client.reconnect_rx();
     let mut subscribed: BTreeSet<RunId> = BTreeSet::new();
+    let mut hears_active = false;
     loop {
         tokio::select! {
             () = watched.notified() => {}
@@ -277,6 +285,9 @@ async fn subscribe(client: SubscriberClient, local: Arc<Local>, watched: Arc<Not
             // What was said in between was missed.
             Ok(_) = connected.recv() => subscribed.iter().for_each(|run| local.tell(*run, Note::Moved)),
             () = shutdown.wait() => break,
+        }
+        if hears_active != local.is_heard() {
+            hears_active = active::turn(&client, local.is_heard()).await;
         }
         let wanted: BTreeSet<RunId> = local.watched().into_iter().collect();
         for run in wanted.difference(&subscribed.clone()) {
@@ -331,6 +342,25 @@ impl Bus for Redis {
 
     fn what(&self, run: RunId, node: NodeKey) -> Option<Doing> {
         self.local.what(run, node)
+    }
+
+    fn watch_active(&self) -> broadcast::Receiver<Words> {
+        let words = self.local.watch_active();
+        self.watched.notify_one();
+        words
+    }
+
+    fn active(&self, words: Words) {
+        // A queue that is full is a Redis that is away or behind: what was said is said again as a whole.
+        if self.active.try_send(Arc::clone(&words)).is_err() {
+            self.at_work.failed();
+        }
+        self.local.active(words);
+    }
+
+    /// Who listens at another replica is not known here.
+    fn is_heard(&self) -> bool {
+        true
     }
 
     fn rest(&self, run: RunId, nodes: Option<&[NodeKey]>) {

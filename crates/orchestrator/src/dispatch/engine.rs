@@ -5,6 +5,7 @@ mod heard;
 mod in_hand;
 mod pools;
 mod reuse;
+mod roster;
 mod runs;
 mod shards;
 mod turn;
@@ -39,6 +40,7 @@ use self::{
     in_hand::InHand,
     pools::Pools,
     reuse::Reuse,
+    roster::Roster,
     runs::{Runs, Sent},
     shards::Shards,
     turn::Turn,
@@ -106,6 +108,7 @@ pub struct Engine {
     reuse: Reuse,
     known: Known,
     turn: Turn,
+    roster: Roster,
     /// Words that a failed commit took with it.
     again: Vec<Word>,
     /// Runs whose rows are to be read before anything else happens to them.
@@ -150,6 +153,7 @@ impl Engine {
             reuse: Reuse::default(),
             known: Known::default(),
             turn: Turn::default(),
+            roster: Roster::default(),
             again: vec![Word::Posted(None)],
             unread: Vec::new(),
             look: false,
@@ -208,6 +212,7 @@ impl Engine {
             self.lease();
             self.locks.give(&self.runners);
             self.commit().await;
+            self.tell_active(ticked);
         }
     }
 
@@ -223,7 +228,7 @@ impl Engine {
         let until = |at: Timestamp| now + Duration::from_millis(at.ms_since(self.clock.now()) + 1);
         let (timer, pool) = (self.runs.next_wake().map(until), self.pools.next_start().map(until));
         let lazy = self.lazy_since.map(|since| since + LAZY);
-        [timer, pool, lazy].into_iter().flatten().min().unwrap_or(now + TICK)
+        [timer, pool, lazy, self.roster.due()].into_iter().flatten().min().unwrap_or(now + TICK)
     }
 
     /// Whether the store answers again; what it may have missed is read anew.

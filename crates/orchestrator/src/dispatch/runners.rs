@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use qflow_model::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Condition, Hello, Say, SecretNames, Seen, StreamId};
+use super::{Condition, Hello, Say, SecretNames, Seen, Shown, StreamId};
 
 /// How long a credit may lie idle where others could use it; and between two words that some are wanted.
 const IDLE: Duration = Duration::from_secs(1);
@@ -32,6 +33,7 @@ pub(super) struct Runner {
     heard: Instant,
     blobs_away: bool,
     condition: Condition,
+    shown: Arc<[Shown]>,
 }
 
 /// What an attempt must be able to read: its tenant, and names.
@@ -78,6 +80,7 @@ impl Runners {
             heard: Instant::now(),
             blobs_away: false,
             condition: Condition::default(),
+            shown: Arc::default(),
         };
         self.streams.insert(stream, runner);
     }
@@ -129,6 +132,13 @@ impl Runners {
     pub(super) fn found(&mut self, stream: StreamId, blobs_away: bool, condition: Condition) {
         if let Some(runner) = self.streams.get_mut(&stream) {
             (runner.blobs_away, runner.condition) = (blobs_away, condition);
+        }
+    }
+
+    /// Notes what containers a runner has.
+    pub(super) fn shown(&mut self, stream: StreamId, containers: Vec<Shown>) {
+        if let Some(runner) = self.streams.get_mut(&stream) {
+            runner.shown = containers.into();
         }
     }
 
@@ -241,6 +251,7 @@ impl Runners {
             hello: runner.hello.clone(),
             running: runner.running,
             containers: runner.containers,
+            shown: Arc::clone(&runner.shown),
             age_seconds: runner.heard.elapsed().as_secs_f64(),
             blobs_away: runner.blobs_away,
             condition: runner.condition.clone(),

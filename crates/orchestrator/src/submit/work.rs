@@ -29,7 +29,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Server, overview};
 use crate::{
-    dispatch::{Handle, Hello, Said, Say, SecretNames, Sight, StreamId, Word},
+    dispatch::{Handle, Hello, Said, Say, SecretNames, Shown, Sight, StreamId, Word},
     logs::Logs,
     record::StoredLine,
 };
@@ -188,6 +188,19 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Status> {
     serde_json::from_slice(bytes).map_err(|e| Status::invalid_argument(format!("does not read: {e}")))
 }
 
+fn shown(sent: v1::Container) -> Shown {
+    Shown {
+        id: sent.container_id,
+        status: sent.status,
+        python: sent.python_version,
+        run: sent.run_id,
+        attempt: sent.attempt,
+        cpu_percent: sent.cpu_percent,
+        memory_bytes: sent.memory_bytes,
+        started_at: Timestamp(sent.started_at_us),
+    }
+}
+
 /// One stream's reading half.
 struct Reader {
     stream: StreamId,
@@ -223,11 +236,19 @@ impl Reader {
                 let attempts = beat.attempts.iter().map(|key| attempt(key)).collect::<Result<_, _>>()?;
                 let warm = beat.warm_environments.iter().filter_map(|digest| digest.parse().ok()).collect();
                 let (secrets, sequence, blobs_away) = (beat.secrets.map(secrets), beat.sequence, beat.blobs_away);
-                let (containers, condition) =
-                    (beat.containers, overview::condition(beat.condition.unwrap_or_default()));
-                let condition = Box::new(condition);
-                self.say(Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away, condition })
-                    .await;
+                let condition = Box::new(overview::condition(beat.condition.unwrap_or_default()));
+                let (containers, shown) = (beat.containers, beat.shown.into_iter().map(shown).collect());
+                let beat = Said::Heartbeat {
+                    attempts,
+                    containers,
+                    shown,
+                    warm,
+                    secrets,
+                    sequence,
+                    blobs_away,
+                    condition,
+                };
+                self.say(beat).await;
             }
             Heard::Started(started) => self.say(Said::Started(attempt(&started.attempt)?, started.container_id)).await,
             Heard::Ended(ended) => {

@@ -42,6 +42,7 @@ impl Engine {
             Word::Runner(stream, said) => self.hear_runner(stream, said).await,
             Word::Fitting(key, goes_on) => self.fitting(key, goes_on),
             Word::Fitted(key, fitted) => self.fitted(key, fitted),
+            Word::Active(answer) => self.roster.ask(answer),
         }
     }
 
@@ -54,8 +55,9 @@ impl Engine {
                 self.publish();
             }
             Said::Credits(count) => self.runners.credit(stream, count),
-            Said::Heartbeat { attempts, containers, warm, secrets, sequence, blobs_away, condition } => {
+            Said::Heartbeat { attempts, containers, shown, warm, secrets, sequence, blobs_away, condition } => {
                 self.runners.found(stream, blobs_away, *condition);
+                self.runners.shown(stream, shown);
                 if let Some(runner_id) = self.runners.heartbeat(stream, &attempts, containers, warm, secrets)
                     && let Some(shards) = self.shards.owed_by(&runner_id)
                 {

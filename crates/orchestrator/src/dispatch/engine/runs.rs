@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{in_hand::InHand, reuse::Looked};
 use crate::{
+    active::Active,
     progress::Progress,
     record::{Change, cache::Hit},
 };
@@ -201,6 +202,13 @@ impl Runs {
             }
         }
         census
+    }
+
+    /// A run that has not ended, as it is told to others.
+    pub(super) fn active(&self, run: RunId, now: Timestamp) -> Option<Active> {
+        let entry = self.by_id.get(&run)?;
+        let since = |since: Instant| Timestamp(now.0 - i64::try_from(since.elapsed().as_micros()).unwrap_or_default());
+        Active::of(entry.state.as_ref()?, entry.queued_since.map(since))
     }
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {

@@ -1,5 +1,6 @@
 //! The engine against a runner that a test plays, over the store in memory.
 
+mod active;
 mod crashes;
 mod fit;
 mod flaky;
@@ -55,6 +56,7 @@ use crate::{
 struct House {
     store: Arc<Flaky>,
     engine: Handle,
+    bus: Arc<crate::bus::Local>,
     shutdown: Shutdown,
     ended: tokio::task::JoinHandle<()>,
 }
@@ -85,13 +87,13 @@ impl House {
             logs: Logs::start(store.clone(), blobs.clone(), bus.clone(), Telemetry::silent()),
             store: Arc::clone(&store) as Arc<dyn Store>,
             blobs,
-            bus,
+            bus: bus.clone(),
             telemetry: Telemetry::silent(),
             replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
             in_hand,
         };
         let (engine, ended) = Engine::start(parts, shutdown.clone()).await.unwrap();
-        Self { store, engine, shutdown, ended }
+        Self { store, engine, bus, shutdown, ended }
     }
 
     /// Stops the engine as a crash would: with whatever it has committed.

@@ -300,6 +300,7 @@ impl Engine {
         let ended: Vec<NodeKey> = ended(progress);
         self.parts.bus.rest(run, (!terminal).then_some(&ended[..]));
         self.parts.bus.changed(run, &|| changed(state, progress));
+        self.roster.changed(run, terminal);
         if terminal {
             self.runs.remove(run);
             self.runners.tell_all(|| Say::RunEnded(run));

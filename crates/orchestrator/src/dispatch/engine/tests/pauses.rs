@@ -165,6 +165,7 @@ async fn the_outcome_of_one_that_was_lost_decides_where_it_comes_after_all() {
     let beat = Said::Heartbeat {
         attempts: vec![key],
         containers: 1,
+        shown: Vec::new(),
         warm: BTreeSet::new(),
         secrets: None,
         sequence: 1,
@@ -218,6 +219,7 @@ async fn a_heartbeat_that_is_numbered_is_answered() {
     let beat = Said::Heartbeat {
         attempts: vec![],
         containers: 0,
+        shown: Vec::new(),
         warm: BTreeSet::new(),
         secrets: None,
         sequence: 7,

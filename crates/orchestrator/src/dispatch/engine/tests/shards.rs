@@ -123,6 +123,7 @@ async fn an_order_that_died_with_its_replica_is_given_again_at_the_runners_next_
     let beat = Said::Heartbeat {
         attempts: vec![],
         containers: 0,
+        shown: Vec::new(),
         warm: BTreeSet::new(),
         secrets: None,
         sequence: 0,

@@ -1,0 +1,226 @@
+//! Calls of the health-aggregator: what is under way, and how the parts are.
+
+use qflow_model::limits;
+use qflow_proto::v1::{
+    self, health_aggregator_service_client::HealthAggregatorServiceClient, monitoring_client::MonitoringClient,
+};
+use serde::Serialize;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
+
+use super::{Bearer, DEADLINE, bearer, endpoint, refusal::fail, shown::time, unreachable};
+use crate::exit::{Exit, Fail};
+
+/// The system at one moment; its JSON is that of `/monitoring/status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SystemStatus {
+    /// When, RFC 3339.
+    pub timestamp: String,
+    /// Runs that have not ended.
+    pub active_workflows: u32,
+    /// Containers that runners have.
+    pub active_containers: u32,
+    /// Users whose runs these are.
+    pub total_users: u32,
+    /// The share of all slots that is in use.
+    pub system_load: f64,
+    /// Node runs that are ready and wait for a runner.
+    pub queue_depth: u32,
+    /// Seconds for which the longest-waiting run with such a node has not been served.
+    pub oldest_queued_seconds: f64,
+    /// Attempts that run.
+    pub slots_used: u32,
+    /// Attempts that could run at once.
+    pub slots: u32,
+    /// Orchestrators that are heard.
+    pub orchestrators_heard: u32,
+    /// Orchestrators that are known.
+    pub orchestrators: u32,
+    /// Runs, oldest first.
+    pub workflows: Vec<ActiveWorkflow>,
+    /// Containers.
+    pub containers: Vec<ActiveContainer>,
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ActiveWorkflow {
+    /// Its id.
+    pub run_id: String,
+    /// Its workflow's name.
+    pub workflow_id: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// Where it stands.
+    pub status: String,
+    /// Its trace.
+    pub trace_id: String,
+    /// When it was accepted, RFC 3339.
+    pub created_at: Option<String>,
+    /// When its first node was ready.
+    pub started_at: Option<String>,
+    /// Node runs that completed.
+    pub nodes_completed: u32,
+    /// All that are known.
+    pub total_nodes: u32,
+    /// 0 to 100.
+    pub progress_percent: f64,
+    /// Node runs of it that wait for a runner.
+    pub queued: u32,
+    /// Seconds since it was accepted.
+    #[serde(skip)]
+    pub age_seconds: u64,
+}
+
+/// A container of a runner.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ActiveContainer {
+    /// The runtime's id.
+    pub container_id: String,
+    /// Whose it is.
+    pub runner_id: String,
+    /// `idle`, `running`.
+    pub status: String,
+    /// Its Python.
+    pub python_version: String,
+    /// When it was started, RFC 3339.
+    pub started_at: Option<String>,
+    /// The run that it belongs to.
+    pub run_id: Option<String>,
+    /// The attempt in it.
+    pub attempt: Option<String>,
+    /// Per cent of the processors that it may use.
+    pub cpu_usage: f64,
+    /// Bytes.
+    pub memory_usage: u64,
+}
+
+/// The verdict on the whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// `healthy`, `degraded`, `unhealthy`.
+    pub status: String,
+    /// Its parts.
+    pub checks: Vec<Check>,
+}
+
+/// How one part is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// `healthy`, `degraded`, `unhealthy`, `not_configured`.
+    pub status: String,
+    /// Whether nothing works without it.
+    pub critical: bool,
+    /// How long it took to answer.
+    pub response_time_ms: f64,
+    /// Since it was asked.
+    pub age_seconds: f64,
+    /// What is wrong, as a code; empty where nothing is.
+    pub error: String,
+}
+
+type Through = InterceptedService<Channel, Bearer>;
+
+/// A connected client of the health-aggregator.
+#[derive(Clone, Debug)]
+pub struct Overseer(MonitoringClient<Through>, HealthAggregatorServiceClient<Through>);
+
+/// Connects, or says why not.
+pub async fn oversee(url: &str, token: Option<&str>) -> Result<Overseer, Fail> {
+    let channel = endpoint(url, "http://127.0.0.1:7404")?.timeout(DEADLINE).connect().await;
+    let remedy = "it is the health-aggregator's gRPC port: name it with --health-server or QFLOW_HEALTH_SERVER";
+    let channel = channel.map_err(|error| unreachable(url, &error, remedy))?;
+    let bearer = bearer(token)?;
+    let monitoring = MonitoringClient::with_interceptor(channel.clone(), bearer.clone());
+    let health = HealthAggregatorServiceClient::with_interceptor(channel, bearer);
+    Ok(Overseer(monitoring.max_decoding_message_size(2 * limits::MESSAGE_BYTES), health))
+}
+
+impl Overseer {
+    /// What is under way.
+    pub async fn status(&self) -> Result<SystemStatus, Fail> {
+        let answer = self.0.clone().get_system_status(v1::GetSystemStatusRequest {}).await.map_err(|e| fail(&e))?;
+        status(answer.into_inner().status)
+    }
+
+    /// What is under way, then again whenever it changes.
+    pub async fn statuses(
+        &self,
+    ) -> Result<impl Stream<Item = Result<SystemStatus, Fail>> + Send + Unpin + use<>, Fail> {
+        let answers =
+            self.0.clone().watch_system_status(v1::WatchSystemStatusRequest {}).await.map_err(|e| fail(&e))?;
+        Ok(answers.into_inner().map(|answer| answer.map_err(|e| fail(&e)).and_then(|answer| status(answer.status))))
+    }
+
+    /// How the parts are, then again whenever that changes.
+    pub async fn healths(&self) -> Result<impl Stream<Item = Result<Health, Fail>> + Send + Unpin + use<>, Fail> {
+        let answers = self.1.clone().watch(v1::HealthWatchRequest {}).await.map_err(|e| fail(&e))?.into_inner();
+        Ok(answers.map(|answer| answer.map_err(|e| fail(&e)).and_then(|answer| health(answer.health))))
+    }
+}
+
+/// To two places, as it is published.
+pub fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
+
+fn status(sent: Option<v1::SystemStatus>) -> Result<SystemStatus, Fail> {
+    let sent = sent.ok_or_else(|| Fail::new(Exit::Failed, "the health-aggregator answered without a status"))?;
+    let now = sent.at.map_or(0, |at| at.seconds);
+    let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+    let workflow = |run: v1::ActiveWorkflow| ActiveWorkflow {
+        run_id: run.run_id,
+        workflow_id: run.workflow,
+        user_id: run.user_id,
+        status: run.status,
+        trace_id: run.trace_id,
+        age_seconds: run.created_at.map_or(0, |at| u64::try_from(now - at.seconds).unwrap_or_default()),
+        created_at: run.created_at.map(time),
+        started_at: run.started_at.map(time),
+        nodes_completed: run.nodes_completed,
+        total_nodes: run.total_nodes,
+        progress_percent: hundredths(run.progress_percent),
+        queued: run.queued,
+    };
+    let container = |one: v1::ActiveContainer| ActiveContainer {
+        container_id: one.container_id,
+        runner_id: one.runner_id,
+        status: one.status,
+        python_version: one.python_version,
+        started_at: one.started_at.map(time),
+        run_id: filled(one.run_id),
+        attempt: filled(one.attempt),
+        cpu_usage: hundredths(one.cpu_usage),
+        memory_usage: one.memory_usage,
+    };
+    Ok(SystemStatus {
+        timestamp: sent.at.map(time).unwrap_or_default(),
+        active_workflows: sent.active_workflows,
+        active_containers: sent.active_containers,
+        total_users: sent.total_users,
+        system_load: hundredths(sent.system_load),
+        queue_depth: sent.queue_depth,
+        oldest_queued_seconds: hundredths(sent.oldest_queued_seconds),
+        slots_used: sent.slots_used,
+        slots: sent.slots,
+        orchestrators_heard: sent.orchestrators_heard,
+        orchestrators: sent.orchestrators,
+        workflows: sent.workflows.into_iter().map(workflow).collect(),
+        containers: sent.containers.into_iter().map(container).collect(),
+    })
+}
+
+fn health(sent: Option<v1::Health>) -> Result<Health, Fail> {
+    let sent = sent.ok_or_else(|| Fail::new(Exit::Failed, "the health-aggregator answered without a verdict"))?;
+    let check = |one: v1::Check| Check {
+        name: one.name,
+        status: one.status,
+        critical: one.critical,
+        response_time_ms: one.response_time_ms,
+        age_seconds: one.age_seconds,
+        error: one.error,
+    };
+    Ok(Health { status: sent.status, checks: sent.checks.into_iter().map(check).collect() })
+}

@@ -1,0 +1,343 @@
+//! How the view looks: pure, from a state to a picture.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+    widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Table, TableState},
+};
+
+use super::view::{Detail, View};
+use crate::{
+    render::printable,
+    status::{duration, mebibytes, progress, short, totals},
+    submit::{ActiveContainer, ActiveWorkflow, Check, Pool},
+};
+
+/// Columns from which on there is room for whole ids of runs.
+const WIDE: u16 = 120;
+/// Columns of an id, and of as much of its end as is shown where there is less room.
+const ID: u16 = 36;
+const TAIL: u16 = 12;
+/// Columns of a bar of progress.
+const BAR: usize = 10;
+/// Rows of the tables below the runs, their frame included.
+const BELOW: u16 = 9;
+/// Rows of a run's nodes at most, their frame included: the rest is its log's.
+const NODES: u16 = 16;
+
+const KEYS: &[(&str, &str)] = &[
+    ("up, down, PgUp, PgDn", "choose a run; in a run: scroll its log"),
+    ("Enter", "look into the run: nodes, log, trace id"),
+    ("Esc", "back to the runs; there: no filter any more"),
+    ("/", "show only runs that hold a text: workflow, user, state, id"),
+    ("s", "another order: age, progress, queued, workflow, user"),
+    ("?", "these keys"),
+    ("q, Ctrl-C", "quit"),
+];
+
+/// Draws all of it.
+pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
+    let [head, body, foot] =
+        Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
+    draw_head(frame, head, view);
+    match &view.detail {
+        Some(detail) => draw_run(frame, body, view, detail),
+        None => draw_all(frame, body, view),
+    }
+    draw_foot(frame, foot, view);
+    if view.help {
+        draw_help(frame, body);
+    }
+}
+
+/// A text of others, without what steers a terminal.
+fn plain(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
+}
+
+fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let verdict = view.health.as_ref().map_or("not told yet", |health| &health.status);
+    let at = view.status.as_ref().map(|status| status.timestamp.as_str()).unwrap_or_default();
+    // To the second: what is smaller is only restless.
+    let at = at.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
+    let first = Line::from(vec![
+        Span::styled("qflow top", Style::new().add_modifier(Modifier::BOLD)),
+        Span::raw(format!("  {}  ", plain(&view.server))),
+        Span::styled(plain(verdict), colour(view, verdict)),
+        Span::raw(if at.is_empty() { String::new() } else { format!("  {at} UTC") }),
+    ]);
+    let second = view.status.as_ref().map_or_else(|| "waiting for the health-aggregator".to_owned(), totals);
+    frame.render_widget(Paragraph::new(vec![first, Line::raw(second)]), area);
+}
+
+fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let line = if let Some((feed, why)) = view.trouble.iter().next() {
+        Line::styled(format!("{feed}: {} (tried again)", plain(why)), colour(view, "unhealthy"))
+    } else if view.typing {
+        Line::raw(format!("/{}_   Enter keeps it, Esc drops it", plain(&view.filter)))
+    } else if view.detail.is_some() {
+        Line::raw("Esc back   up/down scroll the log   ? keys   q quit")
+    } else {
+        Line::raw("Enter look into   / filter   s sort   ? keys   q quit")
+    };
+    frame.render_widget(Paragraph::new(line), area);
+}
+
+fn draw_all(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let below = if area.height >= 2 * BELOW { BELOW } else { 0 };
+    let [runs, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(below)]).areas(area);
+    draw_runs(frame, runs, view);
+    let thirds = [Constraint::Fill(3), Constraint::Fill(2), Constraint::Fill(3)];
+    let [containers, pools, parts] = Layout::horizontal(thirds).areas(below);
+    draw_containers(frame, containers, view);
+    draw_pools(frame, pools, view);
+    draw_parts(frame, parts, view);
+}
+
+fn framed(title: String) -> Block<'static> {
+    Block::new().borders(Borders::TOP).title(title)
+}
+
+fn table<'a, const N: usize>(
+    title: String,
+    head: [&'static str; N],
+    rows: Vec<Row<'a>>,
+    widths: [Constraint; N],
+) -> Table<'a> {
+    let head = Row::new(head).style(Style::new().add_modifier(Modifier::BOLD));
+    Table::new(rows, widths).header(head).block(framed(title))
+}
+
+fn draw_runs(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let runs = view.runs();
+    let whole = area.width >= WIDE;
+    let row = |run: &&ActiveWorkflow| {
+        Row::new([
+            Cell::new(if whole { plain(&run.run_id) } else { tail(&plain(&run.run_id)) }),
+            Cell::new(plain(&run.workflow_id)),
+            Cell::new(plain(&run.user_id)),
+            Cell::new(Span::styled(plain(&run.status), colour(view, &run.status))),
+            Cell::new(format!("{} {}", bar(run.progress_percent), progress(run))),
+            Cell::new(run.queued.to_string()),
+            Cell::new(duration(run.age_seconds)),
+        ])
+    };
+    let filter = if view.filter.is_empty() { String::new() } else { format!(", with `{}`", plain(&view.filter)) };
+    let title = format!(" runs {}{filter}, by {} ", runs.len(), view.sort.name());
+    let widths = [
+        Constraint::Length(if whole { ID } else { TAIL + 1 }),
+        Constraint::Fill(2),
+        Constraint::Fill(1),
+        Constraint::Length(8),
+        Constraint::Length(BAR as u16 + 14),
+        Constraint::Length(6),
+        Constraint::Length(10),
+    ];
+    let head = ["RUN", "WORKFLOW", "USER", "STATUS", "PROGRESS", "QUEUED", "AGE"];
+    let table = table(title, head, runs.iter().map(row).collect(), widths)
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
+        .highlight_symbol("> ");
+    let mut state = TableState::new().with_selected((!runs.is_empty()).then(|| view.at()));
+    frame.render_stateful_widget(table, area, &mut state);
+}
+
+/// The end of a run's id, which tells it from those of the same moment.
+fn tail(id: &str) -> String {
+    let left_out = id.chars().count().saturating_sub(usize::from(TAIL));
+    if left_out == 0 { id.to_owned() } else { format!("…{}", id.chars().skip(left_out).collect::<String>()) }
+}
+
+/// `####......`
+fn bar(percent: f64) -> String {
+    let full = (percent / 100.0 * BAR as f64).round().clamp(0.0, BAR as f64) as usize;
+    format!("{}{}", "#".repeat(full), ".".repeat(BAR - full))
+}
+
+fn draw_containers(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let containers = view.status.as_ref().map_or(&[][..], |status| &status.containers);
+    let mut shown: Vec<&ActiveContainer> = containers.iter().collect();
+    // What works most first: there may be more than there is room for.
+    shown.sort_by(|a, b| {
+        (b.attempt.is_some(), b.cpu_usage)
+            .partial_cmp(&(a.attempt.is_some(), a.cpu_usage))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let row = |one: &&ActiveContainer| {
+        Row::new([
+            plain(&short(&one.container_id)),
+            plain(&one.status),
+            plain(&one.python_version),
+            format!("{:.0} %", one.cpu_usage),
+            mebibytes(one.memory_usage),
+        ])
+    };
+    let title = format!(" containers {} ", view.status.as_ref().map_or(0, |status| status.active_containers));
+    let widths = [12, 8, 6, 5, 9].map(Constraint::Length);
+    let head = ["ID", "STATUS", "PYTHON", "CPU", "MEMORY"];
+    frame.render_widget(table(title, head, shown.iter().map(row).collect(), widths), area);
+}
+
+fn draw_pools(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let row = |pool: &Pool| Row::new([plain(&pool.name), format!("{} of {}", pool.holders.len(), pool.slots)]);
+    let widths = [Constraint::Fill(2), Constraint::Fill(1)];
+    let rows = view.pools.iter().map(row).collect();
+    frame.render_widget(table(format!(" pools {} ", view.pools.len()), ["POOL", "HELD"], rows, widths), area);
+}
+
+fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let mut checks: Vec<&Check> = view.health.iter().flat_map(|health| &health.checks).collect();
+    let rank = |check: &Check| match check.status.as_str() {
+        "unhealthy" => 0,
+        "degraded" => 1,
+        "healthy" => 2,
+        _ => 3,
+    };
+    // What is amiss first: there may be more than there is room for.
+    checks.sort_by_key(|check| rank(check));
+    let row = |check: &&Check| {
+        let status = Span::styled(plain(&check.status), colour(view, &check.status));
+        Row::new([Cell::new(plain(&check.name)), Cell::new(status), Cell::new(plain(&check.error))])
+    };
+    let widths = [Constraint::Length(19), Constraint::Length(14), Constraint::Fill(1)];
+    let rows = checks.iter().map(row).collect();
+    frame.render_widget(table(" dependencies ".to_owned(), ["PART", "STATUS", "ERROR"], rows, widths), area);
+}
+
+fn draw_run(frame: &mut Frame<'_>, area: Rect, view: &View, detail: &Detail) {
+    let nodes = detail.nodes.lines();
+    let height = u16::try_from(nodes.len() + 1).unwrap_or(NODES).min(NODES).min(area.height / 2);
+    let parts = [Constraint::Length(4), Constraint::Length(height), Constraint::Min(0)];
+    let [head, middle, log] = Layout::vertical(parts).areas(area);
+    let mut lines = vec![Line::raw(format!("run       {}", plain(&detail.run_id)))];
+    if let Some(run) = &detail.run {
+        let status = run.status.to_string();
+        let reason = if run.reason.is_empty() { String::new() } else { format!("  {}", plain(&run.reason)) };
+        lines.push(Line::from(vec![
+            Span::raw(format!("workflow  {}  ", plain(&run.workflow))),
+            Span::styled(status.clone(), colour(view, &status)),
+            Span::raw(format!("  {}/{} nodes{reason}", run.nodes_completed, run.nodes_total)),
+        ]));
+        lines.push(Line::raw(format!("trace     {}", plain(&run.trace_id))));
+    }
+    frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP)), head);
+    let nodes: Vec<Line<'_>> = nodes.into_iter().map(Line::raw).collect();
+    frame.render_widget(Paragraph::new(nodes).block(framed(" nodes ".to_owned())), middle);
+    let room = usize::from(log.height.saturating_sub(1));
+    let end = detail.lines.len() - detail.back.min(detail.lines.len());
+    let shown = detail.lines.iter().take(end).skip(end.saturating_sub(room));
+    let shown: Vec<Line<'_>> = shown.map(|line| Line::raw(plain(line))).collect();
+    let back = if detail.back > 0 { format!(", {} lines back", detail.back) } else { String::new() };
+    frame.render_widget(Paragraph::new(shown).block(framed(format!(" log{back} "))), log);
+}
+
+fn draw_help(frame: &mut Frame<'_>, area: Rect) {
+    let lines: Vec<Line<'_>> = KEYS.iter().map(|(key, does)| Line::raw(format!(" {key:<22}{does}"))).collect();
+    let (width, height) = (86.min(area.width), (KEYS.len() as u16 + 2).min(area.height));
+    let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    frame.render_widget(Clear, place);
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), place);
+}
+
+fn colour(view: &View, word: &str) -> Style {
+    let colour = match word {
+        "healthy" | "running" | "completed" => Color::Green,
+        "degraded" | "paused" | "pending" => Color::Yellow,
+        "unhealthy" | "failed" | "timed_out" => Color::Red,
+        _ => return Style::new(),
+    };
+    if view.colour { Style::new().fg(colour) } else { Style::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use qflow_model::status::NodeStatus;
+    use ratatui::{Terminal, backend::TestBackend, crossterm::event::KeyCode};
+
+    use super::{
+        super::{
+            feed::News,
+            view::tests::{line, pressed},
+        },
+        *,
+    };
+    use crate::{
+        status::tests::{system, verdict},
+        submit::{Holder, Run},
+        tree::tests::{node, run},
+    };
+
+    fn view() -> View {
+        let mut view = View { server: "http://127.0.0.1:7400".to_owned(), ..View::default() };
+        let holder = Holder { run_id: "r".to_owned(), node_id: "load".to_owned(), attempt: 1, since: None };
+        let pool = Pool { name: "database".to_owned(), slots: 2, per_minute: None, started: 0, holders: vec![holder] };
+        for news in [News::Status(system()), News::Health(verdict("degraded")), News::Pools(vec![pool])] {
+            view.hear(news);
+        }
+        view
+    }
+
+    fn picture(view: &View, (width, height): (u16, u16)) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, view)).unwrap();
+        let buffer = terminal.backend().buffer().clone();
+        let rows = buffer.content().chunks(usize::from(width));
+        let row = |row: &[ratatui::buffer::Cell]| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>();
+        rows.map(|cells| row(cells).trim_end().to_owned() + "\n").collect()
+    }
+
+    fn looked_into(view: &mut View) {
+        pressed(view, &[KeyCode::Enter]);
+        let id = view.run_shown().unwrap().to_owned();
+        let nodes = vec![node("fetch", NodeStatus::Completed), node("load", NodeStatus::Running)];
+        let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736".to_owned();
+        view.hear(News::Run(Box::new(Run { run_id: id.clone(), trace_id, nodes_completed: 1, ..run(nodes) })));
+        let lines = (0..40).map(|n| line("load", n, &format!("row {n} of 40"))).collect();
+        view.hear(News::Lines(id, lines));
+    }
+
+    #[test]
+    fn the_first_screen_has_runs_containers_pools_and_dependencies() {
+        insta::assert_snapshot!(picture(&view(), (140, 28)));
+    }
+
+    #[test]
+    fn a_run_shows_its_nodes_its_log_and_its_trace() {
+        let mut view = view();
+        looked_into(&mut view);
+        insta::assert_snapshot!(picture(&view, (100, 20)));
+        pressed(&mut view, &[KeyCode::PageUp]);
+        let scrolled = picture(&view, (100, 20));
+        assert!(scrolled.contains("log, 10 lines back") && scrolled.contains("row 29 of 40"), "{scrolled}");
+        assert!(!scrolled.contains("row 39 of 40"), "{scrolled}");
+    }
+
+    #[test]
+    fn the_keys_are_told_over_what_is_shown() {
+        let mut view = view();
+        pressed(&mut view, &[KeyCode::Char('?')]);
+        insta::assert_snapshot!(picture(&view, (100, 20)));
+    }
+
+    #[test]
+    fn before_anything_is_told_that_is_said_and_trouble_stands_at_the_foot() {
+        let mut view = View { server: "http://127.0.0.1:7400".to_owned(), ..View::default() };
+        view.hear(News::Trouble("status", "the server went away".to_owned()));
+        insta::assert_snapshot!(picture(&view, (80, 8)));
+    }
+
+    #[test]
+    fn no_screen_is_too_small_and_nothing_steers_the_terminal() {
+        let mut view = view();
+        view.server = "\u{1b}[2J\nserver".to_owned();
+        for size in [(1, 1), (10, 2), (20, 5), (300, 3), (3, 100)] {
+            assert!(!picture(&view, size).contains('\u{1b}'));
+        }
+        looked_into(&mut view);
+        pressed(&mut view, &[KeyCode::Char('?')]);
+        for size in [(1, 1), (10, 2), (20, 5), (300, 3), (3, 100)] {
+            picture(&view, size);
+        }
+    }
+}

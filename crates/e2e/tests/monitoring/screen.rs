@@ -1,0 +1,126 @@
+//! `qflow top` under a terminal of its own: what stands on its screen, and what keys do to that.
+
+use std::{
+    io::{Read as _, Write as _},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use qflow_e2e::{Dev, Home, Served, object, program, wait_for, wait_seeing};
+
+const ROWS: u16 = 36;
+const COLUMNS: u16 = 132;
+
+/// A program on a terminal.
+struct Terminal {
+    child: Dev,
+    screen: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Terminal {
+    /// `qflow ARGS…` of a home; `script` has the terminal.
+    fn start(home: &Home, args: &str) -> Self {
+        let line = format!("stty rows {ROWS} cols {COLUMNS}; exec '{}' {args}", program().display());
+        let mut command = Command::new("script");
+        command.args(["-qefc", &line, "/dev/null"]).current_dir(qflow_e2e::root());
+        for (name, value) in home.qflow(&[]).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child: Child = command.spawn().expect("script starts");
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
+        let (mut told, shown) = (child.stdout.take().expect("it is piped"), Arc::clone(&screen));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = told.read(&mut bytes) {
+                shown.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..read]);
+            }
+        });
+        Self { child: Dev(child), screen }
+    }
+
+    fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self) -> String {
+        self.parser().screen().contents()
+    }
+
+    fn press(&mut self, keys: &str) {
+        let to = self.child.0.stdin.as_mut().expect("it is piped");
+        to.write_all(keys.as_bytes()).and_then(|()| to.flush()).expect("the terminal takes keys");
+    }
+
+    fn shows(&self, what: &str, parts: &[&str]) -> String {
+        wait_seeing(what, || parts.iter().all(|part| self.text().contains(part)), || self.text());
+        self.text()
+    }
+}
+
+/// The screen without what differs from call to call, and without what stands in the tables at its foot below their heads.
+fn masked(screen: &str, server: &str, run: &str) -> String {
+    let mut told = String::new();
+    let mut below = false;
+    for line in screen.lines() {
+        let line = line.replace(server, "http://SERVER").replace(run, &"R".repeat(run.len()));
+        let line: String = line.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_foot = words.first() == Some(&"Enter");
+        if !below || is_foot {
+            let line = words.join(" ");
+            let line = ["healthy", "degraded", "unhealthy"].iter().fold(line, |line, word| {
+                line.split(' ').map(|part| if part == *word { "VERDICT" } else { part }).collect::<Vec<_>>().join(" ")
+            });
+            told += &line.replace("##", "#").replace("##", "#");
+            told.push('\n');
+        }
+        below |= words.first() == Some(&"ID");
+    }
+    told
+}
+
+#[test]
+fn top_shows_what_is_under_way_and_a_run_is_looked_into() {
+    let served = Served::new(Home::new("process"));
+    let line = ["run", "crates/e2e/cases/watched.py", "-p", "name=Ada", "--detach", "-o", "json"];
+    let run = object(&served.home.run(&line), 0)["run_id"].as_str().expect("a run has an id").to_owned();
+    let shown = served.home.wait(&run, |run| {
+        let greets = |node: &serde_json::Value| node["node_id"] == "greet" && node["status"] == "completed";
+        run["nodes"].as_array().is_some_and(|nodes| nodes.iter().any(greets))
+    });
+    let told = std::fs::read_to_string(served.home.path().join("data/server.json")).expect("it serves");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let server = told["http"].as_str().expect("an address");
+
+    let mut top = Terminal::start(&served.home, "top");
+    let first = top.shows("the first screen", &[&run, "1/3", "database", "3.1", "1 runs of 1 users"]);
+    insta::assert_snapshot!(masked(&first, server, &run));
+
+    top.press("?");
+    top.shows("the keys", &["look into the run"]);
+    top.press("?");
+    top.press("/nothing");
+    top.shows("no run that holds it", &["runs 0, with `nothing`"]);
+    top.press("\x1b");
+    top.shows("the run again", &[&run]);
+    top.press("s");
+    top.shows("another order", &["by progress"]);
+
+    top.press("\r");
+    let trace = shown["trace_id"].as_str().expect("a run has a trace");
+    let into = top.shows("its nodes, its log and its trace", &[trace, "greet | hello Ada", "waits for approval `go`"]);
+    assert!(into.contains("greet") && into.contains("completed"), "{into}");
+    let answered = served.home.run(&["approve", &run]);
+    assert!(answered.status.success());
+    top.shows("the run ends before one's eyes", &["3/3 nodes"]);
+    top.press("\x1b");
+    top.shows("it has left the list", &["runs 0, by progress"]);
+    top.press("q");
+    wait_for("it ends", || matches!(top.child.0.try_wait(), Ok(Some(status)) if status.success()));
+    assert!(!top.parser().screen().alternate_screen(), "the terminal is as it was");
+}
