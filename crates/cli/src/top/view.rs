@@ -15,6 +15,7 @@ const LINES: usize = 1_000;
 
 /// Everything that is shown.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own: they are not states of one thing")]
 pub(super) struct View {
     /// Whose it is.
     pub(super) server: String,
