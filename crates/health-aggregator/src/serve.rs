@@ -130,11 +130,16 @@ pub async fn serve(
         Some(clients) => Auth::Either(token.clone(), clients),
         None => Auth::Token(token.clone()),
     };
+    // Runs, workflows and users are named only to whoever may call, where anyone else could: on this machine's loopback nobody else can.
+    let watching = match &auth {
+        Auth::Either(..) if !config.loopback_only => auth.clone(),
+        _ => Auth::None,
+    };
     let options = ServeOptions { auth, loopback_only: config.loopback_only, tls: None };
     // Whoever may reach the address may ask how the system is: load balancers and people have no token at hand.
     let edge = Edge { auth: Auth::None, loopback_only: config.loopback_only, telemetry: telemetry.clone() };
-    let router = http::routes(cache.clone(), Arc::new(SystemClock)).merge(monitoring::http::routes(monitor));
-    let router = qflow_service::protect(router, edge);
+    let watched = qflow_service::protect(monitoring::http::routes(monitor), Edge { auth: watching, ..edge.clone() });
+    let router = qflow_service::protect(http::routes(cache.clone(), Arc::new(SystemClock)), edge).merge(watched);
     let serving = async {
         let served = tokio::try_join!(
             qflow_service::serve_grpc(grpc, routes, options, telemetry.clone(), stop.clone()),

@@ -38,11 +38,16 @@ struct Aggregator {
 
 impl Aggregator {
     async fn start(orchestrators: &str, validator: &str) -> Self {
+        Self::start_with(orchestrators, validator, &["--loopback-only"]).await
+    }
+
+    async fn start_with(orchestrators: &str, validator: &str, more: &[&str]) -> Self {
         let mut line = vec!["x", "--orchestrator-urls", orchestrators, "--type-validator-url", validator];
         for listen in ["--health-listen", "--health-http", "--health-admin"] {
             line.extend([listen, "127.0.0.1:0"]);
         }
-        line.extend(["--service-token", TOKEN, "--probe-seconds", "1", "--loopback-only"]);
+        line.extend(["--service-token", TOKEN, "--probe-seconds", "1"]);
+        line.extend(more);
         let config = Line::parse_from(line).config;
         let (shutdown, (sender, receiver)) = (Shutdown::new(), oneshot::channel());
         let served = tokio::spawn(serve(config, Telemetry::silent(), shutdown.clone(), sender));
@@ -264,6 +269,27 @@ async fn grpc_needs_the_token_and_the_pages_a_host_of_this_machine() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_runs_what_is_told_to_those_alone_who_may_call() {
+    let aggregator = Aggregator::start_with(&gone().await, &gone().await, &["--token", "clients"]).await;
+    let asked = async |path: &str, token: Option<&str>| {
+        let shown = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+        let mut stream = tokio::net::TcpStream::connect(aggregator.http()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{shown}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    };
+    for path in ["/monitoring/status", "/monitoring/stream"] {
+        assert_eq!(asked(path, None).await, "401", "{path}");
+        assert_eq!(asked(path, Some("wrong")).await, "401", "{path}");
+        assert_eq!(asked(path, Some("clients")).await, "200", "{path}");
+        assert_eq!(asked(path, Some(TOKEN)).await, "200", "{path}");
+    }
+    assert_ne!(asked("/health", None).await, "401", "load balancers have no token");
 }
 
 #[tokio::test]

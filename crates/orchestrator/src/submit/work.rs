@@ -238,16 +238,8 @@ impl Reader {
                 let (secrets, sequence, blobs_away) = (beat.secrets.map(secrets), beat.sequence, beat.blobs_away);
                 let condition = Box::new(overview::condition(beat.condition.unwrap_or_default()));
                 let (containers, shown) = (beat.containers, beat.shown.into_iter().map(shown).collect());
-                let beat = Said::Heartbeat {
-                    attempts,
-                    containers,
-                    shown,
-                    warm,
-                    secrets,
-                    sequence,
-                    blobs_away,
-                    condition,
-                };
+                let beat =
+                    Said::Heartbeat { attempts, containers, shown, warm, secrets, sequence, blobs_away, condition };
                 self.say(beat).await;
             }
             Heard::Started(started) => self.say(Said::Started(attempt(&started.attempt)?, started.container_id)).await,
