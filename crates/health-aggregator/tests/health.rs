@@ -273,7 +273,7 @@ async fn grpc_needs_the_token_and_the_pages_a_host_of_this_machine() {
 
 #[tokio::test]
 async fn who_runs_what_is_told_to_those_alone_who_may_call() {
-    let aggregator = Aggregator::start_with(&gone().await, &gone().await, &["--token", "clients"]).await;
+    let aggregator = Aggregator::start_with(&gone().await, &gone().await, &["--client-token", "clients"]).await;
     let asked = async |path: &str, token: Option<&str>| {
         let shown = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
         let mut stream = tokio::net::TcpStream::connect(aggregator.http()).await.unwrap();
