@@ -242,7 +242,7 @@ async fn health(starting: &mut Starting, token: &str, orchestrator: &str, valida
     config.loopback_only = true;
     if starting.admin(9404).is_none() {
         // A single call does not wait for a second round.
-        config.probe_seconds = 1;
+        config.thresholds.probe_seconds = 1;
     }
     let listening = starting
         .launch("health-aggregator", move |telemetry, shutdown, listening| {
