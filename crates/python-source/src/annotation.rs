@@ -2,19 +2,20 @@
 
 mod class;
 mod form;
+mod literal;
 mod variable;
 
 pub(crate) use class::own;
 pub(crate) use variable::enums;
 
 use qflow_model::limits;
-use qflow_types::{Literal, Solution, Ty, Variables};
-use ruff_python_ast::{Expr, Operator, TypeParam};
+use qflow_types::{Solution, Ty, Variables};
+use ruff_python_ast::{Expr, Operator, Stmt, TypeParam};
 use ruff_python_parser::Mode;
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::{
-    classes, constant, depth,
+    classes, depth,
     scope::{self, Bound, Spent, Units},
 };
 
@@ -81,14 +82,16 @@ struct Reader<'u, 'a> {
     own: &'a [TypeParam],
     /// Variables that came up.
     found: Variables,
+    /// The same in the order in which they did: what an alias is given goes by that.
+    order: Vec<String>,
     /// Whether elements of an array or a series are being told, which numpy's scalars are: by itself one travels as Python's.
     elements: bool,
 }
 
 impl<'u, 'a> Reader<'u, 'a> {
     fn new(units: &'u Units<'a>, unit: usize, own: &'a [TypeParam]) -> Self {
-        let (inside, open, found) = (None, Vec::new(), Variables::new());
-        Self { units, home: unit, unit, parts: 0, inside, open, own, found, elements: false }
+        let (inside, open, found, order) = (None, Vec::new(), Variables::new(), Vec::new());
+        Self { units, home: unit, unit, parts: 0, inside, open, own, found, order, elements: false }
     }
 
     fn range(&self, expr: &Expr) -> TextRange {
@@ -157,19 +160,37 @@ impl<'u, 'a> Reader<'u, 'a> {
             _ => return Err(wrong(self.range(expr), "this is not a type")),
         };
         let bound = self.units.resolve(self.unit, expr);
+        if let (None, Some(inner)) = (&bound, self.inner(expr)?) {
+            return Ok(inner);
+        }
         if bound.is_none() {
             self.must_be_there(expr, written)?;
         }
         let spelled = match bound {
             Some(Bound::Class(at, class)) => {
-                return Ok(class::own(class.name.id.as_str(), &self.units.files[at].text.module()));
+                return Ok(self.units.own(at, class.name.id.as_str()));
             }
-            Some(Bound::Foreign(dotted)) => class::foreign(&dotted),
+            Some(Bound::Foreign(dotted)) => class::foreign(&dotted, |name| self.units.has_class(name)),
             Some(Bound::Qflow(name)) => name.to_owned(),
             _ => written.to_owned(),
         };
         self.units.others.borrow_mut().insert(spelled.clone());
         Ok(spelled)
+    }
+
+    /// `Outer.Inner`: a class within a class, of which no more than the name is read.
+    fn inner(&self, expr: &Expr) -> Result<Option<String>, NotAType> {
+        let Expr::Attribute(attribute) = expr else { return Ok(None) };
+        let Some(Bound::Class(at, class)) = self.units.resolve(self.unit, &attribute.value) else { return Ok(None) };
+        let (name, range) = (attribute.attr.id.as_str(), self.range(expr));
+        let is_there =
+            class.body.iter().filter_map(Stmt::as_class_def_stmt).any(|inner| inner.name.id.as_str() == name);
+        if !is_there {
+            return Err(wrong(range, format!("`{}` holds no class `{name}`", class.name.id)));
+        }
+        let spelled = format!("{}.{name}", self.units.own(at, class.name.id.as_str()));
+        self.units.unread.borrow_mut().push((self.home, range, spelled.clone(), "it stands within another class"));
+        Ok(Some(spelled))
     }
 
     /// A name that nothing binds is a builtin's, or unknown.
@@ -193,7 +214,7 @@ impl<'u, 'a> Reader<'u, 'a> {
             return self.parameter(own, range, depth);
         }
         match self.units.resolve(self.unit, expr) {
-            Some(Bound::Assigned(at, value) | Bound::Either(at, value)) => self.alias(at, value, range, depth),
+            Some(Bound::Assigned(at, value) | Bound::Either(at, value)) => self.bare(at, value, range, depth),
             Some(Bound::Foreign(dotted)) if !self.elements && class::scalar(&dotted).is_some() => {
                 Ok(Ty::class(class::scalar(&dotted).unwrap_or_default()))
             }
@@ -223,9 +244,27 @@ impl<'u, 'a> Reader<'u, 'a> {
             return Ok(Ty::Any);
         }
         self.open.push(value);
-        let before = (self.unit, self.inside.replace(range));
+        let parameters = self.units.files[at].parameters.get(&value.range()).copied().unwrap_or_default();
+        let before = (self.unit, self.inside.replace(range), std::mem::replace(&mut self.own, parameters));
         self.unit = at;
-        let ty = match value {
+        let ty = self.spelt_out(at, value, parameters, range, depth);
+        (self.unit, self.inside, self.own) = before;
+        self.open.pop();
+        ty
+    }
+
+    fn spelt_out(
+        &mut self,
+        at: usize,
+        value: &'a Expr,
+        parameters: &'a [TypeParam],
+        range: TextRange,
+        depth: usize,
+    ) -> Result<Ty, NotAType> {
+        for parameter in parameters {
+            self.parameter(parameter, range, depth)?;
+        }
+        match value {
             Expr::Call(call) => match self.name(&call.func)?.rsplit('.').next().unwrap_or_default() {
                 "NewType" => match call.arguments.args.get(1) {
                     Some(base) => self.ty(base, depth + 1),
@@ -233,7 +272,14 @@ impl<'u, 'a> Reader<'u, 'a> {
                 },
                 "TypeVar" => self.variable(call, range, depth),
                 "TypeAliasType" => match call.arguments.args.get(1) {
-                    Some(of) => self.ty(of, depth + 1),
+                    Some(of) => {
+                        // They stand for what is given in this order, whichever the type has.
+                        let parameters = call.arguments.find_keyword("type_params").map(|keyword| &keyword.value);
+                        for parameter in parameters.and_then(Expr::as_tuple_expr).map_or(&[][..], |all| &all.elts) {
+                            self.ty(parameter, depth + 1)?;
+                        }
+                        self.ty(of, depth + 1)
+                    }
                     None => Err(wrong(range, "a TypeAliasType without its type")),
                 },
                 "ParamSpec" | "TypeVarTuple" => {
@@ -243,21 +289,20 @@ impl<'u, 'a> Reader<'u, 'a> {
                 name @ ("namedtuple" | "NamedTuple" | "TypedDict" | "Enum" | "IntEnum" | "StrEnum" | "Flag"
                 | "IntFlag" | "make_dataclass") => {
                     if let Some(name) = classes::called(self.units, at, value) {
-                        class::ty(&own(name, &self.units.files[at].text.module()), range)
+                        class::ty(&self.units.own(at, name), range)
                     } else {
                         let named = call.arguments.args.first().and_then(Expr::as_string_literal_expr);
                         let name = named.map_or(name, |literal| literal.value.to_str());
                         self.units.others.borrow_mut().insert(name.to_owned());
+                        let why = "only Python knows what makes it";
+                        self.units.unread.borrow_mut().push((self.home, range, name.to_owned(), why));
                         class::ty(name, range)
                     }
                 }
                 _ => Err(wrong(range, "this is not a type")),
             },
             other => self.ty(other, depth + 1),
-        };
-        (self.unit, self.inside) = before;
-        self.open.pop();
-        ty
+        }
     }
 
     fn generic(&mut self, name: &str, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
@@ -321,45 +366,5 @@ impl<'u, 'a> Reader<'u, 'a> {
 
     fn each(&mut self, parts: &[Expr], depth: usize) -> Result<Vec<Ty>, NotAType> {
         parts.iter().map(|part| self.ty(part, depth + 1)).collect()
-    }
-
-    fn literals(&mut self, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
-        let (mut values, mut others) = (Vec::new(), Vec::new());
-        for part in parts {
-            match constant::value(self.units, self.unit, part).ok() {
-                Some(serde_json::Value::Null) => others.push(Ty::None),
-                Some(serde_json::Value::Bool(flag)) => values.push(Literal::Bool(flag)),
-                Some(serde_json::Value::Number(number)) if number.is_i64() => {
-                    values.push(Literal::Int(number.as_i64().unwrap_or_default()));
-                }
-                Some(serde_json::Value::String(text)) => values.push(Literal::Text(text)),
-                Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => {
-                    if let Expr::Attribute(attribute) = part {
-                        values
-                            .push(Literal::Member(self.name(&attribute.value)?, attribute.attr.id.as_str().to_owned()));
-                    } else {
-                        // Through a name of its own: the enum is what can be told of it.
-                        let name = member["t"].as_str().and_then(|t| t.rsplit('.').next()).unwrap_or("Any");
-                        others.push(class::ty(name, range)?);
-                    }
-                }
-                _ if part.is_bytes_literal_expr() => {
-                    let bytes = part.as_bytes_literal_expr().map(|literal| literal.value.bytes().collect());
-                    values.push(Literal::Bytes(bytes.unwrap_or_default()));
-                }
-                // `Literal[Literal[1, 2], 3]`; `Literal[Mode]` where `Mode = Literal["r", "w"]`.
-                _ if part.is_subscript_expr() || self.is_alias(part) => others.push(self.ty(part, depth + 1)?),
-                Some(large) if large.get("$").is_some_and(|tag| tag == "int") => {
-                    let message = "a whole number in a Literal lies within ±2⁵³ here";
-                    let remedy = "declare int, and compare in the node";
-                    return Err(NotAType { remedy, ..wrong(self.range(part), message) });
-                }
-                _ => {
-                    let message = "Literal takes texts, bytes, whole numbers, members of enums, True, False and None";
-                    return Err(wrong(self.range(part), message));
-                }
-            }
-        }
-        Ok(Ty::union(others.into_iter().chain([Ty::literal(values)])))
     }
 }

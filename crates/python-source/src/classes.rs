@@ -9,7 +9,7 @@ mod unread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub(crate) use called::called;
+pub(crate) use called::{called, members as called_members};
 use qflow_model::{
     class::{Class, ClassKind, Classes, Field, Member},
     definition::Definition,
@@ -18,7 +18,7 @@ use qflow_types::Ty;
 use ruff_python_ast::{Expr, ExprCall, Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_text_size::Ranged;
 use serde_json::Value;
-pub(crate) use unread::Unread;
+pub(crate) use unread::{Unread, warning as unread_warning};
 
 use crate::{
     annotation,
@@ -42,7 +42,7 @@ enum Written<'a> {
 /// or enums and not read.
 pub(crate) fn read(units: &Units<'_>, definition: &Definition, problems: &mut Problems) -> Classes {
     let (classes, unread) = all(units, signatures(definition).flat_map(|ty| named(&ty)).collect());
-    unread.into_iter().filter_map(|(name, unread)| unread.warning(units, &name)).for_each(|told| problems.push(told));
+    unread.into_iter().filter_map(|(name, unread)| unread.problem(units, &name)).for_each(|told| problems.push(told));
     classes
 }
 
@@ -55,7 +55,7 @@ fn all(units: &Units<'_>, mut wanted: Vec<String>) -> (Classes, BTreeMap<String,
     let mut own: HashMap<String, Vec<(usize, Written<'_>)>> = HashMap::new();
     for (unit, file) in units.files.iter().enumerate() {
         for (name, written) in file.suite.iter().filter_map(|stmt| written(units, unit, stmt)) {
-            own.entry(annotation::own(name, &file.text.module())).or_default().push((unit, written));
+            own.entry(units.own(unit, name)).or_default().push((unit, written));
         }
     }
     let (mut found, mut seen, mut left, mut unread) = (BTreeMap::new(), BTreeSet::new(), PARTS, BTreeMap::new());
@@ -80,7 +80,17 @@ fn all(units: &Units<'_>, mut wanted: Vec<String>) -> (Classes, BTreeMap<String,
     }
     // Nor is a class of that name from somewhere else.
     let others = units.others.borrow();
-    found.retain(|name, _| !others.contains(name));
+    for (name, [(unit, written)]) in
+        own.iter().filter_map(|(name, all)| Some((name, <&[_; 1]>::try_from(&**all).ok()?)))
+    {
+        if others.contains(name) && found.remove(name).is_some() {
+            let range = match written {
+                Written::Statement(class) => class.name.range(),
+                Written::Call(_, call) => call.range(),
+            };
+            unread.insert(name.clone(), Unread::at(*unit, range, "another class is spelled so too"));
+        }
+    }
     (found, unread)
 }
 
@@ -108,10 +118,8 @@ pub(crate) fn is_known_member(units: &Units<'_>, literal: &Value) -> bool {
     let name = literal.get("t").and_then(Value::as_str).unwrap_or_default();
     let Some((module, name)) = name.rsplit_once('.') else { return false };
     let Some(unit) = units.files.iter().position(|file| file.text.module() == module) else { return false };
-    let classes = units.files[unit].suite.iter().filter_map(Stmt::as_class_def_stmt);
-    let class = classes
-        .filter(|class| class.name.id.as_str() == name)
-        .find_map(|class| one(units, unit, Written::Statement(class), BASES).ok());
+    let classes = units.files[unit].suite.iter().filter_map(|stmt| written(units, unit, stmt));
+    let class = classes.filter(|(own, _)| *own == name).find_map(|(_, written)| one(units, unit, written, BASES).ok());
     let Some(class) = class.filter(|class| class.kind == ClassKind::Enum) else { return false };
     // `True`, `1` and `1.0` are one value.
     let one = |value: &Value| value.as_bool().map_or_else(|| value.as_f64(), |truth| Some(f64::from(u8::from(truth))));

@@ -2,14 +2,19 @@
 
 mod made;
 
-use ruff_python_ast::{Expr, ExprCall, Number, Stmt, StringLiteralValue, UnaryOp};
+use ruff_python_ast::{Expr, ExprCall, Number, Stmt, StmtClassDef, StringLiteralValue, UnaryOp};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::{Map, Value, json};
 
-use crate::scope::{Bound, Spent, Units};
+use crate::{
+    classes,
+    scope::{Bound, Spent, Units},
+};
 
 /// Levels of a constant's JSON: with all that stands around it readers that stop at 128 still read it.
 const LEVELS: usize = 80;
+/// Classes above an enum that are looked at.
+const BASES: usize = 16;
 /// The largest integer that every reader of JSON holds exactly.
 const EXACT: i64 = 1 << 53;
 /// Digits of an integer that Python itself reads.
@@ -180,20 +185,38 @@ impl Reader<'_, '_> {
             });
         }
         let Expr::Attribute(attribute) = expr else { return Err(other) };
-        let Some(Bound::Class(at, class)) = self.units.resolve(self.unit, &attribute.value) else { return Err(other) };
-        let member = attribute.attr.id.as_str();
-        let bases = class.arguments.as_ref().map_or(&[][..], |arguments| &arguments.args);
-        let is_enum = bases.iter().any(|base| {
-            matches!(self.units.resolve(at, base), Some(Bound::Foreign(name))
-                if matches!(name.as_str(), "enum.Enum" | "enum.IntEnum" | "enum.StrEnum" | "enum.Flag" | "enum.IntFlag"))
-        });
-        let named = |target: &Expr| target.as_name_expr().is_some_and(|name| name.id.as_str() == member);
-        let declared = class.body.iter().any(|stmt| matches!(stmt, Stmt::Assign(a) if a.targets.iter().any(named)));
-        if !(is_enum && declared) {
-            return Err(other);
-        }
+        let (member, of) = (attribute.attr.id.as_str(), self.units.resolve(self.unit, &attribute.value));
+        let (at, name) = match of {
+            Some(Bound::Class(at, class)) if self.declares(at, class, member) => (at, class.name.id.as_str()),
+            Some(Bound::Assigned(at, value)) => match classes::called(self.units, at, value) {
+                Some(name) if classes::called_members(self.units, at, value).contains(&member) => (at, name),
+                _ => return Err(other),
+            },
+            _ => return Err(other),
+        };
         let module = self.units.files[at].text.module();
-        Ok(json!({"$": "enum", "t": format!("{module}.{}", class.name.id.as_str()), "v": member}))
+        Ok(json!({"$": "enum", "t": format!("{module}.{name}"), "v": member}))
+    }
+
+    /// Whether a class is an enum with a member of that name.
+    fn declares(self, at: usize, class: &StmtClassDef, member: &str) -> bool {
+        let named = |target: &Expr| target.as_name_expr().is_some_and(|name| name.id.as_str() == member);
+        if !class.body.iter().any(|stmt| matches!(stmt, Stmt::Assign(a) if a.targets.iter().any(named))) {
+            return false;
+        }
+        self.is_enum(at, class, BASES)
+    }
+
+    /// Whether a class is an enum, by itself or through enums above it. No member is read, since a member may name this one.
+    fn is_enum(self, at: usize, class: &StmtClassDef, left: usize) -> bool {
+        let bases = class.arguments.as_ref().map_or(&[][..], |arguments| &arguments.args);
+        bases.iter().any(|base| match self.units.resolve(at, base) {
+            Some(Bound::Foreign(name)) => {
+                matches!(name.as_str(), "enum.Enum" | "enum.IntEnum" | "enum.StrEnum" | "enum.Flag" | "enum.IntFlag")
+            }
+            Some(Bound::Class(at, above)) => left > 0 && self.is_enum(at, above, left - 1),
+            _ => false,
+        })
     }
 }
 

@@ -58,6 +58,9 @@ impl<'a> Project<'a> {
 
     /// Warns of names in annotations that are `Any` since what they stand for is not followed.
     pub(crate) fn tell_unsure(&self, problems: &mut Problems) {
+        for (unit, range, name, why) in self.units.unread.take() {
+            problems.push(classes::unread_warning(&self.units, (unit, range), &name, why));
+        }
         for (unit, range, name) in self.units.unsure.take() {
             let message = format!("what `{name}` stands for is not followed: it is Any and nothing is checked");
             let remedy = "assign it once, at the top level";

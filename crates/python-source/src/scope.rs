@@ -10,10 +10,10 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use ruff_python_ast::{Alias, Expr, Stmt, StmtClassDef, StmtFunctionDef};
+use ruff_python_ast::{Alias, Expr, Stmt, StmtClassDef, StmtFunctionDef, TypeParam};
 use ruff_text_size::TextRange;
 
-use crate::text::Text;
+use crate::{annotation, text::Text};
 
 pub(crate) use bind::names;
 pub(crate) use locals::{locals, stored};
@@ -60,6 +60,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) names: HashMap<&'a str, Bound<'a>>,
     /// Names that are bound more than once, and where again.
     pub(crate) again: Vec<(&'a str, TextRange)>,
+    /// What stands in brackets behind the name of `type Pair[A] = …`, by where its value is.
+    pub(crate) parameters: HashMap<TextRange, &'a [TypeParam]>,
     /// Whether a star brings names of a module that is not looked into.
     pub(crate) stars: bool,
     /// Whether it could be parsed.
@@ -69,7 +71,15 @@ pub(crate) struct Unit<'a> {
 impl<'a> Unit<'a> {
     /// A file that could not be parsed.
     pub(crate) fn unread(text: Text<'a>) -> Self {
-        Self { text, suite: &[], names: HashMap::new(), again: Vec::new(), stars: false, read: false }
+        Self {
+            text,
+            suite: &[],
+            names: HashMap::new(),
+            again: Vec::new(),
+            parameters: HashMap::new(),
+            stars: false,
+            read: false,
+        }
     }
 }
 
@@ -77,8 +87,12 @@ impl<'a> Unit<'a> {
 pub(crate) struct Units<'a> {
     pub(crate) files: Vec<Unit<'a>>,
     pub(crate) modules: Modules<'a>,
+    /// Names of classes at the top level of files, and whether several files have one.
+    classes: HashMap<&'a str, bool>,
     /// Names that types were spelt with and that stand for no class of these files.
     pub(crate) others: RefCell<HashSet<String>>,
+    /// Classes that annotations name and that are not read, by file: the name, and why.
+    pub(crate) unread: RefCell<Vec<(usize, TextRange, String, &'static str)>>,
     /// Names in annotations, by file, that are `Any` since what they stand for is not followed.
     pub(crate) unsure: RefCell<Vec<(usize, TextRange, String)>>,
     left: Cell<Option<usize>>,
@@ -96,7 +110,38 @@ pub(crate) enum Spent {
 
 impl<'a> Units<'a> {
     pub(crate) fn new(modules: Modules<'a>, files: Vec<Unit<'a>>) -> Self {
-        Self { files, modules, others: RefCell::default(), unsure: RefCell::default(), left: Cell::new(Some(TERMS)) }
+        let mut classes: HashMap<&'a str, bool> = HashMap::new();
+        for (at, file) in files.iter().enumerate() {
+            let made = |(name, bound): (&&'a str, &Bound<'a>)| match bound {
+                Bound::Class(of, class) if *of == at => Some(class.name.id.as_str()),
+                Bound::Assigned(of, Expr::Call(_)) if *of == at => Some(*name),
+                _ => None,
+            };
+            let own: HashSet<&'a str> = file.names.iter().filter_map(made).collect();
+            for name in own {
+                classes.entry(name).and_modify(|is_shared| *is_shared = true).or_insert(false);
+            }
+        }
+        Self {
+            files,
+            modules,
+            classes,
+            others: RefCell::default(),
+            unread: RefCell::default(),
+            unsure: RefCell::default(),
+            left: Cell::new(Some(TERMS)),
+        }
+    }
+
+    /// How types spell a class of a file's.
+    pub(crate) fn own(&self, unit: usize, name: &str) -> String {
+        let is_shared = self.classes.get(name).copied().unwrap_or_default();
+        annotation::own(name, &self.files[unit].text.module(), is_shared)
+    }
+
+    /// Whether a file has a class of a name.
+    pub(crate) fn has_class(&self, name: &str) -> bool {
+        self.classes.contains_key(name)
     }
 
     /// Takes parts of types and constants from what a submission may spell out.

@@ -262,7 +262,7 @@ mod tests {
         });
         let (types, classes) = told.unwrap();
         let no = "`Part` is not a type: no type `Part` here";
-        let own = crate::annotation::own;
+        let own = |name: &str, module: &str| crate::annotation::own(name, module, false);
         assert_eq!(
             types,
             [

@@ -83,8 +83,8 @@ pub(super) fn is_known(name: &str) -> bool {
     qflow_types::is_builtin(name)
 }
 
-/// The spelling of a class from outside: its own name, in full where that means something else here.
-pub(super) fn foreign(dotted: &str) -> String {
+/// The spelling of a class from outside: its own name, in full where that means something else here, or is that of a class of the user's.
+pub(super) fn foreign(dotted: &str, is_users: impl Fn(&str) -> bool) -> String {
     // One name for two: that of `collections.abc` is what frozen sets are, too.
     if matches!(dotted, "typing.Set" | "typing_extensions.Set") {
         return "set".to_owned();
@@ -95,13 +95,15 @@ pub(super) fn foreign(dotted: &str) -> String {
     let (package, name) = (dotted.split('.').next().unwrap_or(dotted), dotted.rsplit('.').next().unwrap_or(dotted));
     let is_frame = matches!(name, "DataFrame" | "Series" | "ndarray");
     let means_more = name.parse::<Ty>().is_ok_and(|ty| ty != Ty::class(name)) || is_known(name);
-    if means_more && !is_frame && !HOMES.contains(&package) { dotted.to_owned() } else { name.to_owned() }
+    let is_taken = (means_more && !is_frame && !HOMES.contains(&package)) || is_users(name);
+    if is_taken { dotted.to_owned() } else { name.to_owned() }
 }
 
-/// The spelling of a class of the user's own.
-pub(crate) fn own(name: &str, module: &str) -> String {
+/// The spelling of a class of the user's own: its name, with its file's before it where another file has one of that name, or it means
+/// something else.
+pub(crate) fn own(name: &str, module: &str, is_shared: bool) -> String {
     let means_more = name.parse::<Ty>().is_ok_and(|ty| ty != Ty::class(name)) || is_known(name);
-    if means_more { format!("{module}.{name}") } else { name.to_owned() }
+    if means_more || is_shared { format!("{module}.{name}") } else { name.to_owned() }
 }
 
 /// A class without parameters, as a type: bare containers, Any and Never are read by their own spelling.

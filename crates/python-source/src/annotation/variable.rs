@@ -1,8 +1,8 @@
 //! Variables of generic functions and aliases, and tuples of any length.
 
-use qflow_types::{Literal, Ty, Variable};
+use qflow_types::{Literal, Ty, Variable, Variables};
 use ruff_python_ast::{Expr, ExprCall, TypeParam};
-use ruff_text_size::TextRange;
+use ruff_text_size::{Ranged, TextRange};
 
 use super::{NotAType, Reader, wrong};
 use crate::scope::Bound;
@@ -11,6 +11,7 @@ impl<'a> Reader<'_, 'a> {
     /// `AnyStr`: `TypeVar("AnyStr", str, bytes)`.
     pub(super) fn any_text(&mut self) -> Ty {
         let constraints = vec![Ty::class("str"), Ty::class("bytes")];
+        self.comes_up("AnyStr");
         self.found.insert("AnyStr".to_owned(), Variable { constraints, ..Variable::default() });
         Ty::Variable("AnyStr".to_owned())
     }
@@ -21,6 +22,7 @@ impl<'a> Reader<'_, 'a> {
         let name = arguments.args.first().and_then(Expr::as_string_literal_expr);
         let name = name.map(|literal| literal.value.to_str().to_owned());
         let name = name.ok_or_else(|| wrong(range, "a TypeVar without its name"))?;
+        self.comes_up(&name);
         if !self.found.contains_key(&name) {
             // Against a bound that names the variable itself.
             self.found.insert(name.clone(), Variable::default());
@@ -42,6 +44,7 @@ impl<'a> Reader<'_, 'a> {
             return Err(wrong(range, "a variable for many types at once says nothing of a value"));
         };
         let name = own.name.id.as_str().to_owned();
+        self.comes_up(&name);
         if !self.found.contains_key(&name) {
             self.found.insert(name.clone(), Variable::default());
             let mut variable = Variable::default();
@@ -56,7 +59,37 @@ impl<'a> Reader<'_, 'a> {
         Ok(Ty::Variable(name))
     }
 
-    /// `Pair[int]` where `Pair = tuple[T, T]`: an alias with its variables given, in the order in which they stand in it.
+    fn comes_up(&mut self, name: &str) {
+        if !self.order.iter().any(|known| known == name) {
+            self.order.push(name.to_owned());
+        }
+    }
+
+    /// An alias, and its own variables in order: those of what is around it are none of them.
+    fn with_variables(
+        &mut self,
+        at: usize,
+        alias: &'a Expr,
+        range: TextRange,
+        depth: usize,
+    ) -> Result<(Ty, Vec<String>, Variables), NotAType> {
+        let before = (std::mem::take(&mut self.found), std::mem::take(&mut self.order));
+        let read = self.alias(at, alias, range, depth);
+        let (found, order) = (std::mem::take(&mut self.found), std::mem::take(&mut self.order));
+        (self.found, self.order) = before;
+        Ok((read?, order, found))
+    }
+
+    /// `Pair` where `Pair = tuple[T, T]`: what is not given is `Any`, or what the variable is then. `T = TypeVar("T")` is a variable itself.
+    pub(super) fn bare(&mut self, at: usize, alias: &'a Expr, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
+        if alias.is_call_expr() && self.units.files[at].parameters.get(&alias.range()).is_none() {
+            return self.alias(at, alias, range, depth);
+        }
+        let (ty, names, variables) = self.with_variables(at, alias, range, depth)?;
+        Ok(put(ty, &names, &defaults(&names, &variables)))
+    }
+
+    /// `Pair[int]` where `Pair = tuple[T, T]`: an alias with its variables given, in the order in which they come up, or are declared.
     pub(super) fn given(
         &mut self,
         at: usize,
@@ -65,18 +98,19 @@ impl<'a> Reader<'_, 'a> {
         range: TextRange,
         depth: usize,
     ) -> Result<Ty, NotAType> {
-        let before = std::mem::take(&mut self.found);
-        let read = self.alias(at, alias, range, depth + 1);
-        self.found = before;
-        let ty = read?;
-        let mut names = Vec::new();
-        order(&ty, &mut names);
+        let (ty, names, variables) = self.with_variables(at, alias, range, depth + 1)?;
         if names.is_empty() {
             // A class that a call makes, or an alias that takes nothing: what its parameters mean is its own to say.
             return Ok(ty);
         }
-        super::class::takes("the alias", names.len(), parts.len(), range)?;
-        let given = self.each(parts, depth)?;
+        let rest = names.iter().skip(parts.len());
+        if parts.len() > names.len()
+            || !rest.clone().all(|name| variables.get(name).is_some_and(|v| v.default.is_some()))
+        {
+            super::class::takes("the alias", names.len(), parts.len(), range)?;
+        }
+        let mut given = self.each(parts, depth)?;
+        given.extend(defaults(&names, &variables).into_iter().skip(parts.len()));
         Ok(put(ty, &names, &given))
     }
 
@@ -117,12 +151,9 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-/// The variables of a type in the order in which they stand in it.
-fn order(ty: &Ty, names: &mut Vec<String>) {
-    match ty {
-        Ty::Variable(name) if !names.contains(name) => names.push(name.clone()),
-        other => other.parts().into_iter().for_each(|part| order(part, names)),
-    }
+/// What variables are that nothing is given for.
+fn defaults(names: &[String], variables: &Variables) -> Vec<Ty> {
+    names.iter().map(|name| variables.get(name).and_then(|one| one.default.clone()).unwrap_or(Ty::Any)).collect()
 }
 
 fn put(ty: Ty, names: &[String], given: &[Ty]) -> Ty {

@@ -7,10 +7,7 @@ use ruff_python_ast::{Decorator, Expr, ExprCall, StmtClassDef};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::{Unread, Written, called, foreign, one};
-use crate::{
-    annotation,
-    scope::{Bound, Units},
-};
+use crate::scope::{Bound, Units};
 
 /// What a class is before its own body is read.
 #[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
@@ -44,7 +41,10 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
         if is_record { why.told(unit, class.name.range()) } else { why }
     })?;
     let Inherited { kind, mut above, fields, mixed, is_text, unhashable, fixed } = inherited(units, unit, bases, left)
-        .map_err(|why| if decoration.is_some() { why.told(unit, class.name.range()) } else { why })?;
+        .map_err(|why| {
+            let is_record = decoration.is_some() || bases.iter().any(|base| is_record(units, unit, base, left));
+            if is_record { why.told(unit, class.name.range()) } else { why }
+        })?;
     let at = class.name.range();
     let (kind, adds) = match (kind, &decoration) {
         (None | Some(ClassKind::Dataclass), Some(_)) => (ClassKind::Dataclass, true),
@@ -108,7 +108,7 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
                     continue;
                 };
                 let read = one(units, at, Written::Call(name, call), left - 1)?;
-                all.above.push(annotation::own(name, &units.files[at].text.module()));
+                all.above.push(units.own(at, name));
                 all.fixed |= read.kind == ClassKind::NamedTuple;
                 (read.kind, read.fields)
             }
@@ -128,7 +128,7 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
             Some(Bound::Class(at, own)) => {
                 let Class { kind, bases, fields, members, unhashable, .. } =
                     one(units, at, Written::Statement(own), left - 1)?;
-                all.above.push(annotation::own(own.name.id.as_str(), &units.files[at].text.module()));
+                all.above.push(units.own(at, own.name.id.as_str()));
                 all.above.extend(bases);
                 all.unhashable |= unhashable;
                 // An enum without members may be a base, and only such a one.
@@ -161,6 +161,17 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
         from.into_iter().for_each(|field| super::put(&mut all.fields, field));
     }
     Ok(all)
+}
+
+/// Whether a base makes a record or an enum of a class.
+fn is_record(units: &Units<'_>, unit: usize, base: &Expr, left: usize) -> bool {
+    match units.resolve(unit, base) {
+        Some(Bound::Foreign(name)) => kind_of(&name).is_some_and(|kind| kind != ClassKind::Model),
+        Some(Bound::Class(at, own)) => {
+            one(units, at, Written::Statement(own), left - 1).is_ok_and(|read| read.kind != ClassKind::Model)
+        }
+        _ => false,
+    }
 }
 
 /// What members of an enum of the standard library's are besides.

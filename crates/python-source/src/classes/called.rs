@@ -49,6 +49,21 @@ fn kind(units: &Units<'_>, unit: usize, call: &ExprCall) -> Option<(ClassKind, O
     })
 }
 
+/// The names of the members of an enum that a call makes; their values are not looked at, since they may name a member.
+pub(crate) fn members<'e>(units: &Units<'_>, unit: usize, value: &'e Expr) -> Vec<&'e str> {
+    let call =
+        value.as_call_expr().filter(|call| kind(units, unit, call).is_some_and(|(kind, _)| kind == ClassKind::Enum));
+    let of = call.and_then(|call| call.arguments.args.get(1));
+    let text = |expr: &'e Expr| expr.as_string_literal_expr().map(|literal| literal.value.to_str());
+    let first = |expr: &'e Expr| text(expr).or_else(|| elements(expr).and_then(<[Expr]>::first).and_then(text));
+    match of {
+        Some(Expr::StringLiteral(names)) => words(names.value.to_str()).collect(),
+        Some(Expr::Dict(dict)) => dict.items.iter().filter_map(|item| text(item.key.as_ref()?)).collect(),
+        Some(other) => elements(other).unwrap_or_default().iter().filter_map(first).collect(),
+        None => Vec::new(),
+    }
+}
+
 /// What such a class holds.
 ///
 /// # Errors

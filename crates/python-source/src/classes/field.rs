@@ -112,7 +112,10 @@ pub(super) fn declared(
     if deeper || WRAPPERS.iter().any(|word| written.contains(word)) {
         return Err(unsure("what this says within its type is not followed"));
     }
-    let ty = annotation::read(units, unit, annotation).map_err(|wrong| unsure(&wrong.message))?;
+    let ty = annotation::read(units, unit, annotation).map_err(|wrong| match wrong.code {
+        "unknown-type" => Unread::unknown(unit, wrong),
+        _ => unsure(&wrong.message),
+    })?;
     Ok(Some(Declared { ty, required, default: given }))
 }
 

@@ -3,7 +3,7 @@
 use qflow_model::{class::ClassKind, definition::Problem};
 use ruff_text_size::TextRange;
 
-use crate::scope::Units;
+use crate::{annotation::NotAType, scope::Units};
 
 /// What is in the way of reading a class, and where.
 #[derive(Clone, Debug)]
@@ -14,12 +14,14 @@ pub(crate) struct Unread {
     why: Option<String>,
     /// What would be told if it were one.
     may_be: Option<String>,
+    /// What to do about a type that is not there.
+    unknown: Option<&'static str>,
 }
 
 impl Unread {
     /// Of what would be a record or an enum.
     pub(super) fn at(unit: usize, range: TextRange, why: impl Into<String>) -> Self {
-        Self { unit, range, why: Some(why.into()), may_be: None }
+        Self { unit, range, why: Some(why.into()), may_be: None, unknown: None }
     }
 
     /// The same where its kind is known: what a model holds pydantic checks itself, so nothing is lost.
@@ -27,9 +29,14 @@ impl Unread {
         if kind == ClassKind::Model { Self::no_record(unit, range) } else { Self::at(unit, range, why) }
     }
 
+    /// Of a field whose type is none that is there: as in a signature an error.
+    pub(super) fn unknown(unit: usize, wrong: NotAType) -> Self {
+        Self { unknown: Some(wrong.remedy), ..Self::at(unit, wrong.range, wrong.message) }
+    }
+
     /// Of any other class.
     pub(super) fn no_record(unit: usize, range: TextRange) -> Self {
-        Self { unit, range, why: None, may_be: None }
+        Self { unit, range, why: None, may_be: None, unknown: None }
     }
 
     /// Of what may be a record or not: it is told where something else says that it is one.
@@ -45,11 +52,19 @@ impl Unread {
         }
     }
 
-    /// What users are told of it.
-    pub(super) fn warning(self, units: &Units<'_>, name: &str) -> Option<Problem> {
-        let message = format!("values of `{name}` are held to its name only, not to what it holds: {}", self.why?);
-        let remedy =
-            "leave it so, or write a dataclass, TypedDict, NamedTuple or Enum whose parts are all written down";
-        Some(units.files[self.unit].text.warning(self.range, "unread-class", message, remedy))
+    /// What users are told of it: an error where it names a type that is not there, else a warning.
+    pub(super) fn problem(self, units: &Units<'_>, name: &str) -> Option<Problem> {
+        let why = self.why?;
+        if let Some(remedy) = self.unknown {
+            return Some(units.files[self.unit].text.problem(self.range, "unknown-type", why, remedy));
+        }
+        Some(warning(units, (self.unit, self.range), name, &why))
     }
+}
+
+/// What is said of a class that is held to its name only.
+pub(crate) fn warning(units: &Units<'_>, (unit, range): (usize, TextRange), name: &str, why: &str) -> Problem {
+    let message = format!("values of `{name}` are held to its name only, not to what it holds: {why}");
+    let remedy = "leave it so, or write a dataclass, TypedDict, NamedTuple or Enum whose parts are all written down";
+    units.files[unit].text.warning(range, "unread-class", message, remedy)
 }

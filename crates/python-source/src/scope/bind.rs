@@ -11,7 +11,15 @@ use crate::{options, problems::Problems, text::Text};
 /// Binds a file's names.
 pub(crate) fn names<'a>(modules: &Modules<'a>, text: Text<'a>, suite: &'a [Stmt], problems: &mut Problems) -> Unit<'a> {
     let at = modules.position(text.path).unwrap_or_default();
-    let unit = Unit { text, suite, names: HashMap::new(), again: Vec::new(), stars: false, read: true };
+    let unit = Unit {
+        text,
+        suite,
+        names: HashMap::new(),
+        again: Vec::new(),
+        parameters: HashMap::new(),
+        stars: false,
+        read: true,
+    };
     let mut binder = Binder { modules, at, unit, conditional: HashSet::new(), problems };
     binder.block(suite, false);
     binder.unit
@@ -88,7 +96,12 @@ impl<'a> Binder<'a, '_> {
             }
             Stmt::AnnAssign(assign) => self.target(&assign.target, assign.value.as_deref(), conditional),
             Stmt::AugAssign(assign) => self.target(&assign.target, None, conditional),
-            Stmt::TypeAlias(alias) => self.target(&alias.name, Some(&alias.value), conditional),
+            Stmt::TypeAlias(alias) => {
+                if let Some(parameters) = &alias.type_params {
+                    self.unit.parameters.insert(alias.value.range(), &parameters.type_params);
+                }
+                self.target(&alias.name, Some(&alias.value), conditional);
+            }
             other => self.compound(other),
         }
     }

@@ -139,6 +139,11 @@ fn what_reading_does_not_tell_is_left_to_python_and_told() {
         ("@dataclass\nclass C(Generic[T]):\n    a: T", "it is generic"),
         ("@dataclass\nclass C[T]:\n    a: int", "it is generic"),
         ("class C(enum.Flag):\n    A = 1", "members of a Flag are combined"),
+        ("class C(TypedDict, Generic[T]):\n    a: T", "it is generic"),
+        (
+            "from dataclasses import make_dataclass\nC = make_dataclass(\"C\", [\"a\"])",
+            "only Python knows what makes it",
+        ),
         ("@mark\nclass C(Enum):\n    A = 1", "`@mark` may make something else of it"),
         ("class C(Enum):\n    DAY = len(\"day\")", "only Python knows the value of this member"),
         ("C = TypedDict(\"C\", parts)", "only Python knows what stands here"),
@@ -217,18 +222,61 @@ fn a_default_is_held_to_the_members_and_fields_of_its_class() {
 }
 
 #[test]
-fn a_name_that_is_not_one_class_alone_says_nothing() {
+fn classes_of_one_name_are_told_apart() {
     let files = |other: &str| {
         let entry = "from dataclasses import dataclass\nfrom qflow import node\nimport b\n@dataclass\nclass C:\n    x: int\n@node\ndef f(x: C) -> None: ...\n";
         let files = [("a.py", entry), ("b.py", other)].map(|(path, text)| (path.to_owned(), text.to_owned()));
         let read = qflow_python_source::read(&Source { entry: "a.py".into(), files: BTreeMap::from(files) });
-        read.definition.classes.keys().cloned().collect::<Vec<_>>()
+        let types = read.definition.nodes.values().map(|node| node.params[0].ty.0.clone()).collect::<Vec<_>>();
+        (read.definition.classes.keys().cloned().collect::<Vec<_>>(), types)
     };
-    assert_eq!(files("from qflow import node\nclass D: ...\n@node\ndef g(x: D) -> None: ...\n"), ["C"]);
-    let same = "from qflow import node\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n    y: int\n";
-    assert_eq!(files(same), Vec::<String>::new());
+    let told = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let other = "from qflow import node\nclass D: ...\n@node\ndef g(x: D) -> None: ...\n";
+    assert_eq!(files(other), (told(&["C"]), told(&["C", "D"])));
+    let same = "from qflow import node\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n    y: int\n@node\ndef g(x: C) -> None: ...\n";
+    assert_eq!(files(same), (told(&["a.C", "b.C"]), told(&["a.C", "b.C"])));
     let foreign = "from qflow import node\nfrom lib import C\n@node\ndef g(x: C) -> None: ...\n";
-    assert_eq!(files(foreign), Vec::<String>::new());
+    assert_eq!(files(foreign), (told(&["C"]), told(&["C", "lib.C"])));
+    let inner =
+        "from qflow import node\nclass Outer:\n    class C:\n        y: str\n@node\ndef g(x: Outer.C) -> None: ...\n";
+    assert_eq!(files(inner), (told(&["C"]), told(&["C", "Outer.C"])));
+}
+
+#[test]
+fn members_of_every_enum_that_is_read_are_constants() {
+    for made in [
+        "class Bare(str, Enum):\n    pass\nclass C(Bare):\n    RED = \"r\"",
+        "C = Enum(\"C\", \"RED BLUE\")",
+        "C = Enum(\"C\", [(\"RED\", \"r\")])",
+        "C = Enum(\"C\", {\"RED\": \"r\"})",
+    ] {
+        let of = |default: &str, ty: &str| {
+            let text = format!(
+                "{HEAD}\nfrom typing import Literal\nfrom qflow import workflow\n{made}\n@node\ndef f(x: {ty} = {default}) -> str: ...\n@workflow\ndef w(x: C = {default}) -> str:\n    return f(x=C.RED)\n"
+            );
+            let problems = qflow_python_source::read(&source("w.py", &text)).problems;
+            problems.into_iter().filter(|problem| !problem.warning).map(|problem| problem.code).collect::<Vec<_>>()
+        };
+        assert_eq!(of("C.RED", "C"), Vec::<String>::new(), "{made}");
+        assert_eq!(of("C.RED", "Literal[C.RED]"), Vec::<String>::new(), "{made}");
+        assert!(!of("C.GREY", "C").is_empty(), "{made}");
+    }
+    // A member that names its own enum is no circle.
+    let text = format!(
+        "{HEAD}\nclass C(Enum):\n    RED = 1\n    BLUE = RED\nD = Enum(\"D\", [(\"A\", D.A)])\n@node\ndef f(x: C = C.RED, y: D = D.A) -> None: ...\n"
+    );
+    qflow_python_source::read(&source("w.py", &text));
+}
+
+#[test]
+fn a_field_of_a_type_that_is_not_there_is_an_error_and_no_other_hides_it() {
+    let text = format!(
+        "{HEAD}\n@dataclass\nclass C:\n    a: Lsit[int]\n@dataclass\nclass D:\n    b: Itn\n@node\ndef f(x: C, y: D) -> None: ...\n"
+    );
+    let problems = qflow_python_source::read(&source("w.py", &text)).problems;
+    let told: Vec<_> =
+        problems.iter().filter(|p| p.code == "unknown-type").map(|p| (p.warning, p.message.as_str())).collect();
+    assert_eq!(told, [(false, "no type `Lsit` here"), (false, "no type `Itn` here")]);
 }
 
 #[test]

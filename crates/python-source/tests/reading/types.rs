@@ -85,7 +85,6 @@ fn annotations_are_read_through_imports_aliases_and_texts() {
         ("list[qflow.Outcome[t.Tuple[int]]]", "list[Outcome[tuple[int]]]"),
         ("qflow.Outcome", "Outcome"),
         ("qflow.OutcomeError", "OutcomeError"),
-        ("Outer.Inner", "Inner"),
         ("list[object]", "list[object]"),
         ("t.NoReturn", "Never"),
         ("np.ndarray[t.Any, np.dtype[np.float64]]", "ndarray[Any, dtype[float64]]"),
@@ -227,4 +226,28 @@ fn names_of_typing_that_are_no_types_are_told() {
     let generic = node.generic.as_ref().unwrap();
     assert_eq!((generic.params["y"].0.as_str(), node.returns.0.as_str()), ("list[~AnyStr]", "bool"));
     assert_eq!(generic.variables["AnyStr"].constraints.len(), 2);
+}
+
+#[test]
+fn variables_of_an_alias_are_given_in_the_order_of_their_declaration() {
+    let head = "from typing import Dict, List, TypeAliasType, TypeVar, Union\nfrom qflow import node\nT = TypeVar(\"T\")\nK = TypeVar(\"K\")\n";
+    for (alias, written, ty) in [
+        ("X = Union[list[T], dict[K, int]]", "X[float, str]", "dict[str, int] | list[float]"),
+        ("X = TypeAliasType(\"X\", dict[T, K], type_params=(K, T))", "X[int, str]", "dict[str, int]"),
+        ("type X[A] = tuple[A, A]", "X[int]", "tuple[int, int]"),
+        ("type X[K, V] = dict[V, K]", "X[int, str]", "dict[str, int]"),
+        ("type X[A, B = int] = dict[A, B]", "X[str]", "dict[str, int]"),
+        ("type X[A] = tuple[A, A]", "X", "tuple[Any, Any]"),
+        ("Y = list[T]\nX = dict[K, Y[T]]", "X[str, int]", "dict[str, list[int]]"),
+        ("Y = list[T]\nX = dict[str, Y]", "X", "dict[str, list[Any]]"),
+    ] {
+        let text = format!("{head}{alias}\n@node\ndef f(x: {written}) -> None: ...\n");
+        let read = qflow_python_source::read(&source("w.py", &text));
+        let wrong: Vec<_> = read.problems.iter().filter(|p| !p.warning && p.code != "no-workflow").collect();
+        assert_eq!((read.definition.nodes["f"].params[0].ty.0.as_str(), wrong), (ty, vec![]), "{alias}");
+    }
+    for (alias, written) in [("type X[A, B] = dict[A, B]", "X[int]"), ("type X[A] = list[A]", "X[int, str]")] {
+        let found = codes(&format!("{head}{alias}\n@node\ndef f(x: {written}) -> None: ...\n"));
+        assert!(found.contains(&"bad-annotation".to_owned()), "{alias}: {found:?}");
+    }
 }
