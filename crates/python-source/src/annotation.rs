@@ -144,7 +144,9 @@ impl<'u, 'a> Reader<'u, 'a> {
         if depth::check(text, Mode::Expression).is_err() {
             return Err(too_deep(range));
         }
-        let parsed = ruff_python_parser::parse_expression(text.trim())
+        // Over several lines it is read as if it stood in parentheses.
+        let lines = if text.trim().contains('\n') { format!("({text}\n)") } else { text.trim().to_owned() };
+        let parsed = ruff_python_parser::parse_expression(&lines)
             .map_err(|error| wrong(range, format!("the text is not a type: {}", error.error)))?;
         let before = self.inside.replace(range);
         let ty = self.ty(parsed.expr(), depth + 1);

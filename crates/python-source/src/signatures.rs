@@ -1,7 +1,7 @@
 //! What functions take and return, decorated or not: of a file that nobody wrote for Qflow too.
 
 use qflow_model::definition::{Generic, Param, Place, Problem, Source, TypeText};
-use ruff_python_ast::{Stmt, StmtClassDef, StmtFunctionDef};
+use ruff_python_ast::{ExceptHandler, Stmt, StmtFunctionDef};
 use ruff_text_size::Ranged;
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub struct Signatures {
     pub problems: Vec<Problem>,
 }
 
-/// Reads the signatures of all functions at the top level of files, and of their classes; runs and imports nothing.
+/// Reads the signatures of all functions that files define, and of their classes, not of those within functions; runs and imports nothing.
 ///
 /// Wants a large stack, as [`crate::read`] gives it to itself.
 pub(crate) fn read(source: &Source) -> Signatures {
@@ -53,28 +53,54 @@ pub(crate) fn read(source: &Source) -> Signatures {
     });
     let units = units.collect();
     let project = Project::new(Units::new(modules, units), Script::default());
-    let mut signatures = Vec::new();
+    let mut all = Reading { project: &project, signatures: Vec::new(), problems: &mut problems };
     for (unit, file) in project.units.files.iter().enumerate() {
-        for stmt in file.suite {
-            match stmt {
-                Stmt::FunctionDef(function) => {
-                    let name = function.name.id.as_str().to_owned();
-                    signatures.push(one(&project, unit, function, name, &mut problems));
-                }
-                Stmt::ClassDef(class) => {
-                    for method in class.body.iter().filter_map(Stmt::as_function_def_stmt) {
-                        signatures.push(of_method(&project, unit, class, method, &mut problems));
-                    }
-                }
-                _ => {}
-            }
-        }
+        all.block(unit, file.suite, "");
     }
+    let signatures = all.signatures;
     let types = project.defaults.borrow().iter().flat_map(function::WrittenDefault::named).collect();
     let classes = classes::of(&project.units, types);
     function::check_defaults(&project, &classes, &mut problems);
     project.tell_unsure(&mut problems);
     Signatures { signatures, problems: problems.told() }
+}
+
+/// What is read so far.
+struct Reading<'r, 'a> {
+    project: &'r Project<'a>,
+    signatures: Vec<Signature>,
+    problems: &'r mut Problems,
+}
+
+impl Reading<'_, '_> {
+    /// The functions that statements define, also within an `if` or a `try`; `around` are the classes that these stand in.
+    fn block(&mut self, unit: usize, suite: &[Stmt], around: &str) {
+        for stmt in suite {
+            match stmt {
+                Stmt::FunctionDef(function) if around.is_empty() => {
+                    let name = function.name.id.as_str().to_owned();
+                    self.signatures.push(one(self.project, unit, function, name, self.problems));
+                }
+                Stmt::FunctionDef(method) => {
+                    let name = format!("{around}{}", method.name.id);
+                    self.signatures.push(of_method(self.project, unit, name, method, self.problems));
+                }
+                Stmt::ClassDef(class) => self.block(unit, &class.body, &format!("{around}{}.", class.name.id)),
+                Stmt::If(branch) => {
+                    self.block(unit, &branch.body, around);
+                    branch.elif_else_clauses.iter().for_each(|clause| self.block(unit, &clause.body, around));
+                }
+                Stmt::Try(attempt) => {
+                    let handlers = attempt.handlers.iter().map(|ExceptHandler::ExceptHandler(handler)| &*handler.body);
+                    let parts =
+                        [&*attempt.body].into_iter().chain(handlers).chain([&*attempt.orelse, &*attempt.finalbody]);
+                    parts.for_each(|part| self.block(unit, part, around));
+                }
+                Stmt::With(with) => self.block(unit, &with.body, around),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn one(
@@ -97,7 +123,7 @@ fn one(
 fn of_method(
     project: &Project<'_>,
     unit: usize,
-    class: &StmtClassDef,
+    name: String,
     method: &StmtFunctionDef,
     problems: &mut Problems,
 ) -> Signature {
@@ -114,5 +140,5 @@ fn of_method(
             parameters.posonlyargs.remove(0);
         }
     }
-    one(project, unit, &bare, format!("{}.{}", class.name.id, method.name.id), problems)
+    one(project, unit, &bare, name, problems)
 }

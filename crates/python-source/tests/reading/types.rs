@@ -251,3 +251,26 @@ fn variables_of_an_alias_are_given_in_the_order_of_their_declaration() {
         assert!(found.contains(&"bad-annotation".to_owned()), "{alias}: {found:?}");
     }
 }
+
+#[test]
+fn a_text_over_several_lines_is_a_type() {
+    let text =
+        "from qflow import node\n@node\ndef f(x: \"\"\"\n    int |\n    None\n\"\"\") -> \"list[\\n int]\": ...\n";
+    let read = qflow_python_source::read(&source("w.py", text));
+    let node = &read.definition.nodes["f"];
+    assert_eq!(
+        (node.params[0].ty.0.as_str(), node.returns.0.as_str()),
+        ("int | None", "list[int]"),
+        "{:?}",
+        read.problems
+    );
+}
+
+#[test]
+fn signatures_are_read_wherever_a_file_defines_functions() {
+    let text = "import sys\nif sys.argv:\n    def a(x: int) -> int: ...\nelse:\n    def b() -> None: ...\ntry:\n    def c() -> None: ...\nexcept ImportError:\n    def d() -> None: ...\nclass Outer:\n    class Inner:\n        def e(self, y: str) -> None: ...\n    def f(self) -> None:\n        def hidden() -> None: ...\n";
+    let read = qflow_python_source::signatures(&source("w.py", text));
+    let names: Vec<&str> = read.signatures.iter().map(|signature| signature.function.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "d", "Outer.Inner.e", "Outer.f"]);
+    assert_eq!(read.signatures[4].params.len(), 1);
+}
