@@ -17,7 +17,7 @@ use super::{
     python_key, tag,
 };
 use crate::{
-    builtin::{builtin, derived},
+    builtin::{builtin, derived, is_opaque, keys_and_values},
     ty::Ty,
 };
 pub(super) use records::Records;
@@ -77,6 +77,7 @@ impl Records<'_> {
             }
             Ty::Class(name) => match self.get(name) {
                 Some(record) => self.record(value, name, record),
+                None if name == "Counter" => self.generic(value, name, &[], ty),
                 None if class(value, name) && !self.is_no_object(value, name) => Ok(()),
                 None => Err(expected()),
             },
@@ -158,6 +159,8 @@ impl Records<'_> {
         if !class(value, name) {
             return Err(ValueError::new(format!("expected {ty}, got {}", kind(value))));
         }
+        let both = if kind(value) == "dict" { keys_and_values(name, parameters) } else { None };
+        let parameters = both.as_ref().map_or(parameters, |both| both);
         match (value, tag(value), parameters) {
             (Value::Array(items), _, [item]) => self.each(items, item),
             (_, Some(("tuple" | "set" | "frozenset", Value::Array(items))), [item]) => self.each(items, item),
@@ -228,7 +231,8 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
     match name {
         "float" => matches!(kind, "float" | "int" | "bool"),
         "int" => matches!(kind, "int" | "bool"),
-        "complex" => matches!(kind, "complex" | "float" | "int" | "bool"),
+        // Of a `complex` that is a float or an int, too.
+        "complex" | "SupportsComplex" => matches!(kind, "complex" | "float" | "int" | "bool"),
         "date" => matches!(kind, "date" | "datetime"),
         "object" => true,
         // Whatever has a hash; what is not known here has that of `object`.
@@ -239,7 +243,8 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
         // What is derived from `dict` travels as one.
         name if kind == "dict" && derived(name, kind) => true,
         name if derived(kind, name) || (kind == "tuple" && derived("Sequence", name)) => true,
-        name => is_named(kind, name) || (is_plain && is_users(name)),
+        // A `TypedDict` of the user's is stored as a mapping.
+        name => is_named(kind, name) || (is_plain && !is_opaque(name)),
     }
 }
 
@@ -247,11 +252,6 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
 fn is_named(kind: &str, name: &str) -> bool {
     let last = |name: &str| name.rfind('.').map_or(0, |dot| dot + 1);
     kind[last(kind)..] == name[last(name)..]
-}
-
-/// Whether a class is not one of ours: a `TypedDict` of the user's is stored as a mapping.
-fn is_users(name: &str) -> bool {
-    builtin(name).is_none()
 }
 
 #[cfg(test)]
@@ -273,6 +273,10 @@ mod tests {
             (json!({"$": "tuple", "v": [1, "x"]}), "tuple[int, str]"),
             (json!({"$": "attachment", "k": "arrow", "i": 0}), "DataFrame"),
             (json!({"a": 1}), "Counter[str]"),
+            (json!({"$": "map", "v": [[1, 2]]}), "Counter[int]"),
+            (json!({"a": true}), "Counter"),
+            (json!({"a": "x"}), "Box[int]"),
+            (json!(1), "SupportsComplex"),
             (json!({"$": "map", "v": [[1, "a"]]}), "defaultdict[int, str]"),
             (json!({"a": 1}), "OrderedDict[str, int]"),
             (json!({"$": "object", "t": "sales.Row", "v": {}}), "Row"),
@@ -314,6 +318,12 @@ mod tests {
             (json!(1.5), "int", "expected int, got float"),
             (json!({"$": "tuple", "v": [1]}), "tuple[int, str]", "expected tuple[int, str], got a tuple of 1"),
             (json!(null), "str", "expected str, got None"),
+            (json!({"a": "x"}), "Counter[str]", "at [\"a\"]: expected int, got str"),
+            (json!({"$": "map", "v": [[1, 1.5]]}), "Counter", "at [1]: expected int, got float"),
+            (json!({"a": 1}), "Counter[int]", "at key \"a\": expected int, got str"),
+            (json!("x"), "SupportsComplex", "expected SupportsComplex, got str"),
+            (json!({"a": 1}), "Pickle[int]", "expected Pickle[int], got dict"),
+            (json!({"a": 1}), "slice", "expected slice, got dict"),
         ] {
             assert_eq!(mismatch(value, ty).as_deref(), Some(why));
         }
