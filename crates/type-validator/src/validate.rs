@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod display;
 mod generic;
+mod literals;
 mod narrow;
 mod tell;
 mod walk;

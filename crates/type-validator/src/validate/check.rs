@@ -242,18 +242,7 @@ impl<'a> Checker<'a> {
         }
         // A literal is checked as the value that it is.
         if let Expr::Literal(literal) = expr {
-            let goes = value::check_written(literal, target.ty, &self.definition.classes).is_ok();
-            let found = of_value(literal).widened();
-            self.edge(&found, target, goes);
-            if !goes {
-                let shown = if literal.is_null() { "None".to_owned() } else { value::to_plain(literal).to_string() };
-                let origin = Origin { name: format!("literal {shown}"), place: None };
-                // A value that is written down is none of a `Literal`'s, or it would have gone.
-                let named = target.ty.members().iter().any(|member| matches!(member, Ty::Literal(_)));
-                let way = if named { Way::Not } else { convertible(&found, target.ty, &self.definition.classes) };
-                self.convert(&found, way, &origin, "", target);
-            }
-            return;
+            return self.literal(literal, target);
         }
         // What is written down part by part has its parts' types looked up once where all of them go.
         let written = match expr {
@@ -304,7 +293,7 @@ impl<'a> Checker<'a> {
     }
 
     /// What is not assignable is converted where a node takes it, and where that may fail if the node has asked for it.
-    fn convert(&mut self, found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) {
+    pub(super) fn convert(&mut self, found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) {
         let may_fail = way == Way::MayFail;
         let taker = target.taker.filter(|taker| way == Way::Converted || (may_fail && taker.node.convert));
         let Some(Taker { step, argument, .. }) = taker else {
@@ -322,7 +311,7 @@ impl<'a> Checker<'a> {
         self.conversions.push((step, conversion));
     }
 
-    fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {
+    pub(super) fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {
         self.edges.push((found.root().to_owned(), target.ty.root().to_owned(), goes));
     }
 

@@ -136,7 +136,12 @@ fn arguments_that_lack_and_arguments_that_are_not_known() {
 fn a_literal_is_checked_as_a_value() {
     assert_eq!(one("int", "Literal[\"a\", \"b\"]", Expr::Literal(json!("a"))), []);
     let told = one("int", "list[int]", Expr::Literal(json!([1, "x"])));
-    assert_eq!(told[0].1, "total.rows: list[int] ← literal [1,\"x\"] → list[int | str] (sales.py:31 → sales.py:15)");
+    assert_eq!(
+        told[0].1,
+        "total.rows: list[int] ← literal [1,\"x\"] → list[int | str] (sales.py:31 → sales.py:15): at [1]: expected int, got 'x'"
+    );
+    let told = one("int", "int", Expr::Literal(json!([1])));
+    assert_eq!(told[0].1, "total.rows: int ← literal [1] → list[int] (sales.py:31 → sales.py:15)");
     assert_eq!(one("int", "list[int]", Expr::List(vec![result(vec![]), Expr::Literal(json!(2))])), []);
 }
 
