@@ -166,13 +166,13 @@ impl Records<'_> {
             (_, Some(("tuple" | "set" | "frozenset", Value::Array(items))), [item]) => self.each(items, item),
             (_, Some(("map", Value::Array(pairs))), [key, item]) => {
                 pairs.iter().enumerate().try_for_each(|(i, pair)| {
-                    self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))?;
+                    self.check(&pair[0], key).map_err(|e| e.below(&format!("key {i}")))?;
                     self.check(&pair[1], item).map_err(|e| e.below(&format!("[{}]", pair[0])))
                 })
             }
             (Value::Object(fields), None, [key, item]) => fields.iter().try_for_each(|(name, value)| {
                 let name = python_key(name);
-                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!("key {name:?}")))?;
                 self.check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
             }),
             (Value::String(text), _, [item]) if is_abstract(name) => self.characters(text, item),
@@ -180,10 +180,10 @@ impl Records<'_> {
             (_, Some(("map", Value::Array(pairs))), [key]) if is_abstract(name) => pairs
                 .iter()
                 .enumerate()
-                .try_for_each(|(i, pair)| self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))),
+                .try_for_each(|(i, pair)| self.check(&pair[0], key).map_err(|e| e.below(&format!("key {i}")))),
             (Value::Object(fields), None, [key]) if is_abstract(name) => fields.keys().try_for_each(|name| {
                 let name = python_key(name);
-                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!("key {name:?}")))
             }),
             (_, Some(("attachment", _)), _) => match self.header(value) {
                 Some(known) => header::held(known, (name, parameters), ty, self),
