@@ -6,6 +6,7 @@ mod display;
 mod generic;
 mod literals;
 mod narrow;
+mod results;
 mod tell;
 mod walk;
 

@@ -18,7 +18,7 @@ mod tried;
 
 pub use check::{
     Found, Misfit, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
-    check_written,
+    check_written, valueless,
 };
 pub use convert::{convert, convert_taken, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};

@@ -12,6 +12,7 @@ use qflow_types::{Edges, Solution, Ty, Way, convertible, value};
 use super::{
     Inspected,
     narrow::{Here, Narrow, Spot},
+    results,
     tell::{self, HANDLE_NONE, Origin, Taker, Target, problem},
     walk::{of_value, spelled, walk},
 };
@@ -41,6 +42,7 @@ pub(super) fn defaults(definition: &Definition) -> Vec<Problem> {
 
 /// Checks a definition's edges beside the problems that it has, and notes in its steps which values are converted.
 pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>) -> Inspected {
+    problems.extend(results::without_values(&definition));
     let (mut all, mut converted) = (BTreeMap::new(), Vec::new());
     let known = Edges::among(&definition.classes);
     for workflow in definition.workflows.values() {

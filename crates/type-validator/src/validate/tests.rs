@@ -98,6 +98,24 @@ fn an_edge_that_does_not_go_names_both_ends() {
 }
 
 #[test]
+fn a_result_that_no_value_is_of_is_warned_of() {
+    let warned = |returns: &str| {
+        let nodes = [("fetch".to_owned(), node("fetch", vec![], returns))].into();
+        let main = WorkflowDef { returns: TypeText(returns.into()), ..workflow("main", vec![]) };
+        let workflows = [("main".to_owned(), main)].into();
+        let found = check(Definition { nodes, workflows, ..Definition::default() }).problems;
+        let told = found.into_iter().filter(|told| told.code == "no-value" && told.warning);
+        told.map(|told| (told.message, told.remedy.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let told = warned("list[deque[int]]");
+    let message = "fetch → list[deque[int]]: no value is of `deque[int]`: a result of it fails";
+    assert_eq!(told[0], (message.into(), "declare list[int], and return that".into()));
+    assert_eq!((told.len(), told[1].0.starts_with("main → ")), (2, true));
+    assert_eq!(warned("ItemsView[str, int]")[0].1, "declare list[tuple[str, int]], and return that");
+    assert_eq!(warned("PosixPath | deque[int]"), []);
+}
+
+#[test]
 fn a_path_is_walked() {
     let path = vec![Segment::Key("a".into()), Segment::Index(-1)];
     assert_eq!(one("dict[str, tuple[int, str]]", "str", result(path.clone())), []);

@@ -5,6 +5,7 @@ mod plan;
 mod records;
 mod streamed;
 mod strict;
+mod valueless;
 
 use qflow_model::class::Classes;
 use serde_json::Value;
@@ -22,6 +23,7 @@ use crate::{
 };
 pub(super) use records::Records;
 pub use streamed::{Found, Misfit, check_encoding, check_encoding_attached, check_reader};
+pub use valueless::valueless;
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -238,6 +240,8 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
         // Whatever has a hash; what is not known here has that of `object`.
         "Hashable" => kind == "None" || kind == "tuple" || builtin(kind).is_none() || derived(kind, name),
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
+        // Paths of this system travel as such, whatever their class.
+        "PosixPath" | "PurePosixPath" if kind == "Path" => true,
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
         // What is derived from `dict` travels as one.
@@ -277,6 +281,8 @@ mod tests {
             (json!({"a": true}), "Counter"),
             (json!({"a": "x"}), "Box[int]"),
             (json!(1), "SupportsComplex"),
+            (json!({"$": "path", "v": "a"}), "PosixPath"),
+            (json!({"$": "path", "v": "a"}), "PurePath"),
             (json!({"$": "map", "v": [[1, "a"]]}), "defaultdict[int, str]"),
             (json!({"a": 1}), "OrderedDict[str, int]"),
             (json!({"$": "object", "t": "sales.Row", "v": {}}), "Row"),
