@@ -3,7 +3,7 @@
 import math
 import re
 
-from qflow_exact import unlimited
+from qflow_exact import unlimited, zone
 
 
 def scalar(value, cls, strict):
@@ -33,11 +33,12 @@ def _table():
         date, time, dec, path = datetime.date, datetime.time, decimal.Decimal, pathlib.Path
         _tables.append({
             (date, datetime.datetime): lambda v: datetime.datetime(v.year, v.month, v.day),
-            (date, str): lambda v: v.isoformat(), (time, str): lambda v: v.isoformat(),
+            (date, str): lambda v: v.isoformat(),
             (dec, str): str, (uuid.UUID, str): str, (pathlib.PurePath, str): str, (int, dec): dec,
         })  # fmt: skip
         _tables.append({
             (float, dec): lambda v: dec(repr(_finite(v))),
+            (datetime.datetime, str): _told, (time, str): _told,
             (str, bool): _bool, (int, bool): _bit, (float, bool): _bit,
             (str, int): _int, (float, int): lambda v: _whole(v, math.floor), (dec, int): lambda v: _whole(v, int) if v.adjusted() < DIGITS else _no(v),
             (str, float): _float, (dec, float): lambda v: _equal(float(v), v, lambda made: dec(repr(made))),
@@ -100,6 +101,10 @@ def _equal(made, value, back):
 
 def _whole(value, make):
     return _equal(make(_finite(value)), value, lambda made: made)
+
+
+def _told(value):
+    return _no(value) if zone(value) else value.isoformat()  # what ISO 8601 does not tell would be lost
 
 
 def _bit(value):

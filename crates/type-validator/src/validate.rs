@@ -4,7 +4,9 @@ mod ask;
 mod check;
 mod display;
 mod generic;
+mod literals;
 mod narrow;
+mod results;
 mod tell;
 mod walk;
 

@@ -16,6 +16,7 @@ pub(crate) use tuples::Shape;
 use crate::{
     builtin::{builtin, derived, seen_as},
     ty::{Literal, Ty},
+    value::put_before,
 };
 
 /// Why a value of one type does not go where another is declared.
@@ -48,7 +49,7 @@ impl Reason {
     }
 
     fn below(mut self, part: &str) -> Self {
-        self.path.insert_str(0, part);
+        put_before(&mut self.path, part);
         self
     }
 }
@@ -184,7 +185,7 @@ impl Among<'_> {
     fn parts<'t>(&mut self, given: impl IntoIterator<Item = &'t Ty>, accepted: &[Ty]) -> Goes {
         let is_map = accepted.len() == 2;
         given.into_iter().zip(accepted).enumerate().try_for_each(|(at, (given, accepted))| {
-            let part = if is_map && at == 0 { " key" } else { "[…]" };
+            let part = if is_map && at == 0 { "key" } else { "[…]" };
             self.goes(given, accepted).map_err(|reason| reason.below(part))
         })
     }

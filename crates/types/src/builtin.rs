@@ -189,6 +189,21 @@ pub(crate) fn derived(name: &str, from: &str) -> bool {
     name == from || by_table() == Some(true)
 }
 
+/// Classes from outside that a mapping, a text or a number is not the description of.
+const OPAQUE: &[&str] = &["Pickle", "slice"];
+
+/// Whether a class is none of the user's: a mapping is not one of its objects, whatever it holds.
+pub(crate) fn is_opaque(name: &str) -> bool {
+    OPAQUE.contains(&name) || builtin(name).is_some()
+}
+
+/// The keys and values of a mapping of a class that does not take both in brackets: a `Counter` counts.
+pub(crate) fn keys_and_values(name: &str, given: &[Ty]) -> Option<[Ty; 2]> {
+    builtin(name).filter(|class| class.takes == 1)?;
+    let [key, value] = seen_as(name, given, "Mapping")?;
+    Some([key?.into_owned(), value?.into_owned()])
+}
+
 /// What a class is given in brackets, as many as there are: at most two.
 pub(crate) type Given<'t> = [Option<Cow<'t, Ty>>; 2];
 

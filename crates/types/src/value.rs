@@ -18,7 +18,7 @@ mod tried;
 
 pub use check::{
     Found, Misfit, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
-    check_written,
+    check_written, valueless,
 };
 pub use convert::{convert, convert_taken, is_made_here};
 pub use encoding::{Encoded, NotAValue, Offsets, decode, encode, trailer_start};
@@ -33,7 +33,7 @@ use serde_json::Value;
 
 /// A value that is not of its declared type, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {}: ", path.trim_start()) })]
+#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {}: ", path) })]
 pub struct ValueError {
     /// Where inside the value, e.g. `[3]["price"]`; empty for the whole.
     pub path: String,
@@ -47,9 +47,17 @@ impl ValueError {
     }
 
     fn below(mut self, part: &str) -> Self {
-        self.path.insert_str(0, part);
+        put_before(&mut self.path, part);
         self
     }
+}
+
+/// Puts the part of a path before what is below it: a key is named as such, `[0] key "a"`.
+pub(crate) fn put_before(path: &mut String, part: &str) {
+    if path.starts_with("key") {
+        path.insert(0, ' ');
+    }
+    path.insert_str(0, part);
 }
 
 /// A tagged value of one that is there: `json!` would copy it.

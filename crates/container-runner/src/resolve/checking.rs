@@ -96,7 +96,7 @@ fn held(
 pub(super) fn unfit(name: &str, error: ValueError) -> Error {
     Error::Unfit {
         name: name.to_owned(),
-        place: if error.path.is_empty() { String::new() } else { format!(" at {}", error.path.trim_start()) },
+        place: if error.path.is_empty() { String::new() } else { format!(" at {}", error.path) },
         message: error.message,
     }
 }

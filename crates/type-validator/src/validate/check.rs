@@ -12,6 +12,7 @@ use qflow_types::{Edges, Solution, Ty, Way, convertible, value};
 use super::{
     Inspected,
     narrow::{Here, Narrow, Spot},
+    results,
     tell::{self, HANDLE_NONE, Origin, Taker, Target, problem},
     walk::{of_value, spelled, walk},
 };
@@ -41,6 +42,7 @@ pub(super) fn defaults(definition: &Definition) -> Vec<Problem> {
 
 /// Checks a definition's edges beside the problems that it has, and notes in its steps which values are converted.
 pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>) -> Inspected {
+    problems.extend(results::without_values(&definition));
     let (mut all, mut converted) = (BTreeMap::new(), Vec::new());
     let known = Edges::among(&definition.classes);
     for workflow in definition.workflows.values() {
@@ -242,18 +244,7 @@ impl<'a> Checker<'a> {
         }
         // A literal is checked as the value that it is.
         if let Expr::Literal(literal) = expr {
-            let goes = value::check_written(literal, target.ty, &self.definition.classes).is_ok();
-            let found = of_value(literal).widened();
-            self.edge(&found, target, goes);
-            if !goes {
-                let shown = if literal.is_null() { "None".to_owned() } else { value::to_plain(literal).to_string() };
-                let origin = Origin { name: format!("literal {shown}"), place: None };
-                // A value that is written down is none of a `Literal`'s, or it would have gone.
-                let named = target.ty.members().iter().any(|member| matches!(member, Ty::Literal(_)));
-                let way = if named { Way::Not } else { convertible(&found, target.ty, &self.definition.classes) };
-                self.convert(&found, way, &origin, "", target);
-            }
-            return;
+            return self.literal(literal, target);
         }
         // What is written down part by part has its parts' types looked up once where all of them go.
         let written = match expr {
@@ -304,7 +295,7 @@ impl<'a> Checker<'a> {
     }
 
     /// What is not assignable is converted where a node takes it, and where that may fail if the node has asked for it.
-    fn convert(&mut self, found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) {
+    pub(super) fn convert(&mut self, found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) {
         let may_fail = way == Way::MayFail;
         let taker = target.taker.filter(|taker| way == Way::Converted || (may_fail && taker.node.convert));
         let Some(Taker { step, argument, .. }) = taker else {
@@ -322,7 +313,7 @@ impl<'a> Checker<'a> {
         self.conversions.push((step, conversion));
     }
 
-    fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {
+    pub(super) fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {
         self.edges.push((found.root().to_owned(), target.ty.root().to_owned(), goes));
     }
 

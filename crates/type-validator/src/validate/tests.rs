@@ -98,6 +98,24 @@ fn an_edge_that_does_not_go_names_both_ends() {
 }
 
 #[test]
+fn a_result_that_no_value_is_of_is_warned_of() {
+    let warned = |returns: &str| {
+        let nodes = [("fetch".to_owned(), node("fetch", vec![], returns))].into();
+        let main = WorkflowDef { returns: TypeText(returns.into()), ..workflow("main", vec![]) };
+        let workflows = [("main".to_owned(), main)].into();
+        let found = check(Definition { nodes, workflows, ..Definition::default() }).problems;
+        let told = found.into_iter().filter(|told| told.code == "no-value" && told.warning);
+        told.map(|told| (told.message, told.remedy.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let told = warned("list[deque[int]]");
+    let message = "fetch → list[deque[int]]: no value is of `deque[int]`: a result of it fails";
+    assert_eq!(told[0], (message.into(), "declare list[int], and return that".into()));
+    assert_eq!((told.len(), told[1].0.starts_with("main → ")), (2, true));
+    assert_eq!(warned("ItemsView[str, int]")[0].1, "declare list[tuple[str, int]], and return that");
+    assert_eq!(warned("PosixPath | deque[int]"), []);
+}
+
+#[test]
 fn a_path_is_walked() {
     let path = vec![Segment::Key("a".into()), Segment::Index(-1)];
     assert_eq!(one("dict[str, tuple[int, str]]", "str", result(path.clone())), []);
@@ -136,7 +154,12 @@ fn arguments_that_lack_and_arguments_that_are_not_known() {
 fn a_literal_is_checked_as_a_value() {
     assert_eq!(one("int", "Literal[\"a\", \"b\"]", Expr::Literal(json!("a"))), []);
     let told = one("int", "list[int]", Expr::Literal(json!([1, "x"])));
-    assert_eq!(told[0].1, "total.rows: list[int] ← literal [1,\"x\"] → list[int | str] (sales.py:31 → sales.py:15)");
+    assert_eq!(
+        told[0].1,
+        "total.rows: list[int] ← literal [1,\"x\"] → list[int | str] (sales.py:31 → sales.py:15): at [1]: expected int, got 'x'"
+    );
+    let told = one("int", "int", Expr::Literal(json!([1])));
+    assert_eq!(told[0].1, "total.rows: int ← literal [1] → list[int] (sales.py:31 → sales.py:15)");
     assert_eq!(one("int", "list[int]", Expr::List(vec![result(vec![]), Expr::Literal(json!(2))])), []);
 }
 

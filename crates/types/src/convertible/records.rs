@@ -3,10 +3,7 @@
 use qflow_model::class::{Class, ClassKind};
 
 use super::{Held, Way, Ways, held, may_fail, worst};
-use crate::{builtin::builtin, ty::Ty, value::field_type};
-
-/// Classes from outside that a mapping, a text or a number is not the description of.
-const OPAQUE: &[&str] = &["Pickle", "slice"];
+use crate::{builtin, ty::Ty, value::field_type};
 
 impl<'c> Ways<'c> {
     /// Objects of classes that are the user's or only Python knows, and frames; nothing where neither is one.
@@ -114,5 +111,5 @@ fn is_column(ty: &Ty) -> bool {
 }
 
 fn is_opaque(ty: &Ty) -> bool {
-    matches!(ty, Ty::Class(name) | Ty::Generic(name, _) if OPAQUE.contains(&name.as_str()) || builtin(name).is_some())
+    matches!(ty, Ty::Class(name) | Ty::Generic(name, _) if builtin::is_opaque(name))
 }

@@ -5,6 +5,7 @@ mod plan;
 mod records;
 mod streamed;
 mod strict;
+mod valueless;
 
 use qflow_model::class::Classes;
 use serde_json::Value;
@@ -17,11 +18,12 @@ use super::{
     python_key, tag,
 };
 use crate::{
-    builtin::{builtin, derived},
+    builtin::{builtin, derived, is_opaque, keys_and_values},
     ty::Ty,
 };
 pub(super) use records::Records;
 pub use streamed::{Found, Misfit, check_encoding, check_encoding_attached, check_reader};
+pub use valueless::valueless;
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {
@@ -77,6 +79,7 @@ impl Records<'_> {
             }
             Ty::Class(name) => match self.get(name) {
                 Some(record) => self.record(value, name, record),
+                None if name == "Counter" => self.generic(value, name, &[], ty),
                 None if class(value, name) && !self.is_no_object(value, name) => Ok(()),
                 None => Err(expected()),
             },
@@ -158,18 +161,20 @@ impl Records<'_> {
         if !class(value, name) {
             return Err(ValueError::new(format!("expected {ty}, got {}", kind(value))));
         }
+        let both = if kind(value) == "dict" { keys_and_values(name, parameters) } else { None };
+        let parameters = both.as_ref().map_or(parameters, |both| both);
         match (value, tag(value), parameters) {
             (Value::Array(items), _, [item]) => self.each(items, item),
             (_, Some(("tuple" | "set" | "frozenset", Value::Array(items))), [item]) => self.each(items, item),
             (_, Some(("map", Value::Array(pairs))), [key, item]) => {
                 pairs.iter().enumerate().try_for_each(|(i, pair)| {
-                    self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))?;
+                    self.check(&pair[0], key).map_err(|e| e.below(&format!("key {i}")))?;
                     self.check(&pair[1], item).map_err(|e| e.below(&format!("[{}]", pair[0])))
                 })
             }
             (Value::Object(fields), None, [key, item]) => fields.iter().try_for_each(|(name, value)| {
                 let name = python_key(name);
-                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))?;
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!("key {name:?}")))?;
                 self.check(value, item).map_err(|e| e.below(&format!("[{name:?}]")))
             }),
             (Value::String(text), _, [item]) if is_abstract(name) => self.characters(text, item),
@@ -177,10 +182,10 @@ impl Records<'_> {
             (_, Some(("map", Value::Array(pairs))), [key]) if is_abstract(name) => pairs
                 .iter()
                 .enumerate()
-                .try_for_each(|(i, pair)| self.check(&pair[0], key).map_err(|e| e.below(&format!(" key {i}")))),
+                .try_for_each(|(i, pair)| self.check(&pair[0], key).map_err(|e| e.below(&format!("key {i}")))),
             (Value::Object(fields), None, [key]) if is_abstract(name) => fields.keys().try_for_each(|name| {
                 let name = python_key(name);
-                self.check(&Value::from(name), key).map_err(|e| e.below(&format!(" key {name:?}")))
+                self.check(&Value::from(name), key).map_err(|e| e.below(&format!("key {name:?}")))
             }),
             (_, Some(("attachment", _)), _) => match self.header(value) {
                 Some(known) => header::held(known, (name, parameters), ty, self),
@@ -228,18 +233,22 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
     match name {
         "float" => matches!(kind, "float" | "int" | "bool"),
         "int" => matches!(kind, "int" | "bool"),
-        "complex" => matches!(kind, "complex" | "float" | "int" | "bool"),
+        // Of a `complex` that is a float or an int, too.
+        "complex" | "SupportsComplex" => matches!(kind, "complex" | "float" | "int" | "bool"),
         "date" => matches!(kind, "date" | "datetime"),
         "object" => true,
         // Whatever has a hash; what is not known here has that of `object`.
         "Hashable" => kind == "None" || kind == "tuple" || builtin(kind).is_none() || derived(kind, name),
         "Path" => matches!(kind, "Path" | "File" | "Folder"),
+        // Paths of this system travel as such, whatever their class.
+        "PosixPath" | "PurePosixPath" if kind == "Path" => true,
         // A frame's or a series' columns are known to its reader only; both are Arrow.
         "Series" => kind == "DataFrame",
         // What is derived from `dict` travels as one.
         name if kind == "dict" && derived(name, kind) => true,
         name if derived(kind, name) || (kind == "tuple" && derived("Sequence", name)) => true,
-        name => is_named(kind, name) || (is_plain && is_users(name)),
+        // A `TypedDict` of the user's is stored as a mapping.
+        name => is_named(kind, name) || (is_plain && !is_opaque(name)),
     }
 }
 
@@ -247,11 +256,6 @@ fn goes(kind: &str, is_plain: bool, name: &str) -> bool {
 fn is_named(kind: &str, name: &str) -> bool {
     let last = |name: &str| name.rfind('.').map_or(0, |dot| dot + 1);
     kind[last(kind)..] == name[last(name)..]
-}
-
-/// Whether a class is not one of ours: a `TypedDict` of the user's is stored as a mapping.
-fn is_users(name: &str) -> bool {
-    builtin(name).is_none()
 }
 
 #[cfg(test)]
@@ -273,6 +277,12 @@ mod tests {
             (json!({"$": "tuple", "v": [1, "x"]}), "tuple[int, str]"),
             (json!({"$": "attachment", "k": "arrow", "i": 0}), "DataFrame"),
             (json!({"a": 1}), "Counter[str]"),
+            (json!({"$": "map", "v": [[1, 2]]}), "Counter[int]"),
+            (json!({"a": true}), "Counter"),
+            (json!({"a": "x"}), "Box[int]"),
+            (json!(1), "SupportsComplex"),
+            (json!({"$": "path", "v": "a"}), "PosixPath"),
+            (json!({"$": "path", "v": "a"}), "PurePath"),
             (json!({"$": "map", "v": [[1, "a"]]}), "defaultdict[int, str]"),
             (json!({"a": 1}), "OrderedDict[str, int]"),
             (json!({"$": "object", "t": "sales.Row", "v": {}}), "Row"),
@@ -314,6 +324,12 @@ mod tests {
             (json!(1.5), "int", "expected int, got float"),
             (json!({"$": "tuple", "v": [1]}), "tuple[int, str]", "expected tuple[int, str], got a tuple of 1"),
             (json!(null), "str", "expected str, got None"),
+            (json!({"a": "x"}), "Counter[str]", "at [\"a\"]: expected int, got str"),
+            (json!({"$": "map", "v": [[1, 1.5]]}), "Counter", "at [1]: expected int, got float"),
+            (json!({"a": 1}), "Counter[int]", "at key \"a\": expected int, got str"),
+            (json!("x"), "SupportsComplex", "expected SupportsComplex, got str"),
+            (json!({"a": 1}), "Pickle[int]", "expected Pickle[int], got dict"),
+            (json!({"a": 1}), "slice", "expected slice, got dict"),
         ] {
             assert_eq!(mismatch(value, ty).as_deref(), Some(why));
         }

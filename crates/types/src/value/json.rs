@@ -6,9 +6,11 @@ mod tests;
 
 use std::ops::Range;
 
+use qflow_model::class::Classes;
 use serde_json::{Map, Value};
 
-use super::{ValueError, stored_key};
+use super::{Misfit, ValueError, check_encoding, encode, read::within_levels, stored_key};
+use crate::ty::Ty;
 use scan::Scan;
 
 /// Levels of lists and objects in one another: what readers of JSON take, ours of stored values too.
@@ -45,9 +47,14 @@ pub fn read(text: &[u8]) -> Result<Value, NotJson> {
     whole(text, Reader { keys: stored_key, ..Reader::default() }).map(|(value, _)| value)
 }
 
-/// Reads JSON in the tagged form; a whole number past 2⁵³ that is written out is the tagged one.
+/// Reads JSON in the tagged form, and holds it to that; a whole number past 2⁵³ that is written out is the tagged one.
 pub fn read_tagged(text: &[u8]) -> Result<Value, NotJson> {
-    whole(text, Reader::default()).map(|(value, _)| value)
+    let (value, _) = whole(text, Reader::default())?;
+    check_encoding(&encode(&value).bytes, &Ty::Any, &Classes::new()).map_err(|misfit| match misfit {
+        Misfit::Unfit(error) => NotJson::Refused(error),
+        Misfit::NotAValue(error) => NotJson::Refused(ValueError::new(error.to_string())),
+    })?;
+    within_levels(value).map_err(NotJson::Refused)
 }
 
 /// The fields of an object in plain JSON, each with its text as it is written; the whole of it is read first.

@@ -97,7 +97,7 @@ pub fn from_json(text: &[u8], ty: &Ty, classes: &Classes) -> Result<Value, Value
     from(&plain, ty, &Reader::new(classes)).and_then(within_levels)
 }
 
-fn within_levels(value: Value) -> Result<Value, ValueError> {
+pub(super) fn within_levels(value: Value) -> Result<Value, ValueError> {
     fn fits(value: &Value, left: usize) -> bool {
         let within = |inner: &Value| left > 0 && fits(inner, left - 1);
         match value {

@@ -58,7 +58,7 @@ fn write(to: &mut Cut, value: &Value) -> fmt::Result {
             text(to, path)?;
             to.write_str(")")
         }
-        ("date" | "datetime" | "time", Value::String(read)) => time(to, tag, read),
+        ("date" | "datetime" | "time", Value::String(read)) => time(to, tag, read, value),
         ("timedelta", Value::Array(parts)) => timedelta(to, parts),
         ("bytes", Value::String(coded)) => write!(to, "bytes {coded}"),
         ("tuple", Value::Array(items)) => between(to, "(", items, if items.len() == 1 { ",)" } else { ")" }),
@@ -154,7 +154,7 @@ fn text(to: &mut Cut, text: &str) -> fmt::Result {
     to.write_char(quote)
 }
 
-fn time(to: &mut Cut, class: &str, read: &str) -> fmt::Result {
+fn time(to: &mut Cut, class: &str, read: &str, value: &Value) -> fmt::Result {
     let (day, time) = match class {
         "date" => (iso::date(read), None),
         "time" => (None, iso::time(read)),
@@ -174,8 +174,14 @@ fn time(to: &mut Cut, class: &str, read: &str) -> fmt::Result {
             parts.push(micros.to_string());
         }
         // How Python would show the zone is nobody's concern.
+        if let Some(zone) = value.get("zone").and_then(Value::as_str) {
+            return write!(to, "{class} {read} {zone}");
+        }
         if time.offset.is_some() {
             return write!(to, "{class} {read}");
+        }
+        if value.get("fold").is_some() {
+            parts.push("fold=1".to_owned());
         }
     }
     if parts.is_empty() { write!(to, "{class} {read}") } else { write!(to, "datetime.{class}({})", parts.join(", ")) }
@@ -206,6 +212,11 @@ mod tests {
             (json!({"$": "decimal", "v": "2.01"}), "Decimal('2.01')"),
             (json!({"$": "datetime", "v": "2026-11-24T09:30:00"}), "datetime.datetime(2026, 11, 24, 9, 30)"),
             (json!({"$": "time", "v": "00:00:00.000001"}), "datetime.time(0, 0, 0, 1)"),
+            (json!({"$": "time", "v": "02:30:00", "fold": 1}), "datetime.time(2, 30, fold=1)"),
+            (
+                json!({"$": "datetime", "v": "2026-11-24T09:30:00+01:00", "zone": "Europe/Berlin"}),
+                "datetime 2026-11-24T09:30:00+01:00 Europe/Berlin",
+            ),
             (json!({"$": "timedelta", "v": [-1, 0, 5]}), "datetime.timedelta(days=-1, microseconds=5)"),
             (json!({"$": "map", "v": [[1, "x"]]}), "{1: 'x'}"),
             (json!({"$": "object", "t": "m.Order", "v": {"item": "tea"}}), "Order(item='tea')"),

@@ -64,8 +64,8 @@ pub(crate) fn types() -> impl Strategy<Value = Ty> {
     ];
     leaf.prop_recursive(3, 16, 3, |inner| {
         let one = ["list", "set", "frozenset", "Set", "Sequence", "Iterable", "Collection"];
-        let one = [&one[..], &["MutableSequence", "MutableSet", "Reversible", "Container"]].concat();
-        let two = ["dict", "Mapping", "MutableMapping"];
+        let one = [&one[..], &["MutableSequence", "MutableSet", "Reversible", "Container", "Counter"]].concat();
+        let two = ["dict", "Mapping", "MutableMapping", "OrderedDict", "defaultdict"];
         prop_oneof![
             (prop::sample::select(one), inner.clone())
                 .prop_map(|(name, item)| Ty::Generic(name.to_owned(), vec![item])),
@@ -216,7 +216,8 @@ fn held(name: &str, parameters: &[Ty], own: &Classes, level: u32) -> BoxedStrate
         "Iterable" | "Collection" | "Container" => prop_oneof![list(), tuple(), set("set")].boxed(),
         _ => {
             let keys = some(&parameters[0], own, level);
-            let pairs = (keys, some(&parameters[1], own, level))
+            let counts = Ty::class("int");
+            let pairs = (keys, some(parameters.get(1).unwrap_or(&counts), own, level))
                 .prop_map(|(keys, values)| keys.into_iter().zip(values).collect());
             pairs.prop_map(mapping).boxed()
         }

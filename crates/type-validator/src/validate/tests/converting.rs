@@ -66,6 +66,41 @@ fn what_has_no_conversion_is_refused_whatever_the_node_asks_for() {
 }
 
 #[test]
+fn a_literal_that_does_not_convert_is_refused_whatever_the_node_asks_for() {
+    for (takes, literal, why) in [
+        ("int", json!("x"), ": expected int, got 'x'"),
+        ("dict[str, list[int]]", json!({"a": ["1", "y"]}), ": at [\"a\"][1]: expected int, got 'y'"),
+        ("date", json!("2026-13-24"), ": expected date, got '2026-13-24'"),
+        ("tuple[int, int]", json!([1]), ": expected tuple[int, int], got a list of 1"),
+        ("set[int]", json!([1, 1]), ": expected set[int], got 1 twice"),
+    ] {
+        for convert in [false, true] {
+            let (told, noted) = judged("int", takes, convert, total(Expr::Literal(literal.clone())));
+            assert_eq!((told.len(), noted.len()), (1, 0), "{literal} → {takes}");
+            assert!(told[0].0.ends_with(why) && told[0].1.starts_with("correct one of the two"), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_literal_that_converts_needs_the_node_to_ask_for_it() {
+    let remedy = "write convert=True on node `total`: a value that does not convert then fails it";
+    for (takes, literal, why) in [
+        ("int", json!("1"), "(sales.py:31 → sales.py:15)"),
+        ("dict[str, list[int]]", json!({"a": ["1"]}), ": at [\"a\"][0]: expected int, got str"),
+        // What only Python makes is not known here.
+        ("DataFrame", json!([{"a": 1}, {"b": 1}]), "(sales.py:31 → sales.py:15)"),
+    ] {
+        let literal = Expr::Literal(literal);
+        let (told, noted) = judged("int", takes, false, total(literal.clone()));
+        assert_eq!((told.len(), noted.len(), told[0].1.as_str()), (1, 0, remedy), "{takes}");
+        assert!(told[0].0.ends_with(why), "{told:?}");
+        let (told, noted) = judged("int", takes, true, total(literal));
+        assert_eq!((told, noted.len()), (vec![], 1), "{takes}");
+    }
+}
+
+#[test]
 fn only_a_node_converts() {
     let called = Step { arguments: vec![("rows".into(), result(vec![]))], ..calls("inner") };
     let sleep = Step {

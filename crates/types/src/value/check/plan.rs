@@ -8,7 +8,10 @@ use super::{
     goes,
     records::{Record, Records},
 };
-use crate::ty::{Literal, Ty};
+use crate::{
+    builtin::keys_and_values,
+    ty::{Literal, Ty},
+};
 
 /// The classes that the form of a value tells by itself; those of enums and objects are told by name.
 pub(super) const KINDS: [&str; 25] = [
@@ -183,20 +186,23 @@ impl Planner<'_, '_> {
             _ if ty.outcome().is_some() => Part::Whole,
             Ty::Class(name) => match self.records.get(name) {
                 Some(record) => self.record(name, record),
-                None => Part::Class { name: name.clone(), kinds: Kinds::of(name) },
+                None => self.class(name, &[]),
             },
-            Ty::Generic(name, parameters) => {
-                let (name, kinds) = (name.clone(), Kinds::of(name));
-                match parameters.as_slice() {
-                    [item] => Part::Items { name, kinds, item: self.part(item) },
-                    [key, item] => {
-                        let any_text = *key == Ty::Any || *key == Ty::class("str");
-                        Part::Map { name, kinds, key: self.part(key), item: self.part(item), any_text }
-                    }
-                    _ => Part::Class { name, kinds },
-                }
-            }
+            Ty::Generic(name, parameters) => self.class(name, parameters),
             Ty::Never | Ty::Spread(..) => Part::Whole,
+        }
+    }
+
+    fn class(&mut self, name: &str, parameters: &[Ty]) -> Part {
+        let both = keys_and_values(name, parameters);
+        let (name, kinds) = (name.to_owned(), Kinds::of(name));
+        match both.as_ref().map_or(parameters, |both| both) {
+            [item] => Part::Items { name, kinds, item: self.part(item) },
+            [key, item] => {
+                let any_text = *key == Ty::Any || *key == Ty::class("str");
+                Part::Map { name, kinds, key: self.part(key), item: self.part(item), any_text }
+            }
+            _ => Part::Class { name, kinds },
         }
     }
 

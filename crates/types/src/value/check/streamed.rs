@@ -25,6 +25,7 @@ use crate::{
     value::{
         encoding::{NotAValue, skeleton},
         header::Headers,
+        put_before,
     },
 };
 use keys::Text;
@@ -137,7 +138,7 @@ impl<'c, 'de> Checker<'c, 'de> {
         if read.is_err()
             && let Some(error) = self.failed.borrow_mut().as_mut()
         {
-            error.path.insert_str(0, &place());
+            put_before(&mut error.path, &place());
         }
         read
     }

@@ -129,7 +129,7 @@ impl Converter<'_> {
         let mut seen = HashSet::with_capacity(pairs.len());
         let mut made = Vec::with_capacity(pairs.len());
         for (from, inner) in pairs {
-            let to = self.convert(&from, key_ty).map_err(|error| error.below(&format!(" key {}", shown(&from))))?;
+            let to = self.convert(&from, key_ty).map_err(|error| error.below(&format!("key {}", shown(&from))))?;
             let Some(key) = key(&to, self.classes) else {
                 return self.left(value, ty, Some(format!("the key {}, which a mapping cannot hold", shown(&to))));
             };

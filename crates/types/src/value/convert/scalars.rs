@@ -4,7 +4,7 @@ use qflow_model::class::Classes;
 use serde_json::{Value, json};
 
 use crate::{
-    convertible::TABLE,
+    convertible::{Row, TABLE},
     value::{
         decimal::Decimal,
         iso, kind, tag,
@@ -34,8 +34,8 @@ pub(super) fn convert(value: &Value, to: &str, strict: bool) -> Option<Value> {
         "datetime" => &["datetime", "date"],
         kind => &[kind],
     };
-    let row = |class: &&str| TABLE.iter().find(|row| row.to == to && row.from.contains(class));
-    let row = classes.iter().find_map(row).filter(|row| strict || !row.may_fail)?;
+    let is_it = |row: &&Row, class: &str| row.to == to && row.from.contains(&class) && (strict || !row.may_fail);
+    let row = classes.iter().find_map(|class| TABLE.iter().find(|row| is_it(row, class)))?;
     let decimal = |read: Decimal| json!({"$": "decimal", "v": read.to_string()});
     match (value, tag(value), row.to) {
         (Value::Bool(value), _, "Decimal") => Some(decimal(Decimal::read(if *value { "1" } else { "0" })?)),
@@ -56,6 +56,8 @@ pub(super) fn convert(value: &Value, to: &str, strict: bool) -> Option<Value> {
             Some(json!({"$": "datetime", "v": format!("{}T00:00:00", iso::date(day)?)}))
         }
         (_, Some(("date", Value::String(day))), "str") => Some(json!(iso::date(day)?.to_string())),
+        // Only where a `date` is declared, and its text is asked for, does nothing else of it count.
+        (_, Some(("datetime" | "time", _)), "str") if row.may_fail && has_more(value) => None,
         (_, Some(("datetime", Value::String(read))), "str") => {
             iso::datetime(read).map(|(day, time)| json!(format!("{day}T{time}")))
         }
@@ -69,4 +71,9 @@ pub(super) fn convert(value: &Value, to: &str, strict: bool) -> Option<Value> {
         (Value::String(given), None, to) => text::read(given, to),
         _ => None,
     }
+}
+
+/// Whether a time has more than ISO 8601 tells of it: a zone by its name, the second of two equal times.
+fn has_more(value: &Value) -> bool {
+    ["zone", "fold"].iter().any(|key| value.get(key).is_some())
 }

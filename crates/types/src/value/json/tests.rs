@@ -96,6 +96,27 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(why(&b"9".repeat(400_000)).contains("has more digits than a value may have"));
 }
 
+#[test]
+fn what_is_read_as_tagged_is_in_its_form() {
+    for (text, told) in [
+        (r#"{"$":"date","v":"2026-13-24"}"#, "a `date` that is none: 2026-13-24"),
+        (r#"[{"$":"decimal","v":"abc"}]"#, "at [0]: a `decimal` that is none: abc"),
+        (r#"{"a":{"$":"bogus","v":1}}"#, "at [\"a\"]: a form that is none: {\"$\":\"bogus\",\"v\":1}"),
+        (r#"{"$":"timedelta","v":[1,86400,0]}"#, "a `timedelta` that is none: [1,86400,0]"),
+        (r#"{"$":"bytes","v":"!!!"}"#, "a `bytes` that is none: !!!"),
+        (r#"{"$":"map","v":[[1,2],[true,3]]}"#, "the key true comes twice"),
+        (r#"{"v":"2026-11-24","$":"date"}"#, "a mapping with the key `$`, which is written `$$`"),
+    ] {
+        assert_eq!(read_tagged(text.as_bytes()).unwrap_err().to_string(), told, "{text}");
+    }
+    for text in [r#" {"$":"date","v":"2026-11-24"}"#, "\n12345678901234567890", r#"{"$$":1}"#, &"9".repeat(400)] {
+        assert!(read_tagged(text.as_bytes()).is_ok(), "{text}");
+    }
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    assert!(read_tagged(nested(100).as_bytes()).is_ok());
+    assert_eq!(read_tagged(nested(101).as_bytes()).unwrap_err().to_string(), "nested deeper than 100 levels");
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -107,7 +128,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::hash_map(".{0,6}", inner, 0..6)
+            prop::collection::hash_map("[^$]{0,6}", inner, 0..6)
                 .prop_map(|map| map.into_iter().collect::<Map<_, _>>().into()),
         ]
     })

@@ -61,8 +61,7 @@ impl<'de> Seed<'_, '_, 'de> {
             keys.take(key)?;
             if let Some(at) = key_at {
                 let name = || python_key(&keys.last()).to_owned();
-                checker
-                    .under(checker.scalar(at, Kind::STR, || Value::from(name())), || format!(" key {:?}", name()))?;
+                checker.under(checker.scalar(at, Kind::STR, || Value::from(name())), || format!("key {:?}", name()))?;
             }
             checker.under(fields.next_value_seed(self), || format!("[{:?}]", python_key(&keys.last())))?;
             next = fields.next_key_seed(Text)?;

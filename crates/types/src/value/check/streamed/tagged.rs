@@ -262,7 +262,7 @@ impl<'de> Visitor<'de> for Pair<'_, '_, 'de, '_> {
         let Some(key) = pair.next_element_seed(Tree)? else {
             return Err(checker.malformed("map", "a pair without a key"));
         };
-        checker.under(checker.whole(self.key, &key), || format!(" key {}", self.number))?;
+        checker.under(checker.whole(self.key, &key), || format!("key {}", self.number))?;
         let is_new = equal::key(&key, checker.classes).is_none_or(|key| self.seen.insert(key));
         if !is_new {
             return Err(A::Error::custom(format!("the key {key} comes twice")));

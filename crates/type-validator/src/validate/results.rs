@@ -1,0 +1,43 @@
+//! Results of types that no value is of: such a node or workflow fails, whatever it returns.
+
+use qflow_model::definition::{Definition, Place, Problem, TypeText};
+use qflow_types::{Ty, value};
+
+use super::{check::ty, tell::problem};
+
+/// Warns of each.
+pub(super) fn without_values(definition: &Definition) -> impl Iterator<Item = Problem> {
+    let nodes = definition.nodes.values().map(|node| (&node.name, &node.returns, &node.place));
+    let workflows = definition.workflows.values().map(|flow| (&flow.name, &flow.returns, &flow.place));
+    nodes.chain(workflows).filter_map(|(name, returns, place)| warned(name, returns, place))
+}
+
+fn warned(name: &str, returns: &TypeText, place: &Place) -> Option<Problem> {
+    let declared = ty(returns);
+    let part = value::valueless(&declared)?;
+    let message = format!("{name} → {declared}: no value is of `{part}`: a result of it fails");
+    let told = problem(place, "no-value", message, &format!("declare {}, and return that", instead(part)));
+    Some(Problem { warning: true, ..told })
+}
+
+/// What has a form and says the same.
+fn instead(ty: &Ty) -> Ty {
+    let of = |name: &str, types: &[Ty]| {
+        if types.is_empty() { Ty::class(name) } else { Ty::Generic(name.to_owned(), types.to_vec()) }
+    };
+    let (name, given) = match ty {
+        Ty::Generic(name, given) => (name.as_str(), given.as_slice()),
+        Ty::Class(name) => (name.as_str(), [].as_slice()),
+        _ => ("", [].as_slice()),
+    };
+    match (name, given) {
+        ("deque" | "KeysView", _) => of("list", given),
+        ("ValuesView", _) => of("list", given.get(1..).unwrap_or_default()),
+        ("ItemsView", [_, _]) => of("list", &[Ty::Tuple(given.to_vec())]),
+        ("ItemsView" | "MappingView", _) => Ty::class("list"),
+        ("ChainMap", _) => of("dict", given),
+        ("range", _) => of("list", &[Ty::class("int")]),
+        ("bytearray" | "memoryview", _) => Ty::class("bytes"),
+        _ => Ty::class("str"),
+    }
+}
