@@ -36,8 +36,9 @@ Exit codes: 0 healthy or degraded · 1 unhealthy: a critical part is down · 2 u
 
 /// How long the first round of probes may take: a server that has just started knows nothing before.
 const FIRST_ROUND: Duration = Duration::from_secs(12);
-/// What is told of a part before its first probe has ended.
+/// What is told of a part before its first probe has ended, and of one while what tells of it has not come.
 const NOT_PROBED_YET: &str = "not_probed_yet";
+const NOT_KNOWN: &str = "not_known";
 /// How long a server that was started for this call may take to hear of its own runs and runners.
 const HEARS: Duration = Duration::from_secs(5);
 
@@ -114,7 +115,8 @@ async fn probed(overseer: &Overseer, fresh: bool) -> Result<Health, Fail> {
         let mut healths = overseer.healths().await?;
         while let Some(health) = healths.next().await {
             let health = health?;
-            let is_known = health.checks.iter().all(|check| check.error != NOT_PROBED_YET);
+            let waits = |check: &Check| check.error == NOT_PROBED_YET || (fresh && check.error == NOT_KNOWN);
+            let is_known = !health.checks.iter().any(waits);
             let may_mend = fresh && exit_of(&health) != Exit::Completed;
             last = Some(health);
             if is_known && !may_mend {
