@@ -197,6 +197,6 @@ fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result
         probes.push(Box::new(RedisProbe::new(settings, &config.thresholds)?));
     }
     let pythons = config.python_versions.clone();
-    probes.push(Box::new(OverviewProbe { channels: orchestrators, pythons, thresholds: config.thresholds.clone() }));
+    probes.push(Box::new(OverviewProbe::new(orchestrators, pythons, config.thresholds.clone())));
     Ok(probes)
 }

@@ -14,6 +14,24 @@ use crate::{
 /// Runners that are told of one by one: of a thousand nobody reads the list.
 const LISTED: usize = 50;
 
+/// Why nothing can be started where nobody could.
+pub(super) const NO_RUNNER: &str = "no_runner";
+/// The checks that only runners tell of.
+pub(super) const TOLD_BY_THEM: [&str; 2] = ["docker", "python_environments"];
+
+/// Each runner once, as whoever heard it last knows it: one that has said how its runtime is before one that has not.
+pub(super) fn merged<'a>(told: impl IntoIterator<Item = &'a Runner>) -> Vec<Runner> {
+    let age = |runner: &Runner| runner.condition.as_ref().map_or(f64::INFINITY, |condition| condition.age_seconds);
+    let mut youngest: BTreeMap<&str, &Runner> = BTreeMap::new();
+    for runner in told {
+        let known = youngest.entry(&runner.id).or_insert(runner);
+        if age(runner) < age(known) {
+            *known = runner;
+        }
+    }
+    youngest.into_values().cloned().collect()
+}
+
 /// Whether containers can be started.
 pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
     let all = &overview.runners;
@@ -21,7 +39,7 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
     let away = conditions().filter(|condition| condition.away).count();
     let is_low = |disk: (u64, u64)| disk.1 < thresholds.disk_free_bytes;
     let (status, error) = if all.is_empty() {
-        (Status::Unhealthy, "no_runner")
+        (Status::Unhealthy, NO_RUNNER)
     } else if away == all.len() {
         (Status::Unhealthy, "runtime_away")
     } else if away > 0 {
