@@ -23,9 +23,10 @@ use crate::{
 };
 
 const NAMES: &[(&str, bool)] = &[("database", true)];
-/// One row of what can be told to a role without privileges; of replicas' lag only where the role may see it.
+/// One row of what can be told to a role without privileges, which sees in `pg_stat_activity` its own connections alone; of replicas' lag
+/// only where the role may see it.
 const FACTS: &str = "
-SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+SELECT pg_is_in_recovery(), (SELECT sum(numbackends) FROM pg_stat_database)::bigint,
   current_setting('max_connections')::bigint, pg_database_size(current_database()),
   (SELECT count(*) FROM pg_stat_replication), (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_stat_replication)";
 
