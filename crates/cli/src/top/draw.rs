@@ -11,7 +11,7 @@ use ratatui::{
 use super::view::{Detail, View};
 use crate::{
     render::printable,
-    status::{duration, mebibytes, progress, short, totals},
+    status::{duration, mebibytes, progress, short, totals, under_causes},
     submit::{ActiveContainer, ActiveWorkflow, Check, Pool},
 };
 
@@ -196,9 +196,11 @@ fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
     };
     // What is amiss first: there may be more than there is room for.
     checks.sort_by_key(|check| rank(check));
+    let checks = under_causes(&checks);
     let row = |check: &&Check| {
         let status = Span::styled(plain(&check.status), colour(view, &check.status));
-        Row::new([Cell::new(plain(&check.name)), Cell::new(status), Cell::new(plain(&check.error))])
+        let of = if check.cause.is_empty() { String::new() } else { format!(", of {}", plain(&check.cause)) };
+        Row::new([Cell::new(plain(&check.name)), Cell::new(status), Cell::new(plain(&check.error) + &of)])
     };
     let widths = [Constraint::Length(19), Constraint::Length(14), Constraint::Fill(1)];
     let rows = checks.iter().map(row).collect();
@@ -263,7 +265,7 @@ mod tests {
         *,
     };
     use crate::{
-        status::tests::{system, verdict},
+        status::tests::{system, verdict, with_symptoms},
         submit::{Holder, Run},
         tree::tests::{node, run},
     };
@@ -300,6 +302,16 @@ mod tests {
     #[test]
     fn the_first_screen_has_runs_containers_pools_and_dependencies() {
         insta::assert_snapshot!(picture(&view(), (140, 28)));
+    }
+
+    #[test]
+    fn what_comes_of_a_dependency_stands_below_it_and_says_so() {
+        let mut view = view();
+        view.hear(News::Health(with_symptoms()));
+        let shown = picture(&view, (140, 28));
+        let at = |part: &str| shown.lines().position(|line| line.contains(part)).unwrap();
+        let (cause, symptom) = (at("runtime_away"), at("no_python, of docker"));
+        assert_eq!((symptom, at("queue_waits, of docker")), (cause + 1, cause + 2), "{shown}");
     }
 
     #[test]
