@@ -139,11 +139,12 @@ fn a_blob_store_that_does_not_answer_degrades_the_whole() {
 }
 
 #[test]
-fn an_orchestrator_that_no_runner_comes_to_degrades_the_whole_and_is_named() {
+fn an_orchestrator_that_no_runner_comes_to_degrades_the_whole_and_is_counted() {
     let stranded = Overview { stranded: vec!["http://banana".to_owned()], failed_last_hour: 0, ..embedded() };
     let runners = check(&stranded, "docker");
     assert_eq!((runners.status, runners.error), (Status::Degraded, Some("orchestrator_without_runner")));
-    assert_eq!(runners.facts["orchestrators_without_runner"], json!(["http://banana"]));
+    assert_eq!(runners.facts["orchestrators_without_runner"], json!(1));
+    assert!(!Value::Object(runners.facts).to_string().contains("banana"), "no address goes outward");
     assert_eq!(verdict(&readings(vec![stranded.clone()], &[], &usual())), Status::Degraded);
 }
 
@@ -205,6 +206,10 @@ fn a_docker_that_does_not_answer_is_unhealthy_and_one_of_two_degraded() {
     let docker = check(&partly, "docker");
     assert_eq!((docker.status, docker.error), (Status::Degraded, Some("runtime_away")));
     assert_eq!(docker.facts["runners_without_runtime"], 1);
+    let old = check(&with(|condition| condition.age_seconds = 15.1), "docker");
+    assert_eq!((old.status, old.error), (Status::Degraded, Some("stale")));
+    assert_eq!(old.facts["per_runner"][0]["status"], "degraded");
+    assert_eq!(check(&with(|condition| condition.age_seconds = 15.0), "docker").status, Status::Healthy);
     let full = check(&with(|condition| condition.disk = Some((100 << 30, 1 << 30))), "docker");
     assert_eq!((full.status, full.error), (Status::Degraded, Some("disk_low")));
 }
