@@ -36,8 +36,9 @@ Exit codes: 0 healthy or degraded · 1 unhealthy: a critical part is down · 2 u
 
 /// How long the first round of probes may take: a server that has just started knows nothing before.
 const FIRST_ROUND: Duration = Duration::from_secs(12);
-/// What is told of a part before its first probe has ended.
+/// What is told of a part before its first probe has ended, and of one while what tells of it has not come.
 const NOT_PROBED_YET: &str = "not_probed_yet";
+const NOT_KNOWN: &str = "not_known";
 /// How long a server that was started for this call may take to hear of its own runs and runners.
 const HEARS: Duration = Duration::from_secs(5);
 
@@ -114,7 +115,8 @@ async fn probed(overseer: &Overseer, fresh: bool) -> Result<Health, Fail> {
         let mut healths = overseer.healths().await?;
         while let Some(health) = healths.next().await {
             let health = health?;
-            let is_known = health.checks.iter().all(|check| check.error != NOT_PROBED_YET);
+            let waits = |check: &Check| check.error == NOT_PROBED_YET || (fresh && check.error == NOT_KNOWN);
+            let is_known = !health.checks.iter().any(waits);
             let may_mend = fresh && exit_of(&health) != Exit::Completed;
             last = Some(health);
             if is_known && !may_mend {
@@ -150,22 +152,43 @@ fn health_json(health: &Health) -> Value {
             "critical": check.critical,
             "response_time_ms": hundredths(check.response_time_ms),
             "age_seconds": hundredths(check.age_seconds),
+            "consecutive_failures": check.consecutive_failures,
         });
         if !check.error.is_empty() {
             told["error"] = json!(check.error);
         }
+        if !check.cause.is_empty() {
+            told["cause"] = json!(check.cause);
+        }
+        if !check.explains.is_empty() {
+            told["explains"] = json!(check.explains);
+        }
         (check.name.clone(), told)
     };
-    json!({ "status": health.status, "checks": health.checks.iter().map(check).collect::<serde_json::Map<_, _>>() })
+    let checks: serde_json::Map<_, _> = health.checks.iter().map(check).collect();
+    json!({ "status": health.status, "version": health.version, "checks": checks })
+}
+
+/// In their order, but what comes of another stands directly below that.
+pub(crate) fn under_causes<'a>(checks: &[&'a Check]) -> Vec<&'a Check> {
+    let comes_of = |check: &Check, cause: &Check| !check.cause.is_empty() && check.cause == cause.name;
+    let is_root = |check: &&&Check| !checks.iter().any(|cause| comes_of(check, cause));
+    let with_symptoms = |root: &'_ &'a Check| {
+        let root = *root;
+        let symptoms = checks.iter().copied().filter(move |check| comes_of(check, root));
+        std::iter::once(root).chain(symptoms).collect::<Vec<_>>()
+    };
+    checks.iter().filter(is_root).flat_map(with_symptoms).collect()
 }
 
 fn checks(checks: &[Check]) -> String {
-    let row = |check: &Check| {
+    let row = |check: &&Check| {
         let (took, age) = (format!("{:.1} ms", check.response_time_ms), format!("{:.0} s", check.age_seconds));
         let critical = if check.critical { "yes" } else { "no" }.to_owned();
-        [check.name.clone(), check.status.clone(), critical, took, age, check.error.clone()]
+        [check.name.clone(), check.status.clone(), critical, took, age, check.error.clone(), check.cause.clone()]
     };
-    render::table(["PART", "STATUS", "CRITICAL", "TOOK", "AGE", "ERROR"], checks.iter().map(row))
+    let head = ["PART", "STATUS", "CRITICAL", "TOOK", "AGE", "ERROR", "CAUSE"];
+    render::table(head, under_causes(&checks.iter().collect::<Vec<_>>()).iter().map(row))
 }
 
 /// The totals in one line.
@@ -297,13 +320,33 @@ pub(crate) mod tests {
             response_time_ms: 1.25,
             age_seconds: 3.0,
             error: error.to_owned(),
+            consecutive_failures: u32::from(!error.is_empty()),
+            ..Check::default()
         };
         let checks = vec![
             check("database", "healthy", true, ""),
             check("docker", "healthy", true, ""),
             check("redis", "unhealthy", false, "unreachable"),
         ];
-        Health { status: status.to_owned(), checks }
+        Health { status: status.to_owned(), checks, version: "0.1.0".to_owned() }
+    }
+
+    /// A Docker that is down, and what comes of it.
+    pub(crate) fn with_symptoms() -> Health {
+        let mut health = verdict("unhealthy");
+        let symptom = |name: &str, error: &str| Check {
+            name: name.to_owned(),
+            status: "degraded".to_owned(),
+            error: error.to_owned(),
+            cause: "docker".to_owned(),
+            ..Check::default()
+        };
+        health.checks[1].status = "unhealthy".to_owned();
+        health.checks[1].error = "runtime_away".to_owned();
+        health.checks[1].explains = vec!["python_environments".to_owned(), "workflows".to_owned()];
+        health.checks.insert(0, symptom("python_environments", "no_python"));
+        health.checks.push(symptom("workflows", "queue_waits"));
+        health
     }
 
     #[test]
@@ -316,6 +359,16 @@ pub(crate) mod tests {
     fn the_health_is_a_line_a_part() {
         insta::assert_snapshot!(checks(&verdict("degraded").checks));
         insta::assert_json_snapshot!(health_json(&verdict("degraded")));
+    }
+
+    #[test]
+    fn what_comes_of_another_part_stands_below_it() {
+        insta::assert_snapshot!(checks(&with_symptoms().checks));
+        let told = health_json(&with_symptoms());
+        assert_eq!(told["checks"]["workflows"]["cause"], "docker");
+        assert_eq!(told["checks"]["docker"]["explains"], json!(["python_environments", "workflows"]));
+        let orphan = [&Check { name: "workflows".to_owned(), cause: "docker".to_owned(), ..Check::default() }];
+        assert_eq!(under_causes(&orphan), orphan, "also where its cause is not told");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{io::IsTerminal as _, path::Path, time::Duration};
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     feed::{Feeds, News},
@@ -63,11 +63,13 @@ pub async fn top(args: TopArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let mut feeds = Feeds::start(client, overseer, to.clone());
     let mut terminal = ratatui::try_init().map_err(|e| Fail::new(Exit::Failed, format!("take the terminal: {e}")))?;
     let keys = std::thread::spawn(move || keys(&to));
+    let begun = Instant::now();
     let ended = loop {
         if let Err(error) = terminal.draw(|frame| draw::draw(frame, &view)) {
             break Err(Fail::new(Exit::Failed, format!("draw on the terminal: {error}")));
         }
         let Some(first) = news.recv().await else { break Ok(Exit::Completed) };
+        view.at = begun.elapsed();
         view.hear(first);
         while let Ok(more) = news.try_recv() {
             view.hear(more);

@@ -1,12 +1,13 @@
 //! Environments: a spec is locked once, a lock is installed once, however many attempts wait for it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use qflow_model::{
+    definition::PythonVersion,
     environment::{EnvLock, EnvSpec},
     ids::Digest,
     outcome::Failure,
@@ -35,13 +36,24 @@ pub struct Environments {
     folder: PathBuf,
     telemetry: Telemetry,
     cells: Mutex<HashMap<Digest, Arc<OnceCell<()>>>>,
+    asked: Mutex<BTreeSet<PythonVersion>>,
 }
 
 impl Environments {
     /// Environments noted, and on the process runtime installed, below a folder.
     pub fn open(runtime: Arc<dyn Runtime>, folder: &Path, telemetry: Telemetry) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        Ok(Self { runtime, folder: folder.to_owned(), telemetry, cells: Mutex::default() })
+        Ok(Self { runtime, folder: folder.to_owned(), telemetry, cells: Mutex::default(), asked: Mutex::default() })
+    }
+
+    /// Notes that an orchestrator asks for a version, whether it is there or not.
+    pub fn ask(&self, python: PythonVersion) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(python);
+    }
+
+    /// Whether one has since the start.
+    pub fn is_asked(&self, python: PythonVersion) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(&python)
     }
 
     fn cell(&self, lock: Digest) -> Arc<OnceCell<()>> {

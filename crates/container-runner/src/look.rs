@@ -1,7 +1,7 @@
 //! How the runtime is, looked at now and then: whether it answers, what it has, and whether each Python comes up in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,9 +9,12 @@ use std::{
 use qflow_model::{definition::PythonVersion, environment::EnvSpec};
 use qflow_service::{Readiness, Shutdown};
 use qflow_telemetry::{Event, labels::Python};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
-use crate::{run::Runner, runtime};
+use crate::{pool::Tried, run::Runner, runtime};
 
 /// Between two looks: as often as a runner speaks of itself.
 const EVERY: Duration = Duration::from_secs(5);
@@ -21,8 +24,10 @@ const ANSWER: Duration = Duration::from_secs(4);
 const SETTLED: Duration = Duration::from_mins(1);
 /// How long a try may take.
 const TRY: Duration = Duration::from_mins(2);
+/// After how long one that failed is made again: what was mended is not told as broken for long.
+const AGAIN: Duration = Duration::from_secs(30);
 /// The part that a runner requires.
-const RUNTIME: &str = "runtime";
+pub const RUNTIME: &str = "runtime";
 
 /// The last look, for those who ask.
 #[derive(Debug, Default)]
@@ -42,8 +47,14 @@ pub struct Condition {
 pub struct Standing {
     /// Its image, or its interpreter, is there.
     pub is_there: bool,
-    /// It was there at some look since the start: it is missed where it is not.
+    /// It was there at some look since the start, or was asked for: it is missed where it is not.
     pub is_wanted: bool,
+}
+
+impl Standing {
+    fn found(self, is_there: bool, is_asked: bool) -> Self {
+        Self { is_there, is_wanted: self.is_wanted || is_there || is_asked }
+    }
 }
 
 impl Looks {
@@ -71,12 +82,14 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut condition = Condition::default();
     let mut away = false;
+    // Beside the looks: a try that hangs is no reason to look no more.
+    let mut trying = JoinSet::new();
     loop {
         tokio::select! { () = shutdown.wait() => return, _ = ticks.tick() => {} }
         condition = look(&runner, &name, &versions, condition).await;
         let was = std::mem::replace(&mut away, condition.look.is_none());
+        readiness.set(RUNTIME, !away);
         if was != away {
-            readiness.set(RUNTIME, !away);
             tell(&runner, away);
         }
         for (python, standing) in &condition.pythons {
@@ -84,10 +97,11 @@ pub async fn watch(
             runner.telemetry.metrics().python_available(Python::of(&python.to_string())).set(up);
         }
         *looks.inside() = Some((condition.clone(), Instant::now()));
-        if let Some(smoke) = smoke.filter(|_| !away && begun.elapsed() >= SETTLED)
-            && let Some(python) = due(&runner, &condition, smoke)
+        while trying.try_join_next().is_some() {}
+        if let Some(smoke) = smoke.filter(|_| trying.is_empty() && !away && begun.elapsed() >= SETTLED)
+            && let Some(python) = due(&runner.pool.tried(), &condition, smoke)
         {
-            tokio::select! { () = shutdown.wait() => return, () = tries(&runner, python) => {} }
+            trying.spawn(tries(Arc::clone(&runner), python));
         }
     }
 }
@@ -111,26 +125,57 @@ async fn look(runner: &Runner, name: &str, versions: &[PythonVersion], before: C
         if look.is_some()
             && let Ok(Ok(is_there)) = timeout(ANSWER, runner.runtime.is_there(*python)).await
         {
-            *standing = Standing { is_there, is_wanted: standing.is_wanted || is_there };
+            *standing = standing.found(is_there, runner.environments.is_asked(*python));
         }
     }
     Condition { look, pythons }
 }
 
-/// The version whose container came up longest ago, where that is too long.
-fn due(runner: &Runner, condition: &Condition, smoke: Duration) -> Option<PythonVersion> {
-    let tried = runner.pool.tried();
-    let there: BTreeSet<_> =
-        condition.pythons.iter().filter(|(_, it)| it.is_there).map(|(python, _)| *python).collect();
+/// The version whose container came up longest ago, where that is too long; of one that did not come up it is sooner.
+fn due(tried: &BTreeMap<PythonVersion, Tried>, condition: &Condition, smoke: Duration) -> Option<PythonVersion> {
     let age = |python: &PythonVersion| tried.get(python).map_or(Duration::MAX, |tried| tried.at.elapsed());
-    there.into_iter().filter(|python| age(python) >= smoke).max_by_key(age)
+    let is_due = |python: &PythonVersion| {
+        let failed = tried.get(python).is_some_and(|tried| tried.error.is_some());
+        age(python) >= if failed { smoke.min(AGAIN) } else { smoke }
+    };
+    let there = condition.pythons.iter().filter(|(_, standing)| standing.is_there).map(|(python, _)| *python);
+    there.filter(is_due).max_by_key(age)
 }
 
 /// Has a container of a version come up; what became of it is told by the pool.
-async fn tries(runner: &Runner, python: PythonVersion) {
+async fn tries(runner: Arc<Runner>, python: PythonVersion) {
     let spec = EnvSpec { python, requirements: Vec::new() };
     if let Ok(lock) = runner.environments.lock(&spec).await {
         // One that takes longer is told as one that does not come up, by its own time-outs.
         timeout(TRY, runner.pool.smoke(&lock)).await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_failed_is_due_again_soon_and_one_that_came_up_when_that_is_long_ago() {
+        let python = |version: &str| version.parse::<PythonVersion>().unwrap();
+        let there = Standing { is_there: true, is_wanted: true };
+        let pythons = BTreeMap::from([(python("3.11"), there), (python("3.12"), Standing::default())]);
+        let condition = Condition { look: None, pythons };
+        let of = |tried: Option<(u64, Option<&'static str>)>| {
+            let at = |seconds| Instant::now() - Duration::from_secs(seconds);
+            let tried = tried.map(|(seconds, error)| (python("3.11"), Tried { at: at(seconds), error }));
+            due(&tried.into_iter().collect(), &condition, Duration::from_secs(900))
+        };
+        assert_eq!(of(None), Some(python("3.11")), "one that was never tried; not one that is not there");
+        assert_eq!([of(Some((31, Some("runtime")))), of(Some((900, None)))], [Some(python("3.11")); 2]);
+        assert_eq!([of(Some((20, Some("runtime")))), of(Some((800, None)))], [None; 2]);
+    }
+
+    #[test]
+    fn a_python_is_missed_once_it_was_there_or_was_asked_for() {
+        let never = Standing::default().found(false, false);
+        assert!(!never.is_wanted, "nothing is pulled unasked");
+        assert!(never.found(false, true).is_wanted);
+        assert!(never.found(true, false).found(false, false).is_wanted);
     }
 }

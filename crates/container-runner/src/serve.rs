@@ -96,6 +96,8 @@ pub async fn serve(
     tokio::spawn(Arc::clone(&runner.pool).keep_warm(shutdown.clone()));
     tokio::spawn(sample::watch(Arc::clone(&runner), samples, shutdown.clone()));
     let smoke = (config.smoke_seconds > 0).then(|| Duration::from_secs(config.smoke_seconds));
+    // Required from the first moment: it is there once a look has found it.
+    edge.readiness.set(look::RUNTIME, false);
     let (looks, name) = ((Arc::clone(&edge.looks), edge.readiness.clone()), edge.runner_id.clone());
     tokio::spawn(look::watch(Arc::clone(&runner), name, config.versions()?, smoke, looks, shutdown.clone()));
     edge.dial_all(config.orchestrator_urls.iter().cloned());

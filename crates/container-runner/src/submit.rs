@@ -302,7 +302,10 @@ impl Edge {
     async fn lock(self: Arc<Self>, order: v1::LockOrder, to: mpsc::Sender<v1::WorkRequest>) {
         let spec: Result<EnvSpec, _> = serde_json::from_slice(&order.spec_json);
         let result = match &spec {
-            Ok(spec) => self.runner.environments.lock(spec).await,
+            Ok(spec) => {
+                self.runner.environments.ask(spec.python);
+                self.runner.environments.lock(spec).await
+            }
             Err(error) => Err(Box::new(qflow_model::outcome::Failure {
                 error_type: "protocol".into(),
                 message: error.to_string(),

@@ -80,6 +80,16 @@ impl Program {
         stream.read_to_string(&mut answer).unwrap();
         answer.lines().next().unwrap().to_owned() + answer.lines().last().unwrap()
     }
+
+    /// Waits until that is its readiness.
+    async fn becomes(&self, told: &str) {
+        let becomes = async {
+            while self.ready() != told {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, becomes).await.unwrap_or_else(|_| panic!("{} becomes {told}", self.ready()));
+    }
 }
 
 impl Drop for Program {
@@ -90,8 +100,9 @@ impl Drop for Program {
 }
 
 const UNREACHABLE: &str = "orchestrator_unreachable";
-const NOT_READY: &str = r#"HTTP/1.1 503 Service Unavailable{"status":"unavailable","checks":{"orchestrator":false}}"#;
-const READY: &str = r#"HTTP/1.1 200 OK{"status":"ok","checks":{"orchestrator":true}}"#;
+const NOT_READY: &str =
+    r#"HTTP/1.1 503 Service Unavailable{"status":"unavailable","checks":{"orchestrator":false,"runtime":true}}"#;
+const READY: &str = r#"HTTP/1.1 200 OK{"status":"ok","checks":{"orchestrator":true,"runtime":true}}"#;
 
 async fn answer(line: &Line, peers: Vec<String>) {
     let Say::Hello(hello) = hello_of_the_only_one() else { panic!("no hello") };
@@ -105,14 +116,14 @@ async fn an_orchestrator_that_is_not_there_is_told_once_and_so_is_that_it_answer
     let program = Program::start(&format!("http://{seed}"), "secret");
     let said = program.told(UNREACHABLE, &seed.to_string()).await;
     assert!(said.contains("Unavailable: ") && said.contains("Connection refused"), "{said}");
-    assert_eq!(program.ready(), NOT_READY);
+    program.becomes(NOT_READY).await;
 
     // It comes, and knows of others that runners cannot reach.
     let mut desk = Desk::open_at(&seed.to_string(), ServeOptions::default()).await;
     let line = desk.opened.recv().await.unwrap();
     answer(&line, vec![format!("http://{other}"), "banana".into()]).await;
     program.told("orchestrator_reached", &seed.to_string()).await;
-    assert_eq!(program.ready(), READY);
+    program.becomes(READY).await;
     program.told(UNREACHABLE, &other.to_string()).await;
     program.told(UNREACHABLE, "banana").await;
     let all = program.lines(UNREACHABLE, "");
@@ -132,7 +143,7 @@ async fn a_token_that_is_not_the_orchestrators_is_told_with_what_to_set() {
     let program = Program::start(&desk.url, "wrong");
     let said = program.told(UNREACHABLE, &desk.url).await;
     assert!(said.contains("Unauthenticated: ") && said.contains("QFLOW_SERVICE_TOKEN"), "{said}");
-    assert_eq!(program.ready(), NOT_READY);
+    program.becomes(NOT_READY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,10 +171,5 @@ async fn a_runner_that_starts_again_finds_those_it_knew_though_the_one_it_was_gi
     answer(&again, vec![other.url.clone()]).await;
     let said = program.told("orchestrators_remembered", &other.url).await;
     assert!(said.contains("none of QFLOW_ORCHESTRATOR_URLS answers") && !said.contains(&address), "{said}");
-    let ready = async {
-        while program.ready() != READY {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ready).await.expect("it is ready");
+    program.becomes(READY).await;
 }

@@ -131,10 +131,7 @@ pub async fn serve(
         None => Auth::Token(token.clone()),
     };
     // Runs, workflows and users are named only to whoever may call, where anyone else could: on this machine's loopback nobody else can.
-    let watching = match &auth {
-        Auth::Either(..) if !config.loopback_only => auth.clone(),
-        _ => Auth::None,
-    };
+    let watching = if config.loopback_only { Auth::None } else { auth.clone() };
     let options = ServeOptions { auth, loopback_only: config.loopback_only, tls: None };
     // Whoever may reach the address may ask how the system is: load balancers and people have no token at hand.
     let edge = Edge { auth: Auth::None, loopback_only: config.loopback_only, telemetry: telemetry.clone() };
@@ -197,6 +194,6 @@ fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result
         probes.push(Box::new(RedisProbe::new(settings, &config.thresholds)?));
     }
     let pythons = config.python_versions.clone();
-    probes.push(Box::new(OverviewProbe { channels: orchestrators, pythons, thresholds: config.thresholds.clone() }));
+    probes.push(Box::new(OverviewProbe::new(orchestrators, pythons, config.thresholds.clone())));
     Ok(probes)
 }

@@ -20,32 +20,38 @@ pub struct Thresholds {
     #[arg(long, env = "QFLOW_PROBE_RISE", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub probe_rise: u32,
     /// Milliseconds from which on a connection or an answer of Postgres or Redis is slow.
-    #[arg(long, env = "QFLOW_HEALTH_SLOW_MS", default_value_t = 500.0)]
+    #[arg(long, env = "QFLOW_HEALTH_SLOW_MS", value_parser = number, default_value_t = 500.0)]
     pub slow_ms: f64,
     /// Per cent of its connections that a database may have in use.
-    #[arg(long, env = "QFLOW_HEALTH_CONNECTIONS_PERCENT", default_value_t = 90.0)]
+    #[arg(long, env = "QFLOW_HEALTH_CONNECTIONS_PERCENT", value_parser = number, default_value_t = 90.0)]
     pub connections_percent: f64,
     /// Seconds that a database's replica may be behind.
-    #[arg(long, env = "QFLOW_HEALTH_LAG_SECONDS", default_value_t = 30.0)]
+    #[arg(long, env = "QFLOW_HEALTH_LAG_SECONDS", value_parser = number, default_value_t = 30.0)]
     pub lag_seconds: f64,
     /// Per cent of its bound on memory that Redis may use, where it has one.
-    #[arg(long, env = "QFLOW_HEALTH_REDIS_MEMORY_PERCENT", default_value_t = 90.0)]
+    #[arg(long, env = "QFLOW_HEALTH_REDIS_MEMORY_PERCENT", value_parser = number, default_value_t = 90.0)]
     pub redis_memory_percent: f64,
     /// Bytes that must be free where a runner's images and containers lie.
     #[arg(long, env = "QFLOW_HEALTH_DISK_FREE_BYTES", default_value_t = 2 << 30)]
     pub disk_free_bytes: u64,
     /// Seconds that the oldest run with something ready may have waited.
-    #[arg(long, env = "QFLOW_HEALTH_QUEUED_SECONDS", default_value_t = 300.0)]
+    #[arg(long, env = "QFLOW_HEALTH_QUEUED_SECONDS", value_parser = number, default_value_t = 300.0)]
     pub queued_seconds: f64,
     /// Per cent of the last hour's runs of which more must not have failed.
-    #[arg(long, env = "QFLOW_HEALTH_SUCCESS_PERCENT", default_value_t = 95.0)]
+    #[arg(long, env = "QFLOW_HEALTH_SUCCESS_PERCENT", value_parser = number, default_value_t = 95.0)]
     pub success_percent: f64,
     /// Runs that must have ended in that hour before their success is judged.
     #[arg(long, env = "QFLOW_HEALTH_MINIMUM_RUNS", default_value_t = 10)]
     pub minimum_runs: u64,
     /// Seconds since metrics were last asked for, of a process that was ever asked.
-    #[arg(long, env = "QFLOW_HEALTH_SCRAPE_SECONDS", default_value_t = 120.0)]
+    #[arg(long, env = "QFLOW_HEALTH_SCRAPE_SECONDS", value_parser = number, default_value_t = 120.0)]
     pub scrape_seconds: f64,
+}
+
+/// A number that something can reach.
+fn number(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
+    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("say a number of 0 or more".to_owned()) }
 }
 
 impl Thresholds {
@@ -69,6 +75,18 @@ pub(crate) mod tests {
     struct Line {
         #[command(flatten)]
         thresholds: Thresholds,
+    }
+
+    #[test]
+    fn what_nothing_can_reach_is_no_threshold() {
+        for wrong in ["NaN", "-1", "inf", "much"] {
+            for setting in ["--success-percent", "--slow-ms", "--queued-seconds", "--scrape-seconds", "--lag-seconds"] {
+                let error = Line::try_parse_from(["x", &format!("{setting}={wrong}")]).err().unwrap().to_string();
+                assert!(error.contains("invalid value"), "{error}");
+            }
+        }
+        let line = Line::try_parse_from(["x", "--success-percent=0", "--slow-ms=0.5"]).ok().unwrap();
+        assert_eq!((line.thresholds.success_percent, line.thresholds.slow_ms), (0.0, 0.5));
     }
 
     /// As they are where nothing is set.

@@ -54,6 +54,8 @@ pub struct Reading {
 pub const NOT_KNOWN: &str = "not_known";
 /// Why nothing is told of a part before its first probe has ended.
 pub const NOT_PROBED_YET: &str = "not_probed_yet";
+/// Why what was found proves nothing any more.
+pub const STALE: &str = "stale";
 /// Why a part does not work that nobody reaches.
 pub const UNREACHABLE: &str = "unreachable";
 
@@ -136,7 +138,7 @@ impl Aged {
     pub fn counted(mut self, stale_seconds: f64) -> Self {
         if self.age_seconds > stale_seconds && self.reading.status != Status::NotConfigured {
             self.reading.status = Status::Unhealthy;
-            self.reading.error = Some("stale");
+            self.reading.error = Some(STALE);
         }
         self
     }
@@ -144,12 +146,11 @@ impl Aged {
     /// What two say of one part, each of its age: the older one's counts.
     #[must_use]
     pub fn and(self, told: Self) -> Self {
-        let age = match (self.reading.tells(), told.reading.tells()) {
-            (true, false) => self.age_seconds,
-            (false, true) => told.age_seconds,
-            _ => self.age_seconds.max(told.age_seconds),
+        let (age, failures) = match (self.reading.tells(), told.reading.tells()) {
+            (true, false) => (self.age_seconds, self.failures),
+            (false, true) => (told.age_seconds, told.failures),
+            _ => (self.age_seconds.max(told.age_seconds), self.failures.max(told.failures)),
         };
-        let failures = self.failures.max(told.failures);
         Self::of(self.reading.and(told.reading), age, failures)
     }
 }
@@ -208,6 +209,13 @@ mod tests {
         assert_eq!(aged(60.0).status, Status::Healthy);
         assert_eq!(aged(61.0).status, Status::Unhealthy);
         assert_eq!(aged(61.0).error, Some("stale"));
+    }
+
+    #[test]
+    fn of_a_part_that_is_well_no_failures_are_told_though_another_knows_nothing_of_it() {
+        let own = Aged::of(reading(Status::Healthy, true), 1.0, 0);
+        let told = Aged::of(Reading::not_known("x", true), 60.0, 4);
+        assert_eq!((own.clone().and(told.clone()).failures, told.and(own).failures), (0, 0));
     }
 
     #[test]

@@ -273,8 +273,9 @@ async fn grpc_needs_the_token_and_the_pages_a_host_of_this_machine() {
 
 #[tokio::test]
 async fn who_runs_what_is_told_to_those_alone_who_may_call() {
-    let aggregator = Aggregator::start_with(&gone().await, &gone().await, &["--client-token", "clients"]).await;
-    let asked = async |path: &str, token: Option<&str>| {
+    let both = Aggregator::start_with(&gone().await, &gone().await, &["--client-token", "clients"]).await;
+    let services = Aggregator::start_with(&gone().await, &gone().await, &[]).await;
+    let asked = async |aggregator: &Aggregator, path: &str, token: Option<&str>| {
         let shown = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
         let mut stream = tokio::net::TcpStream::connect(aggregator.http()).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{shown}Connection: close\r\n\r\n");
@@ -284,12 +285,17 @@ async fn who_runs_what_is_told_to_those_alone_who_may_call() {
         String::from_utf8_lossy(&head[9..]).into_owned()
     };
     for path in ["/monitoring/status", "/monitoring/stream"] {
-        assert_eq!(asked(path, None).await, "401", "{path}");
-        assert_eq!(asked(path, Some("wrong")).await, "401", "{path}");
-        assert_eq!(asked(path, Some("clients")).await, "200", "{path}");
-        assert_eq!(asked(path, Some(TOKEN)).await, "200", "{path}");
+        for aggregator in [&both, &services] {
+            assert_eq!(asked(aggregator, path, None).await, "401", "{path}");
+            assert_eq!(asked(aggregator, path, Some("wrong")).await, "401", "{path}");
+            assert_eq!(asked(aggregator, path, Some(TOKEN)).await, "200", "{path}");
+        }
+        assert_eq!(asked(&both, path, Some("clients")).await, "200", "{path}");
+        assert_eq!(asked(&services, path, Some("clients")).await, "401", "{path}");
     }
-    assert_ne!(asked("/health", None).await, "401", "load balancers have no token");
+    assert_ne!(asked(&both, "/health", None).await, "401", "load balancers have no token");
+    let local = Aggregator::start(&gone().await, &gone().await).await;
+    assert_eq!(page(local.http(), "/monitoring/status").await.0, 200, "nobody else reaches this machine's loopback");
 }
 
 #[tokio::test]

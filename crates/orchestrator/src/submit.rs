@@ -9,6 +9,7 @@ mod overview;
 mod pause;
 mod pools;
 mod problem;
+mod refusal;
 mod resolve;
 mod secrets;
 mod show;
@@ -47,6 +48,7 @@ use crate::{
     validate::{self, Given, Judged, Validator},
 };
 
+use refusal::unavailable;
 pub use validator::Remote;
 pub use work::Work;
 
@@ -390,13 +392,4 @@ fn unsound(judged: &Judged) -> Status {
     let lines: Vec<String> = problems.chain(judged.parameter_errors.iter().map(|e| e.message.clone())).collect();
     let details = serde_json::json!({"problems": judged.problems, "parameters": judged.parameter_errors});
     Status::with_details(Code::InvalidArgument, lines.join("\n"), details.to_string().into_bytes().into())
-}
-
-/// What the store's errors mean for a caller.
-fn unavailable(error: &record::Error) -> Status {
-    if let record::Error::TooManyQueued { .. } = error {
-        return Status::resource_exhausted(format!("{error}; try again when some have ended"));
-    }
-    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
-    Status::unavailable(format!("{error}{cause}; nothing was accepted, try again"))
 }

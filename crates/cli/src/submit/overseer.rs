@@ -102,6 +102,8 @@ pub struct Health {
     pub status: String,
     /// Its parts.
     pub checks: Vec<Check>,
+    /// The version of the health-aggregator.
+    pub version: String,
 }
 
 /// How one part is.
@@ -119,6 +121,12 @@ pub struct Check {
     pub age_seconds: f64,
     /// What is wrong, as a code; empty where nothing is.
     pub error: String,
+    /// The part of which its trouble comes; empty where that is its own.
+    pub cause: String,
+    /// The parts whose trouble comes of it.
+    pub explains: Vec<String>,
+    /// Probes in a row that found trouble.
+    pub consecutive_failures: u32,
 }
 
 type Through = InterceptedService<Channel, Bearer>;
@@ -221,6 +229,9 @@ fn health(sent: Option<v1::Health>) -> Result<Health, Fail> {
         response_time_ms: one.response_time_ms,
         age_seconds: one.age_seconds,
         error: one.error,
+        cause: one.cause,
+        explains: one.explains,
+        consecutive_failures: one.consecutive_failures,
     };
-    Ok(Health { status: sent.status, checks: sent.checks.into_iter().map(check).collect() })
+    Ok(Health { status: sent.status, checks: sent.checks.into_iter().map(check).collect(), version: sent.version })
 }

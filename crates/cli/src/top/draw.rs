@@ -11,7 +11,7 @@ use ratatui::{
 use super::view::{Detail, View};
 use crate::{
     render::printable,
-    status::{duration, mebibytes, progress, short, totals},
+    status::{duration, mebibytes, progress, short, totals, under_causes},
     submit::{ActiveContainer, ActiveWorkflow, Check, Pool},
 };
 
@@ -58,14 +58,14 @@ fn plain(text: &str) -> String {
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let verdict = view.health.as_ref().map_or("not told yet", |health| &health.status);
+    let verdict = view.verdict();
     let at = view.status.as_ref().map(|status| status.timestamp.as_str()).unwrap_or_default();
     // To the second: what is smaller is only restless.
     let at = at.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
     let first = Line::from(vec![
         Span::styled("qflow top", Style::new().add_modifier(Modifier::BOLD)),
         Span::raw(format!("  {}  ", plain(&view.server))),
-        Span::styled(plain(verdict), colour(view, verdict)),
+        Span::styled(plain(&verdict), colour(view, &verdict)),
         Span::raw(if at.is_empty() { String::new() } else { format!("  {at} UTC") }),
     ]);
     let second = view.status.as_ref().map_or_else(|| "waiting for the health-aggregator".to_owned(), totals);
@@ -196,9 +196,11 @@ fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
     };
     // What is amiss first: there may be more than there is room for.
     checks.sort_by_key(|check| rank(check));
+    let checks = under_causes(&checks);
     let row = |check: &&Check| {
         let status = Span::styled(plain(&check.status), colour(view, &check.status));
-        Row::new([Cell::new(plain(&check.name)), Cell::new(status), Cell::new(plain(&check.error))])
+        let of = if check.cause.is_empty() { String::new() } else { format!(", of {}", plain(&check.cause)) };
+        Row::new([Cell::new(plain(&check.name)), Cell::new(status), Cell::new(plain(&check.error) + &of)])
     };
     let widths = [Constraint::Length(19), Constraint::Length(14), Constraint::Fill(1)];
     let rows = checks.iter().map(row).collect();
@@ -252,6 +254,8 @@ fn colour(view: &View, word: &str) -> Style {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use qflow_model::status::NodeStatus;
     use ratatui::{Terminal, backend::TestBackend, crossterm::event::KeyCode};
 
@@ -263,7 +267,7 @@ mod tests {
         *,
     };
     use crate::{
-        status::tests::{system, verdict},
+        status::tests::{system, verdict, with_symptoms},
         submit::{Holder, Run},
         tree::tests::{node, run},
     };
@@ -303,6 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_of_a_dependency_stands_below_it_and_says_so() {
+        let mut view = view();
+        view.hear(News::Health(with_symptoms()));
+        let shown = picture(&view, (140, 28));
+        let at = |part: &str| shown.lines().position(|line| line.contains(part)).unwrap();
+        let (cause, symptom) = (at("runtime_away"), at("no_python, of docker"));
+        assert_eq!((symptom, at("queue_waits, of docker")), (cause + 1, cause + 2), "{shown}");
+    }
+
+    #[test]
     fn a_run_shows_its_nodes_its_log_and_its_trace() {
         let mut view = view();
         looked_into(&mut view);
@@ -325,6 +339,21 @@ mod tests {
         let mut view = View { server: "http://127.0.0.1:7400".to_owned(), ..View::default() };
         view.hear(News::Trouble("status", "the server went away".to_owned()));
         insta::assert_snapshot!(picture(&view, (80, 8)));
+    }
+
+    #[test]
+    fn a_verdict_that_is_not_heard_any_more_is_not_shown_as_how_it_is() {
+        let mut view = view();
+        view.at = Duration::from_secs(75);
+        view.hear(News::Trouble("health", "the server went away".to_owned()));
+        let head = |view: &View| picture(view, (120, 8)).lines().next().unwrap().to_owned();
+        assert!(
+            head(&view).contains("  not heard for 1 m 15 s") && !head(&view).contains("degraded"),
+            "{}",
+            head(&view)
+        );
+        view.hear(News::Health(verdict("degraded")));
+        assert!(head(&view).contains("  degraded"), "{}", head(&view));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! What `qflow top` shows, and how keys and news change it: pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::feed::News;
 use crate::{
+    status::duration,
     submit::{ActiveWorkflow, Health, Line, Pool, Run, SystemStatus},
     tree::{self, Tree},
 };
@@ -25,6 +29,9 @@ pub(super) struct View {
     pub(super) status: Option<SystemStatus>,
     /// How the parts are, once it was told.
     pub(super) health: Option<Health>,
+    /// Since it began, and when that was told last.
+    pub(super) at: Duration,
+    pub(super) heard: Duration,
     /// All pools.
     pub(super) pools: Vec<Pool>,
     /// Feeds that do not come, and why.
@@ -102,6 +109,17 @@ impl Sort {
 }
 
 impl View {
+    /// How the whole is, as far as that is known: what was told before its feed ended is not how it is now.
+    pub(super) fn verdict(&self) -> String {
+        match &self.health {
+            Some(_) if self.trouble.contains_key("health") => {
+                format!("not heard for {}", duration(self.at.saturating_sub(self.heard).as_secs()))
+            }
+            Some(health) => health.status.clone(),
+            None => "not told yet".to_owned(),
+        }
+    }
+
     /// The runs that are shown, in their order.
     pub(super) fn runs(&self) -> Vec<&ActiveWorkflow> {
         let wanted = self.filter.to_lowercase();
@@ -145,7 +163,7 @@ impl View {
             }
             News::Health(health) => {
                 self.trouble.remove("health");
-                self.health = Some(health);
+                (self.health, self.heard) = (Some(health), self.at);
             }
             News::Pools(pools) => {
                 self.trouble.remove("pools");

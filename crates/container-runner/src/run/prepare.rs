@@ -28,6 +28,7 @@ impl Runner {
     ) -> Result<Container, Ending> {
         let order = progress.order;
         progress.secrets = self.secrets.read(order).map_err(|e| failed(FailureClass::User, "secret", e))?;
+        self.environments.ask(order.lock.python);
         let began = Instant::now();
         let told = |doing: String| self.say(order, Word::Doing { doing, fraction: -1.0 });
         if !self.environments.is_ready(&order.lock) {

@@ -4,9 +4,15 @@ mod runners;
 #[cfg(test)]
 mod tests;
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
 use async_trait::async_trait;
 use qflow_service::AuthedChannel;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::Probe;
 use crate::{
@@ -17,16 +23,49 @@ use crate::{
 
 /// Seconds for which a drop of spans or lines is told.
 const RECENT_DROP: f64 = 60.0;
+/// How long a system that has just started may be without any runner: these dial once orchestrators are there.
+const DIALS: Duration = Duration::from_secs(15);
 
 /// Asks orchestrators.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct OverviewProbe {
-    /// How to reach each replica.
-    pub channels: Vec<AuthedChannel>,
-    /// Versions of Python that are promised.
-    pub pythons: Vec<String>,
-    /// What counts as trouble.
-    pub thresholds: Thresholds,
+    channels: Vec<AuthedChannel>,
+    pythons: Vec<String>,
+    thresholds: Thresholds,
+    runners: Awaited,
+}
+
+impl OverviewProbe {
+    /// One that asks each replica; of which versions of Python are promised, and what counts as trouble.
+    pub fn new(channels: Vec<AuthedChannel>, pythons: Vec<String>, thresholds: Thresholds) -> Self {
+        Self { channels, pythons, thresholds, runners: Awaited::from(Instant::now()) }
+    }
+}
+
+/// Whether runners may still be on their way.
+#[derive(Debug)]
+struct Awaited {
+    begun: Instant,
+    came: AtomicBool,
+}
+
+impl Awaited {
+    fn from(begun: Instant) -> Self {
+        Self { begun, came: AtomicBool::new(false) }
+    }
+
+    /// The same readings; of what only runners tell nothing is known before the first of them had time to come.
+    fn read(&self, mut readings: Vec<Reading>) -> Vec<Reading> {
+        let lacks_runners = |reading: &Reading| reading.error == Some(runners::NO_RUNNER);
+        if !readings.iter().any(lacks_runners) {
+            self.came.store(true, Ordering::Relaxed);
+        } else if !self.came.load(Ordering::Relaxed) && self.begun.elapsed() < DIALS {
+            for reading in readings.iter_mut().filter(|reading| runners::TOLD_BY_THEM.contains(&reading.name)) {
+                *reading = Reading::not_known(reading.name, reading.critical);
+            }
+        }
+        readings
+    }
 }
 
 const NAMES: &[(&str, bool)] = &[
@@ -48,7 +87,7 @@ impl Probe for OverviewProbe {
 
     async fn probe(&self) -> Vec<Reading> {
         match submit::each(&self.channels, submit::overview).await {
-            Ok(overviews) => readings(overviews, &self.pythons, &self.thresholds),
+            Ok(overviews) => self.runners.read(readings(overviews, &self.pythons, &self.thresholds)),
             Err(error) => self.unanswered(error),
         }
     }
@@ -66,23 +105,25 @@ impl Probe for OverviewProbe {
 /// What several orchestrators know.
 #[derive(Debug)]
 struct Together {
-    /// Of runners, who knows some, since one that no runner has a stream to knows none; of runs, whose store answers.
+    /// All runners that any of them knows; of runs, who is told by a store that answers.
     one: Overview,
     /// How many do not reach the store, and of how many.
     stores_away: (usize, usize),
 }
 
-/// What one of several does not reach counts as away, whoever answers first.
+/// What one of several does not reach counts as away, and what waits longest anywhere waits, whoever answers first.
 fn together(mut all: Vec<Overview>) -> Together {
     let (blobs_away, bus_down) = (all.iter().any(|one| one.blobs_away), all.iter().any(|one| one.bus_down));
     let stores_away = (all.iter().filter(|one| one.store_down).count(), all.len());
     let telemetry: Vec<Pipeline> = all.iter().flat_map(|one| one.telemetry.iter().copied()).collect();
-    let runners = all.iter().map(|one| &one.runners).find(|runners| !runners.is_empty()).cloned().unwrap_or_default();
+    let oldest_queued_seconds = all.iter().map(|one| one.oldest_queued_seconds).fold(0.0, f64::max);
+    let runners = runners::merged(all.iter().flat_map(|one| &one.runners));
     let stranded = all.iter().find(|one| !one.runners.is_empty()).or(all.first());
     let stranded = stranded.map(|one| one.stranded.clone()).unwrap_or_default();
     let counts = all.iter().position(|one| !one.store_down).unwrap_or_default();
     let one = if counts < all.len() { all.swap_remove(counts) } else { Overview::default() };
-    Together { one: Overview { runners, bus_down, blobs_away, stranded, telemetry, ..one }, stores_away }
+    let one = Overview { runners, bus_down, blobs_away, stranded, telemetry, oldest_queued_seconds, ..one };
+    Together { one, stores_away }
 }
 
 /// The checks that overviews answer.

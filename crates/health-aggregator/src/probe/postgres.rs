@@ -1,6 +1,6 @@
 //! Postgres, asked directly: whether it takes a connection and answers, how soon, and how much of it is used.
 
-use std::{path::Path, time::Duration};
+use std::{error::Error, io, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use qflow_service::{
@@ -23,9 +23,10 @@ use crate::{
 };
 
 const NAMES: &[(&str, bool)] = &[("database", true)];
-/// One row of what can be told to a role without privileges; of replicas' lag only where the role may see it.
+/// One row of what can be told to a role without privileges, which sees in `pg_stat_activity` its own connections alone; of replicas' lag
+/// only where the role may see it.
 const FACTS: &str = "
-SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+SELECT pg_is_in_recovery(), (SELECT sum(numbackends) FROM pg_stat_database)::bigint,
   current_setting('max_connections')::bigint, pg_database_size(current_database()),
   (SELECT count(*) FROM pg_stat_replication), (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_stat_replication)";
 
@@ -154,9 +155,14 @@ fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
+/// What the client says where Postgres asks for a password and none was set; it has no kind that can be matched.
+const NO_PASSWORD: &str = "password missing";
+
 /// Why it did not answer, as a code: of an error only its class goes outward.
-fn code(state: Option<&SqlState>) -> &'static str {
+fn code(state: Option<&SqlState>, source: Option<&(dyn Error + 'static)>) -> &'static str {
     match state {
+        None if source.is_some_and(|source| source.to_string() == NO_PASSWORD) => "unauthorized",
+        None if source.is_some_and(is_of_its_certificate) => "not_trusted",
         None => UNREACHABLE,
         Some(state) if *state == SqlState::TOO_MANY_CONNECTIONS => "too_many_connections",
         Some(state) if *state == SqlState::CANNOT_CONNECT_NOW => "starting",
@@ -165,6 +171,17 @@ fn code(state: Option<&SqlState>) -> &'static str {
         Some(state) if state.code().starts_with("28") => "unauthorized",
         Some(state) if state.code().starts_with("57P") => "stopping",
         Some(_) => "failed",
+    }
+}
+
+/// Whether its certificate was refused, however deep that lies: an error of input hides the one in it from `source`.
+fn is_of_its_certificate(error: &(dyn Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(within) => is_of_its_certificate(within),
+        None => error.source().is_some_and(is_of_its_certificate),
     }
 }
 
@@ -177,13 +194,15 @@ impl Probe for PostgresProbe {
     async fn probe(&self) -> Vec<Reading> {
         vec![match self.ask().await {
             Ok(found) => self.reading(&found),
-            Err(error) => Reading::unhealthy("database", true, code(error.code())),
+            Err(error) => Reading::unhealthy("database", true, code(error.code(), error.source())),
         }]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
     use crate::settings::tests::usual;
 
@@ -214,8 +233,8 @@ mod tests {
 
     #[test]
     fn an_error_is_told_by_its_class_alone() {
-        let of = |state: &str| code(Some(&SqlState::from_code(state)));
-        assert_eq!(code(None), "unreachable");
+        let of = |state: &str| code(Some(&SqlState::from_code(state)), None);
+        assert_eq!(code(None, None), "unreachable");
         let told = ["53300", "57P03", "57014", "3D000", "28P01", "28000", "57P01", "XX000"].map(of);
         let codes = [
             "too_many_connections",
@@ -228,6 +247,27 @@ mod tests {
             "failed",
         ];
         assert_eq!(told, codes);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_told_so_however_deep_it_lies() {
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let within = io::Error::new(io::ErrorKind::InvalidData, refused);
+        assert_eq!(code(None, Some(&within)), "not_trusted");
+        assert_eq!(code(None, Some(&io::Error::other(within))), "not_trusted");
+        let cut = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::HandshakeNotComplete);
+        assert_eq!(code(None, Some(&cut)), "unreachable");
+        assert_eq!(code(None, Some(&io::Error::from(io::ErrorKind::ConnectionRefused))), "unreachable");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_wanted_and_not_set_is_told_as_not_authorized() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        // Authentication, of 8 bytes: say the password as it is.
+        theirs.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await.unwrap();
+        let config: Config = "postgres://q@127.0.0.1/q".parse().unwrap();
+        let error = config.connect_raw(ours, tokio_postgres::NoTls).await.err().unwrap();
+        assert_eq!(code(error.code(), error.source()), "unauthorized", "{error:?}");
     }
 
     #[test]

@@ -22,35 +22,38 @@ pub struct Held {
     bad: u32,
     good: u32,
     down: bool,
-    /// Whether anything was found yet.
+    /// Whether anything was found yet, and whether it ever worked.
     known: bool,
+    was_up: bool,
 }
 
 impl Held {
     /// Nothing was found yet.
     pub fn nothing(name: &'static str, critical: bool) -> Self {
         let reading = Reading::unhealthy(name, critical, NOT_PROBED_YET);
-        Self { reading, failures: 0, bad: 0, good: 0, down: false, known: false }
+        Self { reading, failures: 0, bad: 0, good: 0, down: false, known: false, was_up: false }
     }
 
     /// What counts with one more reading. The first counts as it is; later a part is down only once `fall` readings in a row say so, and up
-    /// again once `rise` do: between these it is degraded.
+    /// again once `rise` do: between these it is degraded. One that never worked comes up for the first time, and recovers from nothing.
     #[must_use]
     pub fn with(self, reading: Reading, Rules { fall, rise }: Rules) -> Self {
-        let Self { failures, bad, good, down, known, .. } = self;
+        let Self { failures, bad, good, down, known, was_up, .. } = self;
         match reading.status {
-            Status::NotConfigured => Self { reading, failures: 0, bad: 0, good: 0, down: false, known: true },
+            Status::NotConfigured => {
+                Self { reading, failures: 0, bad: 0, good: 0, down: false, known: true, was_up: true }
+            }
             // Who does not know says neither.
             Status::Degraded if reading.error == Some(NOT_KNOWN) => Self { reading, failures: failures + 1, ..self },
             Status::Unhealthy => {
                 let (bad, failures) = (bad + 1, failures + 1);
                 let down = down || !known || bad >= fall;
                 let status = if down { Status::Unhealthy } else { Status::Degraded };
-                Self { reading: Reading { status, ..reading }, failures, bad, good: 0, down, known: true }
+                Self { reading: Reading { status, ..reading }, failures, bad, good: 0, down, known: true, was_up }
             }
             status => {
                 let good = good + 1;
-                let down = down && good < rise;
+                let down = down && was_up && good < rise;
                 let recovers = down && status == Status::Healthy;
                 let failures = if status == Status::Healthy { 0 } else { failures + 1 };
                 let told = if recovers {
@@ -58,14 +61,14 @@ impl Held {
                 } else {
                     reading
                 };
-                Self { reading: told, failures, bad: 0, good, down, known: true }
+                Self { reading: told, failures, bad: 0, good, down, known: true, was_up: true }
             }
         }
     }
 
     /// Whether the next reading may change what counts: it is worth asking for sooner.
     pub fn wavers(&self) -> bool {
-        self.known && ((self.bad > 0 && !self.down) || (self.good > 0 && self.down))
+        !self.was_up || (self.bad > 0 && !self.down) || (self.good > 0 && self.down)
     }
 }
 
@@ -89,7 +92,17 @@ mod tests {
     fn the_first_reading_counts_as_it_is() {
         assert_eq!(after(&[Status::Unhealthy], TWO).reading.status, Status::Unhealthy);
         assert_eq!(after(&[Status::Healthy], TWO).reading.status, Status::Healthy);
-        assert!(!Held::nothing("x", true).wavers());
+    }
+
+    #[test]
+    fn a_part_that_never_worked_comes_up_with_its_first_good_reading() {
+        let never = after(&[Status::Unhealthy; 3], TWO);
+        assert!(never.wavers(), "it is asked sooner until it has come up once");
+        let up = never.with(found(Status::Healthy), TWO);
+        assert_eq!((up.reading.status, up.wavers()), (Status::Healthy, false));
+        let again = [Status::Unhealthy, Status::Unhealthy, Status::Healthy].map(found);
+        let again = again.into_iter().fold(up, |held, reading| held.with(reading, TWO));
+        assert_eq!(again.reading.error, Some("recovering"));
     }
 
     #[test]
@@ -153,8 +166,8 @@ mod tests {
                     prop_assert!(in_a_row >= fall as usize || after(&statuses[..end - 1], rules).down);
                 }
                 if told == Status::Healthy && end > 1 {
-                    let before = after(&statuses[..end - 1], rules).reading.status;
-                    prop_assert!(before != Status::Unhealthy || rise == 1);
+                    let before = after(&statuses[..end - 1], rules);
+                    prop_assert!(before.reading.status != Status::Unhealthy || rise == 1 || !before.was_up);
                 }
                 down = now;
             }

@@ -8,11 +8,31 @@ use super::{reading, tenths};
 use crate::{
     settings::Thresholds,
     submit::{Condition, Overview, Python, Runner},
-    verdict::{Reading, Status},
+    verdict::{Reading, STALE, Status},
 };
 
 /// Runners that are told of one by one: of a thousand nobody reads the list.
 const LISTED: usize = 50;
+
+/// Seconds after which what a runner last said of its runtime proves nothing: it looks every five.
+const STALE_SECONDS: f64 = 15.0;
+/// Why nothing can be started where nobody could.
+pub(super) const NO_RUNNER: &str = "no_runner";
+/// The checks that only runners tell of.
+pub(super) const TOLD_BY_THEM: [&str; 2] = ["docker", "python_environments"];
+
+/// Each runner once, as whoever heard it last knows it: one that has said how its runtime is before one that has not.
+pub(super) fn merged<'a>(told: impl IntoIterator<Item = &'a Runner>) -> Vec<Runner> {
+    let age = |runner: &Runner| runner.condition.as_ref().map_or(f64::INFINITY, |condition| condition.age_seconds);
+    let mut youngest: BTreeMap<&str, &Runner> = BTreeMap::new();
+    for runner in told {
+        let known = youngest.entry(&runner.id).or_insert(runner);
+        if age(runner) < age(known) {
+            *known = runner;
+        }
+    }
+    youngest.into_values().cloned().collect()
+}
 
 /// Whether containers can be started.
 pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
@@ -21,11 +41,13 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
     let away = conditions().filter(|condition| condition.away).count();
     let is_low = |disk: (u64, u64)| disk.1 < thresholds.disk_free_bytes;
     let (status, error) = if all.is_empty() {
-        (Status::Unhealthy, "no_runner")
+        (Status::Unhealthy, NO_RUNNER)
     } else if away == all.len() {
         (Status::Unhealthy, "runtime_away")
     } else if away > 0 {
         (Status::Degraded, "runtime_away")
+    } else if conditions().any(is_stale) {
+        (Status::Degraded, STALE)
     } else if !overview.stranded.is_empty() {
         (Status::Degraded, "orchestrator_without_runner")
     } else if conditions().filter_map(|condition| condition.disk).any(is_low) {
@@ -45,10 +67,14 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
         "slots": all.iter().map(|runner| runner.slots).sum::<u32>(),
         "ping_ms": conditions().filter(|it| !it.away).map(|it| it.ping_ms).reduce(f64::max).map(tenths),
         "disk_free_bytes": conditions().filter_map(|it| it.disk).map(|disk| disk.1).min(),
-        "orchestrators_without_runner": overview.stranded,
+        "orchestrators_without_runner": overview.stranded.len(),
         "per_runner": all.iter().take(LISTED).map(one).collect::<Vec<_>>(),
     });
     reading("docker", status, error, facts)
+}
+
+fn is_stale(condition: &Condition) -> bool {
+    condition.age_seconds > STALE_SECONDS
 }
 
 /// Containers that run, as the runtime counts them where it does.
@@ -68,12 +94,17 @@ fn version(runner: &Runner) -> &str {
 
 fn one(runner: &Runner) -> Value {
     let condition = runner.condition.as_ref();
+    let status = match condition {
+        Some(condition) if condition.away => Status::Unhealthy,
+        Some(condition) if is_stale(condition) => Status::Degraded,
+        _ => Status::Healthy,
+    };
     json!({
         "id": runner.id,
         "version": runner.build,
         "runtime": runner.runtime,
         "runtime_version": version(runner),
-        "status": if condition.is_some_and(|it| it.away) { "unhealthy" } else { "healthy" },
+        "status": status.as_str(),
         "active_containers": active(runner),
         "total_containers": total(runner),
         "ping_ms": condition.filter(|it| !it.away).map(|it| tenths(it.ping_ms)),

@@ -63,6 +63,50 @@ fn a_redis_that_does_not_answer_degrades_the_whole() {
 }
 
 #[test]
+fn what_waits_longest_with_any_of_them_waits() {
+    let of = |seconds| Overview { oldest_queued_seconds: seconds, failed_last_hour: 0, ..embedded() };
+    for both in [vec![of(400.0), of(0.0)], vec![of(0.0), of(400.0)]] {
+        let all = readings(both, &[], &usual());
+        let workflows = all.iter().find(|it| it.name == "workflows").unwrap();
+        assert_eq!((workflows.error, &workflows.facts["oldest_queued_seconds"]), (Some("queue_waits"), &json!(400.0)));
+    }
+}
+
+#[test]
+fn a_runner_that_several_know_is_told_once_as_it_was_last_heard() {
+    let aged = |id: &str, age_seconds, away| {
+        let condition = Condition { age_seconds, away, ..Condition::default() };
+        Runner { id: id.to_owned(), condition: Some(condition), ..Runner::default() }
+    };
+    let silent = Runner { id: "a".to_owned(), ..Runner::default() };
+    let told = [silent, aged("a", 9.0, true), aged("b", 1.0, false), aged("a", 2.0, false), aged("b", 3.0, true)];
+    assert_eq!(runners::merged(&told), [aged("a", 2.0, false), aged("b", 1.0, false)]);
+    assert_eq!(runners::merged(told.iter().rev()), [aged("a", 2.0, false), aged("b", 1.0, false)]);
+    let of = |runner: &Runner| Overview { runners: vec![runner.clone()], ..embedded() };
+    let both = together(vec![of(&told[1]), of(&told[2])]).one;
+    assert_eq!(both.runners.len(), 2, "each is told by whoever knows it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_that_has_just_started_waits_for_its_first_runner() {
+    let none = || readings(vec![Overview { runners: Vec::new(), ..embedded() }], &[], &usual());
+    let docker = |all: Vec<Reading>| all.into_iter().find(|it| it.name == "docker").unwrap();
+    let awaited = Awaited::from(Instant::now());
+    let told = awaited.read(none());
+    assert!(verdict(&told) < Status::Unhealthy);
+    for name in runners::TOLD_BY_THEM {
+        assert_eq!(told.iter().find(|it| it.name == name).unwrap().error, Some(NOT_KNOWN), "{name}");
+    }
+    tokio::time::sleep(DIALS).await;
+    let late = docker(awaited.read(none()));
+    assert_eq!((late.status, late.error, late.critical), (Status::Unhealthy, Some("no_runner"), true));
+    // One that came and went is missed at once.
+    let awaited = Awaited::from(Instant::now());
+    assert_eq!(docker(awaited.read(readings(vec![embedded()], &[], &usual()))).status, Status::Healthy);
+    assert_eq!(docker(awaited.read(none())).error, Some("no_runner"));
+}
+
+#[test]
 fn what_one_of_two_does_not_reach_is_away_and_runners_are_told_by_who_knows_some() {
     let (well, alone) = (embedded(), Overview { runners: vec![], blobs_away: true, bus_down: true, ..embedded() });
     for both in [vec![well.clone(), alone.clone()], vec![alone, well.clone()]] {
@@ -83,7 +127,7 @@ fn a_blob_store_that_does_not_answer_degrades_the_whole() {
     );
     assert_eq!(verdict(&readings(vec![away.clone()], &[], &usual())), Status::Degraded);
     let mut partly = well.clone();
-    partly.runners.push(Runner { blobs_away: true, ..partly.runners[0].clone() });
+    partly.runners.push(Runner { id: "another".to_owned(), blobs_away: true, ..partly.runners[0].clone() });
     let blobs = check(&partly, "blobs");
     assert_eq!((blobs.status, blobs.error), (Status::Degraded, Some("unreachable_for_runners")));
     assert_eq!(blobs.facts["runners_without"], 1);
@@ -95,11 +139,12 @@ fn a_blob_store_that_does_not_answer_degrades_the_whole() {
 }
 
 #[test]
-fn an_orchestrator_that_no_runner_comes_to_degrades_the_whole_and_is_named() {
+fn an_orchestrator_that_no_runner_comes_to_degrades_the_whole_and_is_counted() {
     let stranded = Overview { stranded: vec!["http://banana".to_owned()], failed_last_hour: 0, ..embedded() };
     let runners = check(&stranded, "docker");
     assert_eq!((runners.status, runners.error), (Status::Degraded, Some("orchestrator_without_runner")));
-    assert_eq!(runners.facts["orchestrators_without_runner"], json!(["http://banana"]));
+    assert_eq!(runners.facts["orchestrators_without_runner"], json!(1));
+    assert!(!Value::Object(runners.facts).to_string().contains("banana"), "no address goes outward");
     assert_eq!(verdict(&readings(vec![stranded.clone()], &[], &usual())), Status::Degraded);
 }
 
@@ -156,10 +201,15 @@ fn a_docker_that_does_not_answer_is_unhealthy_and_one_of_two_degraded() {
     let away = with(|condition| condition.away = true);
     let docker = check(&away, "docker");
     assert_eq!((docker.status, docker.error, docker.critical), (Status::Unhealthy, Some("runtime_away"), true));
-    let partly = Overview { runners: vec![away.runners[0].clone(), runner()], ..away };
+    let another = Runner { id: "runner-2".to_owned(), ..runner() };
+    let partly = Overview { runners: vec![away.runners[0].clone(), another], ..away };
     let docker = check(&partly, "docker");
     assert_eq!((docker.status, docker.error), (Status::Degraded, Some("runtime_away")));
     assert_eq!(docker.facts["runners_without_runtime"], 1);
+    let old = check(&with(|condition| condition.age_seconds = 15.1), "docker");
+    assert_eq!((old.status, old.error), (Status::Degraded, Some("stale")));
+    assert_eq!(old.facts["per_runner"][0]["status"], "degraded");
+    assert_eq!(check(&with(|condition| condition.age_seconds = 15.0), "docker").status, Status::Healthy);
     let full = check(&with(|condition| condition.disk = Some((100 << 30, 1 << 30))), "docker");
     assert_eq!((full.status, full.error), (Status::Degraded, Some("disk_low")));
 }
