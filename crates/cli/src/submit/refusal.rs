@@ -14,15 +14,26 @@ use crate::{
 struct Details {
     #[serde(default)]
     problems: Vec<Problem>,
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+}
+
+/// A parameter that is not taken.
+#[derive(serde::Deserialize)]
+struct Parameter {
+    message: String,
 }
 
 pub(super) fn fail(status: &Status) -> Fail {
     let details: Details = serde_json::from_slice(status.details()).unwrap_or_default();
-    if !details.problems.is_empty() {
+    // Warnings stop nothing: beside them the message says what does.
+    if details.problems.iter().any(|problem| !problem.warning) {
         let renderer = annotate_snippets::Renderer::plain();
         let shown = problems::render(&details.problems, None, &renderer);
         let count = problems::count(&details.problems);
-        return Fail::new(exit_of(status.code()), format!("nothing was started: {count}\n\n{}", shown.trim_end()));
+        let parameters: String = details.parameters.iter().map(|one| format!("\n{}", one.message)).collect();
+        let told = format!("nothing was started: {count}{parameters}\n\n{}", shown.trim_end());
+        return Fail::new(exit_of(status.code()), told);
     }
     // A status that the transport made and no server: the connection broke.
     if std::error::Error::source(status).is_some() {

@@ -124,7 +124,9 @@ async fn failures_are_counted_by_whose_fault_they_were(store: &dyn Store) {
         let run = submission(number, None);
         store.submit(run.clone()).await.unwrap();
         let head = store.load(run.spec.id).await.unwrap().unwrap().head;
-        let failure = Failure { class, error_type: "timeout".into(), ..Failure::default() };
+        // What user code says is no end of it.
+        let message = "a\0b \u{fffd} \"class\":\"platform\" \\u0000".into();
+        let failure = Failure { class, error_type: "timeout".into(), message, ..Failure::default() };
         let error = Some(RunError { node_id: None, failure, timed_out: false });
         let ended_at = Some(store.now().await.unwrap());
         let head = RunHead { status: RunStatus::Failed, ended_at, error, ..head };
