@@ -38,7 +38,7 @@ pub struct OverviewProbe {
 impl OverviewProbe {
     /// One that asks each replica; of which versions of Python are promised, and what counts as trouble.
     pub fn new(channels: Vec<AuthedChannel>, pythons: Vec<String>, thresholds: Thresholds) -> Self {
-        Self { channels, pythons, thresholds, runners: Awaited::from(Instant::now()) }
+        Self { channels, pythons, thresholds, runners: Awaited::since(Instant::now()) }
     }
 }
 
@@ -50,7 +50,7 @@ struct Awaited {
 }
 
 impl Awaited {
-    fn from(begun: Instant) -> Self {
+    fn since(begun: Instant) -> Self {
         Self { begun, came: AtomicBool::new(false) }
     }
 

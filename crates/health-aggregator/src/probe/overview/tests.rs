@@ -91,7 +91,7 @@ fn a_runner_that_several_know_is_told_once_as_it_was_last_heard() {
 async fn a_system_that_has_just_started_waits_for_its_first_runner() {
     let none = || readings(vec![Overview { runners: Vec::new(), ..embedded() }], &[], &usual());
     let docker = |all: Vec<Reading>| all.into_iter().find(|it| it.name == "docker").unwrap();
-    let awaited = Awaited::from(Instant::now());
+    let awaited = Awaited::since(Instant::now());
     let told = awaited.read(none());
     assert!(verdict(&told) < Status::Unhealthy);
     for name in runners::TOLD_BY_THEM {
@@ -101,7 +101,7 @@ async fn a_system_that_has_just_started_waits_for_its_first_runner() {
     let late = docker(awaited.read(none()));
     assert_eq!((late.status, late.error, late.critical), (Status::Unhealthy, Some("no_runner"), true));
     // One that came and went is missed at once.
-    let awaited = Awaited::from(Instant::now());
+    let awaited = Awaited::since(Instant::now());
     assert_eq!(docker(awaited.read(readings(vec![embedded()], &[], &usual()))).status, Status::Healthy);
     assert_eq!(docker(awaited.read(none())).error, Some("no_runner"));
 }
