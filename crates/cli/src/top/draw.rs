@@ -199,10 +199,11 @@ fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let checks = under_causes(&checks);
     let row = |check: &&Check| {
         let status = Span::styled(plain(&check.status), colour(view, &check.status));
-        let of = if check.cause.is_empty() { String::new() } else { format!(", of {}", plain(&check.cause)) };
-        Row::new([Cell::new(plain(&check.name)), Cell::new(status), Cell::new(plain(&check.error) + &of)])
+        // What comes of another stands below it, a little to the right.
+        let name = if check.cause.is_empty() { plain(&check.name) } else { format!("  {}", plain(&check.name)) };
+        Row::new([Cell::new(name), Cell::new(status), Cell::new(plain(&check.error))])
     };
-    let widths = [Constraint::Length(19), Constraint::Length(14), Constraint::Fill(1)];
+    let widths = [Constraint::Length(21), Constraint::Length(14), Constraint::Fill(1)];
     let rows = checks.iter().map(row).collect();
     frame.render_widget(table(" dependencies ".to_owned(), ["PART", "STATUS", "ERROR"], rows, widths), area);
 }
@@ -307,13 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_of_a_dependency_stands_below_it_and_says_so() {
+    fn what_comes_of_a_dependency_stands_below_it() {
         let mut view = view();
         view.hear(News::Health(with_symptoms()));
         let shown = picture(&view, (140, 28));
         let at = |part: &str| shown.lines().position(|line| line.contains(part)).unwrap();
-        let (cause, symptom) = (at("runtime_away"), at("no_python, of docker"));
-        assert_eq!((symptom, at("queue_waits, of docker")), (cause + 1, cause + 2), "{shown}");
+        let (cause, symptom) = (at("runtime_away"), at("  python_environments degraded"));
+        assert_eq!((symptom, at("  workflows           degraded")), (cause + 1, cause + 2), "{shown}");
     }
 
     #[test]
