@@ -18,18 +18,8 @@ from qflow_answers import answer
 from qflow_declared import pickled
 from qflow_decoder import Decoder
 from qflow_encoder import Unserialisable, encoding
-from qflow_entry import (
-    MESSAGE_CHARS,
-    NAME_CHARS,
-    Entry,
-    Struck,
-    clean,
-    failure,
-    import_entry,
-    plain_failure,
-    set_environment,
-    strike_out,
-)
+from qflow_entry import MESSAGE_CHARS, NAME_CHARS, Entry, Struck, clean, failure, import_entry, plain_failure, set_environment
+from qflow_entry import strike_out
 from qflow_fit import Unfit, fit
 from qflow_frames import VALUE_BYTES, Inbox, blob, message
 from qflow_processes import SIG_IGN, on_signal
