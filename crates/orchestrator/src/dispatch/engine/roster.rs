@@ -68,12 +68,16 @@ impl Engine {
             // Who asked may have gone.
             asked.into_iter().for_each(|asks| asks.send(Arc::clone(&all)).unwrap_or_default());
         }
-        let mut words = Vec::new();
+        let mut changed = BTreeMap::new();
         if is_due {
             self.roster.due = None;
-            let changed = std::mem::take(&mut self.roster.changed);
-            words.extend(changed.into_iter().filter_map(|(run, ended)| self.one(run, ended)));
+            changed = std::mem::take(&mut self.roster.changed);
         }
+        // Whoever begins to listen is told all: for nobody nothing is put together.
+        if !self.parts.bus.is_heard() {
+            return;
+        }
+        let mut words: Vec<Word> = changed.into_iter().filter_map(|(run, ended)| self.one(run, ended)).collect();
         if ticked {
             self.roster.turn = (self.roster.turn + 1) % WHOLE;
             let is_new = |(shard, epoch): &(&Shard, &Epoch)| self.roster.told.get(shard) != Some(epoch);
@@ -82,7 +86,7 @@ impl Engine {
             words.extend(self.wholes(shards.map(|(shard, _)| *shard)));
             self.roster.told.clone_from(&self.shards.held);
         }
-        if !words.is_empty() && self.parts.bus.is_heard() {
+        if !words.is_empty() {
             self.parts.bus.active(Arc::new(words));
         }
     }
