@@ -33,7 +33,7 @@ use serde_json::Value;
 
 /// A value that is not of its declared type, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {}: ", path) })]
+#[error("{}{message}", if path.is_empty() { String::new() } else { format!("at {path}: ") })]
 pub struct ValueError {
     /// Where inside the value, e.g. `[3]["price"]`; empty for the whole.
     pub path: String,
