@@ -52,7 +52,7 @@ pub(crate) fn stubs(cluster: &Cluster) -> anyhow::Result<Vec<Stub>> {
     let orchestrators = vec![cluster.services(1)?, cluster.services(2)?];
     let stub = |number: u32| {
         let (orchestrators, name) = (orchestrators.clone(), format!("stub-{number}"));
-        Stub::start(Options { orchestrators, name, python: stub_python(cluster).to_owned(), slots: 64 })
+        Stub::start(&Options { orchestrators, name, python: stub_python(cluster).to_owned(), slots: 64 })
     };
     Ok((1..=2).map(stub).collect())
 }

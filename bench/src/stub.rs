@@ -69,7 +69,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Stub {
     /// Dials, again and again, and answers from then on.
-    pub fn start(options: Options) -> Self {
+    pub fn start(options: &Options) -> Self {
         let (kept, first) = (Kept::default(), First::default());
         let one = |orchestrator: &(String, String)| {
             let (orchestrator, options) = (orchestrator.clone(), options.clone());

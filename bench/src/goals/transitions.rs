@@ -22,7 +22,7 @@ pub(super) const SLOTS: u32 = 256;
 
 /// The stub for a cluster without a runner, with room for so many attempts.
 pub(super) fn stub(cluster: &Cluster, slots: u32) -> Stub {
-    Stub::start(Options {
+    Stub::start(&Options {
         orchestrators: vec![(cluster.services.clone(), cluster.token().to_owned())],
         name: "stub".to_owned(),
         python: "3.11".to_owned(),

@@ -121,13 +121,11 @@ pub fn choose(
     };
     // What others wait for longer is theirs, and is not made to leave either.
     let left = idle.iter().filter(|i| takes(i)).count() > others;
-    match left.then(best).flatten() {
-        Some(at) => Choice::Reuse(at),
-        None => {
-            let is_full = busy + idle.len() >= bound;
-            Choice::Start { evict: is_full.then(|| position(&|i| !takes(i))).flatten() }
-        }
+    if let Some(at) = left.then(best).flatten() {
+        return Choice::Reuse(at);
     }
+    let is_full = busy + idle.len() >= bound;
+    Choice::Start { evict: is_full.then(|| position(&|i| !takes(i))).flatten() }
 }
 
 /// Whether a container goes on after an attempt: it answered, has attempts left, and somebody may use it.

@@ -293,7 +293,8 @@ mod tests {
             let (shutdown, (listening, _heard)) = (Shutdown::new(), oneshot::channel());
             // What starts all the same ends at once.
             shutdown.trigger();
-            let ended = serve(Arguments::parse_from(words).config, Telemetry::silent(), shutdown, listening).await;
+            let config = Arguments::parse_from(words).config;
+            let ended = Box::pin(serve(config, Telemetry::silent(), shutdown, listening)).await;
             let said = ended.err().map(|error| error.to_string());
             let named =
                 said.as_ref().is_some_and(|said| said.starts_with(&format!("QFLOW_ADVERTISE_URL is `{url}`: ")));

@@ -162,7 +162,7 @@ mod tests {
         let mut desk = Desk::new();
         (0..50).for_each(|step| desk.keep(step));
         desk.spool.forget(key(0));
-        assert!(desk.is_quiet(UNSYNCED - SOON).await, "not before its time");
+        assert!(desk.is_quiet(UNSYNCED.saturating_sub(SOON)).await, "not before its time");
         desk.end.send(Ok(())).unwrap();
         assert!(!desk.is_quiet(2 * SOON).await, "and not after it");
         assert!(desk.is_quiet(Duration::from_secs(10)).await, "it served all of them");
@@ -192,7 +192,7 @@ mod tests {
         desk.keep(0);
         desk.end.send(Err(std::io::Error::other("no"))).unwrap();
         assert!(!desk.is_quiet(UNSYNCED + SOON).await);
-        assert!(desk.is_quiet(AGAIN - SOON).await);
+        assert!(desk.is_quiet(AGAIN.saturating_sub(SOON)).await);
         desk.end.send(Ok(())).unwrap();
         let path = desk.folder.path().join("journal");
         let file = || std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());

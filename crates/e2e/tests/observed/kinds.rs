@@ -76,8 +76,9 @@ fn logs(stack: &Stack) -> Vec<PathBuf> {
     let files = std::fs::read_dir(stack.cluster.path()).expect("the cluster has a folder").flatten();
     let ours = files.filter(|file| {
         let name = file.file_name().to_string_lossy().into_owned();
+        let is_log = file.path().extension().is_some_and(|ending| ending == "log");
         // What a test put in a log's place is no file.
-        name.contains('-') && name.ends_with(".log") && file.file_type().is_ok_and(|kind| kind.is_file())
+        name.contains('-') && is_log && file.file_type().is_ok_and(|kind| kind.is_file())
     });
     ours.map(|file| file.path()).collect()
 }

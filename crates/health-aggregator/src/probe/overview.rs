@@ -122,7 +122,7 @@ fn together(mut all: Vec<Overview>) -> Together {
     let stranded = stranded.map(|one| one.stranded.clone()).unwrap_or_default();
     let counts = all.iter().position(|one| !one.store_down).unwrap_or_default();
     let one = if counts < all.len() { all.swap_remove(counts) } else { Overview::default() };
-    let one = Overview { runners, bus_down, blobs_away, stranded, telemetry, oldest_queued_seconds, ..one };
+    let one = Overview { runners, oldest_queued_seconds, bus_down, blobs_away, stranded, telemetry, ..one };
     Together { one, stores_away }
 }
 

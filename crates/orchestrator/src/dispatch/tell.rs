@@ -81,9 +81,10 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
         Happening::RunStatus { status, .. } if status.is_terminal() => run_ended(telemetry, state, *status, now),
         Happening::RunStatus { status: RunStatus::Paused, reason } => {
             let reason = reason.clone().unwrap_or_default();
-            let note = match reason.starts_with(QUARANTINED) {
-                true => Event::error("run_quarantined", reason),
-                false => Event::warning("workflow_paused", reason),
+            let note = if reason.starts_with(QUARANTINED) {
+                Event::error("run_quarantined", reason)
+            } else {
+                Event::warning("workflow_paused", reason)
             };
             telemetry.emit(of_run(note, state));
         }

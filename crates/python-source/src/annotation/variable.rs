@@ -82,7 +82,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// `Pair` where `Pair = tuple[T, T]`: what is not given is `Any`, or what the variable is then. `T = TypeVar("T")` is a variable itself.
     pub(super) fn bare(&mut self, at: usize, alias: &'a Expr, range: TextRange, depth: usize) -> Result<Ty, NotAType> {
-        if alias.is_call_expr() && self.units.files[at].parameters.get(&alias.range()).is_none() {
+        if alias.is_call_expr() && !self.units.files[at].parameters.contains_key(&alias.range()) {
             return self.alias(at, alias, range, depth);
         }
         let (ty, names, variables) = self.with_variables(at, alias, range, depth)?;

@@ -89,7 +89,7 @@ struct History {
 #[derive(Default)]
 struct Locks {
     specs: Vec<Vec<u8>>,
-    locks: Vec<String>,
+    texts: Vec<String>,
     tenants: Vec<String>,
     users: Vec<String>,
 }
@@ -127,7 +127,7 @@ impl Columns {
         }
         for Locked { owner, lock } in &batch.locks {
             locks.specs.push(lock.spec.0.to_vec());
-            locks.locks.push(text(&**lock)?);
+            locks.texts.push(text(&**lock)?);
             locks.tenants.push(owner.tenant.clone());
             locks.users.push(owner.user.clone());
         }
@@ -172,7 +172,7 @@ pub(super) async fn write(tx: &Tx, batch: &Batch) -> Done<Timestamp> {
         writes.push((FORGET_COMMANDS, vec![&batch.done]));
     }
     if !locks.specs.is_empty() {
-        writes.push((PUT_LOCKS, vec![&locks.specs, &locks.locks, &locks.tenants, &locks.users]));
+        writes.push((PUT_LOCKS, vec![&locks.specs, &locks.texts, &locks.tenants, &locks.users]));
     }
     let mut statements = Vec::with_capacity(writes.len());
     for (sql, _) in &writes {

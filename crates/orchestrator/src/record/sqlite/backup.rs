@@ -206,6 +206,9 @@ fn prepare(path: &Path, rows: &Rows) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(failed("write the database to the disk"))
 }
 
+/// A run, a frame, a step, an element, and what is kept of it.
+type Row = (String, i64, i64, i64, String);
+
 /// Drops what is gone, and puts epochs and attempts ahead of those that others may still have.
 fn fence(db: &Transaction<'_>, rows: &Rows) -> Done<()> {
     for run in &rows.gone {
@@ -218,7 +221,7 @@ fn fence(db: &Transaction<'_>, rows: &Rows) -> Done<()> {
         db.prepare_cached(entries)?.execute([digest.to_string()])?;
     }
     db.execute("UPDATE shard SET owner = '', lease_until = 0, epoch = epoch + ?", [rows.ahead.epochs()])?;
-    let all = |sql: &str| -> Done<Vec<(String, i64, i64, i64, String)>> {
+    let all = |sql: &str| -> Done<Vec<Row>> {
         let mut found = db.prepare(sql)?;
         let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

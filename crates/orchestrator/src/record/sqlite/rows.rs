@@ -53,7 +53,6 @@ pub(super) fn put_source(
 }
 
 /// A run that is gone gets no command, as it gets no rows below: whose they are is the run's.
-
 pub(super) fn put_command(db: &Transaction<'_>, run: RunId, command: &Command) -> Done<i64> {
     let mut put = db.prepare_cached(
         "INSERT INTO inbox (shard, run, input, tenant, user) SELECT shard, id, ?2, tenant, user FROM run WHERE id = ?1",
