@@ -31,7 +31,7 @@ use crate::{
 ///
 /// Goals are those of the design's `6-performance.md`: 1 node overhead, 2 the same in fresh containers, 3 container start, 4 durable
 /// transitions, 5 fan-out, 6 start to first node, 7 packages, 8 scale, 9 memory, 10 what telemetry costs, 11 `/metrics`, 12 types. All but
-/// 3, 6, 7 and 12 stand on a PostgreSQL and a Redis that are started for it (`deploy/local/postgres install`, package redis-server).
+/// 3, 6, 7 and 12 stand on a Postgres and a Redis that are started for it (`deploy/local/postgres install`, package redis-server).
 #[derive(Parser)]
 #[command(name = "qflow-bench", version)]
 struct Line {

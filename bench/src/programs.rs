@@ -137,7 +137,7 @@ async fn is_ready(admin: SocketAddr) -> bool {
     tokio::time::timeout(Duration::from_secs(1), ask).await.is_ok_and(|ready| ready.unwrap_or(false))
 }
 
-/// A private PostgreSQL, with the settings of its package; it ends when this does, however that comes about.
+/// A private Postgres, with the settings of its package; it ends when this does, however that comes about.
 pub(crate) struct Postgres {
     folder: tempfile::TempDir,
     script: Child,

@@ -188,7 +188,7 @@ pub async fn follow(client: &Client, run_id: &str, embedded: bool, interrupt: In
 fn stands_still(run: &Run, embedded: bool) -> Option<String> {
     let runs = |node: &crate::submit::Node| matches!(node.status, NodeStatus::Leased | NodeStatus::Running);
     let stands = embedded && run.status == RunStatus::Paused && !run.nodes.iter().any(runs);
-    stands.then(|| render::printable(&run.reason).into())
+    stands.then(|| render::printable(&run.reason))
 }
 
 /// What asks this call to end: an interrupt, SIGTERM, or the end of its terminal.

@@ -135,35 +135,39 @@ pub fn types(command: &TypesCommand) -> Result<Exit, Fail> {
 
 fn asked(command: &TypesCommand, names: &Names<'_>) -> Result<Exit, Fail> {
     match command {
-        TypesCommand::Check { source, target, how } => {
-            answer(how, pair(source, target).map(|(source, target)| check(&source, &target, names)), |line| {
-                read(line)
-                    .map(|Pair { source, target }| check(&source, &target, names))
-                    .unwrap_or_else(|why| unread(&why, &[("compatible", json!(false))]))
-            })
-        }
+        TypesCommand::Check { source, target, how } => answer(
+            how,
+            pair(source.as_ref(), target.as_ref()).map(|(source, target)| check(&source, &target, names)),
+            |line| {
+                read(line).map_or_else(
+                    |why| unread(&why, &[("compatible", json!(false))]),
+                    |Pair { source, target }| check(&source, &target, names),
+                )
+            },
+        ),
         TypesCommand::Convert { value, ty, tagged, how } => {
             let form = if *tagged { Form::Tagged } else { Form::Plain };
-            let given = pair(value, ty).map(|(value, ty)| {
+            let given = pair(value.as_ref(), ty.as_ref()).map(|(value, ty)| {
                 // A text that is no JSON is a text.
                 let text = json!(value).to_string();
                 let is_text = matches!(types::read(value.as_bytes(), form), Err(types::NotJson::Syntax(_)));
                 convert(if is_text { &text } else { &value }, form, &ty, names)
             });
             answer(how, given, |line| {
-                valued(line).map(|(value, ty)| convert(value, form, &ty, names)).unwrap_or_else(|why| {
-                    unread(&why, &[("ok", json!(false)), ("value", Value::Null), ("path", json!(""))])
-                })
+                valued(line).map_or_else(
+                    |why| unread(&why, &[("ok", json!(false)), ("value", Value::Null), ("path", json!(""))]),
+                    |(value, ty)| convert(value, form, &ty, names),
+                )
             })
         }
         TypesCommand::Describe { ty, how } => answer(how, ty.as_deref().map(|ty| describe(ty, names)), |line| {
-            read(line).map(|Named { ty }| describe(&ty, names)).unwrap_or_else(|why| unread(&why, &[]))
+            read(line).map_or_else(|why| unread(&why, &[]), |Named { ty }| describe(&ty, names))
         }),
     }
 }
 
-fn pair(one: &Option<String>, other: &Option<String>) -> Option<(String, String)> {
-    one.clone().zip(other.clone())
+fn pair(one: Option<&String>, other: Option<&String>) -> Option<(String, String)> {
+    one.cloned().zip(other.cloned())
 }
 
 fn read<'l, Q: Deserialize<'l>>(line: &'l [u8]) -> Result<Q, String> {
