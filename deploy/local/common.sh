@@ -22,18 +22,28 @@ need() {
     { tail -n 5 "$cache/apt.log" >&2; return 1; }
 }
 
-# So many ports that are free, one a line: below those that the system hands out by itself, which any connection may take meanwhile.
+# So many ports that are free, one a line: below those that the system hands out by itself, which any connection may take meanwhile, and
+# each asks on where the last one ended, so that what is chosen and not yet listened on is chosen by nobody else.
 free_ports() {
-  python3 - "$1" <<'PY'
-import random, socket, sys
-held = []
-for port in random.sample(range(15000, 32000), 2000):
-    if len(held) == int(sys.argv[1]):
-        break
-    try:
-        held.append(socket.create_server(("127.0.0.1", port)))
-    except OSError:
-        pass
+  python3 - "$1" "$cache/ports" <<'PY'
+import fcntl, os, random, socket, sys
+LOW, HIGH = 15000, 32000
+wanted, held = int(sys.argv[1]), []
+with os.fdopen(os.open(sys.argv[2], os.O_RDWR | os.O_CREAT, 0o644), "r+") as last:
+    fcntl.flock(last, fcntl.LOCK_EX)
+    told = last.read().strip()
+    begin = int(told) if told.isdigit() else random.randrange(LOW, HIGH)
+    for step in range(1, HIGH - LOW):
+        if len(held) == wanted:
+            break
+        port = LOW + (begin - LOW + step) % (HIGH - LOW)
+        try:
+            held.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            pass
+    last.seek(0)
+    last.truncate()
+    last.write(str(port))
 print(*(one.getsockname()[1] for one in held), sep="\n")
 PY
 }

@@ -172,13 +172,14 @@ pub async fn dev(args: DevArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let mut server = Server::start(data_dir, args.ports, true, parts::telemetry(false), None).await?;
     let (http, health) = (server.http.clone(), server.health.clone());
     let file = ServerFile { pid: std::process::id(), http, health };
-    discover::write_server(data_dir, &file).map_err(anyhow::Error::from)?;
     eprintln!("qflow {} serves {}", env!("CARGO_PKG_VERSION"), data_dir.display());
     for (name, address) in &server.addresses {
         eprintln!("  {name:<24} {address}");
     }
     eprintln!("  {:<24} {}", "token", data_dir.join("token").display());
     eprintln!("run something: qflow run FILE");
+    // Last: who finds this file finds the addresses told as well.
+    discover::write_server(data_dir, &file).map_err(anyhow::Error::from)?;
     let ended = tokio::select! {
         () = signals.wait() => None,
         ended = server.tasks.join_next() => Some(ended),
