@@ -105,6 +105,12 @@ impl Cluster {
         self.qflow(orchestrator, args).output().expect("qflow starts")
     }
 
+    /// `qflow ARGS…` that asks the health-aggregator, to its end.
+    pub fn overseer(&self, args: &[&str]) -> Output {
+        let at = format!("http://127.0.0.1:{}", self.port("hg"));
+        self.qflow(1, args).env("QFLOW_HEALTH_SERVER", at).output().expect("qflow starts")
+    }
+
     /// A port by the script's name for it.
     pub fn port(&self, name: &str) -> u16 {
         let ports = std::fs::read_to_string(self.folder.join("ports")).expect("the cluster has ports");

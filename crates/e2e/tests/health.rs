@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use qflow_e2e::{Cluster, Docker, wait_for};
+use qflow_e2e::{Cluster, Docker, object, wait_for};
 use serde_json::{Value, json};
 
 /// One cluster at a time: each is eight programs.
@@ -174,8 +174,25 @@ fn a_service_that_is_killed_is_told_by_how_many_of_it_are_left() {
     let whole = Told::of(CONTAINERS, "unhealthy", "no_runner").is_told(&cluster);
     assert_eq!(whole["checks"]["docker"]["cause"], "container_runner", "{whole:#}");
     assert_eq!(whole["checks"]["python_environments"]["cause"], "container_runner", "{whole:#}");
+    // Without a runner nobody makes the environment of a run, and that is a queue wherever one is told.
+    let started = cluster.run(1, &["run", "examples/hello.py", "-p", "name=Ada", "--detach", "-o", "json"]);
+    let run = object(&started, 0)["run_id"].clone();
+    wait_for("the run waits in the queue", || {
+        let workflows = cluster.health("/workflows").1;
+        workflows["queued"] == 1 && workflows["oldest_queued_seconds"].as_f64() > Some(0.0)
+    });
+    let status = object(&cluster.overseer(&["status", "-o", "json"]), 0);
+    assert_eq!((&status["queue_depth"], &status["workflows"][0]["queued"]), (&json!(1), &json!(1)), "{status:#}");
+    assert!(status["oldest_queued_seconds"].as_f64() > Some(0.0) && status["workflows"][0]["run_id"] == run, "{status:#}");
+    let sum = |metric: &str| cluster.metric("a1", metric) + cluster.metric("a2", metric);
+    wait_for("the metrics say so", || {
+        sum("qflow_queue_depth") == 1.0 && sum("qflow_queue_oldest_age_seconds") > 0.0
+    });
     cluster.again();
     recovers(&cluster, CONTAINERS);
+    wait_for("it is served", || {
+        cluster.health("/workflows").1["queued"] == 0 && sum("qflow_queue_oldest_age_seconds") == 0.0
+    });
 
     cluster.kill("orchestrator-2");
     Told::of(ORCHESTRATOR, "degraded", "replica_away").is_told(&cluster);

@@ -34,7 +34,7 @@ pub struct Thresholds {
     /// Bytes that must be free where a runner's images and containers lie.
     #[arg(long, env = "QFLOW_HEALTH_DISK_FREE_BYTES", default_value_t = 2 << 30)]
     pub disk_free_bytes: u64,
-    /// Seconds that the oldest run with something ready may have waited.
+    /// Seconds that the oldest run may have waited for a runner.
     #[arg(long, env = "QFLOW_HEALTH_QUEUED_SECONDS", value_parser = number, default_value_t = 300.0)]
     pub queued_seconds: f64,
     /// Per cent of the last hour's runs of which more must not have failed.

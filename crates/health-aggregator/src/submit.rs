@@ -36,7 +36,9 @@ pub struct Overview {
     pub failed_user_last_hour: u64,
     /// Of these, those that failed of what runs it.
     pub failed_platform_last_hour: u64,
-    /// Seconds since the oldest attempt in the queue became ready.
+    /// Node runs that wait for a runner.
+    pub queued: u32,
+    /// Seconds for which the run that waits longest for one has not been served.
     pub oldest_queued_seconds: f64,
     /// The store's kind; empty where that is not told.
     pub store: String,
@@ -205,6 +207,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         failed_last_hour: answer.failed_last_hour,
         failed_user_last_hour: answer.failed_user_last_hour,
         failed_platform_last_hour: answer.failed_platform_last_hour,
+        queued: answer.queue_depth,
         oldest_queued_seconds: answer.oldest_queued_seconds,
         store: answer.store,
         store_latency_ms: answer.store_latency_ms,

@@ -31,15 +31,15 @@ pub struct Active {
     pub started_at: Option<Timestamp>,
     /// Node runs that completed, and all that are known.
     pub counts: (u32, u32),
-    /// Node runs that are ready and wait for a runner.
+    /// Node runs that wait for a runner: ready ones, and those of a run whose environment no runner has taken on.
     pub queued: u32,
-    /// Since when something ready waits without being served.
+    /// Since when one of them waits without being served.
     pub queued_since: Option<Timestamp>,
 }
 
 impl Active {
-    /// A run as it stands; nothing where it has ended.
-    pub fn of(state: &RunState, queued_since: Option<Timestamp>) -> Option<Self> {
+    /// A run as it stands, with how many of its node runs wait for a runner and since when; nothing where it has ended.
+    pub fn of(state: &RunState, (queued, queued_since): (u32, Option<Timestamp>)) -> Option<Self> {
         (!state.head.status.is_terminal()).then(|| Self {
             run: state.spec.id,
             workflow: state.plan.workflow.clone(),
@@ -49,7 +49,7 @@ impl Active {
             created_at: state.spec.created_at,
             started_at: state.head.started_at,
             counts: state.counts(),
-            queued: state.ready().map(|key| state.waiting(key)).sum(),
+            queued,
             queued_since,
         })
     }

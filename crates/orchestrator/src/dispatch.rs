@@ -223,7 +223,9 @@ pub struct PythonCondition {
 pub struct Sight {
     /// Runners that are connected.
     pub runners: Vec<Seen>,
-    /// Seconds since the oldest run with something ready was last served.
+    /// Node runs that wait for a runner.
+    pub queue_depth: u32,
+    /// Seconds since the run that waits longest for one was last served.
     pub oldest_queued_seconds: f64,
     /// Whether a runner was ever connected since the start.
     pub met: bool,

@@ -96,11 +96,11 @@ catalogue! {
     node_phase: Histogram(C) = "qflow_node_phase_duration_seconds"
         { phase: Phase, cache: Cache } max 12, owner Orchestrator
 
-    /// Attempts that are ready and not leased.
+    /// Attempts that are ready and not leased, and those of runs whose environment no runner has taken on.
     queue_depth: Gauge = "qflow_queue_depth"
         {  } max 1, owner Orchestrator
 
-    /// Age of the oldest ready attempt.
+    /// For how long the run that waits longest for a runner has.
     queue_oldest_age: Gauge = "qflow_queue_oldest_age_seconds"
         {  } max 1, owner Orchestrator
 

@@ -24,7 +24,7 @@ pub struct SystemStatus {
     pub total_users: u32,
     /// The share of all slots that is in use.
     pub system_load: f64,
-    /// Node runs that are ready and wait for a runner.
+    /// Node runs that wait for a runner.
     pub queue_depth: u32,
     /// Seconds for which the longest-waiting run with such a node has not been served.
     pub oldest_queued_seconds: f64,

@@ -241,11 +241,7 @@ async fn no_run_is_lost_and_none_is_left_over_also_when_an_orchestrator_is_kille
     drop(seen);
 
     // The verdict ends the verb: a critical part is down, and the address is the aggregator's own.
-    let health = || {
-        let mut command = cluster.qflow(2, &["health", "-o", "json"]);
-        let at = format!("http://127.0.0.1:{}", cluster.port("hg"));
-        command.env("QFLOW_HEALTH_SERVER", at).output().expect("qflow starts")
-    };
+    let health = || cluster.overseer(&["health", "-o", "json"]);
     cluster.again();
     wait_seeing("all is well again", || health().status.code() == Some(0), || said(&health()));
     cluster.kill("type-validator");

@@ -29,7 +29,7 @@ pub struct Active {
     pub started_at: Option<Timestamp>,
     /// Node runs that completed, and all that are known.
     pub counts: (u32, u32),
-    /// Node runs that are ready and wait for a runner.
+    /// Node runs that wait for a runner.
     pub queued: u32,
     /// Since when something ready waits without being served.
     pub queued_since: Option<Timestamp>,

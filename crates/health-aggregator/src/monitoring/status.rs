@@ -75,7 +75,7 @@ pub struct SystemStatus {
     pub total_users: usize,
     /// Attempts that run, and that could run at once.
     pub slots: (u32, u32),
-    /// Node runs that are ready and wait for a runner.
+    /// Node runs that wait for a runner.
     pub queue_depth: u32,
     /// Seconds for which the longest-waiting run with such a node has not been served.
     pub oldest_queued_seconds: f64,

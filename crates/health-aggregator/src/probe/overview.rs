@@ -117,12 +117,13 @@ fn together(mut all: Vec<Overview>) -> Together {
     let stores_away = (all.iter().filter(|one| one.store_down).count(), all.len());
     let telemetry: Vec<Pipeline> = all.iter().flat_map(|one| one.telemetry.iter().copied()).collect();
     let oldest_queued_seconds = all.iter().map(|one| one.oldest_queued_seconds).fold(0.0, f64::max);
+    let queued = all.iter().map(|one| one.queued).fold(0, u32::saturating_add);
     let runners = runners::merged(all.iter().flat_map(|one| &one.runners));
     let stranded = all.iter().find(|one| !one.runners.is_empty()).or(all.first());
     let stranded = stranded.map(|one| one.stranded.clone()).unwrap_or_default();
     let counts = all.iter().position(|one| !one.store_down).unwrap_or_default();
     let one = if counts < all.len() { all.swap_remove(counts) } else { Overview::default() };
-    let one = Overview { runners, oldest_queued_seconds, bus_down, blobs_away, stranded, telemetry, ..one };
+    let one = Overview { runners, queued, oldest_queued_seconds, bus_down, blobs_away, stranded, telemetry, ..one };
     Together { one, stores_away }
 }
 
@@ -207,6 +208,7 @@ fn workflows(overview: &Overview, thresholds: &Thresholds) -> Reading {
         "failed_by_platform": platform,
         "pending": overview.pending,
         "running": overview.running,
+        "queued": overview.queued,
         "oldest_queued_seconds": overview.oldest_queued_seconds,
     });
     reading("workflows", status, error, facts)

@@ -126,6 +126,7 @@ pub(crate) fn embedded() -> OverviewResponse {
         runs_running: 2,
         executions_last_hour: 40,
         failed_last_hour: 1,
+        queue_depth: 3,
         oldest_queued_seconds: 0.25,
         store: "sqlite".into(),
         store_latency_ms: 0.123,

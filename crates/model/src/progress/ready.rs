@@ -31,6 +31,12 @@ impl RunState {
         })
     }
 
+    /// Node runs that would be ready once every environment is locked: of a run that goes on and only waits for that.
+    pub fn awaiting_locks(&self) -> impl Iterator<Item = NodeKey> + '_ {
+        let waits = self.head.status == RunStatus::Running && !self.is_locked();
+        self.ready.iter().filter(move |key| waits && self.planned(**key).environment.is_some()).copied()
+    }
+
     /// How many node runs stand behind a key of [`Self::ready`]: of a mapped step all elements that are left to lease.
     pub fn waiting(&self, key: NodeKey) -> u32 {
         self.node(key.own()).and_then(|run| run.map).map_or(1, |map| map.length - map.cursor)

@@ -118,6 +118,8 @@ pub struct Engine {
     posted: Vec<oneshot::Sender<()>>,
     /// Attempts that were ordered a second time because the first order did not arrive.
     reordered: HashSet<AttemptKey>,
+    /// Node runs that wait for a runner, and for how many seconds the run has that waits longest; at the last tick.
+    queue: (u32, f64),
     /// Gauges of workflows that have runs.
     running: BTreeMap<String, Live>,
     /// Nobody is declared lost before: an outage of ours is not a runner's fault.
@@ -159,6 +161,7 @@ impl Engine {
             look: false,
             posted: Vec::new(),
             reordered: HashSet::new(),
+            queue: (0, 0.0),
             running: BTreeMap::new(),
             reap_from: Instant::now() + lease(),
             away: None,
@@ -210,7 +213,7 @@ impl Engine {
             self.reuse().await;
             self.look_at_pools().await;
             self.lease();
-            self.locks.give(&self.runners);
+            self.give_locks();
             self.commit().await;
             self.tell_active(ticked);
         }
@@ -304,8 +307,10 @@ impl Engine {
         }
         metrics.orchestrators().set(self.shards.members.len() as f64);
         metrics.shards_held().set(self.shards.held.len() as f64);
-        metrics.queue_depth().set(f64::from(census.ready));
-        let oldest = self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let waiting = self.locks.waiting();
+        let oldest = self.runs.oldest_queued(&waiting).map_or(0.0, |since| since.elapsed().as_secs_f64());
+        self.queue = (self.runs.queue_depth(&waiting), oldest);
+        metrics.queue_depth().set(f64::from(self.queue.0));
         metrics.queue_oldest_age().set(oldest);
         let now = self.clock.now();
         self.running.retain(|workflow, gauge| {
@@ -324,9 +329,11 @@ impl Engine {
 
     /// Tells others what is seen from here.
     fn publish(&self) {
+        let (queue_depth, oldest_queued_seconds) = self.queue;
         let seen = Sight {
             runners: self.runners.seen(),
-            oldest_queued_seconds: self.runs.oldest_queued().map_or(0.0, |since| since.elapsed().as_secs_f64()),
+            queue_depth,
+            oldest_queued_seconds,
             met: self.runners.met,
             shards: self.shards.ids(),
             stranded: self.shards.stranded.iter().map(|member| member.name().to_owned()).collect(),

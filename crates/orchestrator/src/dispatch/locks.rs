@@ -25,6 +25,9 @@ struct Asked {
     since: Instant,
 }
 
+/// Since when runs wait for a runner that takes an environment of theirs on.
+pub(super) type Waiting = HashMap<RunId, Instant>;
+
 /// Which runs wanted a lock, for which of their environments, and who waits for it without a run.
 type Answered = (Vec<(RunId, u32)>, Vec<(Scope, oneshot::Sender<LockResult>)>);
 
@@ -56,29 +59,41 @@ impl Locks {
         }
     }
 
-    /// Gives what is not given yet to runners that can.
-    pub(super) fn give(&mut self, runners: &Runners) {
+    /// Gives what is not given yet to runners that can; the runs for which that changes something.
+    pub(super) fn give(&mut self, runners: &Runners) -> Vec<RunId> {
+        let mut runs = Vec::new();
         for asked in self.0.values_mut().filter(|asked| asked.given.is_none()) {
             if let Some(stream) = runners.offering(asked.spec.python) {
                 let run = asked.wants.first().map(|(run, _)| *run);
                 runners.say(stream, Say::Lock(asked.spec.clone(), run));
                 asked.given = Some(stream);
+                runs.extend(asked.wants.iter().map(|(run, _)| *run));
             }
         }
+        runs
     }
 
-    /// Since when the oldest spec waits for a runner that some run wants which is there.
-    pub(super) fn oldest(&self, is_there: impl Fn(RunId) -> bool) -> Option<Instant> {
-        let waits = |asked: &&Asked| asked.given.is_none() && asked.wants.iter().any(|(run, _)| is_there(*run));
-        self.0.values().filter(waits).map(|asked| asked.since).min()
+    /// Runs that want a spec which no runner has taken on, and since when.
+    pub(super) fn waiting(&self) -> Waiting {
+        let mut waiting = Waiting::new();
+        for asked in self.0.values().filter(|asked| asked.given.is_none()) {
+            for (run, _) in &asked.wants {
+                let since = waiting.entry(*run).or_insert(asked.since);
+                *since = asked.since.min(*since);
+            }
+        }
+        waiting
     }
 
-    /// A runner has gone: what it was to lock is given anew.
-    pub(super) fn gone(&mut self, stream: StreamId) {
+    /// A runner has gone: what it was to lock is given anew. The runs for which that changes something.
+    pub(super) fn gone(&mut self, stream: StreamId) -> Vec<RunId> {
+        let mut runs = Vec::new();
         for asked in self.0.values_mut().filter(|asked| asked.given == Some(stream)) {
             asked.given = None;
             asked.since = Instant::now();
+            runs.extend(asked.wants.iter().map(|(run, _)| *run));
         }
+        runs
     }
 
     /// A spec is locked, or cannot be: which runs wanted it, and who waits without one.
@@ -139,14 +154,12 @@ mod tests {
         let mut first = connect(&mut runners, 1, "3.11");
         locks.want(&spec(), run, 0);
         locks.want(&spec(), RunId(uuid::Uuid::from_u128(2)), 3);
-        assert_eq!(locks.oldest(|one| one == run), Some(Instant::now()));
-        assert_eq!(locks.oldest(|_| false), None, "the runs are over, or another's");
-        locks.give(&runners);
-        locks.give(&runners);
-        assert_eq!(locks.oldest(|_| true), None, "a runner is at it");
+        assert_eq!((locks.waiting().len(), locks.waiting().get(&run)), (2, Some(&Instant::now())));
+        assert_eq!((locks.give(&runners).len(), locks.give(&runners).len()), (2, 0));
+        assert!(locks.waiting().is_empty(), "a runner is at it");
         assert!(matches!(first.try_recv(), Ok(Say::Lock(given, _)) if given == spec()));
         assert!(first.try_recv().is_err());
-        locks.gone(StreamId(1));
+        assert_eq!((locks.gone(StreamId(1)).len(), locks.waiting().len()), (2, 2));
         let mut second = connect(&mut runners, 2, "3.11");
         locks.give(&runners);
         assert!(matches!(second.try_recv(), Ok(Say::Lock(..))));

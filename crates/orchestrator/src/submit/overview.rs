@@ -29,6 +29,7 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
         failed_last_hour: totals.failed_last_hour,
         failed_user_last_hour: totals.failed_user_last_hour,
         failed_platform_last_hour: totals.failed_platform_last_hour,
+        queue_depth: sight.queue_depth,
         oldest_queued_seconds: sight.oldest_queued_seconds,
         store: server.store.kind().to_owned(),
         store_latency_ms,

@@ -64,11 +64,12 @@ fn a_redis_that_does_not_answer_degrades_the_whole() {
 
 #[test]
 fn what_waits_longest_with_any_of_them_waits() {
-    let of = |seconds| Overview { oldest_queued_seconds: seconds, failed_last_hour: 0, ..embedded() };
+    let of = |seconds| Overview { queued: 2, oldest_queued_seconds: seconds, failed_last_hour: 0, ..embedded() };
     for both in [vec![of(400.0), of(0.0)], vec![of(0.0), of(400.0)]] {
         let all = readings(both, &[], &usual());
         let workflows = all.iter().find(|it| it.name == "workflows").unwrap();
         assert_eq!((workflows.error, &workflows.facts["oldest_queued_seconds"]), (Some("queue_waits"), &json!(400.0)));
+        assert_eq!(workflows.facts["queued"], 4, "each tells of its own");
     }
 }
 

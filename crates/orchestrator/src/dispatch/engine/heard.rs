@@ -81,7 +81,7 @@ impl Engine {
             }
             Said::Gone => {
                 self.runners.gone(stream);
-                self.locks.gone(stream);
+                self.locks.gone(stream).into_iter().for_each(|run| self.roster.changed(run, false));
                 self.publish();
             }
         }

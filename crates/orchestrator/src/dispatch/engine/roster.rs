@@ -6,7 +6,10 @@ use qflow_model::ids::{Epoch, RunId, Shard};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::Engine;
-use crate::active::{Active, Version, What, Word, Words};
+use crate::{
+    active::{Active, Version, What, Word, Words},
+    dispatch::locks::Waiting,
+};
 
 /// Between two tellings of what changed: however often a run changes meanwhile, it is told once.
 const EVERY: Duration = Duration::from_millis(250);
@@ -50,6 +53,13 @@ impl Roster {
 }
 
 impl Engine {
+    /// Hands environments that no runner has taken on to those that can; whose they are waits for no runner any more.
+    pub(super) fn give_locks(&mut self) {
+        for run in self.locks.give(&self.runners) {
+            self.roster.changed(run, false);
+        }
+    }
+
     /// Tells what is due, where all that is in memory is committed.
     pub(super) fn tell_active(&mut self, ticked: bool) {
         // What was dropped from memory and not read again yet has not ended.
@@ -77,7 +87,9 @@ impl Engine {
         if !self.parts.bus.is_heard() {
             return;
         }
-        let mut words: Vec<Word> = changed.into_iter().filter_map(|(run, ended)| self.one(run, ended)).collect();
+        let waiting = self.locks.waiting();
+        let one = |(run, ended)| self.one(run, ended, &waiting);
+        let mut words: Vec<Word> = changed.into_iter().filter_map(one).collect();
         if ticked {
             self.roster.turn = (self.roster.turn + 1) % WHOLE;
             let is_new = |(shard, epoch): &(&Shard, &Epoch)| self.roster.told.get(shard) != Some(epoch);
@@ -95,9 +107,9 @@ impl Engine {
         Some(Version { epoch: *self.shards.held.get(&shard)?, sequence: self.roster.sequence })
     }
 
-    fn one(&self, run: RunId, ended: bool) -> Option<Word> {
+    fn one(&self, run: RunId, ended: bool, waiting: &Waiting) -> Option<Word> {
         let version = self.version(run.shard())?;
-        let what = match self.runs.active(run, self.clock.now()) {
+        let what = match self.runs.active(run, self.clock.now(), waiting) {
             Some(active) => What::Run(active),
             None if ended => What::Ended(run),
             None => return None,
@@ -108,10 +120,10 @@ impl Engine {
     /// Each of the shards with all of its runs.
     fn wholes(&self, shards: impl Iterator<Item = Shard>) -> Vec<Word> {
         let mut all: BTreeMap<Shard, Vec<Active>> = shards.map(|shard| (shard, Vec::new())).collect();
-        let now = self.clock.now();
+        let (now, waiting) = (self.clock.now(), self.locks.waiting());
         for run in self.runs.ids() {
             if let Some(runs) = all.get_mut(&run.shard()) {
-                runs.extend(self.runs.active(run, now));
+                runs.extend(self.runs.active(run, now, &waiting));
             }
         }
         let word = |(shard, runs)| Some(Word { version: self.version(shard)?, what: What::Shard(shard, runs) });

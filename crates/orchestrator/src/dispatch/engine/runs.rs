@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{in_hand::InHand, reuse::Looked};
 use crate::{
     active::Active,
+    dispatch::locks::Waiting,
     progress::Progress,
     record::{Change, cache::Hit},
 };
@@ -49,6 +50,19 @@ impl Entry {
     pub(super) fn state(&self) -> Option<&RunState> {
         self.state.as_ref()
     }
+
+    /// How many of its node runs wait for a runner: those that are ready, or that will be once a runner has taken its environments on.
+    fn queued(&self, waiting: bool) -> u32 {
+        let Some(state) = &self.state else { return 0 };
+        let locks = state.awaiting_locks().filter(|_| waiting);
+        state.ready().chain(locks).map(|key| state.waiting(key)).sum()
+    }
+
+    /// Since when.
+    fn queued_since(&self, waiting: Option<Instant>) -> Option<Instant> {
+        let awaits = |_: &Instant| self.state.as_ref().is_some_and(|state| state.awaiting_locks().next().is_some());
+        self.queued_since.or_else(|| waiting.filter(awaits))
+    }
 }
 
 /// Why a step did not happen.
@@ -68,7 +82,6 @@ pub(super) struct Census {
     pub(super) by_status: BTreeMap<RunStatus, u32>,
     /// Paused ones, by what for.
     pub(super) paused: BTreeMap<&'static str, u32>,
-    pub(super) ready: u32,
     /// Since when the oldest run of each workflow that has begun has been running.
     pub(super) oldest: BTreeMap<String, Timestamp>,
 }
@@ -183,11 +196,17 @@ impl Runs {
         entry.reuse.hit(entry.state.as_ref()?)
     }
 
-    pub(super) fn oldest_queued(&self) -> Option<Instant> {
-        self.by_id.values().filter_map(|entry| entry.queued_since).min()
+    /// Since when the run that waits longest for a runner does.
+    pub(super) fn oldest_queued(&self, waiting: &Waiting) -> Option<Instant> {
+        self.by_id.iter().filter_map(|(run, entry)| entry.queued_since(waiting.get(run).copied())).min()
     }
 
-    /// How many runs stand where, and how many of their node runs wait for a runner.
+    /// How many of their node runs wait for a runner.
+    pub(super) fn queue_depth(&self, waiting: &Waiting) -> u32 {
+        self.by_id.iter().map(|(run, entry)| entry.queued(waiting.contains_key(run))).sum()
+    }
+
+    /// How many runs stand where.
     pub(super) fn census(&self) -> Census {
         let mut census = Census::default();
         for state in self.by_id.values().filter_map(|entry| entry.state.as_ref()) {
@@ -195,7 +214,6 @@ impl Runs {
             if let Some(cause) = state.head.paused_for() {
                 *census.paused.entry(cause).or_default() += 1;
             }
-            census.ready += state.ready().map(|key| state.waiting(key)).sum::<u32>();
             if let Some(at) = state.head.started_at.filter(|_| !state.head.status.is_terminal()) {
                 let oldest = census.oldest.entry(state.plan.workflow.clone()).or_insert(at);
                 *oldest = at.min(*oldest);
@@ -205,10 +223,11 @@ impl Runs {
     }
 
     /// A run that has not ended, as it is told to others.
-    pub(super) fn active(&self, run: RunId, now: Timestamp) -> Option<Active> {
-        let entry = self.by_id.get(&run)?;
+    pub(super) fn active(&self, run: RunId, now: Timestamp, waiting: &Waiting) -> Option<Active> {
+        let (entry, waiting) = (self.by_id.get(&run)?, waiting.get(&run).copied());
         let since = |since: Instant| Timestamp(now.0 - i64::try_from(since.elapsed().as_micros()).unwrap_or_default());
-        Active::of(entry.state.as_ref()?, entry.queued_since.map(since))
+        let queued = (entry.queued(waiting.is_some()), entry.queued_since(waiting).map(since));
+        Active::of(entry.state.as_ref()?, queued)
     }
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {

@@ -128,9 +128,7 @@ impl Engine {
 
     /// Whether attempts have waited here for a while and no runner has a stream to this replica; told when that begins and when it ends.
     fn look_for_runners(&mut self) -> bool {
-        // Without a runner environments wait too, and no node of a new run is ready before them.
-        let resolving = self.locks.oldest(|run| self.runs.get(run).is_some());
-        let oldest = self.runs.oldest_queued().into_iter().chain(resolving).min();
+        let oldest = self.runs.oldest_queued(&self.locks.waiting());
         let waits = oldest.is_some_and(|since| since.elapsed() >= STRANDED);
         let stranded = waits && self.runners.is_empty();
         if std::mem::replace(&mut self.shards.strands, stranded) != stranded {

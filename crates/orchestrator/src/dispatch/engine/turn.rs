@@ -286,7 +286,7 @@ impl Engine {
                 }
             }
         }
-        self.locks.give(&self.runners);
+        self.give_locks();
     }
 
     /// Tells telemetry and watchers what the steps of a run came to; one that has ended leaves.

@@ -57,6 +57,43 @@ async fn a_run_is_told_as_it_goes_on_and_leaves_as_it_ends() {
     assert!(version > ended.version && runs.is_empty(), "{runs:?}");
 }
 
+/// How many node runs wait for a runner, as the whole says of one run and as the sight says of all.
+async fn queued(house: &House) -> (u32, bool, u32, bool) {
+    let words = house.engine.active().await.unwrap();
+    let runs = words.iter().filter_map(|word| if let What::Shard(_, runs) = &word.what { runs.first() } else { None });
+    let run = runs.last().expect("one is under way");
+    let sight = house.engine.sight();
+    (run.queued, run.queued_since.is_some(), sight.queue_depth, sight.oldest_queued_seconds > 0.0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_an_environment_which_nobody_makes_waits_for_a_runner() {
+    const WAITS: (u32, bool, u32, bool) = (1, true, 1, true);
+    const IS_SERVED: (u32, bool, u32, bool) = (0, false, 0, false);
+    let house = House::new().await;
+    let mut heard = house.bus.watch_active();
+    house.submit(1, 2).await;
+    tokio::time::sleep(3 * super::super::TICK).await;
+    assert_eq!(queued(&house).await, WAITS);
+
+    // Who makes it serves the run: what that takes is no waiting for a runner. Whoever listens hears of it though no step was made.
+    let mut runner = Player::connect(&house, 1, vec![]).await;
+    while !matches!(runner.hears().await, Say::Lock(..)) {}
+    hears(&mut heard, |what| matches!(what, What::Run(run) if run.queued == 0)).await;
+    tokio::time::sleep(2 * super::super::TICK).await;
+    assert_eq!(queued(&house).await, IS_SERVED);
+
+    // It goes, and the run waits again, for the next.
+    runner.say(Said::Gone).await;
+    hears(&mut heard, |what| matches!(what, What::Run(run) if run.queued == 1)).await;
+    tokio::time::sleep(2 * super::super::TICK).await;
+    assert_eq!(queued(&house).await, WAITS);
+    let mut next = Player::connect(&house, 2, vec![]).await;
+    next.order().await;
+    tokio::time::sleep(2 * super::super::TICK).await;
+    assert_eq!(queued(&house).await, IS_SERVED);
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_shard_is_told_as_a_whole_again_and_again() {
     let house = House::new().await;
