@@ -6,13 +6,13 @@ mod status;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use qflow_service::{AuthedChannel, Clock, Shutdown};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
 
 pub use merge::{Active, Roster, Version, What, Word};
 pub use status::{Container, LISTED, Runner, Sighting, SystemStatus, progress_percent};
@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(250);
 /// After which the whole is told though nothing changed: ages grow.
 const QUIET: Duration = Duration::from_secs(5);
-/// Who may watch at once: each costs a look at all runs a few times a second.
+/// Who may watch at once: each is sent all runs a few times a second.
 const WATCHERS: usize = 256;
 /// Orchestrators that are heard, at most: more are named by nobody in earnest.
 const ORCHESTRATORS: usize = 64;
@@ -42,11 +42,42 @@ pub struct Heard {
     pub sighting: Option<Sighting>,
 }
 
+/// The whole at one moment, as all who watch then are told it.
+#[derive(Debug)]
+pub struct Told {
+    /// The whole.
+    pub status: SystemStatus,
+    json: OnceLock<String>,
+}
+
+impl Told {
+    const fn of(status: SystemStatus) -> Self {
+        Self { status, json: OnceLock::new() }
+    }
+
+    /// In its published JSON form, written once for all.
+    pub fn json(&self) -> &str {
+        self.json.get_or_init(|| self.status.json().to_string())
+    }
+}
+
+/// What whoever watches sees.
+#[derive(Clone)]
+enum Shown {
+    NotYet,
+    Now(Arc<Told>),
+    /// There is no more of it.
+    Over,
+}
+
 /// What is known of all that is under way.
 #[derive(Clone)]
 pub struct Monitor {
     inside: Arc<Mutex<Inside>>,
     changed: watch::Sender<()>,
+    shown: watch::Sender<Shown>,
+    /// Somebody begins to watch.
+    listens: Arc<Notify>,
     watchers: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
@@ -82,11 +113,14 @@ impl Monitor {
         let monitor = Self {
             inside: Arc::default(),
             changed: watch::channel(()).0,
+            shown: watch::channel(Shown::NotYet).0,
+            listens: Arc::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             clock,
             shutdown,
         };
         seeds.iter().for_each(|url| monitor.meet(url, true, dial));
+        tokio::spawn(monitor.clone().tell());
         monitor
     }
 
@@ -99,34 +133,47 @@ impl Monitor {
 
     /// The whole now, and whenever it has changed, until the order to stop; nothing where too many watch. Who reads slowly gets the
     /// newest next.
-    pub fn watch(&self) -> Option<ReceiverStream<SystemStatus>> {
+    pub fn watch(&self) -> Option<impl Stream<Item = Arc<Told>> + Send + use<>> {
         let place = Arc::clone(&self.watchers).try_acquire_owned().ok()?;
-        let (to, from) = mpsc::channel(1);
-        tokio::spawn(self.clone().tell(to, place));
-        Some(ReceiverStream::new(from))
+        let shown = WatchStream::new(self.shown.subscribe());
+        self.listens.notify_one();
+        let told = shown.take_while(|shown| !matches!(shown, Shown::Over)).filter_map(move |shown| {
+            // It is taken for as long as somebody reads.
+            let _place = &place;
+            if let Shown::Now(told) = shown { Some(told) } else { None }
+        });
+        Some(told)
     }
 
-    async fn tell(self, to: mpsc::Sender<SystemStatus>, _place: OwnedSemaphorePermit) {
+    /// Puts the whole together for all who watch at once, while anybody does, until the order to stop.
+    async fn tell(self) {
         let mut changes = self.changed.subscribe();
         loop {
-            let room = tokio::select! {
-                room = to.reserve() => room,
-                () = self.shutdown.wait() => return,
-            };
-            let Ok(room) = room else { return };
+            if self.shown.receiver_count() == 0 {
+                // Whoever comes next is not told what is old by then.
+                self.shown.send_replace(Shown::NotYet);
+                tokio::select! {
+                    () = self.listens.notified() => continue,
+                    () = self.shutdown.wait() => break,
+                }
+            }
             changes.mark_unchanged();
-            room.send(self.status());
+            self.shown.send_replace(Shown::Now(Arc::new(Told::of(self.status()))));
             let next = async {
                 tokio::time::sleep(PACE).await;
-                // Nobody changes anything any more: told again all the same, until the order to stop.
-                tokio::time::timeout(QUIET, changes.changed()).await.ok();
+                tokio::select! {
+                    // Nobody changes anything any more: told again all the same, until the order to stop.
+                    _ = tokio::time::timeout(QUIET, changes.changed()) => {}
+                    () = self.listens.notified() => {}
+                }
             };
             tokio::select! {
                 () = next => {}
-                () = to.closed() => return,
-                () = self.shutdown.wait() => return,
+                () = self.shown.closed() => {}
+                () = self.shutdown.wait() => break,
             }
         }
+        self.shown.send_replace(Shown::Over);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -192,15 +239,37 @@ impl Monitor {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use qflow_model::ids::Timestamp;
-    use qflow_service::ManualClock;
-    use tokio_stream::StreamExt as _;
+    use tokio::task::JoinSet;
 
     use super::{merge::tests::active, *};
 
+    /// Is looked at once each time that the whole is put together.
+    #[derive(Debug, Default)]
+    struct Looks(AtomicUsize);
+
+    impl Looks {
+        fn taken(&self) -> usize {
+            self.0.swap(0, Ordering::SeqCst)
+        }
+    }
+
+    impl Clock for Looks {
+        fn now(&self) -> Timestamp {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Timestamp(1)
+        }
+    }
+
+    fn counted() -> (Monitor, Arc<Looks>) {
+        let (dial, looks): (Dial, _) = (Arc::new(|_| anyhow::bail!("nobody is dialed")), Arc::new(Looks::default()));
+        (Monitor::start(&[], &dial, Arc::clone(&looks) as _, Shutdown::new()), looks)
+    }
+
     fn monitor() -> Monitor {
-        let dial: Dial = Arc::new(|_| anyhow::bail!("nobody is dialed"));
-        Monitor::start(&[], &dial, Arc::new(ManualClock::at(Timestamp(1))), Shutdown::new())
+        counted().0
     }
 
     fn said(monitor: &Monitor, sequence: u64) {
@@ -212,21 +281,76 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_slowly_misses_what_was_between_and_never_the_newest() {
         let monitor = monitor();
-        let mut statuses = monitor.watch().unwrap();
-        assert_eq!(statuses.next().await.unwrap().active_workflows, 0);
+        let mut statuses = Box::pin(monitor.watch().unwrap());
+        assert_eq!(statuses.next().await.unwrap().status.active_workflows, 0);
         for sequence in 1..=9 {
             said(&monitor, sequence);
             tokio::time::sleep(2 * PACE).await;
         }
         let mut told = Vec::new();
         while told.last() != Some(&9) {
-            told.push(statuses.next().await.unwrap().workflows[0].counts.0);
+            told.push(statuses.next().await.unwrap().status.workflows[0].counts.0);
         }
-        assert!(told.len() <= 2, "one waited, and the newest: {told:?}");
+        assert!(told.len() <= 2, "the newest, and at most one before it: {told:?}");
         // Nothing changes, and yet it is told again: ages grow.
-        assert_eq!(statuses.next().await.unwrap().workflows[0].counts.0, 9);
+        assert_eq!(statuses.next().await.unwrap().status.workflows[0].counts.0, 9);
         monitor.shutdown.trigger();
         while statuses.next().await.is_some() {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_whole_is_put_together_once_for_all_who_watch_and_never_for_nobody() {
+        const WATCH: usize = 50;
+        let (monitor, looks) = counted();
+        for sequence in 1..=20 {
+            said(&monitor, sequence);
+            tokio::time::sleep(PACE).await;
+        }
+        assert_eq!(looks.taken(), 0, "nobody watches");
+        let mut readers = JoinSet::new();
+        for _ in 0..WATCH {
+            let mut statuses = Box::pin(monitor.watch().unwrap());
+            readers.spawn(async move {
+                let mut read = Vec::new();
+                while let Some(told) = statuses.next().await {
+                    // One text for all of them.
+                    read.push((told.status.workflows[0].counts.0, told.json().as_ptr() as usize));
+                }
+                read
+            });
+        }
+        const ROUNDS: usize = 40;
+        for sequence in 21..=20 + 5 * ROUNDS as u64 {
+            said(&monitor, sequence);
+            tokio::time::sleep(PACE / 5).await;
+        }
+        let looked = looks.taken();
+        assert!((ROUNDS / 2..=ROUNDS + 2).contains(&looked), "{looked} times in {ROUNDS} intervals for {WATCH}");
+        tokio::time::sleep(PACE).await;
+        monitor.shutdown.trigger();
+        let all = readers.join_all().await;
+        assert!(all.iter().all(|read| *read == all[0] && read.len() >= looked && read.last().unwrap().0 == 220), "{all:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_while_others_watch_is_told_at_once_and_soon_what_is_new() {
+        let (monitor, looks) = counted();
+        let mut first = Box::pin(monitor.watch().unwrap());
+        first.next().await.unwrap();
+        tokio::time::sleep(2 * PACE).await;
+        looks.taken();
+        let mut second = Box::pin(monitor.watch().unwrap());
+        let begun = tokio::time::Instant::now();
+        second.next().await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        second.next().await.unwrap();
+        assert!(begun.elapsed() <= PACE && looks.taken() == 1);
+        drop((first, second));
+        tokio::time::sleep(QUIET).await;
+        looks.taken();
+        tokio::time::sleep(4 * QUIET).await;
+        assert_eq!(looks.taken(), 0, "all have gone");
+        assert!(Box::pin(monitor.watch().unwrap()).next().await.is_some(), "and whoever comes is told");
     }
 
     #[tokio::test(start_paused = true)]

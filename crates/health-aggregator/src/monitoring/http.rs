@@ -15,7 +15,7 @@ use axum::{
 use serde_json::json;
 use tokio_stream::StreamExt;
 
-use super::{Monitor, SystemStatus};
+use super::Monitor;
 
 /// The routes.
 pub fn routes(monitor: Monitor) -> Router {
@@ -31,9 +31,6 @@ async fn stream(State(monitor): State<Monitor>) -> Response {
     let Some(statuses) = monitor.watch() else {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "too_many_watchers" }))).into_response();
     };
-    let events = statuses.map(|status: SystemStatus| {
-        let event = Event::default().event("status").data(status.json().to_string());
-        Ok::<_, Infallible>(event)
-    });
+    let events = statuses.map(|told| Ok::<_, Infallible>(Event::default().event("status").data(told.json())));
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

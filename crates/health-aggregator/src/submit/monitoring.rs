@@ -12,7 +12,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::monitoring::{
-    Active, Container, Heard, Monitor, Runner, Sighting, SystemStatus, Version, What, Word, progress_percent,
+    Active, Container, Heard, Monitor, Runner, Sighting, SystemStatus, Told, Version, What, Word, progress_percent,
 };
 
 /// Opens an orchestrator's stream; nothing where it does not answer.
@@ -102,7 +102,7 @@ impl monitoring_server::Monitoring for Server {
 
     async fn watch_system_status(&self, _: Request<v1::WatchSystemStatusRequest>) -> Result<Response<Watched>, Status> {
         let statuses = self.0.watch().ok_or_else(|| Status::resource_exhausted("too many watch the status"))?;
-        let answer = |now| Ok(v1::WatchSystemStatusResponse { status: Some(status(&now)) });
+        let answer = |told: Arc<Told>| Ok(v1::WatchSystemStatusResponse { status: Some(status(&told.status)) });
         Ok(Response::new(Box::pin(statuses.map(answer))))
     }
 }
