@@ -8,7 +8,10 @@ use std::{io::IsTerminal as _, path::Path, time::Duration};
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use self::{
     feed::{Feeds, News},
@@ -35,6 +38,8 @@ Without a terminal: qflow status. Exit codes: 0 it was left · 2 no terminal · 
 const KEYS: Duration = Duration::from_millis(200);
 /// Between two pictures: what comes within it is shown together.
 const PICTURE: Duration = Duration::from_millis(50);
+/// After which there is another picture though there is no news.
+const AGES: Duration = Duration::from_secs(1);
 /// News that may wait for a picture.
 const QUEUE: usize = 256;
 
@@ -68,9 +73,14 @@ pub async fn top(args: TopArgs, data_dir: &Path) -> Result<Exit, Fail> {
         if let Err(error) = terminal.draw(|frame| draw::draw(frame, &view)) {
             break Err(Fail::new(Exit::Failed, format!("draw on the terminal: {error}")));
         }
-        let Some(first) = news.recv().await else { break Ok(Exit::Completed) };
+        // Without news time passes all the same, and what is shown ages.
+        let first = timeout(AGES, news.recv()).await;
         view.at = begun.elapsed();
-        view.hear(first);
+        match first {
+            Ok(Some(first)) => view.hear(first),
+            Ok(None) => break Ok(Exit::Completed),
+            Err(_) => {}
+        }
         while let Ok(more) = news.try_recv() {
             view.hear(more);
         }

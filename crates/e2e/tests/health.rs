@@ -97,10 +97,9 @@ fn a_database_that_is_stopped_hangs_is_slow_or_is_full_is_told_as_that() {
         let checks = &cluster.health("").1["checks"];
         checks["workflows"]["cause"] == "database" && cluster.readyz("a1").0 == 503
     });
-    assert_eq!(
-        (&whole["checks"]["docker"]["status"], &whole["checks"]["redis"]["status"]),
-        (&json!("healthy"), &json!("healthy"))
-    );
+    let (docker, redis) = (&whole["checks"]["docker"], &whole["checks"]["redis"]);
+    assert!(docker["status"] == "healthy" || docker["cause"] == "database", "{whole:#}");
+    assert_eq!(redis["status"], "healthy", "{whole:#}");
     let explains = cluster.health("/database").1["explains"].clone();
     assert!(explains.as_array().is_some_and(|all| all.contains(&json!("workflows"))), "{explains}");
     assert_eq!(cluster.readyz("a2").1["checks"]["store"], false);
@@ -183,16 +182,30 @@ fn a_service_that_is_killed_is_told_by_how_many_of_it_are_left() {
     });
     let status = object(&cluster.overseer(&["status", "-o", "json"]), 0);
     assert_eq!((&status["queue_depth"], &status["workflows"][0]["queued"]), (&json!(1), &json!(1)), "{status:#}");
-    assert!(status["oldest_queued_seconds"].as_f64() > Some(0.0) && status["workflows"][0]["run_id"] == run, "{status:#}");
+    assert!(
+        status["oldest_queued_seconds"].as_f64() > Some(0.0) && status["workflows"][0]["run_id"] == run,
+        "{status:#}"
+    );
     let sum = |metric: &str| cluster.metric("a1", metric) + cluster.metric("a2", metric);
-    wait_for("the metrics say so", || {
-        sum("qflow_queue_depth") == 1.0 && sum("qflow_queue_oldest_age_seconds") > 0.0
-    });
+    wait_for("the metrics say so", || sum("qflow_queue_depth") == 1.0 && sum("qflow_queue_oldest_age_seconds") > 0.0);
     cluster.again();
     recovers(&cluster, CONTAINERS);
     wait_for("it is served", || {
         cluster.health("/workflows").1["queued"] == 0 && sum("qflow_queue_oldest_age_seconds") == 0.0
     });
+
+    // One that hangs keeps its connections, and is missed by the verdict and by the status alike.
+    let heard = || {
+        let status = object(&cluster.overseer(&["status", "-o", "json"]), 0);
+        (status["orchestrators_heard"].as_u64(), status["active_containers"].as_u64() > Some(0))
+    };
+    wait_for("both are heard, and their runners' containers seen", || heard() == (Some(2), true));
+    cluster.signal("orchestrator-2", "-STOP");
+    Told::of(ORCHESTRATOR, "degraded", "replica_away").is_told(&cluster);
+    wait_for("one is heard, and what it sees", || heard() == (Some(1), true));
+    cluster.signal("orchestrator-2", "-CONT");
+    recovers(&cluster, ORCHESTRATOR);
+    wait_for("both are heard again", || heard().0 == Some(2));
 
     cluster.kill("orchestrator-2");
     Told::of(ORCHESTRATOR, "degraded", "replica_away").is_told(&cluster);

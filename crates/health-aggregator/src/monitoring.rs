@@ -11,7 +11,10 @@ use std::{
 };
 
 use qflow_service::{AuthedChannel, Clock, Shutdown};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::timeout,
+};
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
 
 pub use merge::{Active, Roster, Version, What, Word};
@@ -80,6 +83,8 @@ pub struct Monitor {
     listens: Arc<Notify>,
     watchers: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
+    /// For how long an orchestrator may tell nothing.
+    silence: Duration,
     shutdown: Shutdown,
 }
 
@@ -108,8 +113,9 @@ impl Inside {
 }
 
 impl Monitor {
-    /// Hears the orchestrators at these addresses, and those that they name, until the order to stop.
-    pub fn start(seeds: &[String], dial: &Dial, clock: Arc<dyn Clock>, shutdown: Shutdown) -> Self {
+    /// Hears the orchestrators at these addresses, and those that they name, until the order to stop; one that tells nothing for as long
+    /// as `silence` is heard no more.
+    pub fn start(seeds: &[String], dial: &Dial, clock: Arc<dyn Clock>, silence: Duration, shutdown: Shutdown) -> Self {
         let monitor = Self {
             inside: Arc::default(),
             changed: watch::channel(()).0,
@@ -117,6 +123,7 @@ impl Monitor {
             listens: Arc::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             clock,
+            silence,
             shutdown,
         };
         seeds.iter().for_each(|url| monitor.meet(url, true, dial));
@@ -163,7 +170,7 @@ impl Monitor {
                 tokio::time::sleep(PACE).await;
                 tokio::select! {
                     // Nobody changes anything any more: told again all the same, until the order to stop.
-                    _ = tokio::time::timeout(QUIET, changes.changed()) => {}
+                    _ = timeout(QUIET, changes.changed()) => {}
                     () = self.listens.notified() => {}
                 }
             };
@@ -216,7 +223,9 @@ impl Monitor {
     async fn hear(&self, url: &str, dial: &Dial) {
         let Ok(channel) = dial(url) else { return };
         let Some(mut heard) = submit::monitoring::activity(channel).await else { return };
-        while let Some(heard) = submit::monitoring::next(&mut heard).await {
+        // A connection that stands proves nothing: whoever hangs may keep it for long.
+        let mut next = async || timeout(self.silence, submit::monitoring::next(&mut heard)).await.ok().flatten();
+        while let Some(heard) = next().await {
             let peers = heard.sighting.as_ref().map(|sighting| sighting.peers.clone()).unwrap_or_default();
             if self.take(url, heard) {
                 self.changed.send_replace(());
@@ -265,7 +274,7 @@ mod tests {
 
     fn counted() -> (Monitor, Arc<Looks>) {
         let (dial, looks): (Dial, _) = (Arc::new(|_| anyhow::bail!("nobody is dialed")), Arc::new(Looks::default()));
-        (Monitor::start(&[], &dial, Arc::clone(&looks) as _, Shutdown::new()), looks)
+        (Monitor::start(&[], &dial, Arc::clone(&looks) as _, QUIET, Shutdown::new()), looks)
     }
 
     fn monitor() -> Monitor {
@@ -329,7 +338,10 @@ mod tests {
         tokio::time::sleep(PACE).await;
         monitor.shutdown.trigger();
         let all = readers.join_all().await;
-        assert!(all.iter().all(|read| *read == all[0] && read.len() >= looked && read.last().unwrap().0 == 220), "{all:?}");
+        assert!(
+            all.iter().all(|read| *read == all[0] && read.len() >= looked && read.last().unwrap().0 == 220),
+            "{all:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

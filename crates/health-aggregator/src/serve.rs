@@ -169,7 +169,8 @@ pub async fn serve(
 fn monitor(config: &Config, token: String, telemetry: &Telemetry, stop: &Shutdown) -> Monitor {
     let telemetry = telemetry.clone();
     let dial: Dial = Arc::new(move |url| Ok(qflow_service::authed_channel(url, Some(&token))?.telling(&telemetry)));
-    Monitor::start(&config.orchestrator_urls, &dial, Arc::new(SystemClock), stop.clone())
+    let silence = config.thresholds.silence();
+    Monitor::start(&config.orchestrator_urls, &dial, Arc::new(SystemClock), silence, stop.clone())
 }
 
 fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result<Vec<Box<dyn Probe>>> {

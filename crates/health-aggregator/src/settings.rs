@@ -61,6 +61,10 @@ impl Thresholds {
             every: Duration::from_secs(self.probe_seconds),
             patience: Duration::from_millis(self.probe_timeout_ms),
             rules: Rules { fall: self.probe_fall, rise: self.probe_rise },
+    /// Seconds for which an orchestrator that is reached may tell nothing new: of runners, of what waits, of what is under way. It speaks
+    /// every five.
+    #[arg(long, env = "QFLOW_HEALTH_SILENT_SECONDS", value_parser = number, default_value_t = 15.0)]
+    pub silent_seconds: f64,
         }
     }
 }
@@ -80,12 +84,24 @@ pub(crate) mod tests {
     #[test]
     fn what_nothing_can_reach_is_no_threshold() {
         for wrong in ["NaN", "-1", "inf", "much"] {
-            for setting in ["--success-percent", "--slow-ms", "--queued-seconds", "--scrape-seconds", "--lag-seconds"] {
+            for setting in [
+                "--success-percent",
+                "--slow-ms",
+                "--queued-seconds",
+                "--scrape-seconds",
+                "--lag-seconds",
+                "--silent-seconds",
+            ] {
                 let error = Line::try_parse_from(["x", &format!("{setting}={wrong}")]).err().unwrap().to_string();
                 assert!(error.contains("invalid value"), "{error}");
             }
         }
         let line = Line::try_parse_from(["x", "--success-percent=0", "--slow-ms=0.5"]).ok().unwrap();
+
+    /// How long an orchestrator may tell nothing on its stream.
+    pub fn silence(&self) -> Duration {
+        Duration::try_from_secs_f64(self.silent_seconds).unwrap_or(Duration::MAX)
+    }
         assert_eq!((line.thresholds.success_percent, line.thresholds.slow_ms), (0.0, 0.5));
     }
 

@@ -8,7 +8,7 @@ use qflow_proto::v1;
 use qflow_service::AuthedChannel;
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, interval, timeout},
 };
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
@@ -56,6 +56,8 @@ pub struct Overview {
     pub blobs_away: bool,
     /// Orchestrators with which attempts wait that no runner has a stream to.
     pub stranded: Vec<String>,
+    /// Seconds since its engine looked around: what it says of runners and of what waits is so old.
+    pub sight_age_seconds: f64,
     /// How the telemetry of each that was asked gets out.
     pub telemetry: Vec<Pipeline>,
 }
@@ -138,6 +140,8 @@ pub struct Python {
 const VERSION: usize = 40;
 /// How long a replica may take to answer, also once another has.
 const ANSWER: Duration = Duration::from_secs(5);
+/// After which the verdict is told though nothing was found: ages grow.
+const QUIET: Duration = Duration::from_secs(5);
 /// How long the others are waited for once one has answered: below a probe's own time.
 const OTHERS: Duration = Duration::from_secs(2);
 
@@ -208,6 +212,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         failed_user_last_hour: answer.failed_user_last_hour,
         failed_platform_last_hour: answer.failed_platform_last_hour,
         queued: answer.queue_depth,
+        sight_age_seconds: answer.sight_age_seconds,
         oldest_queued_seconds: answer.oldest_queued_seconds,
         store: answer.store,
         store_latency_ms: answer.store_latency_ms,
@@ -313,7 +318,8 @@ impl v1::health_aggregator_service_server::HealthAggregatorService for Server {
 
     async fn watch(&self, _: Request<v1::HealthWatchRequest>) -> Result<Response<Watched>, Status> {
         let cache = self.0.clone();
-        let changes = WatchStream::new(self.0.changes());
+        // Told again though nothing changed: ages grow, and whoever hears nothing for longer hears nobody.
+        let changes = WatchStream::new(self.0.changes()).timeout_repeating(interval(QUIET));
         let answers = changes.map(move |_| Ok(v1::HealthWatchResponse { health: Some(health(cache.now())) }));
         Ok(Response::new(Box::pin(answers)))
     }

@@ -46,6 +46,8 @@ pub struct Reading {
     pub response_time_ms: f64,
     /// Why it is not healthy, as a code.
     pub error: Option<&'static str>,
+    /// Seconds for which it was so already when it was found, where somebody else had looked.
+    pub told_seconds: f64,
     /// What else is told of it, under the seed's keys.
     pub facts: Map<String, Value>,
 }
@@ -62,7 +64,15 @@ pub const UNREACHABLE: &str = "unreachable";
 impl Reading {
     /// A part that does not work, and why.
     pub fn unhealthy(name: &'static str, critical: bool, error: &'static str) -> Self {
-        Self { name, status: Status::Unhealthy, critical, response_time_ms: 0.0, error: Some(error), facts: Map::new() }
+        Self {
+            name,
+            status: Status::Unhealthy,
+            critical,
+            response_time_ms: 0.0,
+            error: Some(error),
+            told_seconds: 0.0,
+            facts: Map::new(),
+        }
     }
 
     /// A part that works.
@@ -133,13 +143,15 @@ impl Aged {
         Self { reading, age_seconds, failures, cause: None, explains: Vec::new() }
     }
 
-    /// The reading as it counts now: one that is older than `stale_seconds` is no proof of health.
+    /// The reading as it counts now, with its whole age: one that was found longer than `stale_seconds` ago is no proof of health.
     #[must_use]
     pub fn counted(mut self, stale_seconds: f64) -> Self {
         if self.age_seconds > stale_seconds && self.reading.status != Status::NotConfigured {
             self.reading.status = Status::Unhealthy;
             self.reading.error = Some(STALE);
         }
+        // Whoever told of it says by itself what is too old.
+        self.age_seconds += self.reading.told_seconds;
         self
     }
 

@@ -184,6 +184,43 @@ async fn answers_come_from_the_cache_at_once_while_a_dependency_hangs() {
 }
 
 #[tokio::test]
+async fn an_orchestrator_that_answers_and_does_not_come_round_is_stale_and_what_it_saw_is_not_known() {
+    let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
+    let aggregator = Aggregator::start(&orchestrator.url, &validator().await).await;
+    aggregator.ready().await;
+    let stalled = qflow_proto::v1::OverviewResponse { sight_age_seconds: 100.0, ..embedded() };
+    orchestrator.says.send_replace(Says::overview(stalled));
+    until(async || health(aggregator.http(), "/health").await.0 == 503).await;
+    let whole = health(aggregator.http(), "/health").await.1;
+    let of = |name: &str| &whole["checks"][name];
+    let told = of("orchestrator");
+    assert_eq!((&told["error"], &told["engine_age_seconds"]), (&json!("stale"), &json!(100.0)), "{whole}");
+    for name in ["docker", "python_environments"] {
+        let told = (&of(name)["status"], &of(name)["error"], &of(name)["cause"]);
+        assert_eq!(told, (&json!("degraded"), &json!("not_known"), &json!("orchestrator")), "{name}: {whole}");
+    }
+    let waits = of("workflows");
+    assert_eq!((&waits["error"], &waits["cause"]), (&json!("stale"), &json!("orchestrator")), "{whole}");
+    assert!(waits["age_seconds"].as_f64() >= Some(100.0), "{whole}");
+    assert_eq!(of("database")["status"], "healthy", "it says so itself: {whole}");
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_again_though_nothing_was_found() {
+    let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
+    let more = ["--loopback-only", "--probe-seconds", "60"];
+    let aggregator = Aggregator::start_with(&orchestrator.url, &validator().await, &more).await;
+    aggregator.ready().await;
+    let mut told = aggregator.client().watch(HealthWatchRequest {}).await.unwrap().into_inner();
+    let mut ages = Vec::new();
+    while ages.len() < 4 {
+        let health = timeout(BOUND, told.message()).await.unwrap().unwrap().unwrap().health.unwrap();
+        ages.push(health.checks.iter().find(|check| check.name == "database").unwrap().age_seconds);
+    }
+    assert!(ages.is_sorted() && ages[3] > ages[1] && ages[3] < 30.0, "{ages:?}");
+}
+
+#[tokio::test]
 async fn any_orchestrator_of_several_will_do() {
     let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
     let urls = format!("{},{}", gone().await, orchestrator.url);

@@ -20,7 +20,10 @@ use qflow_model::{
     progress::KillReason,
 };
 use qflow_proto::order::Order;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 use crate::{active::Words, record::cache::Scope};
 
@@ -221,6 +224,8 @@ pub struct PythonCondition {
 /// The whole as seen from outside.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sight {
+    /// When the engine last looked around: the rest is so old.
+    pub at: Option<Instant>,
     /// Runners that are connected.
     pub runners: Vec<Seen>,
     /// Node runs that wait for a runner.
@@ -235,6 +240,13 @@ pub struct Sight {
     pub stranded: Vec<String>,
     /// Where runners reach the orchestrators that live, this one included.
     pub peers: Vec<String>,
+}
+
+impl Sight {
+    /// Seconds since the engine looked around: what it sees is so old.
+    pub fn age_seconds(&self) -> f64 {
+        self.at.map_or(0.0, |at| at.elapsed().as_secs_f64())
+    }
 }
 
 /// The engine's other end.

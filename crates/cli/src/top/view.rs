@@ -17,6 +17,9 @@ use crate::{
 /// Lines of a run's log that are kept to be looked at; `qflow runs logs` has all.
 const LINES: usize = 1_000;
 
+/// After which a feed that tells nothing is heard no more, though its connection stands: the aggregator tells all every five seconds.
+const SILENT: Duration = Duration::from_secs(20);
+
 /// Everything that is shown.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own: they are not states of one thing")]
@@ -29,9 +32,9 @@ pub(super) struct View {
     pub(super) status: Option<SystemStatus>,
     /// How the parts are, once it was told.
     pub(super) health: Option<Health>,
-    /// Since it began, and when that was told last.
+    /// Since it began, and when what is under way and how the parts are was told last.
     pub(super) at: Duration,
-    pub(super) heard: Duration,
+    pub(super) heard: (Duration, Duration),
     /// All pools.
     pub(super) pools: Vec<Pool>,
     /// Feeds that do not come, and why.
@@ -111,13 +114,22 @@ impl Sort {
 impl View {
     /// How the whole is, as far as that is known: what was told before its feed ended is not how it is now.
     pub(super) fn verdict(&self) -> String {
-        match &self.health {
-            Some(_) if self.trouble.contains_key("health") => {
-                format!("not heard for {}", duration(self.at.saturating_sub(self.heard).as_secs()))
-            }
-            Some(health) => health.status.clone(),
-            None => "not told yet".to_owned(),
+        match (&self.health, self.since("health", self.heard.1)) {
+            (Some(_), Some(since)) => format!("not heard for {since}"),
+            (Some(health), None) => health.status.clone(),
+            (None, _) => "not told yet".to_owned(),
         }
+    }
+
+    /// For how long what is under way was not told, where that is too long.
+    pub(super) fn silence(&self) -> Option<String> {
+        self.since("status", self.heard.0)
+    }
+
+    /// For how long a feed that ended, or that tells nothing though it has not, was not heard.
+    fn since(&self, feed: &str, heard: Duration) -> Option<String> {
+        let silent = self.at.saturating_sub(heard);
+        (self.trouble.contains_key(feed) || silent > SILENT).then(|| duration(silent.as_secs()))
     }
 
     /// The runs that are shown, in their order.
@@ -159,11 +171,11 @@ impl View {
             News::Gone => self.left = true,
             News::Status(status) => {
                 self.trouble.remove("status");
-                self.status = Some(status);
+                (self.status, self.heard.0) = (Some(status), self.at);
             }
             News::Health(health) => {
                 self.trouble.remove("health");
-                (self.health, self.heard) = (Some(health), self.at);
+                (self.health, self.heard.1) = (Some(health), self.at);
             }
             News::Pools(pools) => {
                 self.trouble.remove("pools");

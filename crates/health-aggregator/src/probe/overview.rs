@@ -18,7 +18,7 @@ use super::Probe;
 use crate::{
     settings::Thresholds,
     submit::{self, Overview, Pipeline},
-    verdict::{Reading, Status, UNREACHABLE},
+    verdict::{Reading, STALE, Status, UNREACHABLE},
 };
 
 /// Seconds for which a drop of spans or lines is told.
@@ -109,34 +109,57 @@ struct Together {
     one: Overview,
     /// How many do not reach the store, and of how many.
     stores_away: (usize, usize),
+    /// How many reach it, and their engine has not looked around for long.
+    stalled: usize,
+    /// How old it is what is told of runners; nothing where nobody has looked around for long.
+    seen_seconds: Option<f64>,
 }
 
 /// What one of several does not reach counts as away, and what waits longest anywhere waits, whoever answers first.
-fn together(mut all: Vec<Overview>) -> Together {
+fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
+    let looks = |one: &&Overview| one.sight_age_seconds <= silent_seconds;
+    let seen_seconds = all.iter().filter(looks).map(|one| one.sight_age_seconds).reduce(f64::max);
+    let sight_age_seconds = all.iter().map(|one| one.sight_age_seconds).fold(0.0, f64::max);
+    let stalled = all.iter().filter(|one| !looks(one) && !one.store_down).count();
     let (blobs_away, bus_down) = (all.iter().any(|one| one.blobs_away), all.iter().any(|one| one.bus_down));
     let stores_away = (all.iter().filter(|one| one.store_down).count(), all.len());
     let telemetry: Vec<Pipeline> = all.iter().flat_map(|one| one.telemetry.iter().copied()).collect();
     let oldest_queued_seconds = all.iter().map(|one| one.oldest_queued_seconds).fold(0.0, f64::max);
     let queued = all.iter().map(|one| one.queued).fold(0, u32::saturating_add);
-    let runners = runners::merged(all.iter().flat_map(|one| &one.runners));
+    // What one that hangs says of runners others know better, or nobody does.
+    let runners = runners::merged(all.iter().filter(looks).flat_map(|one| &one.runners));
     let stranded = all.iter().find(|one| !one.runners.is_empty()).or(all.first());
     let stranded = stranded.map(|one| one.stranded.clone()).unwrap_or_default();
     let counts = all.iter().position(|one| !one.store_down).unwrap_or_default();
     let one = if counts < all.len() { all.swap_remove(counts) } else { Overview::default() };
-    let one = Overview { runners, queued, oldest_queued_seconds, bus_down, blobs_away, stranded, telemetry, ..one };
-    Together { one, stores_away }
+    let one = Overview {
+        runners,
+        queued,
+        oldest_queued_seconds,
+        bus_down,
+        blobs_away,
+        stranded,
+        telemetry,
+        sight_age_seconds,
+        ..one
+    };
+    Together { one, stores_away, stalled, seen_seconds }
 }
 
 /// The checks that overviews answer.
 fn readings(overviews: Vec<Overview>, promised: &[String], thresholds: &Thresholds) -> Vec<Reading> {
-    let Together { one: overview, stores_away } = together(overviews);
+    let Together { one: overview, stores_away, stalled, seen_seconds } = together(overviews, thresholds.silent_seconds);
+    let seen = |reading: Reading| match seen_seconds {
+        Some(told_seconds) => Reading { told_seconds, ..reading },
+        None => Reading::not_known(reading.name, reading.critical),
+    };
     vec![
-        Reading::healthy("orchestrator", true),
+        orchestrator(&overview, (stalled, stores_away.1)),
         database(&overview, stores_away),
         redis(&overview),
         blobs(&overview),
-        runners::runners(&overview, thresholds),
-        runners::pythons(&overview, promised),
+        seen(runners::runners(&overview, thresholds)),
+        seen(runners::pythons(&overview, promised)),
         workflows(&overview, thresholds),
         telemetry(&overview.telemetry, thresholds),
     ]
@@ -146,7 +169,17 @@ fn reading(name: &'static str, status: Status, error: &'static str, facts: Value
     let critical = NAMES.iter().any(|(known, critical)| *known == name && *critical);
     let error = (status > Status::Healthy).then_some(error);
     let facts = if let Value::Object(facts) = facts { facts } else { Map::new() };
-    Reading { name, status, critical, response_time_ms: 0.0, error, facts }
+    Reading { status, error, facts, ..Reading::healthy(name, critical) }
+}
+
+/// Whether what answers also works: one whose engine does not come round hands nothing out. Without its store that is the store's fault.
+fn orchestrator(overview: &Overview, (stalled, all): (usize, usize)) -> Reading {
+    let status = match stalled {
+        0 => Status::Healthy,
+        stalled if stalled == all => Status::Unhealthy,
+        _ => Status::Degraded,
+    };
+    reading("orchestrator", status, STALE, json!({ "engine_age_seconds": tenths(overview.sight_age_seconds) }))
 }
 
 fn database(overview: &Overview, (away, all): (usize, usize)) -> Reading {
@@ -197,6 +230,9 @@ fn workflows(overview: &Overview, thresholds: &Thresholds) -> Reading {
         (Status::Degraded, "failing")
     } else if overview.oldest_queued_seconds >= thresholds.queued_seconds {
         (Status::Degraded, "queue_waits")
+    } else if overview.sight_age_seconds > thresholds.silent_seconds {
+        // What waits with one that hangs is told as it was.
+        (Status::Degraded, STALE)
     } else {
         (Status::Healthy, "")
     };
@@ -211,7 +247,7 @@ fn workflows(overview: &Overview, thresholds: &Thresholds) -> Reading {
         "queued": overview.queued,
         "oldest_queued_seconds": overview.oldest_queued_seconds,
     });
-    reading("workflows", status, error, facts)
+    Reading { told_seconds: overview.sight_age_seconds, ..reading("workflows", status, error, facts) }
 }
 
 /// Whether what the orchestrators tell gets anywhere; without anybody who ever asked and without drops there is no such part.

@@ -74,7 +74,8 @@ pub(crate) async fn validator() -> String {
     listen(Routes::from(Router::new())).await
 }
 
-async fn listen(routes: Routes) -> String {
+/// Serves that; where.
+pub(crate) async fn listen(routes: Routes) -> String {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let options = ServeOptions { auth: Auth::Token(TOKEN.into()), ..ServeOptions::default() };
@@ -127,6 +128,7 @@ pub(crate) fn embedded() -> OverviewResponse {
         executions_last_hour: 40,
         failed_last_hour: 1,
         queue_depth: 3,
+        sight_age_seconds: 0.5,
         oldest_queued_seconds: 0.25,
         store: "sqlite".into(),
         store_latency_ms: 0.123,

@@ -330,7 +330,8 @@ impl Engine {
     /// Tells others what is seen from here.
     fn publish(&self) {
         let (queue_depth, oldest_queued_seconds) = self.queue;
-        let seen = Sight {
+        let mut seen = Sight {
+            at: None,
             runners: self.runners.seen(),
             queue_depth,
             oldest_queued_seconds,
@@ -340,8 +341,10 @@ impl Engine {
             peers: self.shards.members.iter().map(|member| member.url.clone()).filter(|url| !url.is_empty()).collect(),
         };
         self.sight.send_if_modified(|known| {
+            seen.at = known.at;
             let changed = *known != seen;
-            *known = seen;
+            // That it was looked at is no news, and who asks is told when.
+            *known = Sight { at: Some(Instant::now()), ..seen };
             changed
         });
     }

@@ -22,6 +22,8 @@ use crate::{
 
 /// Between two looks at runners.
 const LOOK: Duration = Duration::from_secs(1);
+/// Looks after which they are told though nothing is otherwise: whoever hears nothing for longer hears nobody.
+const ANYWAY: u32 = 5;
 /// Runs of an answer beyond which the next one goes on, so that each fits into a message.
 const RUNS: usize = 1_000;
 
@@ -56,7 +58,7 @@ async fn watch(bus: Arc<dyn Bus>, engine: Handle, to: Answers, shutdown: Shutdow
     let mut heard = bus.watch_active();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut all, mut last) = (true, None);
+    let (mut all, mut last, mut looks) = (true, None, 0);
     loop {
         if std::mem::take(&mut all) {
             let told = tokio::select! {
@@ -77,8 +79,13 @@ async fn watch(bus: Arc<dyn Bus>, engine: Handle, to: Answers, shutdown: Shutdow
                 Err(RecvError::Closed) => return,
             },
             _ = look.tick() => {
-                let seen = sighting(&engine.sight());
-                if last.as_ref().is_none_or(|last| differs(last, &seen)) {
+                let (sight, anyway) = (engine.sight(), f64::from(ANYWAY) * LOOK.as_secs_f64());
+                let seen = sighting(&sight);
+                looks += 1;
+                // Whoever does not look around tells nothing: it is missed, and what it saw is not taken for what is.
+                let looks_around = sight.age_seconds() < anyway;
+                if looks_around && (looks >= ANYWAY || last.as_ref().is_none_or(|last| differs(last, &seen))) {
+                    looks = 0;
                     last = Some(seen.clone());
                     let answer = v1::ActivityWatchResponse { words: Vec::new(), sighting: Some(seen) };
                     if to.send(Ok(answer)).await.is_err() {
@@ -147,11 +154,12 @@ fn active(run: &Active) -> v1::ActiveRun {
 }
 
 fn sighting(sight: &Sight) -> v1::Sighting {
+    let old = sight.age_seconds();
     let runner = |seen: &Seen| v1::RunnerSighting {
         runner_id: seen.hello.runner_id.clone(),
         slots: seen.hello.slots,
         running: seen.running,
-        age_seconds: seen.age_seconds,
+        age_seconds: seen.age_seconds + old,
         containers: seen.shown.iter().map(container).collect(),
     };
     v1::Sighting { peers: sight.peers.clone(), runners: sight.runners.iter().map(runner).collect() }

@@ -20,9 +20,10 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
     let store_down = counted.is_none();
     let totals = counted.unwrap_or_default();
     let sight = server.engine.sight();
+    let old = sight.age_seconds();
     let pipeline = server.telemetry.pipeline();
     v1::OverviewResponse {
-        runners: sight.runners.into_iter().map(runner).collect(),
+        runners: sight.runners.into_iter().map(|seen| runner(seen, old)).collect(),
         runs_pending: totals.pending,
         runs_running: totals.running,
         executions_last_hour: totals.ended_last_hour,
@@ -30,7 +31,8 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
         failed_user_last_hour: totals.failed_user_last_hour,
         failed_platform_last_hour: totals.failed_platform_last_hour,
         queue_depth: sight.queue_depth,
-        oldest_queued_seconds: sight.oldest_queued_seconds,
+        oldest_queued_seconds: if sight.queue_depth > 0 { sight.oldest_queued_seconds + old } else { 0.0 },
+        sight_age_seconds: old,
         store: server.store.kind().to_owned(),
         store_latency_ms,
         store_down,
@@ -48,7 +50,9 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
     }
 }
 
-fn runner(seen: Seen) -> v1::RunnerOverview {
+/// A runner as it was seen so many seconds ago.
+fn runner(seen: Seen, old: f64) -> v1::RunnerOverview {
+    let age_seconds = seen.age_seconds + old;
     v1::RunnerOverview {
         runner_id: seen.hello.runner_id,
         runtime: seen.hello.runtime,
@@ -57,9 +61,9 @@ fn runner(seen: Seen) -> v1::RunnerOverview {
         slots: seen.hello.slots,
         running: seen.running,
         containers: seen.containers,
-        age_seconds: seen.age_seconds,
+        age_seconds,
         blobs_away: seen.blobs_away,
-        condition: Some(told(seen.condition, seen.age_seconds)),
+        condition: Some(told(seen.condition, age_seconds)),
         build_version: seen.hello.build_version,
     }
 }
@@ -141,6 +145,13 @@ mod tests {
         let again = condition(told(found.clone(), 4.0));
         assert_eq!((again.age_seconds, again.pythons[1].smoke_age_seconds), (Some(5.0), Some(64.0)));
         assert_eq!(condition(told(found.clone(), 0.0)), found);
+    }
+
+    #[test]
+    fn a_runner_is_as_old_as_it_was_heard_and_the_engine_has_looked() {
+        let condition = Condition { age_seconds: Some(1.0), runtime_version: "27.1".into(), ..Condition::default() };
+        let told = runner(Seen { age_seconds: 2.0, condition, ..Seen::default() }, 40.0);
+        assert_eq!((told.age_seconds, told.condition.unwrap().age_seconds), (42.0, 43.0));
     }
 
     #[test]

@@ -74,6 +74,32 @@ fn what_waits_longest_with_any_of_them_waits() {
 }
 
 #[test]
+fn what_an_engine_says_that_has_not_looked_around_for_long_is_no_proof() {
+    let of = |seconds| Overview { sight_age_seconds: seconds, queued: 1, failed_last_hour: 0, ..embedded() };
+    let checks = |all: Vec<Overview>| {
+        let all = readings(all, &["3.9".to_owned(), "3.11".to_owned()], &usual());
+        let names = ["orchestrator", "docker", "python_environments", "workflows", "database"];
+        names.map(|name| all.iter().find(|it| it.name == name).map(|it| (it.status, it.error)).unwrap())
+    };
+    const WELL: (Status, Option<&str>) = (Status::Healthy, None);
+    const STALE_NOW: (Status, Option<&str>) = (Status::Degraded, Some(STALE));
+    const UNKNOWN: (Status, Option<&str>) = (Status::Degraded, Some(NOT_KNOWN));
+    assert_eq!(checks(vec![of(15.0)]), [WELL; 5]);
+    // One of two: the other knows the runners too, and what waits with the one is told as it was.
+    assert_eq!(checks(vec![of(15.1), of(0.5)]), [STALE_NOW, WELL, WELL, STALE_NOW, WELL]);
+    let down = (Status::Unhealthy, Some(STALE));
+    assert_eq!(checks(vec![of(15.1), of(90.0)]), [down, UNKNOWN, UNKNOWN, STALE_NOW, WELL]);
+    // Without its store no engine comes round: that is the store's fault.
+    let away = Overview { store_down: true, ..of(90.0) };
+    let [orchestrator, docker, .., database] = checks(vec![away]);
+    assert_eq!((orchestrator, docker, database), (WELL, UNKNOWN, (Status::Unhealthy, Some(UNREACHABLE))));
+    let told = readings(vec![of(4.0)], &[], &usual());
+    let aged = told.iter().filter(|it| it.told_seconds == 4.0).map(|it| it.name).collect::<Vec<_>>();
+    assert_eq!(aged, ["docker", "python_environments", "workflows"]);
+    assert_eq!(told[0].facts["engine_age_seconds"], json!(4.0));
+}
+
+#[test]
 fn a_runner_that_several_know_is_told_once_as_it_was_last_heard() {
     let aged = |id: &str, age_seconds, away| {
         let condition = Condition { age_seconds, away, ..Condition::default() };
@@ -84,7 +110,7 @@ fn a_runner_that_several_know_is_told_once_as_it_was_last_heard() {
     assert_eq!(runners::merged(&told), [aged("a", 2.0, false), aged("b", 1.0, false)]);
     assert_eq!(runners::merged(told.iter().rev()), [aged("a", 2.0, false), aged("b", 1.0, false)]);
     let of = |runner: &Runner| Overview { runners: vec![runner.clone()], ..embedded() };
-    let both = together(vec![of(&told[1]), of(&told[2])]).one;
+    let both = together(vec![of(&told[1]), of(&told[2])], 15.0).one;
     assert_eq!(both.runners.len(), 2, "each is told by whoever knows it");
 }
 
@@ -111,10 +137,10 @@ async fn a_system_that_has_just_started_waits_for_its_first_runner() {
 fn what_one_of_two_does_not_reach_is_away_and_runners_are_told_by_who_knows_some() {
     let (well, alone) = (embedded(), Overview { runners: vec![], blobs_away: true, bus_down: true, ..embedded() });
     for both in [vec![well.clone(), alone.clone()], vec![alone, well.clone()]] {
-        let told = together(both).one;
+        let told = together(both, 15.0).one;
         assert_eq!((told.blobs_away, told.bus_down, &told.runners), (true, true, &well.runners));
     }
-    assert_eq!(together(vec![well.clone()]).one, well);
+    assert_eq!(together(vec![well.clone()], 15.0).one, well);
 }
 
 #[test]

@@ -108,6 +108,13 @@ impl House {
     }
 
     async fn submit_plan(&self, id: u128, plan: Arc<Plan>, no_cache: bool) -> RunId {
+        let run = self.submit_unheard(id, plan, no_cache).await;
+        self.engine.work_off().await;
+        run
+    }
+
+    /// The same, while the engine may not come round.
+    async fn submit_unheard(&self, id: u128, plan: Arc<Plan>, no_cache: bool) -> RunId {
         let run = RunId(uuid::Uuid::from_u128(id));
         let spec = RunSpec {
             id: run,
@@ -122,7 +129,6 @@ impl House {
         let submission =
             Submission { spec: Arc::new(spec), plan, source: Arc::new(source()), idempotency_key: None, relock: false };
         self.store.submit(submission).await.unwrap();
-        self.engine.work_off().await;
         run
     }
 

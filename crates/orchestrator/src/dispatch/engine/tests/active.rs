@@ -95,6 +95,24 @@ async fn a_run_that_waits_for_an_environment_which_nobody_makes_waits_for_a_runn
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_engine_saw_that_hangs_grows_old() {
+    let house = House::new().await;
+    let mut runner = Player::connect(&house, 1, vec![]).await;
+    tokio::time::sleep(60 * super::super::TICK).await;
+    assert!(house.engine.sight().age_seconds() < 2.0, "it looks around though nothing happens");
+    house.store.hangs.send_replace(true);
+    house.submit_unheard(1, plan(1), false).await;
+    tokio::time::sleep(30 * super::super::TICK).await;
+    let sight = house.engine.sight();
+    assert!((28.0..=30.0).contains(&sight.age_seconds()), "{}", sight.age_seconds());
+    assert_eq!(sight.runners.len(), 1, "what it saw last is there, and how old it is");
+    house.store.hangs.send_replace(false);
+    runner.order().await;
+    tokio::time::sleep(2 * super::super::TICK).await;
+    assert!(house.engine.sight().age_seconds() < 2.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_shard_is_told_as_a_whole_again_and_again() {
     let house = House::new().await;
     let run = house.submit(1, 2).await;

@@ -1,17 +1,21 @@
 //! A store whose commits fail when they are told to.
 
+use tokio::sync::watch;
+
 use super::*;
 
 /// A store that does not do the next so many commits, and counts how often somebody walks a run's history.
 pub(super) struct Flaky {
     pub(super) inner: Box<dyn Store>,
     pub(super) failing: AtomicU32,
+    /// Commits are neither done nor refused while this is so.
+    pub(super) hangs: watch::Sender<bool>,
     pub(super) walks: AtomicU32,
 }
 
 impl Flaky {
     pub(super) fn over(inner: Box<dyn Store>) -> Self {
-        Self { inner, failing: AtomicU32::new(0), walks: AtomicU32::new(0) }
+        Self { inner, failing: AtomicU32::new(0), hangs: watch::channel(false).0, walks: AtomicU32::new(0) }
     }
 }
 
@@ -54,6 +58,8 @@ impl Store for Flaky {
         self.inner.is_posted(row).await
     }
     async fn commit(&self, batch: Batch) -> Result<Timestamp> {
+        // It ends with the test.
+        drop(self.hangs.subscribe().wait_for(|hangs| !hangs).await);
         let fails = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if fails {
             return Err(Error::Database { doing: "commit", source: "the disk is full".into() });
