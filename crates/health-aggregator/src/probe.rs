@@ -47,6 +47,13 @@ pub struct Rounds {
     pub rules: Rules,
 }
 
+impl Rounds {
+    /// After which what was found proves nothing. Two probes that hang, one after the other, are told as what they are.
+    fn stale(&self) -> Duration {
+        (self.every * MISSED_ROUNDS).max(self.every + 2 * self.patience)
+    }
+}
+
 /// What was found of a part by each probe that tells of it, in the order of the probes: who asks it itself stands before who was told.
 pub type Readings = BTreeMap<(&'static str, usize), (Held, Instant)>;
 
@@ -54,7 +61,8 @@ pub type Readings = BTreeMap<(&'static str, usize), (Held, Instant)>;
 #[derive(Clone, Debug)]
 pub struct Cache {
     readings: watch::Receiver<Arc<Readings>>,
-    stale_seconds: f64,
+    /// Of each probe, after how many seconds what it found proves nothing.
+    stale_seconds: Arc<[f64]>,
 }
 
 impl Cache {
@@ -62,9 +70,9 @@ impl Cache {
     pub fn now(&self) -> Vec<Aged> {
         let at = Instant::now();
         let mut checks: Vec<Aged> = Vec::new();
-        for ((name, _), (held, seen)) in self.readings.borrow().iter() {
+        for ((name, source), (held, seen)) in self.readings.borrow().iter() {
             let age = (at - *seen).as_secs_f64();
-            let one = Aged::of(held.reading.clone(), age, held.failures).counted(self.stale_seconds);
+            let one = Aged::of(held.reading.clone(), age, held.failures).counted(self.stale_seconds[*source]);
             match checks.pop() {
                 Some(before) if before.reading.name == *name => checks.push(before.and(one)),
                 before => checks.extend(before.into_iter().chain([one])),
@@ -107,21 +115,20 @@ impl Cache {
     }
 }
 
-/// Probes until the tasks are dropped. Each probe has its own task: one that hangs delays no other.
-pub fn start(probes: Vec<Box<dyn Probe>>, rounds: Rounds, telemetry: &Telemetry) -> (Cache, JoinSet<()>) {
+/// Probes until the tasks are dropped. Each probe has its own task and its own rounds: one that hangs delays no other.
+pub fn start(probes: Vec<(Box<dyn Probe>, Rounds)>, telemetry: &Telemetry) -> (Cache, JoinSet<()>) {
     let begun = Instant::now();
     let mut first = Readings::new();
-    for (source, probe) in probes.iter().enumerate() {
+    for (source, (probe, _)) in probes.iter().enumerate() {
         let nothing =
             |(name, critical): &(&'static str, bool)| ((*name, source), (Held::nothing(name, *critical), begun));
         first.extend(probe.names().iter().map(nothing));
     }
     let (sender, readings) = watch::channel(Arc::new(first));
-    // Two probes that hang, one after the other, are told as what they are.
-    let stale = (rounds.every * MISSED_ROUNDS).max(rounds.every + 2 * rounds.patience);
-    let cache = Cache { readings, stale_seconds: stale.as_secs_f64() };
+    let stale_seconds = probes.iter().map(|(_, rounds)| rounds.stale().as_secs_f64()).collect();
+    let cache = Cache { readings, stale_seconds };
     let (sender, mut tasks) = (Arc::new(sender), JoinSet::new());
-    for (source, probe) in probes.into_iter().enumerate() {
+    for (source, (probe, rounds)) in probes.into_iter().enumerate() {
         let asking = Asking { probe, source, rounds, sender: Arc::clone(&sender), telemetry: telemetry.clone() };
         tasks.spawn(asking.again_and_again());
     }

@@ -34,6 +34,25 @@ impl Probe for Counts {
     }
 }
 
+/// The same, of another part.
+struct Renamed(Counts);
+
+#[async_trait]
+impl Probe for Renamed {
+    fn names(&self) -> &'static [(&'static str, bool)] {
+        &[("blobs", false)]
+    }
+    async fn probe(&self) -> Vec<Reading> {
+        let found = self.0.probe().await;
+        found.into_iter().map(|reading| Reading { name: "blobs", ..reading }).collect()
+    }
+}
+
+/// Starts probes that have the same rounds.
+fn begin(probes: Vec<Box<dyn Probe>>, telemetry: &Telemetry) -> (Cache, JoinSet<()>) {
+    start(probes.into_iter().map(|probe| (probe, ROUNDS)).collect(), telemetry)
+}
+
 const ROUND: Duration = Duration::from_secs(15);
 const ROUNDS: Rounds = Rounds { every: ROUND, patience: Duration::from_secs(5), rules: Rules { fall: 2, rise: 2 } };
 
@@ -41,7 +60,7 @@ const ROUNDS: Rounds = Rounds { every: ROUND, patience: Duration::from_secs(5), 
 async fn a_part_that_hangs_is_unhealthy_by_time_out_and_delays_no_other() {
     let telemetry = Telemetry::silent();
     let counts = Counts::default();
-    let (cache, _tasks) = start(vec![Box::new(Hangs), Box::new(counts.clone())], ROUNDS, &telemetry);
+    let (cache, _tasks) = begin(vec![Box::new(Hangs), Box::new(counts.clone())], &telemetry);
     let before = cache.get("database").unwrap().reading;
     assert_eq!((before.status, before.error), (Status::Unhealthy, Some("not_probed_yet")));
     assert!(!telemetry.render(None).1.contains(r#"{dependency="database",critical="true"}"#));
@@ -62,9 +81,27 @@ async fn a_part_that_hangs_is_unhealthy_by_time_out_and_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_probe_has_its_own_rounds_and_grows_stale_by_them() {
+    let (often, seldom) = (Counts::default(), Counts::default());
+    let rounds = |seconds| Rounds { every: Duration::from_secs(seconds), ..ROUNDS };
+    let probes: Vec<(Box<dyn Probe>, Rounds)> =
+        vec![(Box::new(often.clone()), rounds(5)), (Box::new(Renamed(seldom.clone())), rounds(40))];
+    let (cache, mut tasks) = start(probes, &Telemetry::silent());
+    sleep(Duration::from_secs(81)).await;
+    assert_eq!((often.0.load(Ordering::SeqCst), seldom.0.load(Ordering::SeqCst)), (17, 3));
+    let errors = || ["redis", "blobs"].map(|name| cache.get(name).unwrap().reading.error);
+    assert_eq!(errors(), [None, None]);
+    tasks.shutdown().await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(errors(), [Some("stale"), None], "four rounds of the one are not four of the other");
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(errors(), [Some("stale"); 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_new_readings_nothing_stays_healthy() {
     let telemetry = Telemetry::silent();
-    let (cache, mut tasks) = start(vec![Box::new(Counts::default())], ROUNDS, &telemetry);
+    let (cache, mut tasks) = begin(vec![Box::new(Counts::default())], &telemetry);
     cache.complete().await;
     tasks.shutdown().await;
     sleep(4 * ROUND).await;
@@ -104,7 +141,7 @@ impl Probe for Silent {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_known_is_told_so_and_no_alert_comes_of_it() {
     let telemetry = Telemetry::silent();
-    let (cache, _tasks) = start(vec![Box::new(Silent(AtomicU32::new(0)))], ROUNDS, &telemetry);
+    let (cache, _tasks) = begin(vec![Box::new(Silent(AtomicU32::new(0)))], &telemetry);
     sleep(2 * ROUND).await;
     let found = |name| cache.get(name).map(|aged| (aged.reading.status, aged.reading.error)).unwrap();
     assert_eq!(found("database"), (Status::Unhealthy, Some("unreachable")));
@@ -134,7 +171,7 @@ impl Probe for Says {
 #[tokio::test(start_paused = true)]
 async fn one_probe_that_fails_is_no_fall_and_the_next_comes_sooner() {
     let (says, told) = watch::channel(Status::Healthy);
-    let (cache, _tasks) = start(vec![Box::new(Says(told, "timeout"))], ROUNDS, &Telemetry::silent());
+    let (cache, _tasks) = begin(vec![Box::new(Says(told, "timeout"))], &Telemetry::silent());
     cache.complete().await;
     let found = || cache.get("database").map(|aged| (aged.reading.status, aged.failures)).unwrap();
     assert_eq!(found(), (Status::Healthy, 0));
@@ -154,7 +191,7 @@ async fn one_probe_that_fails_is_no_fall_and_the_next_comes_sooner() {
 async fn of_two_who_tell_of_a_part_the_worse_counts() {
     let ((own, asked), (told, heard)) = (watch::channel(Status::Healthy), watch::channel(Status::Unhealthy));
     let probes: Vec<Box<dyn Probe>> = vec![Box::new(Says(asked, "slow")), Box::new(Says(heard, "unreachable"))];
-    let (cache, _tasks) = start(probes, ROUNDS, &Telemetry::silent());
+    let (cache, _tasks) = begin(probes, &Telemetry::silent());
     cache.complete().await;
     let found = || cache.get("database").map(|aged| (aged.reading.status, aged.reading.error)).unwrap();
     assert_eq!(found(), (Status::Unhealthy, Some("unreachable_for_orchestrators")));

@@ -11,7 +11,7 @@ use crate::{
     http,
     monitoring::{self, Dial, Monitor},
     probe::{
-        self, Probe,
+        self, Probe, Rounds,
         overview::OverviewProbe,
         postgres::PostgresProbe,
         redis::RedisProbe,
@@ -114,7 +114,7 @@ pub async fn serve(
         Some(address) => Some(qflow_service::bind(address).await?),
         None => None,
     };
-    let (cache, mut probing) = probe::start(probes, config.thresholds.rounds(), &telemetry);
+    let (cache, mut probing) = probe::start(probes, &telemetry);
     let readiness = Readiness::new();
     readiness.set("first_probe", false);
     readiness.started();
@@ -173,28 +173,30 @@ fn monitor(config: &Config, token: String, telemetry: &Telemetry, stop: &Shutdow
     Monitor::start(&config.orchestrator_urls, &dial, Arc::new(SystemClock), silence, stop.clone())
 }
 
-fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result<Vec<Box<dyn Probe>>> {
+fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result<Vec<(Box<dyn Probe>, Rounds)>> {
     anyhow::ensure!(!config.orchestrator_urls.is_empty(), "QFLOW_ORCHESTRATOR_URLS names no orchestrator");
     let dial = |url: &String| Ok(qflow_service::authed_channel(url, Some(token))?.telling(telemetry));
     let dial_all = |urls: &[String]| urls.iter().map(dial).collect::<anyhow::Result<Vec<_>>>();
     let orchestrators = dial_all(&config.orchestrator_urls)?;
     let validator = dial(&config.type_validator_url)?;
     let runners = dial_all(&config.container_runner_urls)?;
+    let thresholds = &config.thresholds;
     // Who asks a part itself stands before who is told of it.
-    let mut probes: Vec<Box<dyn Probe>> = vec![
-        Box::new(Service { name: services::ORCHESTRATOR, channels: orchestrators.clone() }),
-        Box::new(Service { name: services::TYPE_VALIDATOR, channels: vec![validator] }),
-    ];
+    let mut probes: Vec<(Box<dyn Probe>, Rounds)> = Vec::new();
+    let mut ask = |probe: Box<dyn Probe>, own| probes.push((probe, thresholds.rounds(own)));
+    let service = |name, channels| Box::new(Service { name, channels });
+    ask(service(services::ORCHESTRATOR, orchestrators.clone()), thresholds.probe_orchestrator_seconds);
+    ask(service(services::TYPE_VALIDATOR, vec![validator]), thresholds.probe_type_validator_seconds);
     if !runners.is_empty() {
-        probes.push(Box::new(Service { name: services::CONTAINER_RUNNER, channels: runners }));
+        ask(service(services::CONTAINER_RUNNER, runners), thresholds.probe_container_runner_seconds);
     }
     if let Some(postgres) = config.postgres()? {
-        probes.push(Box::new(postgres));
+        ask(Box::new(postgres), thresholds.probe_database_seconds);
     }
     if let Some(settings) = config.redis.settings(config.ca_bundle.as_deref())? {
-        probes.push(Box::new(RedisProbe::new(settings, &config.thresholds)?));
+        ask(Box::new(RedisProbe::new(settings, thresholds)?), thresholds.probe_redis_seconds);
     }
-    let pythons = config.python_versions.clone();
-    probes.push(Box::new(OverviewProbe::new(orchestrators, pythons, config.thresholds.clone())));
+    let overview = OverviewProbe::new(orchestrators, config.python_versions.clone(), thresholds.clone());
+    ask(Box::new(overview), thresholds.probe_overview_seconds);
     Ok(probes)
 }

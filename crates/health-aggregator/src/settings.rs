@@ -7,9 +7,27 @@ use crate::{probe::Rounds, verdict::Rules};
 /// Settings of the probes and of what their numbers mean.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Thresholds {
-    /// Seconds between probes.
-    #[arg(long, env = "QFLOW_PROBE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=60))]
+    /// Seconds between probes, of each that has none of its own.
+    #[arg(long, env = "QFLOW_PROBE_SECONDS", default_value_t = 15, value_parser = seconds())]
     pub probe_seconds: u64,
+    /// Seconds between probes of Postgres.
+    #[arg(long, env = "QFLOW_PROBE_DATABASE_SECONDS", value_parser = seconds())]
+    pub probe_database_seconds: Option<u64>,
+    /// Seconds between probes of Redis.
+    #[arg(long, env = "QFLOW_PROBE_REDIS_SECONDS", value_parser = seconds())]
+    pub probe_redis_seconds: Option<u64>,
+    /// Seconds between probes of the orchestrators.
+    #[arg(long, env = "QFLOW_PROBE_ORCHESTRATOR_SECONDS", value_parser = seconds())]
+    pub probe_orchestrator_seconds: Option<u64>,
+    /// Seconds between probes of the type-validator.
+    #[arg(long, env = "QFLOW_PROBE_TYPE_VALIDATOR_SECONDS", value_parser = seconds())]
+    pub probe_type_validator_seconds: Option<u64>,
+    /// Seconds between probes of the container-runners.
+    #[arg(long, env = "QFLOW_PROBE_CONTAINER_RUNNER_SECONDS", value_parser = seconds())]
+    pub probe_container_runner_seconds: Option<u64>,
+    /// Seconds between questions to the orchestrators of what they know: of store, bus, blobs, runners, Pythons, runs and telemetry.
+    #[arg(long, env = "QFLOW_PROBE_OVERVIEW_SECONDS", value_parser = seconds())]
+    pub probe_overview_seconds: Option<u64>,
     /// Milliseconds that a probe may take: past it its part does not answer.
     #[arg(long, env = "QFLOW_PROBE_TIMEOUT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub probe_timeout_ms: u64,
@@ -43,9 +61,18 @@ pub struct Thresholds {
     /// Runs that must have ended in that hour before their success is judged.
     #[arg(long, env = "QFLOW_HEALTH_MINIMUM_RUNS", default_value_t = 10)]
     pub minimum_runs: u64,
+    /// Seconds for which an orchestrator that is reached may tell nothing new: of runners, of what waits, of what is under way. It speaks
+    /// every five.
+    #[arg(long, env = "QFLOW_HEALTH_SILENT_SECONDS", value_parser = number, default_value_t = 15.0)]
+    pub silent_seconds: f64,
     /// Seconds since metrics were last asked for, of a process that was ever asked.
     #[arg(long, env = "QFLOW_HEALTH_SCRAPE_SECONDS", value_parser = number, default_value_t = 120.0)]
     pub scrape_seconds: f64,
+}
+
+/// What may stand between two probes: past a minute nothing is told in time.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=60)
 }
 
 /// A number that something can reach.
@@ -55,17 +82,18 @@ fn number(text: &str) -> Result<f64, String> {
 }
 
 impl Thresholds {
-    /// How often is asked, and how much is believed.
-    pub fn rounds(&self) -> Rounds {
+    /// How often is asked, by what is set for that probe alone, and how much is believed.
+    pub fn rounds(&self, own: Option<u64>) -> Rounds {
         Rounds {
-            every: Duration::from_secs(self.probe_seconds),
+            every: Duration::from_secs(own.unwrap_or(self.probe_seconds)),
             patience: Duration::from_millis(self.probe_timeout_ms),
             rules: Rules { fall: self.probe_fall, rise: self.probe_rise },
-    /// Seconds for which an orchestrator that is reached may tell nothing new: of runners, of what waits, of what is under way. It speaks
-    /// every five.
-    #[arg(long, env = "QFLOW_HEALTH_SILENT_SECONDS", value_parser = number, default_value_t = 15.0)]
-    pub silent_seconds: f64,
         }
+    }
+
+    /// How long an orchestrator may tell nothing on its stream.
+    pub fn silence(&self) -> Duration {
+        Duration::try_from_secs_f64(self.silent_seconds).unwrap_or(Duration::MAX)
     }
 }
 
@@ -97,12 +125,21 @@ pub(crate) mod tests {
             }
         }
         let line = Line::try_parse_from(["x", "--success-percent=0", "--slow-ms=0.5"]).ok().unwrap();
-
-    /// How long an orchestrator may tell nothing on its stream.
-    pub fn silence(&self) -> Duration {
-        Duration::try_from_secs_f64(self.silent_seconds).unwrap_or(Duration::MAX)
-    }
         assert_eq!((line.thresholds.success_percent, line.thresholds.slow_ms), (0.0, 0.5));
+    }
+
+    #[test]
+    fn a_probe_has_the_interval_of_its_own_else_the_common_one() {
+        let line = Line::try_parse_from(["x", "--probe-seconds=7", "--probe-database-seconds=2"]).ok().unwrap();
+        let Thresholds { probe_database_seconds: database, probe_redis_seconds: redis, .. } = line.thresholds;
+        let every = |own| line.thresholds.rounds(own).every.as_secs();
+        assert_eq!((every(database), every(redis)), (2, 7));
+        for probe in ["database", "redis", "orchestrator", "type-validator", "container-runner", "overview"] {
+            for (seconds, reads) in [("1", true), ("60", true), ("0", false), ("61", false), ("1.5", false)] {
+                let line = Line::try_parse_from(["x", &format!("--probe-{probe}-seconds={seconds}")]);
+                assert_eq!(line.is_ok(), reads, "{probe}: {seconds}");
+            }
+        }
     }
 
     /// As they are where nothing is set.
