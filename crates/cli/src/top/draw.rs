@@ -1,29 +1,18 @@
 //! How the view looks: pure, from a state to a picture.
 
+mod tables;
+
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
-    widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Table, TableState},
+    widgets::{Block, Borders, Clear, Paragraph, Wrap},
 };
 
 use super::view::{Detail, View};
-use crate::{
-    render::printable,
-    status::{duration, mebibytes, progress, short, totals, under_causes},
-    submit::{ActiveContainer, ActiveWorkflow, Check, Pool},
-};
+use crate::{render::printable, status::totals};
 
-/// Columns from which on there is room for whole ids of runs.
-const WIDE: u16 = 120;
-/// Columns of an id, and of as much of its end as is shown where there is less room.
-const ID: u16 = 36;
-const TAIL: u16 = 12;
-/// Columns of a bar of progress.
-const BAR: usize = 10;
-/// Rows of the tables below the runs, their frame included.
-const BELOW: u16 = 9;
 /// Rows of a run's nodes at most, their frame included: the rest is its log's.
 const NODES: u16 = 16;
 
@@ -31,7 +20,7 @@ const KEYS: &[(&str, &str)] = &[
     ("up, down, PgUp, PgDn", "choose a run; in a run: scroll its log"),
     ("Enter", "look into the run: nodes, log, trace id"),
     ("Esc", "back to the runs; there: no filter any more"),
-    ("/", "show only runs that hold a text: workflow, user, state, id"),
+    ("/", "show runs that hold a text: workflow, user, state, id"),
     ("s", "another order: age, progress, queued, workflow, user"),
     ("?", "these keys"),
     ("q, Ctrl-C", "quit"),
@@ -39,12 +28,15 @@ const KEYS: &[(&str, &str)] = &[
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
+    let told = told(view);
+    // Where the totals do not fit into a line they go on in the next.
+    let height = if told.chars().count() > usize::from(frame.area().width) { 3 } else { 2 };
     let [head, body, foot] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
-    draw_head(frame, head, view);
+        Layout::vertical([Constraint::Length(height), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
+    draw_head(frame, head, view, told);
     match &view.detail {
         Some(detail) => draw_run(frame, body, view, detail),
-        None => draw_all(frame, body, view),
+        None => tables::draw(frame, body, view),
     }
     draw_foot(frame, foot, view);
     if view.help {
@@ -57,7 +49,16 @@ fn plain(text: &str) -> String {
     printable(text).replace(['\n', '\t'], " ")
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
+/// The totals; and for how long they are what they were.
+fn told(view: &View) -> String {
+    let Some(status) = &view.status else { return "waiting for the health-aggregator".to_owned() };
+    match view.silence() {
+        Some(since) => format!("{}; not heard for {since}", totals(status)),
+        None => totals(status),
+    }
+}
+
+fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View, told: String) {
     let verdict = view.verdict();
     let at = view.status.as_ref().map(|status| status.timestamp.as_str()).unwrap_or_default();
     // To the second: what is smaller is only restless.
@@ -68,8 +69,8 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
         Span::styled(plain(&verdict), colour(view, &verdict)),
         Span::raw(if at.is_empty() { String::new() } else { format!("  {at} UTC") }),
     ]);
-    let second = view.status.as_ref().map_or_else(|| "waiting for the health-aggregator".to_owned(), totals);
-    frame.render_widget(Paragraph::new(vec![first, Line::raw(second)]), area);
+    let paragraph = Paragraph::new(vec![first, Line::raw(told)]);
+    frame.render_widget(if area.height > 2 { paragraph.wrap(Wrap { trim: true }) } else { paragraph }, area);
 }
 
 fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -85,127 +86,8 @@ fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_widget(Paragraph::new(line), area);
 }
 
-fn draw_all(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let below = if area.height >= 2 * BELOW { BELOW } else { 0 };
-    let [runs, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(below)]).areas(area);
-    draw_runs(frame, runs, view);
-    let thirds = [Constraint::Fill(3), Constraint::Fill(2), Constraint::Fill(3)];
-    let [containers, pools, parts] = Layout::horizontal(thirds).areas(below);
-    draw_containers(frame, containers, view);
-    draw_pools(frame, pools, view);
-    draw_parts(frame, parts, view);
-}
-
 fn framed(title: String) -> Block<'static> {
     Block::new().borders(Borders::TOP).title(title)
-}
-
-fn table<'a, const N: usize>(
-    title: String,
-    head: [&'static str; N],
-    rows: Vec<Row<'a>>,
-    widths: [Constraint; N],
-) -> Table<'a> {
-    let head = Row::new(head).style(Style::new().add_modifier(Modifier::BOLD));
-    Table::new(rows, widths).header(head).block(framed(title))
-}
-
-fn draw_runs(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let runs = view.runs();
-    let whole = area.width >= WIDE;
-    let row = |run: &&ActiveWorkflow| {
-        Row::new([
-            Cell::new(if whole { plain(&run.run_id) } else { tail(&plain(&run.run_id)) }),
-            Cell::new(plain(&run.workflow_id)),
-            Cell::new(plain(&run.user_id)),
-            Cell::new(Span::styled(plain(&run.status), colour(view, &run.status))),
-            Cell::new(format!("{} {}", bar(run.progress_percent), progress(run))),
-            Cell::new(run.queued.to_string()),
-            Cell::new(duration(run.age_seconds)),
-        ])
-    };
-    let filter = if view.filter.is_empty() { String::new() } else { format!(", with `{}`", plain(&view.filter)) };
-    let title = format!(" runs {}{filter}, by {} ", runs.len(), view.sort.name());
-    let widths = [
-        Constraint::Length(if whole { ID } else { TAIL + 1 }),
-        Constraint::Fill(2),
-        Constraint::Fill(1),
-        Constraint::Length(8),
-        Constraint::Length(BAR as u16 + 14),
-        Constraint::Length(6),
-        Constraint::Length(10),
-    ];
-    let head = ["RUN", "WORKFLOW", "USER", "STATUS", "PROGRESS", "QUEUED", "AGE"];
-    let table = table(title, head, runs.iter().map(row).collect(), widths)
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
-        .highlight_symbol("> ");
-    let mut state = TableState::new().with_selected((!runs.is_empty()).then(|| view.at()));
-    frame.render_stateful_widget(table, area, &mut state);
-}
-
-/// The end of a run's id, which tells it from those of the same moment.
-fn tail(id: &str) -> String {
-    let left_out = id.chars().count().saturating_sub(usize::from(TAIL));
-    if left_out == 0 { id.to_owned() } else { format!("…{}", id.chars().skip(left_out).collect::<String>()) }
-}
-
-/// `####......`
-fn bar(percent: f64) -> String {
-    let full = (percent / 100.0 * BAR as f64).round().clamp(0.0, BAR as f64) as usize;
-    format!("{}{}", "#".repeat(full), ".".repeat(BAR - full))
-}
-
-fn draw_containers(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let containers = view.status.as_ref().map_or(&[][..], |status| &status.containers);
-    let mut shown: Vec<&ActiveContainer> = containers.iter().collect();
-    // What works most first: there may be more than there is room for.
-    shown.sort_by(|a, b| {
-        (b.attempt.is_some(), b.cpu_usage)
-            .partial_cmp(&(a.attempt.is_some(), a.cpu_usage))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
-    let row = |one: &&ActiveContainer| {
-        Row::new([
-            plain(&short(&one.container_id)),
-            plain(&one.status),
-            plain(&one.python_version),
-            format!("{:.0} %", one.cpu_usage),
-            mebibytes(one.memory_usage),
-        ])
-    };
-    let title = format!(" containers {} ", view.status.as_ref().map_or(0, |status| status.active_containers));
-    let widths = [12, 8, 6, 5, 9].map(Constraint::Length);
-    let head = ["ID", "STATUS", "PYTHON", "CPU", "MEMORY"];
-    frame.render_widget(table(title, head, shown.iter().map(row).collect(), widths), area);
-}
-
-fn draw_pools(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let row = |pool: &Pool| Row::new([plain(&pool.name), format!("{} of {}", pool.holders.len(), pool.slots)]);
-    let widths = [Constraint::Fill(2), Constraint::Fill(1)];
-    let rows = view.pools.iter().map(row).collect();
-    frame.render_widget(table(format!(" pools {} ", view.pools.len()), ["POOL", "HELD"], rows, widths), area);
-}
-
-fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let mut checks: Vec<&Check> = view.health.iter().flat_map(|health| &health.checks).collect();
-    let rank = |check: &Check| match check.status.as_str() {
-        "unhealthy" => 0,
-        "degraded" => 1,
-        "healthy" => 2,
-        _ => 3,
-    };
-    // What is amiss first: there may be more than there is room for.
-    checks.sort_by_key(|check| rank(check));
-    let checks = under_causes(&checks);
-    let row = |check: &&Check| {
-        let status = Span::styled(plain(&check.status), colour(view, &check.status));
-        // What comes of another stands below it, a little to the right.
-        let name = if check.cause.is_empty() { plain(&check.name) } else { format!("  {}", plain(&check.name)) };
-        Row::new([Cell::new(name), Cell::new(status), Cell::new(plain(&check.error))])
-    };
-    let widths = [Constraint::Length(21), Constraint::Length(14), Constraint::Fill(1)];
-    let rows = checks.iter().map(row).collect();
-    frame.render_widget(table(" dependencies ".to_owned(), ["PART", "STATUS", "ERROR"], rows, widths), area);
 }
 
 fn draw_run(frame: &mut Frame<'_>, area: Rect, view: &View, detail: &Detail) {
@@ -237,7 +119,7 @@ fn draw_run(frame: &mut Frame<'_>, area: Rect, view: &View, detail: &Detail) {
 
 fn draw_help(frame: &mut Frame<'_>, area: Rect) {
     let lines: Vec<Line<'_>> = KEYS.iter().map(|(key, does)| Line::raw(format!(" {key:<22}{does}"))).collect();
-    let (width, height) = (86.min(area.width), (KEYS.len() as u16 + 2).min(area.height));
+    let (width, height) = (80.min(area.width), (KEYS.len() as u16 + 2).min(area.height));
     let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), place);
@@ -269,7 +151,7 @@ mod tests {
     };
     use crate::{
         status::tests::{system, verdict, with_symptoms},
-        submit::{Holder, Run},
+        submit::{Holder, Pool, Run},
         tree::tests::{node, run},
     };
 
@@ -305,6 +187,47 @@ mod tests {
     #[test]
     fn the_first_screen_has_runs_containers_pools_and_dependencies() {
         insta::assert_snapshot!(picture(&view(), (140, 28)));
+    }
+
+    #[test]
+    fn on_a_small_terminal_columns_make_room_for_what_matters_more() {
+        let mut view = view();
+        insta::assert_snapshot!(picture(&view, (80, 24)));
+        insta::assert_snapshot!(picture(&view, (120, 40)));
+        view.hear(News::Pools(vec![]));
+        insta::assert_snapshot!(picture(&view, (80, 24)));
+    }
+
+    #[test]
+    fn of_each_run_its_id_state_progress_and_age_are_shown_whole_on_any_terminal() {
+        let view = view();
+        for width in 50..200 {
+            let shown = picture(&view, (width, 24));
+            let row = |part: &str| shown.lines().find(|line| line.contains(part)).map(str::trim_end).unwrap();
+            let whole = |line: &str, parts: &[&str]| {
+                assert!(parts.iter().all(|part| line.contains(part)), "{width}: {shown}");
+            };
+            whole(row("000000000003 "), &["0000000003", "running", "4/10 40 %", "4 m 30 s"]);
+            whole(row("STATUS  "), &["RUN", "STATUS", "PROGRESS", "AGE"]);
+            whole(row("redis"), &["unhealthy"]);
+            whole(row("37 %"), &["64 MiB"]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_heard_for_long_is_told_so_though_no_feed_ended() {
+        let mut view = view();
+        view.at = Duration::from_secs(21);
+        let head = |view: &View| picture(view, (140, 8)).lines().take(2).collect::<Vec<_>>().join(" ");
+        assert_eq!(head(&view).matches("not heard for 21 s").count(), 2, "{}", head(&view));
+        view.hear(News::Health(verdict("degraded")));
+        assert!(
+            head(&view).contains("  degraded") && head(&view).ends_with("heard; not heard for 21 s"),
+            "{}",
+            head(&view)
+        );
+        view.hear(News::Status(system()));
+        assert!(!head(&view).contains("not heard"), "{}", head(&view));
     }
 
     #[test]
