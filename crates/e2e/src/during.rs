@@ -19,8 +19,11 @@ const MISSING: i32 = 3;
 impl During {
     /// Starts the one that `deploy/local/NAME` brings up; nothing where none is installed and none is required by `QFLOW_REQUIRE_NAME`.
     pub(crate) fn start(name: &'static str, more: &[&str]) -> Option<Self> {
-        let prefix = format!("qflow-{name}-");
-        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in("/tmp").expect("/tmp takes folders").keep();
+        Self::start_in(folder(name), name, more)
+    }
+
+    /// The same in a folder that has what the words name.
+    pub(crate) fn start_in(folder: PathBuf, name: &'static str, more: &[&str]) -> Option<Self> {
         let mut script = command(name);
         script.arg("during").arg(&folder).args(more).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = script.spawn().expect("the script starts");
@@ -43,6 +46,12 @@ impl During {
         let output = command(self.name).arg(verb).arg(&self.folder).args(more).output().expect("the script starts");
         assert!(output.status.success(), "{}", crate::said(&output));
     }
+}
+
+/// A new folder for it; short, since the paths of sockets in it end at 107 bytes.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let prefix = format!("qflow-{name}-");
+    tempfile::Builder::new().prefix(&prefix).tempdir_in("/tmp").expect("/tmp takes folders").keep()
 }
 
 fn command(name: &str) -> Command {

@@ -17,7 +17,7 @@ use std::{
 pub use cluster::Cluster;
 pub use docker::Docker;
 pub use index::Index;
-pub use postgres::Postgres;
+pub use postgres::{Guarded, Postgres};
 pub use s3::S3;
 pub use stack::{Stack, get, post};
 

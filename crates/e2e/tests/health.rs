@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use qflow_e2e::{Cluster, Docker, object, wait_for};
+use qflow_e2e::{Cluster, Docker, Home, object, wait_for, wait_seeing};
 use serde_json::{Value, json};
 
 /// One cluster at a time: each is eight programs.
@@ -249,6 +249,24 @@ fn a_docker_that_hangs_or_is_gone_or_lacks_an_image_is_told_as_that() {
         came_up("3.11") && came_up("3.12")
     });
 
+    // What a container uses that is at work is told of it, and for which run.
+    let file = cluster.path().join("busy.py").display().to_string();
+    std::fs::write(&file, BUSY).expect("the folder is ours");
+    let run = object(&cluster.run(1, &["run", &file, "--detach", "-o", "json"]), 0)["run_id"].clone();
+    let container = || {
+        let status = object(&cluster.overseer(&["status", "-o", "json"]), 0);
+        let all = status["containers"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|one| one["run_id"] == run).unwrap_or_default()
+    };
+    let works = |one: Value| one["cpu_usage"].as_f64() > Some(5.0) && one["memory_usage"].as_u64() > Some(64 << 20);
+    wait_seeing("its container uses processors and memory", || works(container()), || container().to_string());
+    let exported = |metric: &str| cluster.metric("ra1", metric) + cluster.metric("ra2", metric);
+    assert!(exported("qflow_container_cpu_usage_percent") > 0.0, "{}", container());
+    assert!(exported("qflow_container_memory_usage_bytes") > f64::from(64 << 20), "{}", container());
+    let run = run.as_str().expect("a run has an id");
+    assert!(cluster.run(1, &["runs", "cancel", run]).status.success());
+    wait_for("it has left", || container().is_null());
+
     docker.lack("python:3.11-slim");
     let whole = Told::of(PYTHON, "degraded", "image_missing").is_told(&cluster);
     let python = &whole["checks"]["python_environments"];
@@ -271,17 +289,91 @@ fn a_docker_that_hangs_or_is_gone_or_lacks_an_image_is_told_as_that() {
     assert_eq!(cluster.readyz("ra2").0, 200);
 }
 
-#[test]
-fn the_embedded_shape_tells_its_own_truth() {
-    let home = qflow_e2e::Home::new("process").with("QFLOW_PROBE_SECONDS", "1");
-    let _dev = home.dev();
+/// A node that works until it is cancelled, and holds 64 MiB.
+const BUSY: &str = "\
+# /// script
+# [tool.qflow.node]
+# python = \"3.12\"
+# ///
+from qflow import node, workflow
+
+
+@node
+def works() -> int:
+    held = bytearray(b'x' * (64 << 20))
+    while True:
+        held[0] = (held[0] + 1) % 256
+
+
+@workflow
+def main() -> int:
+    return works()
+";
+
+/// Where a runner's environments lie on a file system of memory, whose free bytes are its own business.
+struct Memory(tempfile::TempDir);
+
+impl Memory {
+    fn of(home: &Home) -> Self {
+        let folder = tempfile::Builder::new().prefix("qf").tempdir_in("/dev/shm").expect("Linux has it");
+        let runner = home.path().join("data/runner");
+        std::fs::create_dir_all(&runner).expect("the home takes folders");
+        std::os::unix::fs::symlink(folder.path(), runner.join("environments")).expect("the home takes links");
+        Self(folder)
+    }
+
+    /// Takes so many of its bytes.
+    fn fill(&self, bytes: usize) {
+        std::fs::write(self.0.path().join("filled"), vec![1; bytes]).expect("it has room");
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.0.path().join("filled")).expect("it was filled");
+    }
+}
+
+/// The part of an embedded system's health.
+fn part(home: &Home, path: &str) -> Value {
     let log = std::fs::read_to_string(home.path().join("dev.log")).expect("the server writes a log");
     let told = log.lines().filter_map(|line| line.trim().strip_prefix("health-aggregator")?.split_once("http://"));
     let url = told.map(|(_, address)| format!("http://{address}")).next().expect("the address is told");
-    let health = || {
-        let output = std::process::Command::new("curl").args(["-sS", &format!("{url}/health")]).output();
-        serde_json::from_slice::<Value>(&output.expect("curl starts").stdout).unwrap_or_default()
+    let output = std::process::Command::new("curl").args(["-sS", &format!("{url}/health{path}")]).output();
+    serde_json::from_slice::<Value>(&output.expect("curl starts").stdout).unwrap_or_default()
+}
+
+#[test]
+fn a_disk_that_runs_full_is_told_before_it_is() {
+    const MARGIN: usize = 64 << 20;
+    let home = Home::new("process").with("QFLOW_PROBE_SECONDS", "1");
+    let memory = Memory::of(&home);
+    // How much is free there now, the server itself says.
+    let free = {
+        let _dev = home.dev();
+        wait_for("it is healthy", || part(&home, "/containers")["disk_free_bytes"].is_u64());
+        part(&home, "/containers")["disk_free_bytes"].as_u64().expect("a number")
     };
+    std::fs::remove_file(home.path().join("dev.log")).expect("it was written");
+    let home = home.with("QFLOW_HEALTH_DISK_FREE_BYTES", (free - MARGIN as u64).to_string());
+    let _dev = home.dev();
+    wait_for("there is enough", || part(&home, "/containers")["status"] == "healthy");
+    memory.fill(2 * MARGIN);
+    wait_seeing(
+        "it is low",
+        || {
+            (&part(&home, "/containers")["error"], &part(&home, "")["status"])
+                == (&json!("disk_low"), &json!("degraded"))
+        },
+        || part(&home, "/containers").to_string(),
+    );
+    memory.empty();
+    wait_for("there is enough again", || part(&home, "/containers")["status"] == "healthy");
+}
+
+#[test]
+fn the_embedded_shape_tells_its_own_truth() {
+    let home = Home::new("process").with("QFLOW_PROBE_SECONDS", "1");
+    let _dev = home.dev();
+    let health = || part(&home, "");
     wait_for("it is healthy", || health()["status"] == "healthy");
     let whole = health();
     let checks = &whole["checks"];
