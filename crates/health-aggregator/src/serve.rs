@@ -184,11 +184,15 @@ fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result
     // Who asks a part itself stands before who is told of it.
     let mut probes: Vec<(Box<dyn Probe>, Rounds)> = Vec::new();
     let mut ask = |probe: Box<dyn Probe>, own| probes.push((probe, thresholds.rounds(own)));
-    let service = |name, channels| Box::new(Service { name, channels });
-    ask(service(services::ORCHESTRATOR, orchestrators.clone()), thresholds.probe_orchestrator_seconds);
-    ask(service(services::TYPE_VALIDATOR, vec![validator]), thresholds.probe_type_validator_seconds);
+    // Orchestrators say in their overviews how their telemetry gets out.
+    let (pipelines, unread) = (services::Pipelines::default(), services::Pipelines::default());
+    let service = |name, channels, pipelines: &services::Pipelines| {
+        Box::new(Service { name, channels, pipelines: pipelines.clone() })
+    };
+    ask(service(services::ORCHESTRATOR, orchestrators.clone(), &unread), thresholds.probe_orchestrator_seconds);
+    ask(service(services::TYPE_VALIDATOR, vec![validator], &pipelines), thresholds.probe_type_validator_seconds);
     if !runners.is_empty() {
-        ask(service(services::CONTAINER_RUNNER, runners), thresholds.probe_container_runner_seconds);
+        ask(service(services::CONTAINER_RUNNER, runners, &pipelines), thresholds.probe_container_runner_seconds);
     }
     if let Some(postgres) = config.postgres()? {
         ask(Box::new(postgres), thresholds.probe_database_seconds);
@@ -196,7 +200,8 @@ fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result
     if let Some(settings) = config.redis.settings(config.ca_bundle.as_deref())? {
         ask(Box::new(RedisProbe::new(settings, thresholds)?), thresholds.probe_redis_seconds);
     }
-    let overview = OverviewProbe::new(orchestrators, config.python_versions.clone(), thresholds.clone());
+    let overview =
+        OverviewProbe::new(orchestrators, config.python_versions.clone(), thresholds.clone(), pipelines.clone());
     ask(Box::new(overview), thresholds.probe_overview_seconds);
     Ok(probes)
 }

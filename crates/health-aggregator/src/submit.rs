@@ -65,6 +65,10 @@ pub struct Overview {
 /// How a process's telemetry gets out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pipeline {
+    /// Of which service.
+    pub service: &'static str,
+    /// Of which process, as a number of its own; 0 where that is not told.
+    pub process: u64,
     /// Seconds since it was asked for its metrics, where it ever was.
     pub scrape_age_seconds: Option<f64>,
     /// Spans and lines that were dropped since its start.
@@ -233,6 +237,8 @@ fn age(seconds: f64) -> Option<f64> {
 
 fn pipeline(told: v1::TelemetryOverview) -> Pipeline {
     Pipeline {
+        service: "orchestrator",
+        process: told.process,
         scrape_age_seconds: age(told.scrape_age_seconds),
         dropped: told.spans_dropped + told.log_lines_dropped,
         drop_age_seconds: age(told.drop_age_seconds),
@@ -275,14 +281,30 @@ fn condition(told: v1::RunnerCondition) -> Option<Condition> {
     })
 }
 
-/// Asks a service by `grpc.health.v1`; the version that answers, empty where it does not say.
-pub async fn serving(channel: AuthedChannel) -> Result<String, &'static str> {
+/// A replica that serves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Serving {
+    /// The version that answers; empty where it does not say.
+    pub version: String,
+    /// How its telemetry gets out, where it says so; of which service is for whoever asked.
+    pub telemetry: Option<Pipeline>,
+}
+
+/// Asks a service by `grpc.health.v1`.
+pub async fn serving(channel: AuthedChannel) -> Result<Serving, &'static str> {
     let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
     let answer = answer.map_err(|status| code(&status))?;
-    let version = answer.metadata().get(qflow_service::VERSION).and_then(|version| version.to_str().ok());
-    let version = version.unwrap_or_default().chars().take(VERSION).collect();
+    let said = |name| answer.metadata().get(name).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    let version = said(qflow_service::VERSION).chars().take(VERSION).collect();
+    let telemetry = said(qflow_service::TELEMETRY).parse().ok().map(|told: qflow_telemetry::Pipeline| Pipeline {
+        service: "",
+        process: told.process,
+        scrape_age_seconds: told.asked.map(|age| age.as_secs_f64()),
+        dropped: told.spans_dropped.saturating_add(told.lines_dropped),
+        drop_age_seconds: told.dropped.map(|age| age.as_secs_f64()),
+    });
     match answer.into_inner().status() {
-        ServingStatus::Serving => Ok(version),
+        ServingStatus::Serving => Ok(Serving { version, telemetry }),
         _ => Err("not_serving"),
     }
 }

@@ -105,6 +105,9 @@ async fn the_pages_hold_the_seeds_keys() {
     let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
     let aggregator = Aggregator::start(&orchestrator.url, &validator().await).await;
     aggregator.ready().await;
+    // What the type-validator says of its telemetry is told with the next answer of an orchestrator.
+    let services = async || health(aggregator.http(), "/health/telemetry").await.1["services"].clone();
+    until(async || services().await["type_validator"].is_object()).await;
     let (status, whole) = health(aggregator.http(), "/health").await;
     assert_eq!(status, 200);
     insta::assert_json_snapshot!(steady(whole.clone()));
@@ -208,7 +211,8 @@ async fn an_orchestrator_that_answers_and_does_not_come_round_is_stale_and_what_
 #[tokio::test]
 async fn whoever_watches_hears_again_though_nothing_was_found() {
     let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
-    let more = ["--loopback-only", "--probe-seconds", "60"];
+    let rare = ["orchestrator", "type-validator", "overview"].map(|probe| format!("--probe-{probe}-seconds=60"));
+    let more = ["--loopback-only", &rare[0], &rare[1], &rare[2]];
     let aggregator = Aggregator::start_with(&orchestrator.url, &validator().await, &more).await;
     aggregator.ready().await;
     let mut told = aggregator.client().watch(HealthWatchRequest {}).await.unwrap().into_inner();

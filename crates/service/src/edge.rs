@@ -29,6 +29,9 @@ pub(crate) const STARTING: Duration = Duration::from_mins(5);
 /// The header by which every answer to a call says which version of the program gave it.
 pub const VERSION: &str = "qflow-version";
 
+/// The header by which a service says with its answer to `grpc.health.v1`, to whoever may call it, how its telemetry gets out.
+pub const TELEMETRY: &str = "qflow-telemetry";
+
 /// What stands before every call.
 #[derive(Clone)]
 pub struct Edge {
@@ -59,6 +62,8 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
         guard.finish(red::name(refusal.code));
         return trailers_only(refusal.code, refusal.message);
     }
+    // Nobody has to show anything for that answer, and of what is inside only who does is told.
+    let is_told = methods::is_health(request.uri().path()) && edge.auth.admits(request.headers());
     let mut guard = guard.given(red::given(request.headers()));
     let request = request.map(|body| Body::new(guard.hears(body)));
     let answering = traces::within(guard.context(), next.run(request));
@@ -79,6 +84,9 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     }
     let mut response = response.map(|inner| Body::new(Watched { inner, guard }));
     response.headers_mut().insert(VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    if is_told && let Ok(pipeline) = HeaderValue::from_str(&edge.telemetry.pipeline().to_string()) {
+        response.headers_mut().insert(TELEMETRY, pipeline);
+    }
     response
 }
 

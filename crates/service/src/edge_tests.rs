@@ -70,6 +70,25 @@ async fn without_a_token_http_is_unauthorized_and_grpc_unauthenticated() {
     }
 }
 
+#[tokio::test]
+async fn how_telemetry_gets_out_is_told_with_health_to_whoever_may_call() {
+    use tower::ServiceExt as _;
+    let told = async |path: &str, token: Option<&str>| {
+        let edge = Edge { auth: Auth::Token("t".into()), loopback_only: false, telemetry: Telemetry::silent() };
+        let router = protect(Router::new().fallback(async || "ok"), edge);
+        let request = http::Request::post(path).header("content-type", "application/grpc");
+        let request = token.into_iter().fold(request, |request, token| request.header("authorization", token));
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.headers()[VERSION], env!("CARGO_PKG_VERSION"), "that anybody may know");
+        let said = answer.headers().get(TELEMETRY)?.to_str().unwrap();
+        Some(said.parse::<qflow_telemetry::Pipeline>().is_ok_and(|pipeline| pipeline.process > 0))
+    };
+    let check = "/grpc.health.v1.Health/Check";
+    assert_eq!(told(check, Some("Bearer t")).await, Some(true));
+    assert_eq!((told(check, None).await, told(check, Some("Bearer x")).await), (None, None));
+    assert_eq!(told("/qflow.v1.OrchestratorService/GetRun", Some("Bearer t")).await, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_never_answered_ends_by_the_deadline_and_is_counted() {
     use tower::ServiceExt as _;

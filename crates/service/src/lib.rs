@@ -27,7 +27,7 @@ pub use auth::{Auth, SecretError, need_secret, read_secret};
 pub use blobs::tells_of_blobs;
 pub use client::{AuthedChannel, ChannelError, authed_channel, channel, is_address, tls_channel};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use edge::{Edge, VERSION, protect};
+pub use edge::{Edge, TELEMETRY, VERSION, protect};
 pub use process::{Listening, init, run};
 pub use ready::Ask;
 #[cfg(feature = "redis")]

@@ -11,16 +11,21 @@ use tower::ServiceExt as _;
 /// What a method that nobody described is called: the caller's own text is never a label.
 const OTHER: &str = "_OTHER";
 
+/// By which a service is asked whether it serves.
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
 /// Paths that need no token, exactly: who may reach the address may ask whether it serves, and what.
-const EXEMPT: [&str; 3] = [
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-];
+const EXEMPT: [&str; 3] =
+    [CHECK, "/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
 
 /// Whether a path needs no token.
 pub(crate) fn is_exempt(path: &str) -> bool {
     EXEMPT.contains(&path)
+}
+
+/// Whether a path asks whether the service serves.
+pub(crate) fn is_health(path: &str) -> bool {
+    path == CHECK
 }
 
 /// The value of `rpc_method` for a path: `package.Service/Method`.

@@ -35,7 +35,7 @@ pub use histogram::Histogram;
 pub use live::Live;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parts::Parts;
-pub use pipeline::Pipeline;
+pub use pipeline::{NoPipeline, Pipeline};
 pub use sums::Sum;
 pub use traces::{SpanEvent, SpanRecord, TraceContext};
 

@@ -1,6 +1,9 @@
 //! How telemetry itself gets out of the process: since when nobody has asked for metrics, and what was dropped.
 
 use std::{
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +20,8 @@ const REGULAR: u32 = 5;
 /// How what is told gets out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pipeline {
+    /// A number of the process alone: whoever hears of it from several sides counts it once.
+    pub process: u64,
     /// Since when nobody has asked for metrics; nothing where nobody asks regularly.
     pub asked: Option<Duration>,
     /// Spans that were dropped since the start.
@@ -27,14 +32,59 @@ pub struct Pipeline {
     pub dropped: Option<Duration>,
 }
 
+/// `PROCESS ASKED SPANS LINES DROPPED`, ages in milliseconds and `-` for none: as services tell it with answers.
+impl fmt::Display for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = |age: Option<Duration>| age.map_or_else(|| "-".to_owned(), |age| age.as_millis().to_string());
+        let Self { process, asked, spans_dropped, lines_dropped, dropped } = self;
+        write!(f, "{process} {} {spans_dropped} {lines_dropped} {}", age(*asked), age(*dropped))
+    }
+}
+
+/// Where a text is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPipeline;
+
+impl FromStr for Pipeline {
+    type Err = NoPipeline;
+
+    fn from_str(text: &str) -> Result<Self, NoPipeline> {
+        let parts: Vec<&str> = text.split(' ').collect();
+        let [process, asked, spans, lines, dropped] = parts[..] else { return Err(NoPipeline) };
+        let number = |text: &str| text.parse::<u64>().map_err(|_| NoPipeline);
+        let age = |text| if text == "-" { Ok(None) } else { number(text).map(Duration::from_millis).map(Some) };
+        Ok(Self {
+            process: number(process)?,
+            asked: age(asked)?,
+            spans_dropped: number(spans)?,
+            lines_dropped: number(lines)?,
+            dropped: age(dropped)?,
+        })
+    }
+}
+
 /// What is counted of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counted {
+    process: u64,
     /// When they were last asked for, and how often.
     asked: Mutex<(Option<Instant>, u32)>,
     spans: Arc<AtomicU64>,
     lines: Arc<AtomicU64>,
     dropped: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self {
+            // Seeded anew in each process, and never the same twice in one.
+            process: RandomState::new().hash_one(()),
+            asked: Mutex::default(),
+            spans: Arc::default(),
+            lines: Arc::default(),
+            dropped: Arc::default(),
+        }
+    }
 }
 
 impl Counted {
@@ -46,6 +96,7 @@ impl Counted {
     pub(crate) fn now(&self) -> Pipeline {
         let (asked, times) = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         Pipeline {
+            process: self.process,
             asked: asked.filter(|_| times >= REGULAR).map(|at| at.elapsed()),
             spans_dropped: self.spans.load(Ordering::Relaxed),
             lines_dropped: self.lines.load(Ordering::Relaxed),
@@ -96,7 +147,9 @@ mod tests {
     #[test]
     fn what_is_dropped_and_when_metrics_were_asked_for_is_known() {
         let telemetry = crate::Telemetry::silent();
-        assert_eq!(telemetry.pipeline(), Pipeline::default());
+        let process = telemetry.pipeline().process;
+        assert_eq!(telemetry.pipeline(), Pipeline { process, ..Pipeline::default() });
+        assert_ne!(crate::Telemetry::silent().pipeline().process, process);
         for _ in 1..REGULAR {
             telemetry.render(None);
         }
@@ -111,5 +164,18 @@ mod tests {
         lines.increment(1);
         assert_eq!((counted.now().spans_dropped, counted.now().lines_dropped), (2, 4));
         assert!(counted.now().dropped.is_some());
+    }
+
+    #[test]
+    fn what_is_told_with_an_answer_reads_again_and_nothing_else_does() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let pipeline =
+            Pipeline { process: u64::MAX, asked: seconds(5), spans_dropped: 2, lines_dropped: 3, dropped: None };
+        for one in [pipeline, Pipeline { asked: None, dropped: seconds(0), ..pipeline }, Pipeline::default()] {
+            assert_eq!(one.to_string().parse(), Ok(one));
+        }
+        for wrong in ["", "1 2 3 4", "1 2 3 4 5 6", "1 2 3 x 5", "-1 - 0 0 -", "- - 0 0 -"] {
+            assert_eq!(wrong.parse::<Pipeline>(), Err(NoPipeline), "{wrong}");
+        }
     }
 }

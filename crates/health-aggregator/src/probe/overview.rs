@@ -5,6 +5,7 @@ mod runners;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use qflow_service::AuthedChannel;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::Probe;
+use super::{Probe, services::Pipelines};
 use crate::{
     settings::Thresholds,
     submit::{self, Overview, Pipeline},
@@ -32,13 +33,20 @@ pub struct OverviewProbe {
     channels: Vec<AuthedChannel>,
     pythons: Vec<String>,
     thresholds: Thresholds,
+    /// What other services say of their telemetry.
+    pipelines: Pipelines,
     runners: Awaited,
 }
 
 impl OverviewProbe {
     /// One that asks each replica; of which versions of Python are promised, and what counts as trouble.
-    pub fn new(channels: Vec<AuthedChannel>, pythons: Vec<String>, thresholds: Thresholds) -> Self {
-        Self { channels, pythons, thresholds, runners: Awaited::since(Instant::now()) }
+    pub fn new(
+        channels: Vec<AuthedChannel>,
+        pythons: Vec<String>,
+        thresholds: Thresholds,
+        pipelines: Pipelines,
+    ) -> Self {
+        Self { channels, pythons, thresholds, pipelines, runners: Awaited::since(Instant::now()) }
     }
 }
 
@@ -87,7 +95,11 @@ impl Probe for OverviewProbe {
 
     async fn probe(&self) -> Vec<Reading> {
         match submit::each(&self.channels, submit::overview).await {
-            Ok(overviews) => self.runners.read(readings(overviews, &self.pythons, &self.thresholds)),
+            Ok(mut overviews) => {
+                // Whoever says it stands among them: each process is counted once.
+                overviews.iter_mut().take(1).for_each(|one| one.telemetry.extend(self.pipelines.all()));
+                self.runners.read(readings(overviews, &self.pythons, &self.thresholds))
+            }
             Err(error) => self.unanswered(error),
         }
     }
@@ -250,23 +262,48 @@ fn workflows(overview: &Overview, thresholds: &Thresholds) -> Reading {
     Reading { told_seconds: overview.sight_age_seconds, ..reading("workflows", status, error, facts) }
 }
 
-/// Whether what the orchestrators tell gets anywhere; without anybody who ever asked and without drops there is no such part.
-fn telemetry(pipelines: &[Pipeline], thresholds: &Thresholds) -> Reading {
-    let scraped = pipelines.iter().filter_map(|one| one.scrape_age_seconds).reduce(f64::max);
-    let dropped: u64 = pipelines.iter().map(|one| one.dropped).sum();
-    let drops = pipelines.iter().filter_map(|one| one.drop_age_seconds).reduce(f64::min);
-    let (status, error) = if drops.is_some_and(|age| age < RECENT_DROP) {
+/// Whether what processes tell of themselves gets anywhere; without anybody who ever asked and without drops there is no such part.
+fn telemetry(told: &[Pipeline], thresholds: &Thresholds) -> Reading {
+    let mut known = BTreeSet::new();
+    // Parts of one process have one way out; one of an older version does not say which it is.
+    let pipelines: Vec<&Pipeline> = told.iter().filter(|one| one.process == 0 || known.insert(one.process)).collect();
+    let all = outlet(pipelines.iter().copied());
+    let (status, error) = if all.drop_age_seconds.is_some_and(|age| age < RECENT_DROP) {
         (Status::Degraded, "dropping")
-    } else if scraped.is_some_and(|age| age >= thresholds.scrape_seconds) {
+    } else if all.scrape_age_seconds.is_some_and(|age| age >= thresholds.scrape_seconds) {
         (Status::Degraded, "not_scraped")
-    } else if scraped.is_none() {
+    } else if all.scrape_age_seconds.is_none() {
         (Status::NotConfigured, "")
     } else {
         (Status::Healthy, "")
     };
-    let facts =
-        json!({ "scrape_age_seconds": scraped.map(tenths), "dropped": dropped, "drop_age_seconds": drops.map(tenths) });
-    reading("telemetry", status, error, facts)
+    let services: BTreeSet<&str> = pipelines.iter().map(|one| one.service).collect();
+    let of = |service: &str| {
+        let processes = || pipelines.iter().copied().filter(|one| one.service == service);
+        let mut facts = facts(outlet(processes()));
+        facts.insert("processes".to_owned(), processes().count().into());
+        (service.to_owned(), Value::Object(facts))
+    };
+    let mut facts = facts(all);
+    facts.insert("services".to_owned(), services.into_iter().map(of).collect());
+    reading("telemetry", status, error, Value::Object(facts))
+}
+
+/// How several get out together: the longest that nobody asked, all that was dropped, the last time.
+fn outlet<'a>(pipelines: impl Iterator<Item = &'a Pipeline>) -> Pipeline {
+    let worse = |a: Option<f64>, b: Option<f64>, of: fn(f64, f64) -> f64| a.into_iter().chain(b).reduce(of);
+    pipelines.fold(Pipeline::default(), |all, one| Pipeline {
+        scrape_age_seconds: worse(all.scrape_age_seconds, one.scrape_age_seconds, f64::max),
+        dropped: all.dropped.saturating_add(one.dropped),
+        drop_age_seconds: worse(all.drop_age_seconds, one.drop_age_seconds, f64::min),
+        ..all
+    })
+}
+
+fn facts(told: Pipeline) -> Map<String, Value> {
+    let ages = [("scrape_age_seconds", told.scrape_age_seconds), ("drop_age_seconds", told.drop_age_seconds)];
+    let ages = ages.map(|(name, age)| (name.to_owned(), json!(age.map(tenths))));
+    ages.into_iter().chain([("dropped".to_owned(), told.dropped.into())]).collect()
 }
 
 fn tenths(number: f64) -> f64 {

@@ -145,6 +145,7 @@ pub(crate) fn embedded() -> OverviewResponse {
             spans_dropped: 0,
             log_lines_dropped: 0,
             drop_age_seconds: -1.0,
+            process: 7,
         }),
     }
 }

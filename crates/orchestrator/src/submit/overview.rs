@@ -45,6 +45,7 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
             scrape_age_seconds: pipeline.asked.map_or(NEVER, |age| age.as_secs_f64()),
             spans_dropped: pipeline.spans_dropped,
             log_lines_dropped: pipeline.lines_dropped,
+            process: pipeline.process,
             drop_age_seconds: pipeline.dropped.map_or(NEVER, |age| age.as_secs_f64()),
         }),
     }

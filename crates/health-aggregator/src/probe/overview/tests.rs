@@ -277,7 +277,8 @@ fn a_store_that_no_orchestrator_reaches_is_down_and_hides_nothing_of_the_runners
 #[test]
 fn telemetry_that_goes_nowhere_is_told_and_that_nobody_wants_is_not() {
     let of = |scraped, dropped| {
-        let pipeline = Pipeline { scrape_age_seconds: scraped, dropped: 1, drop_age_seconds: dropped };
+        let pipeline =
+            Pipeline { scrape_age_seconds: scraped, dropped: 1, drop_age_seconds: dropped, ..Pipeline::default() };
         let reading = telemetry(&[pipeline, Pipeline::default()], &usual());
         (reading.status, reading.error)
     };
@@ -285,4 +286,28 @@ fn telemetry_that_goes_nowhere_is_told_and_that_nobody_wants_is_not() {
     assert_eq!(of(Some(15.0), Some(61.0)), (Status::Healthy, None));
     assert_eq!(of(Some(120.0), None), (Status::Degraded, Some("not_scraped")));
     assert_eq!(of(Some(15.0), Some(59.0)), (Status::Degraded, Some("dropping")));
+}
+
+#[test]
+fn each_process_is_counted_once_and_told_under_its_service() {
+    let of = |service, process, scraped, dropped: u64| Pipeline {
+        service,
+        process,
+        scrape_age_seconds: Some(scraped),
+        dropped,
+        drop_age_seconds: (dropped > 0).then_some(10.0),
+    };
+    // The parts of an embedded system have one way out, which the orchestrator tells first.
+    let embedded = telemetry(&[of("orchestrator", 1, 5.0, 2), of("type_validator", 1, 5.0, 2)], &usual());
+    assert_eq!((&embedded.facts["dropped"], embedded.facts["services"].as_object().unwrap().len()), (&json!(2), 1));
+    let runners = [of("container_runner", 2, 30.0, 3), of("container_runner", 3, 7.0, 4)];
+    let cluster = telemetry(&[&[of("orchestrator", 1, 5.0, 0)], &runners[..]].concat(), &usual());
+    assert_eq!((cluster.status, cluster.error), (Status::Degraded, Some("dropping")));
+    assert_eq!((&cluster.facts["dropped"], &cluster.facts["scrape_age_seconds"]), (&json!(7), &json!(30.0)));
+    let told = |processes, scraped, dropped, age: Option<f64>| json!({"processes": processes, "scrape_age_seconds": scraped, "dropped": dropped, "drop_age_seconds": age});
+    let services = &cluster.facts["services"];
+    assert_eq!(services["container_runner"], told(2, 30.0, 7, Some(10.0)));
+    assert_eq!(services["orchestrator"], told(1, 5.0, 0, None));
+    // Those of an older version do not say which they are.
+    assert_eq!(telemetry(&[of("orchestrator", 0, 5.0, 2); 2], &usual()).facts["dropped"], 4);
 }
