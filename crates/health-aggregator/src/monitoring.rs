@@ -310,6 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_whole_is_put_together_once_for_all_who_watch_and_never_for_nobody() {
         const WATCH: usize = 50;
+        const ROUNDS: usize = 40;
         let (monitor, looks) = counted();
         for sequence in 1..=20 {
             said(&monitor, sequence);
@@ -328,7 +329,6 @@ mod tests {
                 read
             });
         }
-        const ROUNDS: usize = 40;
         for sequence in 21..=20 + 5 * ROUNDS as u64 {
             said(&monitor, sequence);
             tokio::time::sleep(PACE / 5).await;

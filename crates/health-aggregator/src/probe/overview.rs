@@ -151,8 +151,8 @@ fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
         bus_down,
         blobs_away,
         stranded,
-        telemetry,
         sight_age_seconds,
+        telemetry,
         ..one
     };
     Together { one, stores_away, stalled, seen_seconds }

@@ -60,8 +60,9 @@ async fn a_run_is_told_as_it_goes_on_and_leaves_as_it_ends() {
 /// How many node runs wait for a runner, as the whole says of one run and as the sight says of all.
 async fn queued(house: &House) -> (u32, bool, u32, bool) {
     let words = house.engine.active().await.unwrap();
-    let runs = words.iter().filter_map(|word| if let What::Shard(_, runs) = &word.what { runs.first() } else { None });
-    let run = runs.last().expect("one is under way");
+    let mut runs =
+        words.iter().filter_map(|word| if let What::Shard(_, runs) = &word.what { runs.first() } else { None });
+    let run = runs.next().expect("one is under way");
     let sight = house.engine.sight();
     (run.queued, run.queued_since.is_some(), sight.queue_depth, sight.oldest_queued_seconds > 0.0)
 }
