@@ -61,10 +61,13 @@ pub struct Thresholds {
     /// Runs that must have ended in that hour before their success is judged.
     #[arg(long, env = "QFLOW_HEALTH_MINIMUM_RUNS", default_value_t = 10)]
     pub minimum_runs: u64,
-    /// Seconds for which an orchestrator that is reached may tell nothing new: of runners, of what waits, of what is under way. It speaks
-    /// every five.
+    /// Seconds for which an orchestrator that is reached may tell nothing new (of runners, of what waits, of what is under way), and a
+    /// runner of its runtime. Both speak every five.
     #[arg(long, env = "QFLOW_HEALTH_SILENT_SECONDS", value_parser = number, default_value_t = 15.0)]
     pub silent_seconds: f64,
+    /// Seconds for which a drop of spans or log lines is told.
+    #[arg(long, env = "QFLOW_HEALTH_DROP_SECONDS", value_parser = number, default_value_t = 60.0)]
+    pub drop_seconds: f64,
     /// Seconds since metrics were last asked for, of a process that was ever asked.
     #[arg(long, env = "QFLOW_HEALTH_SCRAPE_SECONDS", value_parser = number, default_value_t = 120.0)]
     pub scrape_seconds: f64,

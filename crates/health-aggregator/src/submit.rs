@@ -100,6 +100,8 @@ pub struct Runner {
     pub blobs_away: bool,
     /// How its runtime is, where it has looked.
     pub condition: Option<Condition>,
+    /// Seconds since whoever tells of it looked around; all ages hold these too.
+    pub seen_seconds: f64,
 }
 
 /// How a runner's runtime is.
@@ -208,7 +210,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
     let mut client = v1::orchestrator_service_client::OrchestratorServiceClient::new(channel);
     let answer = client.overview(v1::OverviewRequest {}).await.map_err(|status| code(&status))?.into_inner();
     Ok(Overview {
-        runners: answer.runners.into_iter().map(runner).collect(),
+        runners: answer.runners.into_iter().map(|told| runner(told, answer.sight_age_seconds)).collect(),
         pending: answer.runs_pending,
         running: answer.runs_running,
         ended_last_hour: answer.executions_last_hour,
@@ -245,8 +247,9 @@ fn pipeline(told: v1::TelemetryOverview) -> Pipeline {
     }
 }
 
-fn runner(told: v1::RunnerOverview) -> Runner {
+fn runner(told: v1::RunnerOverview, seen_seconds: f64) -> Runner {
     Runner {
+        seen_seconds,
         id: told.runner_id,
         build: told.build_version,
         runtime: told.runtime,

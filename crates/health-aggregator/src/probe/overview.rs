@@ -22,8 +22,6 @@ use crate::{
     verdict::{Reading, STALE, Status, UNREACHABLE},
 };
 
-/// Seconds for which a drop of spans or lines is told.
-const RECENT_DROP: f64 = 60.0;
 /// How long a system that has just started may be without any runner: these dial once orchestrators are there.
 const DIALS: Duration = Duration::from_secs(15);
 
@@ -268,7 +266,7 @@ fn telemetry(told: &[Pipeline], thresholds: &Thresholds) -> Reading {
     // Parts of one process have one way out; one of an older version does not say which it is.
     let pipelines: Vec<&Pipeline> = told.iter().filter(|one| one.process == 0 || known.insert(one.process)).collect();
     let all = outlet(pipelines.iter().copied());
-    let (status, error) = if all.drop_age_seconds.is_some_and(|age| age < RECENT_DROP) {
+    let (status, error) = if all.drop_age_seconds.is_some_and(|age| age < thresholds.drop_seconds) {
         (Status::Degraded, "dropping")
     } else if all.scrape_age_seconds.is_some_and(|age| age >= thresholds.scrape_seconds) {
         (Status::Degraded, "not_scraped")

@@ -14,8 +14,6 @@ use crate::{
 /// Runners that are told of one by one: of a thousand nobody reads the list.
 const LISTED: usize = 50;
 
-/// Seconds after which what a runner last said of its runtime proves nothing: it looks every five.
-const STALE_SECONDS: f64 = 15.0;
 /// Why nothing can be started where nobody could.
 pub(super) const NO_RUNNER: &str = "no_runner";
 /// The checks that only runners tell of.
@@ -46,7 +44,7 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
         (Status::Unhealthy, "runtime_away")
     } else if away > 0 {
         (Status::Degraded, "runtime_away")
-    } else if conditions().any(is_stale) {
+    } else if all.iter().any(|runner| is_stale(runner, thresholds)) {
         (Status::Degraded, STALE)
     } else if !overview.stranded.is_empty() {
         (Status::Degraded, "orchestrator_without_runner")
@@ -68,13 +66,16 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
         "ping_ms": conditions().filter(|it| !it.away).map(|it| it.ping_ms).reduce(f64::max).map(tenths),
         "disk_free_bytes": conditions().filter_map(|it| it.disk).map(|disk| disk.1).min(),
         "orchestrators_without_runner": overview.stranded.len(),
-        "per_runner": all.iter().take(LISTED).map(one).collect::<Vec<_>>(),
+        "per_runner": all.iter().take(LISTED).map(|runner| one(runner, thresholds)).collect::<Vec<_>>(),
     });
     reading("docker", status, error, facts)
 }
 
-fn is_stale(condition: &Condition) -> bool {
-    condition.age_seconds > STALE_SECONDS
+/// Whether what a runner said of its runtime proves nothing any more: it looks every five seconds. That whoever tells of it has not looked
+/// around meanwhile is not its fault.
+fn is_stale(runner: &Runner, thresholds: &Thresholds) -> bool {
+    let age = runner.condition.as_ref().map(|condition| condition.age_seconds - runner.seen_seconds);
+    age.is_some_and(|age| age > thresholds.silent_seconds)
 }
 
 /// Containers that run, as the runtime counts them where it does.
@@ -92,11 +93,11 @@ fn version(runner: &Runner) -> &str {
     said.unwrap_or(&runner.version)
 }
 
-fn one(runner: &Runner) -> Value {
+fn one(runner: &Runner, thresholds: &Thresholds) -> Value {
     let condition = runner.condition.as_ref();
     let status = match condition {
         Some(condition) if condition.away => Status::Unhealthy,
-        Some(condition) if is_stale(condition) => Status::Degraded,
+        Some(_) if is_stale(runner, thresholds) => Status::Degraded,
         _ => Status::Healthy,
     };
     json!({

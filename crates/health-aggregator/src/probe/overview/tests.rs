@@ -93,6 +93,11 @@ fn what_an_engine_says_that_has_not_looked_around_for_long_is_no_proof() {
     let away = Overview { store_down: true, ..of(90.0) };
     let [orchestrator, docker, .., database] = checks(vec![away]);
     assert_eq!((orchestrator, docker, database), (WELL, UNKNOWN, (Status::Unhealthy, Some(UNREACHABLE))));
+    // A runner is no older than it was when it was seen.
+    let condition = Condition { age_seconds: 18.0, ..Condition::default() };
+    let runner = Runner { condition: Some(condition), ..embedded().runners[0].clone() };
+    let seen = |seen_seconds| Overview { runners: vec![Runner { seen_seconds, ..runner.clone() }], ..of(seen_seconds) };
+    assert_eq!((checks(vec![seen(14.0)])[1], checks(vec![seen(0.0)])[1]), (WELL, STALE_NOW));
     let told = readings(vec![of(4.0)], &[], &usual());
     let aged = told.iter().filter(|it| it.told_seconds > 3.9).map(|it| it.name).collect::<Vec<_>>();
     assert_eq!(aged, ["docker", "python_environments", "workflows"]);
