@@ -1,10 +1,14 @@
 //! Whether a value goes where it is handed to, as it is or converted: of a choice each side, of a map each element.
 
+use std::collections::BTreeSet;
+
 use qflow_model::{
     definition::{Conversion, Problem, TypeText},
     expression::Expr,
+    tagged,
 };
 use qflow_types::{Ty, Way, convertible};
+use serde_json::Value;
 
 use super::{
     check::Checker,
@@ -44,7 +48,15 @@ impl<'a> Checker<'a> {
             return self.edges.push((root.to_owned(), target.ty.root().to_owned(), true));
         }
         let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
+        let told = self.problems.len();
+        let noted = self.conversions.len();
         self.compare(&found, &origin, target);
+        // What its types allow a value that is written down in it may not.
+        if written.is_some() && (self.problems.len(), self.conversions.len()) == (told, noted + 1) {
+            let Err(why) = self.converts(expr, target.ty) else { return };
+            self.conversions.truncate(noted);
+            self.problems.push(tell::edge(&found, Way::Not, &origin, &why.to_string(), target));
+        }
     }
 
     /// Whether each element goes.
@@ -52,6 +64,16 @@ impl<'a> Checker<'a> {
         if let Some(sides) = self.sides(expr, here) {
             sides.into_iter().for_each(|(side, here)| self.mapped(side, &here, target));
             return;
+        }
+        // Elements that are written down are held to their parameter as other arguments are, up to the first that does not go.
+        match expr {
+            Expr::Literal(literal) if tagged::items(literal).is_some_and(|items| !items.is_empty()) => {
+                return self.each_written(tagged::items(literal).unwrap_or_default(), target);
+            }
+            Expr::List(parts) | Expr::Tuple(parts) => {
+                return parts.iter().for_each(|part| self.goes(part, here, target));
+            }
+            _ => {}
         }
         let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
         let elements: Option<Vec<_>> = found.members().iter().map(Ty::element).collect();
@@ -65,6 +87,23 @@ impl<'a> Checker<'a> {
         let remedy = if may_be_none { HANDLE_NONE } else { "map over a list, and return one from the node" };
         let told = problem(target.place, "not-mappable", message, remedy);
         self.problems.push(Problem { other: origin.place, ..told });
+    }
+
+    fn each_written(&mut self, items: &[Value], target: &Target<'_>) {
+        let (told, noted) = (self.problems.len(), self.conversions.len());
+        for item in items {
+            self.literal(item, target);
+            if self.problems.len() > told {
+                return;
+            }
+        }
+        // Many are converted alike: one of each kind is noted.
+        let mut seen = BTreeSet::new();
+        for one in self.conversions.split_off(noted) {
+            if seen.insert((one.1.from.0.clone(), one.1.may_fail)) {
+                self.conversions.push(one);
+            }
+        }
     }
 
     fn compare(&mut self, found: &Ty, origin: &Origin, target: &Target<'_>) {
