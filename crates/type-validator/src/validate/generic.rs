@@ -1,9 +1,6 @@
 //! Generic nodes: what their variables stand for at each call.
 
-use qflow_model::{
-    definition::{Generic, Problem, Step, TypeText},
-    expression::Expr,
-};
+use qflow_model::definition::{Generic, Problem, Step, TypeText};
 use qflow_types::{Ty, Unsolved, Variable, Variables, solve};
 
 use super::{
@@ -20,8 +17,7 @@ impl<'a> Checker<'a> {
             let Some(declared) = generic.params.get(name) else { continue };
             // What has no type was told of; of what is mapped over, each element is given.
             let Some((found, origin)) = self.type_of(expr, &here, self.place(ix, step, name)) else { continue };
-            let over = step.over.contains(name) && !matches!(expr, Expr::Literal(_));
-            let found = if over {
+            let found = if step.over.contains(name) {
                 found.members().iter().map(|one| one.element().unwrap_or(Ty::Any)).collect()
             } else {
                 vec![found]

@@ -53,6 +53,8 @@ fn a_result_is_what_the_arguments_make_of_it() {
         "return number(largest(numbers()))",
         "return map(number, map(first, [numbers(), numbers()]))",
         "return number(one_of(1)[0])",
+        "return map(one_of, [1, 2])",
+        "return map(text, map(first, [[\"a\"], [\"b\"]]))",
     ] {
         assert_eq!(wrong(body), Vec::<String>::new(), "{body}");
     }
