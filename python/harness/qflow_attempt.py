@@ -4,7 +4,7 @@ import signal
 import time
 
 from qflow_child import LOG_BYTES, size_of
-from qflow_entry import clean, plain_failure
+from qflow_entry import clean, parts_of, plain_failure
 from qflow_frames import Inbox
 
 PRINTED_BYTES = 256 << 10  # of lines of an import: they go in one message
@@ -21,7 +21,15 @@ class Attempt:
         self.lines, self.sequence, self.bytes, self.dropped, self.child_dropped = [], 0, 0, 0, 0
         self.status, self.usage, self.cause, self.kill_at, self.term_at, self.flush_at = None, None, None, None, None, None
         self.count_at, self.progress_at, self.fraction, self.spans, self.clean = None, 0.0, None, 0, True
-        self.peak, self.cpu, self.told, self.begun = 0, 0.0, False, time.monotonic()
+        self.peak, self.cpu, self.told, self.begun, self.secrets = 0, 0.0, False, time.monotonic(), {}
+
+    def cut(self, part):
+        """Bytes of a line that does not end, in two: what goes now, and what may be the beginning of a secret and stays for the next."""
+        secrets = [secret.encode("utf-8", "replace") for secret in parts_of(self.secrets.values())]
+        for secret in secrets:
+            part = part.replace(secret, b"***")
+        goes = len(part) - (len(secrets[0]) - 1 if secrets else 0)
+        return part[:goes], part[goes:]
 
     def line(self, stream, text, at_us, fields=None):
         self.bytes += size_of(text)

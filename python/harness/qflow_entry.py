@@ -242,10 +242,15 @@ class Struck:
     parts, longest = (), 0
 
 
-def strike_out(secrets):
+def parts_of(secrets):
+    """What is struck out of texts that may have these secrets, the longest first."""
     parts = {part for secret in secrets for part in [secret] + [line.strip() for line in secret.splitlines()] if len(part) >= 4}
-    Struck.parts = sorted(parts, key=len, reverse=True)
-    Struck.longest = max(map(len, parts), default=0)
+    return sorted(parts, key=len, reverse=True)
+
+
+def strike_out(secrets):
+    Struck.parts = parts_of(secrets)
+    Struck.longest = max(map(len, Struck.parts), default=0)
 
 
 def clean(text):

@@ -59,8 +59,8 @@ class Hearing:
         part += data
         *lines, rest = part.split(b"\n")
         if len(rest) > LINE_BYTES:
-            lines.append(rest)
-            rest = bytearray()
+            begun, rest = self.attempt.cut(rest)
+            lines.append(begun)
         self.attempt.parts[fd] = (name, rest)
         for line in lines:
             self.attempt.line(name, line.decode("utf-8", "replace"), now)

@@ -233,7 +233,7 @@ class Template(Forks, Hearing):
         except OSError as failed:
             self.refuse(attempt, "no process could be started for it: %s" % failed)
             return
-        order.pop("secrets", None)  # the attempt's alone
+        attempt.secrets = order.pop("secrets", None) or {}  # the attempt's alone
         attempt.pid, self.near, self.home = fork.pid, fork.near, fork.home
         self.near.setblocking(False)
         for fd, name in ((fork.out[0], "stdout"), (fork.err[0], "stderr")):

@@ -9,21 +9,7 @@ import time
 import unittest
 
 from tests.driver import Driver, Heard
-
-
-def state(pid):
-    """The letter of /proc/PID/stat; X where it is gone."""
-    try:
-        with open("/proc/%s/stat" % pid) as stat:
-            return stat.read().rpartition(")")[2].split()[0]
-    except OSError:
-        return "X"
-
-
-def ticks(pid):
-    """Processor time of a process, in hundredths of a second."""
-    with open("/proc/%d/stat" % pid) as stat:
-        return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+from tests.processes import children, state, ticks
 
 
 FLOW = textwrap.dedent(
@@ -180,6 +166,14 @@ FLOW = textwrap.dedent(
         sys.stdout.write(secret[half + 1 :] + "\\n")
         qflow.log("cut", sql="x" * ((16 << 10) - half) + secret)
         raise ValueError("x" * ((16 << 10) - half) + secret)
+
+    @node
+    def writes():
+        secret = qflow.secret("db").encode()
+        for half in (1, len(secret) // 2, len(secret) - 1):
+            os.write(1, b"x" * ((64 << 10) + 9 - half) + secret[:half])
+            time.sleep(0.1)
+            os.write(1, secret[half:] + b"y" * 20 + b"\\n")
 
     @node
     def again():
@@ -341,6 +335,14 @@ class Harness(unittest.TestCase):
         self.assertEqual(sum(line["text"].count("y") for line in heard.lines), 60)
         self.assertTrue(heard.error["message"].endswith("***"), heard.error["message"][-20:])
 
+    def test_nor_where_what_is_written_past_python_is_cut(self):
+        secret = "hunter2-and-something-more"
+        texts = [line["text"] for line in self.run_("writes", secrets={"db": secret}).lines]
+        self.assertEqual(len(texts), 6)
+        for begun, rest in zip(texts[::2], texts[1::2]):
+            self.assertEqual(set(begun), {"x"})
+            self.assertEqual(rest.lstrip("x").replace(secret, "***"), "***" + "y" * 20)
+
     def test_retry_and_abort_are_told(self):
         self.assertEqual(self.run_("again").error["retry_after_ms"], 30000)
         self.assertTrue(self.run_("stop").error["abort"])
@@ -357,9 +359,7 @@ class Harness(unittest.TestCase):
 
     def test_a_template_without_a_runner_waits_and_burns_no_processor(self):
         self.driver.attempt("same", {"value": 1})
-        zygote = self.driver.process.pid
-        with open("/proc/%d/task/%d/children" % (zygote, zygote)) as listed:
-            template = int(listed.read().split()[0])
+        (template, *_) = children(self.driver.process.pid)
         self.driver.sock.close()
         begun = ticks(template)
         time.sleep(0.5)  # what is looked at is what it burns in half a second
@@ -369,16 +369,13 @@ class Harness(unittest.TestCase):
         self.assertEqual(self.driver.attempt("same", {"value": 2}).form, 2)
 
     def test_a_process_forked_ahead_that_dies_is_replaced(self):
-        zygote = self.driver.process.pid
-        with open("/proc/%d/task/%d/children" % (zygote, zygote)) as listed:
-            template = int(listed.read().split()[0])
+        (template, *_) = children(self.driver.process.pid)
         for _ in range(2):
             self.driver.attempt("same", {"value": 1})
-            with open("/proc/%d/task/%d/children" % (template, template)) as listed:
-                for pid in listed.read().split():
-                    os.kill(int(pid), signal.SIGKILL)
-                    while state(pid) not in "ZX":
-                        time.sleep(0.001)  # a signal is sent at once and takes effect when its process is next run
+            for pid in children(template):
+                os.kill(pid, signal.SIGKILL)
+                while state(pid) not in "ZX":
+                    time.sleep(0.001)  # a signal is sent at once and takes effect when its process is next run
             self.assertEqual(self.driver.attempt("same", {"value": 2}).form, 2)
 
 

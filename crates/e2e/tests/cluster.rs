@@ -112,7 +112,16 @@ fn completed(run: &Value) -> usize {
 
 /// Breaks something once a few elements are through, and sees the run to its end at an orchestrator that lives.
 fn goes_on_after(breaks: Breaks<'_>, asked: u8) -> (Cluster, Value) {
-    goes_on(Cluster::start("process"), breaks, asked)
+    let (cluster, run) = goes_on(Cluster::start("process"), breaks, asked);
+    no_attempt_was_lost(&run);
+    (cluster, run)
+}
+
+/// What was under way is taken over as it is, not done again.
+fn no_attempt_was_lost(run: &Value) {
+    let attempts = run["nodes"].as_array().into_iter().flatten().map(|node| node["attempts"].as_u64());
+    // A fan-out has none of its own.
+    assert_eq!(attempts.max(), Some(Some(1)), "{run:#}");
 }
 
 fn goes_on(cluster: Cluster, mut breaks: Breaks<'_>, asked: u8) -> (Cluster, Value) {
@@ -193,7 +202,10 @@ fn the_other_orchestrator_may_be_killed_as_well() {
 fn killed_runners(runtime: &'static str) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     for runner in ["runner-1", "runner-2"] {
-        goes_on(Cluster::start(runtime), Breaks::Runner(runner), 1);
+        // So few slots that neither has done it all before the other has an attempt.
+        let cluster = Cluster::with(runtime, vec![("QFLOW_SLOTS".to_owned(), "2".to_owned())]);
+        let (_cluster, run) = goes_on(cluster, Breaks::Runner(runner), 1);
+        no_attempt_was_lost(&run);
     }
 }
 

@@ -131,6 +131,26 @@ fn every_row_of_the_catalogue_is_queried_or_has_a_reason() {
 }
 
 #[test]
+fn every_label_of_the_catalogue_is_told_apart_by_a_query() {
+    let known = known();
+    let told: BTreeSet<query::Labelled> =
+        all_queries().iter().flat_map(|(_, query)| known.check(query).labels).collect();
+    let tells = |row: &MetricDef, label: &str| {
+        let ends = if row.kind == Kind::Histogram { &["_bucket", "_sum", "_count"][..] } else { &[""] };
+        ends.iter().any(|end| told.contains(&(format!("{}{end}", row.name), label.to_owned())))
+    };
+    let untold = CATALOGUE.iter().flat_map(|row| {
+        let labels = row.labels.iter().filter(|(label, _)| !tells(row, label));
+        labels.map(|(label, _)| format!("nobody tells {} apart by {label}", row.name))
+    });
+    assert_none(&untold.collect::<Vec<_>>());
+    let labels = |query: &str| known.check(query).labels.into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+    assert_eq!(labels("sum(rate(qflow_workflow_executions_total{status=\"failed\"}[5m]))"), ["status"]);
+    assert_eq!(labels("sum by (python_version) (qflow_workflow_executions_total)"), ["python_version"]);
+    assert_eq!(labels("sum without (job, instance) (topk(3, qflow_pool_size))"), ["pool"]);
+}
+
+#[test]
 fn a_rule_that_reads_a_recorded_one_stands_behind_it_in_its_group() {
     let known = known();
     let mut problems = Vec::new();

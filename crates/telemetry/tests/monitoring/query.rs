@@ -26,11 +26,29 @@ pub(crate) struct Known {
     metrics: BTreeMap<String, Labels>,
 }
 
-/// What is wrong with a query, and which rows of the catalogue and which recorded names it reads.
+/// What is wrong with a query, which rows of the catalogue and which recorded names it reads, and which of their labels it tells apart.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) problems: Vec<String>,
     pub(crate) names: BTreeSet<String>,
+    pub(crate) labels: BTreeSet<Labelled>,
+}
+
+/// A metric's name and one of its labels.
+pub(crate) type Labelled = (String, String);
+
+/// What series a part of a query may give: labels that those beneath have, and those of them that are left.
+#[derive(Default)]
+struct Series {
+    labels: BTreeSet<String>,
+    left: BTreeSet<Labelled>,
+}
+
+impl Series {
+    fn join(&mut self, other: Self) {
+        self.labels.extend(other.labels);
+        self.left.extend(other.left);
+    }
 }
 
 fn set(values: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
@@ -78,7 +96,10 @@ impl Known {
     pub(crate) fn check(&self, query: &str) -> Found {
         let mut found = Found::default();
         match parser::parse(query) {
-            Ok(expr) => drop(self.walk(&expr, &mut found)),
+            Ok(expr) => {
+                let Series { left, .. } = self.walk(&expr, &mut found);
+                found.labels.extend(left);
+            }
             Err(error) => found.problems.push(error),
         }
         found
@@ -89,48 +110,61 @@ impl Known {
         self.metrics.get(metric).is_some_and(|labels| labels.contains_key(label))
     }
 
-    /// The labels that any series beneath may have.
-    fn walk(&self, expr: &Expr, found: &mut Found) -> BTreeSet<String> {
+    /// What the series beneath may be.
+    fn walk(&self, expr: &Expr, found: &mut Found) -> Series {
         match expr {
             Expr::VectorSelector(selector) => self.selector(selector, found),
             // A general walk of this parser does not come here.
             Expr::MatrixSelector(matrix) => self.selector(&matrix.vs, found),
             Expr::Aggregate(aggregate) => {
-                let labels = self.walk(&aggregate.expr, found);
-                if let Some(LabelModifier::Include(by)) = &aggregate.modifier {
-                    grouped(&by.labels, &labels, expr, found);
+                let mut series = self.walk(&aggregate.expr, found);
+                let picks = ["topk", "bottomk"].contains(&aggregate.op.to_string().as_str());
+                match &aggregate.modifier {
+                    _ if picks => {}
+                    Some(LabelModifier::Include(by)) => {
+                        grouped(&by.labels, &series.labels, expr, found);
+                        series.left.retain(|(_, label)| by.labels.contains(label));
+                    }
+                    Some(LabelModifier::Exclude(without)) => {
+                        series.left.retain(|(_, label)| !without.labels.contains(label));
+                    }
+                    None => series.left.clear(),
                 }
-                labels
+                series
             }
             Expr::Binary(binary) => {
-                let mut labels = self.walk(&binary.lhs, found);
-                let right = self.walk(&binary.rhs, found);
+                let (mut series, right) = (self.walk(&binary.lhs, found), self.walk(&binary.rhs, found));
                 if let Some(LabelModifier::Include(on)) = binary.modifier.as_ref().and_then(|m| m.matching.as_ref()) {
-                    grouped(&on.labels, &labels, expr, found);
-                    grouped(&on.labels, &right, expr, found);
+                    grouped(&on.labels, &series.labels, expr, found);
+                    grouped(&on.labels, &right.labels, expr, found);
                 }
-                labels.extend(right);
-                labels
+                series.join(right);
+                series
             }
             Expr::Unary(unary) => self.walk(&unary.expr, found),
             Expr::Paren(paren) => self.walk(&paren.expr, found),
             Expr::Subquery(subquery) => self.walk(&subquery.expr, found),
-            Expr::Call(call) => call.args.args.iter().flat_map(|argument| self.walk(argument, found)).collect(),
-            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => BTreeSet::new(),
+            Expr::Call(call) => {
+                let mut series = Series::default();
+                call.args.args.iter().for_each(|argument| series.join(self.walk(argument, found)));
+                series
+            }
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Series::default(),
         }
     }
 
-    fn selector(&self, selector: &VectorSelector, found: &mut Found) -> BTreeSet<String> {
+    fn selector(&self, selector: &VectorSelector, found: &mut Found) -> Series {
         let Some(name) = &selector.name else {
             found.problems.push(format!("`{selector}` names no metric"));
-            return BTreeSet::new();
+            return Series::default();
         };
         found.names.insert(name.clone());
         let Some(labels) = self.metrics.get(name) else {
             found.problems.push(format!("nothing exports `{name}`"));
-            return BTreeSet::new();
+            return Series::default();
         };
         for matcher in &selector.matchers.matchers {
+            found.labels.insert((name.clone(), matcher.name.clone()));
             match labels.get(&matcher.name) {
                 None => found.problems.push(format!("`{name}` has no label `{}`", matcher.name)),
                 Some(None) => {}
@@ -141,7 +175,10 @@ impl Known {
                 ),
             }
         }
-        labels.keys().cloned().collect()
+        Series {
+            labels: labels.keys().cloned().collect(),
+            left: labels.keys().map(|label| (name.clone(), label.clone())).collect(),
+        }
     }
 }
 

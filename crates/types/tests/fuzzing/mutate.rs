@@ -140,11 +140,12 @@ impl Mutator {
             0..=2 => piece,
             3 => {
                 let (open, close) = NESTS[self.below(NESTS.len())];
-                let times = [1, 2, 10, 60, 200, 3_000][self.below(6)];
+                // A deep one costs as much as hundreds of others.
+                let times = if self.below(64) == 0 { 3_000 } else { [1, 2, 3, 10, 60, 200][self.below(6)] };
                 format!("{}{piece}{}", open.repeat(times), close.repeat(times))
             }
             4 => {
-                let times = [3, 20, 300][self.below(3)];
+                let times = if self.below(16) == 0 { 300 } else { [2, 3, 20][self.below(3)] };
                 format!("[{}]", vec![piece; times].join(","))
             }
             5 => {
