@@ -106,7 +106,12 @@ const UNUSED: &[(&str, &str, &[&str], &str)] = &[
     ("failure_class", "*", &["unknown"], "whose failure it is was known of each"),
     ("node_type", "*", &["input", "output"], "the ends of data flow are no executions"),
     ("node_type", "qflow_node_error_rate", &["wait", "approval"], "waits end, and both questions are answered"),
-    ("cause", "qflow_workflows_paused", &["quarantined", "needs_attention"], "no run here is one: the engine's own tests have both"),
+    (
+        "cause",
+        "qflow_workflows_paused",
+        &["quarantined", "needs_attention"],
+        "no run here is one: the engine's own tests have both",
+    ),
     (
         "reason",
         "qflow_node_retries_total",

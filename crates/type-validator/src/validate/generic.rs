@@ -30,14 +30,11 @@ impl<'a> Checker<'a> {
             Ok(solution) => drop(self.solved.insert(ix, solution)),
             Err(unsolved) => {
                 let alone = |one: &&Given<'_>| solve([(&one.declared, &one.found)], &variables, classes).is_err();
-                let told = match given.iter().find(alone) {
-                    Some(one) => self.unsolved(ix, step, &[one], &unsolved),
-                    // Each by itself would go; what they make of the variable together does not.
-                    None => {
-                        let all = given.iter().filter(|one| holds(&one.declared, &unsolved.variable));
-                        self.unsolved(ix, step, &all.collect::<Vec<_>>(), &unsolved)
-                    }
-                };
+                // Where each by itself would go, what they make of the variable together does not.
+                let together = |one: &&Given<'_>| holds(&one.declared, &unsolved.variable);
+                let one: Vec<_> = given.iter().find(alone).into_iter().collect();
+                let all = if one.is_empty() { given.iter().filter(together).collect() } else { one };
+                let told = self.unsolved(ix, step, &all, &unsolved);
                 self.problems.push(told);
             }
         }
