@@ -93,7 +93,7 @@ fn an_edge_that_does_not_go_is_underlined_whole_and_names_both_ends() {
         "18 |     largest(names(\"a\"))\n   |             ^^^^^^^^^^",
         "11 | def names(prefix: str) -> list[str]: ...\n   |     ----- declared here",
         "at [1]: expected int, got 'x'",
-        "19 |     total([1, \"x\", total([])])\n   |           ^^^^^^^^^^^^^^^^^^^^^",
+        "19 |     total([1, \"x\", total([])])\n   |           ^^^^^^^^^^^^^^^^^^^",
         "names.prefix: str ← prefix → int (edges.py:17 → edges.py:11)",
         "21 |         prefix=prefix,\n   |                ^^^^^^",
     ];
