@@ -4,6 +4,7 @@ What fits stays as it is. `strict` is what `convert=True` asks for: what does no
 which never fails, and what stands under `Any` is left alone.
 """
 
+import collections
 import collections.abc
 import json
 import re
@@ -124,7 +125,7 @@ def fits(value, shape):
         fields, required = _typed_dict(cls, shapes)
         return _is_open(value) and required <= set(value) and all(fits(v, fields.get(k, ANY)) for k, v in value.items())
     try:
-        if not isinstance(value, {float: (float, int), complex: (complex, float, int)}.get(cls, cls)):
+        if not isinstance(value, (float, int) if cls is float else (complex, float, int) if cls is complex else _arrives_as(cls)):
             return False
     except TypeError:  # a Protocol is not asked
         return False
@@ -133,6 +134,11 @@ def fits(value, shape):
     if cls in SEQUENCES and shapes and shapes[0] != ANY:
         return all(fits(v, shapes[0]) for v in value)
     return True
+
+
+def _arrives_as(cls):
+    """What is derived from a dict travels as one."""
+    return dict if cls in MAPPINGS and issubclass(cls, dict) else cls
 
 
 def _is_open(value):
@@ -229,6 +235,8 @@ def _mapping(value, shape, path, strict):
     if not isinstance(value, dict):
         return _left(value, shape, path, strict)
     key, item = shape[2] if len(shape[2]) == 2 else (ANY, ANY)
+    if shape[1] is collections.Counter:
+        key, item = (shape[2] or (ANY,))[0], ("class", int, ())
     made = {}
     for k, v in value.items():
         to = convert(k, key, (path and path + " ") + "key %s" % shown(k), strict)
@@ -239,7 +247,7 @@ def _mapping(value, shape, path, strict):
         if twice:
             return _left(value, shape, path, strict, "the key %s twice" % shown(to))
         made[to] = convert(v, item, path + key_text(k), strict)
-    unchanged = isinstance(value, shape[1]) and _same(value, made) and _same(value.values(), made.values())
+    unchanged = isinstance(value, _arrives_as(shape[1])) and _same(value, made) and _same(value.values(), made.values())
     return value if unchanged else made
 
 

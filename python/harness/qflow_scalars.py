@@ -43,8 +43,8 @@ def _table():
             (str, int): _int, (float, int): lambda v: _whole(v, math.floor), (dec, int): lambda v: _whole(v, int) if v.adjusted() < DIGITS else _no(v),
             (str, float): _float, (dec, float): lambda v: _equal(float(v), v, lambda made: dec(repr(made))),
             (str, dec): lambda v: dec(_shaped(NUMBER, v)),
-            (str, date): lambda v: _date(v.strip()), (str, datetime.datetime): lambda v: _datetime(v.strip()), (str, time): lambda v: _time(v.strip()),
-            (str, datetime.timedelta): lambda v: datetime.timedelta(microseconds=_duration(v.strip())),
+            (str, date): lambda v: _date(v.strip(SPACES)), (str, datetime.datetime): lambda v: _datetime(v.strip(SPACES)), (str, time): lambda v: _time(v.strip(SPACES)),
+            (str, datetime.timedelta): lambda v: datetime.timedelta(microseconds=_duration(v.strip(SPACES))),
             (str, uuid.UUID): lambda v: uuid.UUID(_shaped(UUID, v)),
             (str, path): lambda v: path(v) if v and "\0" not in v else _no(v),
         })  # fmt: skip
@@ -60,8 +60,9 @@ def classes():
     import uuid
 
     names = {c.__name__: c for c in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, pathlib.Path)}
-    names.update({name: getattr(typing, name) for name in ("Any", "Sequence", "Iterable", "Collection", "Mapping", "Literal")})
-    return dict(names, Set=typing.AbstractSet)
+    names.update({name: getattr(typing, name) for name in ("Any", "Sequence", "Iterable", "Collection", "Literal")})
+    names.update({name: getattr(typing, name) for name in ("Mapping", "MutableMapping", "OrderedDict", "Counter", "MutableSet", "MutableSequence")})
+    return dict(names, Set=typing.AbstractSet, defaultdict=typing.DefaultDict)
 
 
 def _pattern(text):
@@ -82,12 +83,16 @@ TRUTHS = dict({word: True for word in ("true", "1", "yes", "on", "t", "y")}, **{
 UNITS = {"ms": 1000, "us": 1, "w": 604800000000, "d": 86400000000, "h": 3600000000, "m": 60000000, "s": 1000000}
 
 
+# What Unicode calls white space; `str.strip` takes `\x1c` to `\x1f` besides, which separate records and no words.
+SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
 def _no(value):
     raise ValueError(value)
 
 
 def _shaped(pattern, text):
-    text = text.strip()
+    text = text.strip(SPACES)
     return text if pattern.fullmatch(text) else _no(text)
 
 
@@ -112,7 +117,7 @@ def _bit(value):
 
 
 def _bool(text):
-    found = TRUTHS.get(text.strip().lower())
+    found = TRUTHS.get(text.strip(SPACES).lower())
     return found if found is not None else _no(text)
 
 
@@ -177,7 +182,7 @@ def _micro(fraction):
 
 
 def _float(text):
-    text = text.strip()
+    text = text.strip(SPACES)
     if WORD.fullmatch(text):
         return float(text)
     value = float(_shaped(NUMBER, text))
@@ -187,6 +192,7 @@ def _float(text):
 
 def _duration(text):
     """Microseconds of a duration; two numbers with a `:` would be a guess. Also as `str()` writes it, `-1 day, 23:59:59`."""
+    text = text[1:] if text[:1] == "+" and text[1:2] != "-" else text
     days, found, rest = text.partition(" day")
     if not found:
         return _micros(text) if text.count(":") != 1 else _no(text)

@@ -19,7 +19,8 @@ TUPLES = ("tuple", "tuples", "spread")
 DEPTH = 100  # of types in types: a class may hold itself
 SEQUENCES = (list, set, frozenset, collections.deque, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection,
              collections.abc.Set, collections.abc.MutableSequence)  # fmt: skip
-MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping, collections.OrderedDict, collections.defaultdict)
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping, collections.OrderedDict, collections.defaultdict,
+            collections.Counter)  # fmt: skip
 
 
 def shape_of(annotation, namespace, variables=None, depth=0):

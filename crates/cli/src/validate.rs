@@ -1,7 +1,7 @@
 //! `qflow validate`: everything wrong with a file, told locally and without running it.
 
 use qflow_model::{
-    definition::{Conversion, Definition, Problem, Source, Step, WorkflowDef},
+    definition::{Conversion, Definition, Place, Problem, Source, Step, WorkflowDef},
     plan::plan,
 };
 use qflow_type_validator::validate::{Inspected, inspect};
@@ -19,8 +19,15 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     let Inspected { definition, mut problems, .. } = inspect(&source);
     problems.extend(warnings);
     if args.strict {
-        let all = definition.workflows.values().flat_map(conversions);
-        let mut refused: Vec<Problem> = all.map(|(step, conversion)| refused(step, conversion)).collect();
+        // What is stored says where calls begin; where their arguments are is read again.
+        let spans = qflow_python_source::read(&source).spans;
+        let all = definition.workflows.values().flat_map(|workflow| {
+            conversions(workflow).map(|(ix, step, conversion)| {
+                let place = spans.argument(&workflow.name, ix, &conversion.argument).unwrap_or(&step.place);
+                refused(step, conversion, place, spans.end(place))
+            })
+        });
+        let mut refused: Vec<Problem> = all.collect();
         quote(&mut refused, &source);
         problems.extend(refused);
     }
@@ -40,7 +47,7 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
     if args.output == Output::Table {
         for workflow in definition.workflows.values() {
             outln!("{}: {} steps, {} parameters", workflow.name, workflow.steps.len(), workflow.params.len());
-            for (step, conversion) in conversions(workflow) {
+            for (_, step, conversion) in conversions(workflow) {
                 let may_fail = if conversion.may_fail { "; may fail" } else { "" };
                 outln!("  converts {}{may_fail}", conversion.ends(step.kind.callee()));
             }
@@ -50,16 +57,17 @@ pub fn validate(args: &ValidateArgs) -> Result<Exit, Fail> {
 }
 
 /// What a workflow's nodes get as another type than it has.
-fn conversions(workflow: &WorkflowDef) -> impl Iterator<Item = (&Step, &Conversion)> {
-    workflow.steps.iter().flat_map(|step| step.conversions.iter().map(move |conversion| (step, conversion)))
+fn conversions(workflow: &WorkflowDef) -> impl Iterator<Item = (usize, &Step, &Conversion)> {
+    let steps = workflow.steps.iter().enumerate();
+    steps.flat_map(|(ix, step)| step.conversions.iter().map(move |conversion| (ix, step, conversion)))
 }
 
 /// A conversion as an error: `--strict` allows none.
-fn refused(step: &Step, conversion: &Conversion) -> Problem {
+fn refused(step: &Step, conversion: &Conversion, place: &Place, end_column: Option<u32>) -> Problem {
     let Conversion { from, to, .. } = conversion;
     Problem {
-        place: step.place.clone(),
-        end_column: step.place.column,
+        place: place.clone(),
+        end_column: end_column.unwrap_or(place.column),
         code: "conversion".to_owned(),
         message: format!("{} is a conversion, which --strict refuses", conversion.ends(step.kind.callee())),
         remedy: Some(format!("declare {} there, or make {} of it in a node", from.0, to.0)),

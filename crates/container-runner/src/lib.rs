@@ -4,6 +4,7 @@ pub mod adopt;
 mod config;
 pub mod content;
 pub mod credits;
+pub mod declared;
 mod ending;
 pub mod environment;
 mod fence;

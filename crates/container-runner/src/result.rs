@@ -12,7 +12,9 @@ use qflow_proto::order::Order;
 use qflow_types::value::{self as tagged, Headers, Misfit};
 use serde_json::{Map, Value};
 
-use crate::{content::Contents, ending::failed, harness::AttachmentHead, headers::Content, lifecycle};
+use crate::{
+    content::Contents, declared::Declared, ending::failed, harness::AttachmentHead, headers::Content, lifecycle,
+};
 
 /// A result as it came.
 #[derive(Debug)]
@@ -49,7 +51,12 @@ impl Raw {
 }
 
 /// Checks a result, of whose frames and arrays the `headers` are known that its type asks for; what the harness says of it is not believed but worked out again.
-pub fn check(order: &Order, raw: Raw, contents: &Contents, headers: &Headers) -> Result<Checked, Ending> {
+pub fn check(
+    (order, declared): (&Order, &Declared),
+    raw: Raw,
+    contents: &Contents,
+    headers: &Headers,
+) -> Result<Checked, Ending> {
     let (returns, asks) = (&order.returns, &order.asks);
     let mut parts = raw.parts.into_iter();
     let encoding = parts.next().unwrap_or_default();
@@ -64,7 +71,7 @@ pub fn check(order: &Order, raw: Raw, contents: &Contents, headers: &Headers) ->
             format!("the result has {size} bytes, where {VALUE_BYTES} are allowed"),
         ));
     }
-    let ty: qflow_types::Ty = returns.0.parse().map_err(|e| {
+    let ty = declared.read(returns).map_err(|e| {
         failed(FailureClass::Platform, "output_type", format!("the declared type `{}` does not read: {e}", returns.0))
     })?;
     let protocol = |why: String| failed(FailureClass::User, "protocol", why);

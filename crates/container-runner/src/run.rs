@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     content::Contents,
+    declared::Declared,
     ending::{dead, failed, lost},
     environment::Environments,
     harness::{EndedSaid, Line, Say, Told},
@@ -91,6 +92,8 @@ pub struct Runner {
     pub spool: Spool,
     /// Reads secrets.
     pub secrets: Secrets,
+    /// Reads what orders declare.
+    pub declared: Declared,
     /// Attempts at work, and how to end them.
     pub held: Held,
     /// Where words go.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     adopt,
     config::{Config, RuntimeKind},
+    declared::Declared,
     environment::Environments,
     fence,
     held::Held,
@@ -47,6 +48,7 @@ pub async fn serve(
     let (words, to_tell) = mpsc::channel(WORDS);
     let bound = slots as usize + IDLE;
     let runner = Arc::new(Runner {
+        declared: Declared::default(),
         pool: Pool::new(
             Arc::clone(&runtime),
             spool.clone(),

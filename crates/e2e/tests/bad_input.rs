@@ -59,6 +59,48 @@ fn everything_outside_the_subset_is_told_at_once_with_its_line_and_remedy() {
     says(&told, &["outside.py:9", "outside.py:11", "for i in [1]:", "map(fn, xs)", "put it in a node"]);
 }
 
+const EDGES: &str = r#"from typing import TypeVar
+
+from qflow import node, workflow
+
+N = TypeVar("N", bound=float)
+
+@node(convert=True)
+def total(rows: list[int]) -> int: ...
+
+@node
+def names(prefix: str) -> list[str]: ...
+
+@node
+def largest(rows: list[N]) -> N: ...
+
+@workflow
+def w(prefix: int) -> object:
+    largest(names("a"))
+    total([1, "x", total([])])
+    return names(
+        prefix=prefix,
+    )
+"#;
+
+#[test]
+fn an_edge_that_does_not_go_is_underlined_whole_and_names_both_ends() {
+    let home = Home::new("process");
+    let path = file(&home, "edges.py", EDGES);
+    let told = refused(&home, &["validate", &path], 3);
+    let shown = [
+        "largest.rows: list[N] ← names → list[str] (edges.py:11 → edges.py:14): N would be str, and is bound to float",
+        "18 |     largest(names(\"a\"))\n   |             ^^^^^^^^^^",
+        "11 | def names(prefix: str) -> list[str]: ...\n   |     ----- declared here",
+        "at [1]: expected int, got 'x'",
+        "19 |     total([1, \"x\", total([])])\n   |           ^^^^^^^^^^^^^^^^^^^",
+        "names.prefix: str ← prefix → int (edges.py:17 → edges.py:11)",
+        "21 |         prefix=prefix,\n   |                ^^^^^^",
+    ];
+    says(&told, &shown);
+    assert_eq!(told.matches("error[").count(), 3, "{told}");
+}
+
 #[test]
 fn a_cycle_of_workflows_is_refused() {
     let home = Home::new("process");

@@ -65,6 +65,22 @@ fn is_whole(lines: &[Value]) {
     }
 }
 
+/// Frames and arrays are held to what is declared of them by their headers: of objects in the bucket some kilobytes.
+fn held_by_headers(cluster: &Cluster, s3: &S3) {
+    let file = root().join("crates/e2e/cases/between/declared.py").display().to_string();
+    let ran = |workflow: &str| object(&cluster.run(1, &["run", &file, "-w", workflow, "-o", "json"]), 0);
+    let fine = ran("main");
+    assert_eq!(fine["status"], "completed", "{fine:#}");
+    assert!(s3.objects(&format!("runs/{}", run_id(&fine))).len() >= 3, "{:?}", s3.objects("runs"));
+    for (workflow, message) in [
+        ("wrong_array", "expected ndarray[Any, dtype[int16]], got an array of int64 with the shape (40000,)"),
+        ("wrong_argument", "argument `frame`: expected DataFrame[Amount], got a frame without the column `amount`"),
+    ] {
+        let output = cluster.run(1, &["run", &file, "-w", workflow, "-o", "json"]);
+        assert!(!output.status.success() && said(&output).contains(message), "{}", said(&output));
+    }
+}
+
 #[test]
 fn values_and_logs_lie_in_the_bucket_outlive_their_runner_and_leave_with_their_run() {
     let Some(s3) = S3::start() else { return };
@@ -96,6 +112,8 @@ fn values_and_logs_lie_in_the_bucket_outlive_their_runner_and_leave_with_their_r
     let file = format!("file=@{}", parts.display());
     let weighed = object(&cluster.run(2, &["run", &case("weigh.py"), "-p", &file, "-o", "json"]), 0);
     assert_eq!(weighed["result"], format!("{} {}", part.len(), Digest::of(&part)));
+
+    held_by_headers(&cluster, &s3);
 
     // Lines go on after everything between was lost, and are read when whoever wrote them is gone.
     let run = talk_through_trouble(&cluster);

@@ -17,7 +17,7 @@ mod wait;
 use std::collections::HashSet;
 
 use qflow_model::{
-    definition::{Guard, TypeText, WorkflowDef},
+    definition::{Guard, Place, TypeText, WorkflowDef},
     expression::{Condition, Expr as Value, Segment},
     ids::StepIx,
     limits,
@@ -27,6 +27,7 @@ use ruff_text_size::{Ranged, TextRange};
 use serde_json::json;
 
 use crate::{
+    Spans,
     calls::Calls,
     function::Workflow,
     problems::Problems,
@@ -55,6 +56,7 @@ struct Body<'r, 'a> {
     project: &'r Project<'a>,
     calls: &'r Calls,
     unit: usize,
+    spans: &'r mut Spans,
     problems: &'r mut Problems,
     workflow: WorkflowDef,
     /// Every name the function binds anywhere: none of them is the file's.
@@ -77,6 +79,7 @@ pub(crate) fn read<'a>(
     project: &Project<'a>,
     declared: Workflow<'a>,
     calls: &Calls,
+    spans: &mut Spans,
     problems: &mut Problems,
 ) -> WorkflowDef {
     let Workflow { unit, function, def } = declared;
@@ -91,6 +94,7 @@ pub(crate) fn read<'a>(
         project,
         calls,
         unit,
+        spans,
         problems,
         workflow: def,
         locals: scope::locals(function),
@@ -123,6 +127,13 @@ fn none() -> Value {
 impl<'a> Body<'_, 'a> {
     fn text(&self) -> &Text<'a> {
         &self.project.units.files[self.unit].text
+    }
+
+    /// Where something begins; how far it reaches is noted.
+    fn place(&mut self, range: TextRange) -> Place {
+        let (place, end_column) = self.text().span(range);
+        self.spans.note(&place, end_column);
+        place
     }
 
     fn written(&self, at: &Expr) -> String {

@@ -201,6 +201,8 @@ fn by_statement(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usiz
                     }
                     // An attribute of the class itself.
                     ClassKind::Dataclass => {}
+                    ClassKind::NamedTuple
+                        if !shape.adds && fields.iter().all(|field| field.name != target.id.as_str()) => {}
                     ClassKind::Model
                         if bases::is_plain_configuration(units, unit, target.id.as_str(), &assign.value) => {}
                     _ => return Err(unsure("what is assigned here is not followed")),

@@ -18,6 +18,7 @@ mod refuse;
 mod scope;
 mod script;
 mod signatures;
+mod spans;
 mod text;
 mod typed;
 mod units;
@@ -27,6 +28,7 @@ pub use modules::{Import, imported};
 use qflow_model::definition::{Definition, Problem, Source};
 pub use script::script_block;
 pub use signatures::{Signature, Signatures};
+pub use spans::Spans;
 pub use typed::{NotAType, Types, annotation, with_types};
 
 /// Stack of the thread that reads: what `depth` lets through fits many times over.
@@ -74,13 +76,15 @@ pub struct Read {
     pub definition: Definition,
     /// Ordered by place; warnings included.
     pub problems: Vec<Problem>,
+    /// How far the calls and arguments of bodies reach.
+    pub spans: Spans,
 }
 
 /// Reads a submission; never fails: what is wrong is told as problems, all at once.
 ///
 /// Takes milliseconds of processor time: call it on a blocking thread.
 pub fn read(source: &Source) -> Read {
-    let broken = || Read { definition: Definition::default(), problems: vec![broken_down(source)] };
+    let broken = || Read { problems: vec![broken_down(source)], ..Read::default() };
     on_a_large_stack(|| project::read(source)).unwrap_or_else(broken)
 }
 

@@ -12,7 +12,7 @@ use ruff_python_ast::{Stmt, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 
 use crate::{
-    Read, body,
+    Read, Spans, body,
     calls::Calls,
     classes, code,
     function::{self, Kind},
@@ -119,9 +119,10 @@ pub(crate) fn read(source: &Source) -> Read {
     }
     let mut definition = Definition { requires_python, ..Definition::default() };
     let calls = Calls::of(&project, &workflows);
+    let mut spans = Spans::default();
     for declared in workflows {
         let name = declared.def.name.clone();
-        let read = body::read(&project, declared, &calls, &mut problems);
+        let read = body::read(&project, declared, &calls, &mut spans, &mut problems);
         definition.workflows.insert(name, read);
     }
     paths::check(&project, &definition, &mut problems);
@@ -134,7 +135,7 @@ pub(crate) fn read(source: &Source) -> Read {
     definition.classes = classes::read(&project.units, &definition, &mut problems);
     function::check_defaults(&project, &definition.classes, &mut problems);
     project.tell_unsure(&mut problems);
-    Read { definition, problems: problems.told() }
+    Read { definition, problems: problems.told(), spans }
 }
 
 /// Nodes and workflows with their signatures; bodies come later.

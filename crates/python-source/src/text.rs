@@ -55,13 +55,19 @@ impl<'a> Text<'a> {
         self.content[start..end].trim_end_matches(['\n', '\r'])
     }
 
+    /// Where a range begins, and past its last column on that line.
+    pub(crate) fn span(&self, range: TextRange) -> (Place, u32) {
+        let place = self.place(range);
+        let line_start = self.starts[place.line as usize - 1];
+        let end = range.end().to_usize().min(line_start + self.line(place.line).len());
+        let end_column = (self.columns(line_start, end) + 1).max(place.column);
+        (place, end_column)
+    }
+
     /// An error at a range; its end is cut to the range's first line.
     pub(crate) fn problem(&self, range: TextRange, code: &str, message: impl Into<String>, remedy: &str) -> Problem {
-        let place = self.place(range);
+        let (place, end_column) = self.span(range);
         let line = self.line(place.line);
-        let line_start = self.starts[place.line as usize - 1];
-        let end = range.end().to_usize().min(line_start + line.len());
-        let end_column = (self.columns(line_start, end) + 1).max(place.column);
         Problem {
             end_column,
             code: code.to_owned(),

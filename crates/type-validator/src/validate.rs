@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod display;
 mod generic;
+mod handed;
 mod literals;
 mod narrow;
 mod results;
@@ -13,6 +14,7 @@ mod walk;
 use std::collections::BTreeMap;
 
 use qflow_model::definition::{Definition, ParamDefault, Place, Problem, Source, StepKind, WorkflowDef};
+use qflow_python_source::Spans;
 use serde::{Deserialize, Serialize};
 
 pub use check::check;
@@ -47,22 +49,31 @@ pub fn inspect_around(source: &Source, around: impl FnOnce(&mut dyn FnMut())) ->
     let mut problems = None;
     around(&mut || problems = Some(check::defaults(&read.definition)));
     let problems = problems.unwrap_or_else(|| check::defaults(&read.definition));
-    let mut inspected = check::edges(read.definition, problems);
+    let mut inspected = check::edges(read.definition, problems, &read.spans);
     inspected.problems.extend(read.problems);
     for problem in &mut inspected.problems {
-        quote(problem, source);
+        quote(problem, source, &read.spans);
     }
     inspected.problems.sort();
     inspected.problems.dedup();
     inspected
 }
 
-/// Fills in the line of source that a problem stands on.
-fn quote(problem: &mut Problem, source: &Source) {
+/// Fills in the line of source that a problem stands on, and how far on it what is wrong reaches: a call, an argument, a name.
+fn quote(problem: &mut Problem, source: &Source, spans: &Spans) {
     let line = (problem.place.line as usize).checked_sub(1);
     if let (true, Some(line), Some(text)) = (problem.excerpt.is_empty(), line, source.files.get(&problem.place.file)) {
         problem.excerpt = text.lines().nth(line).unwrap_or_default().to_owned();
+        if problem.end_column <= problem.place.column {
+            problem.end_column = spans.end(&problem.place).unwrap_or_else(|| end_of_name(problem));
+        }
     }
+}
+
+/// Past the last column of the name that a problem stands on.
+fn end_of_name(problem: &Problem) -> u32 {
+    let from = problem.excerpt.chars().skip(problem.place.column.saturating_sub(1) as usize);
+    problem.place.column + from.take_while(|c| c.is_alphanumeric() || *c == '_').count() as u32
 }
 
 impl Inspected {

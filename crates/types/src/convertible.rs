@@ -6,13 +6,14 @@
 mod records;
 mod table;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use qflow_model::class::{Class, Classes};
 pub use table::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE};
 
 use crate::{
     assignable::{Shape, assignable_among},
+    builtin::derived,
     ty::{Literal, Ty},
 };
 
@@ -66,9 +67,18 @@ enum Held<'a> {
     Tuple(Shape<'a>),
     Set(&'a Ty),
     Map {
+        name: &'a str,
         key: &'a Ty,
         item: &'a Ty,
     },
+}
+
+/// What a `Counter` counts in.
+static COUNT: LazyLock<Ty> = LazyLock::new(|| Ty::class("int"));
+
+/// Whether a class is what every mapping arrives as; of those that are derived from `dict` none is made.
+fn is_dict(name: &str) -> bool {
+    matches!(name, "dict" | "Mapping" | "MutableMapping")
 }
 
 fn held(ty: &Ty) -> Option<Held<'_>> {
@@ -86,7 +96,10 @@ fn held(ty: &Ty) -> Option<Held<'_>> {
             Some(Held::List { name, item: parameter(0) })
         }
         "set" | "frozenset" | "Set" | "MutableSet" => Some(Held::Set(parameter(0))),
-        "dict" | "Mapping" | "MutableMapping" => Some(Held::Map { key: parameter(0), item: parameter(1) }),
+        "dict" | "Mapping" | "MutableMapping" | "OrderedDict" | "defaultdict" => {
+            Some(Held::Map { name, key: parameter(0), item: parameter(1) })
+        }
+        "Counter" => Some(Held::Map { name, key: parameter(0), item: &COUNT }),
         _ => None,
     }
 }
@@ -150,7 +163,9 @@ impl<'c> Ways<'c> {
             (Held::List { item, .. }, Held::Set(to)) => self.way(item, to).max(Way::MayFail),
             (Held::Tuple(from), Held::Set(to)) => self.all(from, to).max(Way::MayFail),
             (Held::Set(item), Held::Set(to)) => self.distinct(item, to).max(Way::Converted),
-            (Held::Map { key, item }, Held::Map { key: to_key, item: to }) => {
+            (Held::Map { name, key, item }, Held::Map { name: declared, key: to_key, item: to })
+                if is_dict(declared) || derived(name, declared) =>
+            {
                 self.distinct(key, to_key).max(self.way(item, to)).max(Way::Converted)
             }
             // The order of a set's elements is nobody's: a list of them is made in a node, `sorted(…)`.

@@ -17,7 +17,7 @@ mod text;
 mod tried;
 
 pub use check::{
-    Found, Misfit, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
+    Found, Misfit, Valueless, check, check_each, check_encoding, check_encoding_attached, check_fields, check_reader,
     check_written, valueless,
 };
 pub use convert::{convert, convert_taken, is_made_here};
@@ -46,7 +46,9 @@ impl ValueError {
         Self { path: String::new(), message: message.into() }
     }
 
-    fn below(mut self, part: &str) -> Self {
+    /// The same of a value that holds this one at a part: `[3]`, `["price"]`.
+    #[must_use]
+    pub fn below(mut self, part: &str) -> Self {
         put_before(&mut self.path, part);
         self
     }

@@ -1,6 +1,6 @@
 //! Arguments held against what their parameters declare: a producer may declare nothing, or `Any`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use qflow_blobs::Blobs;
 use qflow_model::{class::Classes, definition::TypeText, ids::RunId};
@@ -12,25 +12,33 @@ use qflow_types::{
 use serde_json::{Map, Value};
 
 use super::{Error, Used, converting::ROOM};
-use crate::headers::{self, Content};
+use crate::{
+    declared::Declared,
+    headers::{self, Content},
+};
 
 /// What arguments are held against; not those that the harness converts.
 #[derive(Debug)]
 pub struct Checking<'o> {
-    types: BTreeMap<String, Ty>,
+    types: BTreeMap<String, Arc<Ty>>,
     classes: &'o Classes,
 }
 
 impl<'o> Checking<'o> {
     /// The declared types of an order's arguments, without those that are `left` to the harness.
-    pub fn of(order: &'o Order, left: &BTreeMap<String, bool>) -> Self {
-        Self::among(&order.types, &order.classes, left)
+    pub fn of(order: &'o Order, left: &BTreeMap<String, bool>, declared: &Declared) -> Self {
+        Self::among(&order.types, &order.classes, left, declared)
     }
 
-    pub(super) fn among(types: &[(String, TypeText)], classes: &'o Classes, left: &BTreeMap<String, bool>) -> Self {
-        let read = |(name, ty): &(String, TypeText)| Some((name.clone(), ty.0.parse().ok()?));
-        let mut types: BTreeMap<String, Ty> = types.iter().filter_map(read).collect();
-        types.retain(|name, ty| *ty != Ty::Any && !left.contains_key(name));
+    pub(super) fn among(
+        types: &[(String, TypeText)],
+        classes: &'o Classes,
+        left: &BTreeMap<String, bool>,
+        declared: &Declared,
+    ) -> Self {
+        let read = |(name, ty): &(String, TypeText)| Some((name.clone(), declared.read(ty).ok()?));
+        let mut types: BTreeMap<String, Arc<Ty>> = types.iter().filter_map(read).collect();
+        types.retain(|name, ty| **ty != Ty::Any && !left.contains_key(name));
         Self { types, classes }
     }
 
@@ -84,11 +92,11 @@ fn left(parts: usize, value: &Value) -> Option<usize> {
 
 fn held(
     arguments: &Map<String, Value>,
-    types: &BTreeMap<String, Ty>,
+    types: &BTreeMap<String, Arc<Ty>>,
     classes: &Classes,
     known: &Headers,
 ) -> Result<Vec<u8>, Error> {
-    let declared = arguments.iter().filter_map(|(name, value)| Some((name, value, types.get(name)?)));
+    let declared = arguments.iter().filter_map(|(name, value)| Some((name, value, &**types.get(name)?)));
     value::check_each(declared, classes, known).map_err(|(name, error)| unfit(name, error))?;
     serde_json::to_vec(arguments).map_err(|error| Error::Stored(error.to_string()))
 }

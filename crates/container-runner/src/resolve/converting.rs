@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{Error, checking::unfit};
+use crate::declared::Declared;
 
 /// Conversions, and checks of what is large, at once in a runner: each keeps a processor busy, and holds its value as a tree.
 const AT_ONCE: usize = 4;
@@ -20,20 +21,21 @@ pub(super) static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 #[derive(Debug, Default)]
 pub struct Converting {
     /// The declared type of each, and whether a value that does not convert fails the attempt.
-    to: BTreeMap<String, (Ty, bool)>,
+    to: BTreeMap<String, (Arc<Ty>, bool)>,
     classes: Arc<Classes>,
 }
 
 impl Converting {
     /// Those of an order that are made here, and of the others what the harness is told.
-    pub fn of(order: &Order) -> (Self, BTreeMap<String, bool>) {
-        Self::among(&order.conversions, &order.types, &order.classes)
+    pub fn of(order: &Order, declared: &Declared) -> (Self, BTreeMap<String, bool>) {
+        Self::among(&order.conversions, &order.types, &order.classes, declared)
     }
 
     fn among(
         conversions: &[Converted],
         types: &[(String, TypeText)],
         classes: &Classes,
+        read: &Declared,
     ) -> (Self, BTreeMap<String, bool>) {
         let mut asked = BTreeMap::<&str, bool>::new();
         for converted in conversions {
@@ -42,7 +44,7 @@ impl Converting {
         let (mut here, mut left) = (Self::default(), BTreeMap::new());
         for (argument, may_fail) in asked {
             let declared = types.iter().find(|(name, _)| name == argument);
-            match declared.and_then(|(_, ty)| ty.0.parse::<Ty>().ok()).filter(|ty| value::is_made_here(ty, classes)) {
+            match declared.and_then(|(_, ty)| read.read(ty).ok()).filter(|ty| value::is_made_here(ty, classes)) {
                 Some(ty) => drop(here.to.insert(argument.to_owned(), (ty, may_fail))),
                 None => drop(left.insert(argument.to_owned(), may_fail)),
             }
@@ -94,7 +96,7 @@ mod tests {
         // Of an argument with several sources one that may fail has all fail.
         let conversions =
             [converted("sure", false), converted("asked", false), converted("asked", true), converted("frame", true)];
-        let (here, left) = Converting::among(&conversions, &types, &Classes::new());
+        let (here, left) = Converting::among(&conversions, &types, &Classes::new(), &Declared::default());
         assert_eq!(left, BTreeMap::from([("frame".to_owned(), true)]));
         let made = async |name: &str, value: Value| {
             assert!(here.is_for(name), "{name}");
@@ -124,7 +126,7 @@ mod tests {
     async fn a_long_conversion_holds_nothing_else_up_and_few_are_at_once() {
         let types = [("x".to_owned(), TypeText("list[dict[str, int]]".to_owned()))];
         let asked = [Converted { argument: "x".to_owned(), from: TypeText("Any".to_owned()), may_fail: true }];
-        let (here, _) = Converting::among(&asked, &types, &Classes::new());
+        let (here, _) = Converting::among(&asked, &types, &Classes::new(), &Declared::default());
         let rows = Value::from(vec![json!({"a": "7"}); 50_000]);
         let mut converting = std::pin::pin!(here.convert("x", rows));
         assert!(is_pending(converting.as_mut()).await, "the thread is free at once");

@@ -5,6 +5,7 @@ use std::path::Path as FilePath;
 use qflow_model::{class::Classes, definition::TypeText, ids::Digest, value::OutcomeError};
 
 use super::*;
+use crate::declared::Declared;
 
 fn run() -> RunId {
     RunId(uuid::Uuid::from_u128(1))
@@ -39,7 +40,7 @@ fn reader(folder: &FilePath) -> Reader {
 /// Nothing is declared.
 fn unchecked() -> Checking<'static> {
     static NONE: Classes = Classes::new();
-    Checking::among(&[], &NONE, &BTreeMap::new())
+    Checking::among(&[], &NONE, &BTreeMap::new(), &Declared::default())
 }
 
 async fn text(blobs: &Blobs, argument: Argument) -> String {
@@ -137,7 +138,7 @@ async fn unfit(blobs: &Blobs, argument: Argument, ty: &str, left: bool) -> Optio
     let types = [("x".to_owned(), TypeText(ty.to_owned()))];
     let left = if left { BTreeMap::from([("x".to_owned(), true)]) } else { BTreeMap::new() };
     let classes = Classes::new();
-    let checking = Checking::among(&types, &classes, &left);
+    let checking = Checking::among(&types, &classes, &left, &Declared::default());
     let reader = reader(FilePath::new("/nowhere"));
     let told = arguments(blobs, run(), &[("x".into(), argument)], &reader, &Converting::default(), &checking).await;
     told.err().map(|error| error.to_string())

@@ -148,12 +148,20 @@ impl Runner {
         for converted in &order.conversions {
             let declared = order.types.iter().find(|(name, _)| *name == converted.argument);
             if let Some((took, (_, to))) = said.converted_ms.get(&converted.argument).zip(declared) {
-                metrics.type_conversion(root(&converted.from), root(to)).record_in(took / 1e3, trace.as_ref());
+                metrics
+                    .type_conversion(self.root(&converted.from), self.root(to))
+                    .record_in(took / 1e3, trace.as_ref());
             }
         }
         if out_of_memory(over) {
             metrics.container_oom_kills().increment(1);
         }
+    }
+
+    /// A type's root constructor, which is what metrics tell types apart by.
+    fn root(&self, ty: &TypeText) -> TypeName {
+        let ty = self.declared.read(ty).ok();
+        TypeName::of(ty.as_deref().unwrap_or(&Ty::Any).root())
     }
 
     /// The attempt's lines as one object; its digest.
@@ -177,9 +185,4 @@ fn form(value: &ValueRef) -> Serialization {
     let has = |kind: &str| value.attachments.iter().any(|attachment| attachment.kind == kind);
     let of_attachments = ["pickle", "arrow"].into_iter().find(|kind| has(kind));
     Serialization::of(of_attachments.unwrap_or(if value.attachments.is_empty() { "tagged" } else { "other" }))
-}
-
-/// A type's root constructor, which is what metrics tell types apart by.
-fn root(ty: &TypeText) -> TypeName {
-    TypeName::of(ty.0.parse().unwrap_or(Ty::Any).root())
 }

@@ -1,6 +1,6 @@
 //! What a harness says of the attempt in its container, message by message.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use qflow_model::{outcome::Ending, status::FailureClass, value::Produced};
@@ -132,7 +132,7 @@ impl Runner {
     async fn result(&self, progress: &Progress<'_>, raw: result::Raw) -> Result<Produced, Ending> {
         let (order, began) = (progress.order, Instant::now());
         let headers = self.headers(progress, &raw).await?;
-        let checked = result::check(order, raw, &progress.contents, &headers);
+        let checked = result::check((order, &self.declared), raw, &progress.contents, &headers);
         let duration = self.telemetry.metrics().type_validation(Validation::of("value"));
         duration.record_in(began.elapsed().as_secs_f64(), TraceContext::parse(&order.traceparent).as_ref());
         let result::Checked { produced, blobs } = checked?;
@@ -146,8 +146,8 @@ impl Runner {
     /// Headers of a result's frames and arrays, where its type says what they hold.
     async fn headers(&self, progress: &Progress<'_>, raw: &result::Raw) -> Result<Headers, Ending> {
         let (order, mut known) = (progress.order, Headers::new());
-        let declares = |ty: Ty| qflow_types::value::declares(&ty, &order.classes);
-        if raw.attachments.is_empty() || !order.returns.0.parse().is_ok_and(declares) {
+        let declares = |ty: Arc<Ty>| qflow_types::value::declares(&ty, &order.classes);
+        if raw.attachments.is_empty() || !self.declared.read(&order.returns).is_ok_and(declares) {
             return Ok(known);
         }
         for (number, kind, content) in raw.contents(&progress.contents) {

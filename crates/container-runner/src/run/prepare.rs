@@ -74,8 +74,8 @@ impl Runner {
     pub(super) async fn begin(&self, container: &Container, progress: &mut Progress<'_>) -> Result<(), Ending> {
         let order = progress.order;
         let reader = self.reader(container, order);
-        let (converting, left) = resolve::Converting::of(order);
-        let checking = resolve::Checking::of(order, &left);
+        let (converting, left) = resolve::Converting::of(order, &self.declared);
+        let checking = resolve::Checking::of(order, &left, &self.declared);
         let once = || async {
             if reader.folder.exists() {
                 // What an earlier try laid out may be the blobs themselves by another name: nothing is written over them.

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use qflow_blobs::Blobs;
 use qflow_container_runner::{
+    declared::Declared,
     environment::Environments,
     held::Held,
     pool::Pool,
@@ -58,6 +59,7 @@ impl Bench {
             Environments::open(Arc::clone(&runtime), &folder.join("environments"), telemetry.clone()).unwrap();
         let blobs = Blobs::in_folder(&folder.join("blobs")).unwrap();
         let runner = Arc::new(Runner {
+            declared: Declared::default(),
             runtime,
             pool,
             environments,

@@ -34,13 +34,23 @@ fn series_of(row: &MetricDef) -> String {
     if row.kind == Kind::Histogram { format!("{}_count", row.name) } else { row.name.to_owned() }
 }
 
-/// Rows without a sample: of what counts, without one that is not 0.
-pub(crate) fn unfed(stack: &Stack) -> BTreeSet<String> {
-    let fed = |row: &&&MetricDef| {
-        let above = if row.kind == Kind::Gauge { "" } else { " > 0" };
-        !stack.query(&format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]){above}", series_of(row))).is_empty()
+/// Gauges that are 0 whatever happens here, and why.
+const ZERO: &[(&str, &str)] = &[];
+
+/// Rows without a sample that is not 0, and reasons of those that have one.
+pub(crate) fn unfed(stack: &Stack) -> Vec<String> {
+    let wrong = |row: &&MetricDef| {
+        let query = |above| format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]){above}", series_of(row));
+        let excused = ZERO.iter().any(|(name, _)| *name == row.name);
+        let is_fed = !stack.query(&query(if excused { "" } else { " > 0" })).is_empty();
+        let needless = excused && !stack.query(&query(" > 0")).is_empty();
+        match (is_fed, needless) {
+            (false, _) => Some(format!("nothing feeds {}", row.name)),
+            (true, true) => Some(format!("{} has a reason to be 0, and is not", row.name)),
+            (true, false) => None,
+        }
     };
-    CATALOGUE.iter().filter(|row| !fed(row)).map(|row| row.name.to_owned()).collect()
+    CATALOGUE.iter().filter_map(wrong).collect()
 }
 
 /// Names, label keys and label values that are exported and not in the catalogue, or the other way round.
@@ -95,6 +105,13 @@ const CONVERTED_TO: &[&str] = &["Any", "None", "bool", "int", "float", "bytes", 
 const UNUSED: &[(&str, &str, &[&str], &str)] = &[
     ("failure_class", "*", &["unknown"], "whose failure it is was known of each"),
     ("node_type", "*", &["input", "output"], "the ends of data flow are no executions"),
+    ("node_type", "qflow_node_error_rate", &["wait", "approval"], "waits end, and both questions are answered"),
+    (
+        "cause",
+        "qflow_workflows_paused",
+        &["quarantined", "needs_attention"],
+        "no run here is one: the engine's own tests have both",
+    ),
     (
         "reason",
         "qflow_node_retries_total",
@@ -139,6 +156,12 @@ const BY_CHANCE: &[(&str, &str, &[&str], &str)] = &[
         "what a runner has to do",
     ),
     ("status", "qflow_active_containers", &["starting", "stopping"], "what a runner is at when it looks"),
+    (
+        "state",
+        "qflow_workflows_in_state",
+        &["pending"],
+        "whether a look falls between a run's start and its first node's",
+    ),
 ];
 
 /// Values of closed labels that the catalogue tells apart and nothing had so far, and reasons of values that do not need one.
@@ -148,8 +171,7 @@ pub(crate) fn unused(stack: &Stack) -> Vec<String> {
         // Which versions of Python there are is what a machine has.
         let closed = row.labels.iter().filter_map(|(label, values)| Some((*label, (*values)?)));
         for (label, values) in closed.filter(|(label, _)| *label != "python_version") {
-            let above = if row.kind == Kind::Gauge { "" } else { " > 0" };
-            let there = format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]){above}", series_of(row));
+            let there = format!("max_over_time({}{{job=~\"{JOBS}\"}}[1h]) > 0", series_of(row));
             let found = stack.query(&format!("count by ({label}) ({there})"));
             let used: BTreeSet<&str> = found.iter().map(|series| text(&series["metric"], label)).collect();
             let excused = UNUSED.iter().filter(|(of, name, ..)| *of == label && (*name == "*" || *name == row.name));

@@ -55,7 +55,7 @@ fn is_approved(stack: &Stack) {
     wait_for("both are answered", || ended()["status"] == "completed");
 }
 
-/// A run that is seen while it is there, and cancelled.
+/// A run that is seen while it is there, paused and not, and cancelled.
 fn is_cancelled(stack: &Stack) {
     let id = start(stack, 1, CASE, "is_cancelled");
     let state = || object(&stack.cluster.run(2, &["runs", "get", &id, "-o", "json"]), 0);
@@ -64,6 +64,10 @@ fn is_cancelled(stack: &Stack) {
     for seen in ["qflow_active_containers{status=\"running\"}", "qflow_workflow_oldest_running_seconds"] {
         wait_for(seen, || !stack.query(&format!("count_over_time(({seen} > 0)[10s:1s]) >= 5")).is_empty());
     }
+    object(&stack.cluster.run(2, &["runs", "pause", &id, "-o", "json"]), 0);
+    let paused = "qflow_workflows_paused{cause=\"asked\"} > 0";
+    wait_for("it is seen paused", || !stack.query(paused).is_empty());
+    object(&stack.cluster.run(1, &["runs", "resume", &id, "-o", "json"]), 0);
     stack.cluster.run(2, &["runs", "cancel", &id]);
     wait_for("the run is cancelled", || state()["status"] == "cancelled");
     // Prometheus looks once a second: what ended last is there after the next look.

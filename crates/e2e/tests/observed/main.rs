@@ -69,7 +69,7 @@ fn whatever_ends_is_seen_and_every_rule_and_panel_asks_for_what_is_there() {
     let month = "qflow:slo_budget_left:ratio";
     wait_for("the month's budget is worked out", || !stack.query(month).is_empty());
     let mut problems = asked::unanswered(&stack);
-    problems.extend(exported::unfed(&stack).iter().map(|row| format!("nothing feeds {row}")));
+    problems.extend(exported::unfed(&stack));
     problems.extend(exported::differences(&exported::labels(&stack)));
     problems.extend(exported::unused(&stack));
     problems.extend(exported::without_exemplars(&stack));

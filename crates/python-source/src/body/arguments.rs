@@ -7,7 +7,7 @@ use qflow_model::{
     limits,
 };
 use ruff_python_ast::{Expr, ExprCall, Keyword};
-use ruff_text_size::Ranged;
+use ruff_text_size::{Ranged, TextRange};
 
 use super::{Body, call::Callee};
 use crate::options;
@@ -26,13 +26,16 @@ pub(super) struct Made {
     pub(super) kind: StepKind,
     pub(super) over: Vec<String>,
     pub(super) settled: bool,
-    pub(super) arguments: Vec<(String, Value)>,
+    pub(super) arguments: Vec<Argument>,
 }
+
+/// An argument: its parameter's name, where it stands, and what it is.
+pub(super) type Argument = (String, TextRange, Value);
 
 /// Arguments so far: by the parameter's name, nothing where one was refused.
 #[derive(Default)]
 struct Given {
-    arguments: Vec<(String, Option<Value>)>,
+    arguments: Vec<(String, TextRange, Option<Value>)>,
     over: Vec<String>,
     wrong: bool,
 }
@@ -55,14 +58,14 @@ impl<'a> Body<'_, 'a> {
             given.wrong = true;
         }
         for param in callee.params.iter().filter(|param| param.default.is_none()) {
-            if !given.wrong && !given.arguments.iter().any(|(name, _)| *name == param.name) {
+            if !given.wrong && !given.arguments.iter().any(|(name, ..)| *name == param.name) {
                 let message = format!("`{name}` needs an argument `{}`: {}", param.name, param.ty.0);
                 self.refuse(call.range(), "missing-argument", message, &format!("write {}=…", param.name));
                 given.wrong = true;
             }
         }
         self.unused(call, callee, mapping, &mut given.wrong);
-        let arguments = given.arguments.into_iter().map(|(name, value)| Some((name, value?)));
+        let arguments = given.arguments.into_iter().map(|(name, range, value)| Some((name, range, value?)));
         let arguments = arguments.collect::<Option<Vec<_>>>().filter(|_| !given.wrong)?;
         let Callee { settled, .. } = callee;
         let step = Made { kind: callee.step(), over: given.over, settled, arguments };
@@ -80,7 +83,10 @@ impl<'a> Body<'_, 'a> {
         let ix = StepIx(self.workflow.steps.len() as u32);
         let id = self.ids.next(self.project.id(&kind));
         let (guards, after) = (self.guards.clone(), self.order.barrier.clone());
-        let place = self.text().place(call.range());
+        let place = self.place(call.range());
+        let places = arguments.iter().map(|(name, range, _)| (name.clone(), self.place(*range))).collect();
+        self.spans.step(&self.workflow.name, places);
+        let arguments = arguments.into_iter().map(|(name, _, value)| (name, value)).collect();
         self.workflow.steps.push(Step {
             id,
             kind,
@@ -122,7 +128,7 @@ impl<'a> Body<'_, 'a> {
         if mapped || matches!(mapping, Mapping::First) {
             given.over.push(param.name.clone());
         }
-        given.arguments.push((param.name.clone(), value));
+        given.arguments.push((param.name.clone(), argument.range(), value));
     }
 
     fn keyword(&mut self, keyword: &'a Keyword, callee: Callee<'_, 'a>, mapping: &Mapping<'a>, given: &mut Given) {
@@ -142,14 +148,14 @@ impl<'a> Body<'_, 'a> {
             let message = format!("`{}` has no parameter `{name}`", callee.name);
             self.refuse(keyword.range(), "unknown-argument", message, &remedy);
             given.wrong = true;
-        } else if given.arguments.iter().any(|(known, _)| known == name) {
+        } else if given.arguments.iter().any(|(known, ..)| known == name) {
             self.refuse(keyword.range(), "repeated-argument", format!("`{name}` is given twice"), "leave one out");
             given.wrong = true;
         } else {
             if mapped {
                 given.over.push(name.to_owned());
             }
-            given.arguments.push((name.to_owned(), value));
+            given.arguments.push((name.to_owned(), keyword.value.range(), value));
         }
     }
 

@@ -130,7 +130,7 @@ impl<'a> Body<'_, 'a> {
             self.overfull(range, "too-deep", message, REMEDY);
             return None;
         }
-        let (guards, place) = (self.guards.clone(), self.text().place(range));
+        let (guards, place) = (self.guards.clone(), self.place(range));
         self.workflow.branches.push(Branch { condition, guards, place });
         Some(BranchIx(self.workflow.branches.len() as u32 - 1))
     }

@@ -5,7 +5,11 @@ use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::Value as Json;
 
-use super::{Body, arguments::Made, part};
+use super::{
+    Body,
+    arguments::{Argument, Made},
+    part,
+};
 use crate::{options, units};
 
 /// Characters of an approval's name: who answers types it.
@@ -19,7 +23,8 @@ impl<'a> Body<'_, 'a> {
         let [duration] = self.given(call, "sleep", ["duration"], SLEEP)?;
         let value = self.value(duration?);
         let value = value.filter(|value| self.is_duration(duration.map_or(call.range(), Ranged::range), value))?;
-        self.wait(call, StepKind::Sleep, vec![("duration".to_owned(), value)])
+        let range = duration.map_or(call.range(), Ranged::range);
+        self.wait(call, StepKind::Sleep, vec![("duration".to_owned(), range, value)])
     }
 
     /// `approval(name, timeout=None)`.
@@ -32,7 +37,7 @@ impl<'a> Body<'_, 'a> {
     }
 
     /// Nothing but its place says when a step that waits is due: it is always in the order of statements.
-    fn wait(&mut self, call: &'a ExprCall, kind: StepKind, arguments: Vec<(String, Value)>) -> Option<Value> {
+    fn wait(&mut self, call: &'a ExprCall, kind: StepKind, arguments: Vec<Argument>) -> Option<Value> {
         let value = self.push(call, Made { kind, over: Vec::new(), settled: false, arguments })?;
         if let Value::Result { step, .. } = value {
             self.in_order(step);

@@ -3,10 +3,10 @@
 //! A class that is derived from a dataclass or a `NamedTuple` without being made one itself has the fields of that and no more.
 
 use qflow_model::class::{Class, ClassKind, Field};
-use ruff_python_ast::{Decorator, Expr, ExprCall, StmtClassDef};
+use ruff_python_ast::{Decorator, Expr, ExprCall, Stmt, StmtClassDef};
 use ruff_text_size::{Ranged, TextRange};
 
-use super::{Unread, Written, called, foreign, one};
+use super::{Unread, Written, called, foreign, is_harmless, one};
 use crate::scope::{Bound, Units};
 
 /// What a class is before its own body is read.
@@ -99,8 +99,16 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
         let resolved = units.resolve(unit, base);
         let called_by = match (&resolved, base) {
             (Some(Bound::Assigned(at, value)), _) => called::named(units, *at, value).map(|_| (*at, *value)),
+            // `class Point(NamedTuple("Point", [("x", int)]))`
+            (None, Expr::Call(_)) => called::named(units, unit, base).map(|_| (unit, base)),
             _ => None,
         };
+        if is_bare(units, base, resolved.as_ref()) {
+            if let Some(Bound::Class(at, own)) = resolved {
+                all.above.push(units.own(at, own.name.id.as_str()));
+            }
+            continue;
+        }
         let (of, from) = match resolved {
             _ if called_by.is_some() => {
                 let Some((at, value)) = called_by else { continue };
@@ -108,7 +116,8 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
                     continue;
                 };
                 let read = one(units, at, Written::Call(name, call), left - 1)?;
-                all.above.push(units.own(at, name));
+                // What stands among the bases themselves has no name to go by.
+                all.above.extend(resolved.is_some().then(|| units.own(at, name)));
                 all.fixed |= read.kind == ClassKind::NamedTuple;
                 (read.kind, read.fields)
             }
@@ -161,6 +170,31 @@ fn inherited(units: &Units<'_>, unit: usize, bases: &[Expr], left: usize) -> Res
         from.into_iter().for_each(|field| super::put(&mut all.fields, field));
     }
     Ok(all)
+}
+
+/// Whether a base adds methods and nothing else: `object`, `ABC`, a class of such.
+fn is_bare(units: &Units<'_>, base: &Expr, resolved: Option<&Bound<'_>>) -> bool {
+    match resolved {
+        None => base.as_name_expr().is_some_and(|name| name.id.as_str() == "object"),
+        Some(Bound::Foreign(name)) => name == "abc.ABC",
+        Some(Bound::Class(at, own)) => {
+            let harmless = |stmt: &Stmt| match stmt {
+                Stmt::Pass(_) => true,
+                Stmt::Expr(text) => text.value.is_string_literal_expr() || text.value.is_ellipsis_literal_expr(),
+                Stmt::FunctionDef(method) => is_harmless(units, *at, method, ClassKind::Enum).is_ok(),
+                _ => false,
+            };
+            let bases = own.arguments.as_ref().map_or(&[][..], |arguments| &*arguments.args);
+            let roots = bases.iter().all(|base| match units.resolve(*at, base) {
+                Some(Bound::Class(..)) => false,
+                resolved => is_bare(units, base, resolved.as_ref()),
+            });
+            let keywords = own.arguments.as_ref().is_some_and(|arguments| !arguments.keywords.is_empty());
+            let plain = own.decorator_list.is_empty() && own.type_params.is_none() && !keywords;
+            plain && roots && own.body.iter().all(harmless)
+        }
+        Some(_) => false,
+    }
 }
 
 /// Whether a base makes a record or an enum of a class.

@@ -103,6 +103,18 @@ fn fields_of_a_record_are_known_with_what_need_not_be_given() {
         // Derived without a decorator, or from a named tuple: the fields are those above, whatever is declared.
         ("@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int\n    def total(self) -> int: ...", "a: int"),
         ("class B(NamedTuple):\n    x: int\nclass C(B):\n    y: int", "x: int"),
+        // A plain subclass, with what adds nothing but methods.
+        ("class B(TypedDict):\n    a: int\nclass C(B): pass", "a: int"),
+        ("class B(BaseModel):\n    a: int\nclass C(B):\n    \"\"\"One.\"\"\"", "a: int"),
+        ("@dataclass\nclass B:\n    a: int\nclass M(B): ...\n@dataclass\nclass C(M):\n    b: int", "a: int, b: int"),
+        ("class B(NamedTuple):\n    x: int\nclass C(B):\n    __slots__ = ()\n    def total(self): ...", "x: int"),
+        ("class C(collections.namedtuple(\"B\", \"x y\")):\n    __slots__ = ()", "x: Any, y: Any"),
+        ("class C(NamedTuple(\"C\", [(\"x\", int)])): ...", "x: int"),
+        ("class M:\n    def show(self): ...\n@dataclass\nclass C(M):\n    a: int", "a: int"),
+        (
+            "from abc import ABC\nclass M(ABC): ...\n@dataclass\nclass B(object):\n    a: int\nclass C(M, B): pass",
+            "a: int",
+        ),
         (
             "C = TypedDict(\"C\", {\"a\": int, \"b-c\": NotRequired[\"list[int]\"], \"class\": str})",
             "a: int, b-c?: list[int], class: str",
@@ -138,6 +150,12 @@ fn what_reading_does_not_tell_is_left_to_python_and_told() {
         ("@dataclass\nclass C(Base):\n    a: int", "what its base `Base` does is not followed"),
         ("@dataclass\nclass C(Generic[T]):\n    a: T", "it is generic"),
         ("@dataclass\nclass C[T]:\n    a: int", "it is generic"),
+        (
+            "class M:\n    def __init__(self): ...\n@dataclass\nclass C(M):\n    a: int",
+            "what its bases do is not followed",
+        ),
+        ("class M:\n    a = 1\n@dataclass\nclass C(M):\n    a: int", "what its bases do is not followed"),
+        ("class B(NamedTuple):\n    x: int\nclass C(B):\n    x = 1", "what is assigned here is not followed"),
         ("class C(enum.Flag):\n    A = 1", "members of a Flag are combined"),
         ("class C(TypedDict, Generic[T]):\n    a: T", "it is generic"),
         (

@@ -7,13 +7,14 @@ use qflow_model::{
     expression::Expr,
     limits,
 };
-use qflow_types::{Edges, Solution, Ty, Way, convertible, value};
+use qflow_python_source::Spans;
+use qflow_types::{Edges, Solution, Ty, value};
 
 use super::{
     Inspected,
     narrow::{Here, Narrow, Spot},
     results,
-    tell::{self, HANDLE_NONE, Origin, Taker, Target, problem},
+    tell::{HANDLE_NONE, Origin, Taker, Target, problem},
     walk::{of_value, spelled, walk},
 };
 
@@ -23,7 +24,7 @@ const DURATION: &str = "str | int | float | timedelta | datetime";
 /// Checks a definition: its defaults, then its edges.
 pub fn check(definition: Definition) -> Inspected {
     let problems = defaults(&definition);
-    edges(definition, problems)
+    edges(definition, problems, &Spans::default())
 }
 
 /// Defaults of workflows that are not of their types; a node's are held to theirs where they are read.
@@ -41,7 +42,7 @@ pub(super) fn defaults(definition: &Definition) -> Vec<Problem> {
 }
 
 /// Checks a definition's edges beside the problems that it has, and notes in its steps which values are converted.
-pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>) -> Inspected {
+pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>, spans: &Spans) -> Inspected {
     problems.extend(results::without_values(&definition));
     let (mut all, mut converted) = (BTreeMap::new(), Vec::new());
     let known = Edges::among(&definition.classes);
@@ -54,6 +55,7 @@ pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>) -> I
         let mut checker = Checker {
             definition: &definition,
             known: &known,
+            spans,
             workflow,
             narrow,
             problems: Vec::new(),
@@ -115,12 +117,13 @@ pub(super) struct Checker<'a> {
     pub(super) definition: &'a Definition,
     /// Which type goes where, as far as that was asked.
     pub(super) known: &'a Edges<'a>,
+    spans: &'a Spans,
     pub(super) workflow: &'a WorkflowDef,
     pub(super) narrow: Narrow<'a>,
     pub(super) problems: Vec<Problem>,
-    edges: Vec<(String, String, bool)>,
+    pub(super) edges: Vec<(String, String, bool)>,
     /// What is converted, by the step that takes it.
-    conversions: Vec<(usize, Conversion)>,
+    pub(super) conversions: Vec<(usize, Conversion)>,
     /// What variables stand for where generic nodes are called, by step; each is solved before anything takes its result.
     pub(super) solved: BTreeMap<usize, Solution>,
 }
@@ -150,7 +153,7 @@ impl<'a> Checker<'a> {
             return;
         };
         if step.kind == StepKind::Sleep {
-            return self.sleep(step);
+            return self.sleep(ix, step);
         }
         let node = step.kind.node().and_then(|function| self.definition.nodes.get(function));
         let generic = node.and_then(|node| node.generic.as_deref());
@@ -169,7 +172,7 @@ impl<'a> Checker<'a> {
             let label = format!("{function}.{name}");
             let taker = node.map(|node| Taker { node, step: ix, argument: name });
             let declared = self.declared(ix, generic.and_then(|generic| generic.params.get(name)).unwrap_or(&param.ty));
-            self.argument(step, name, expr, (&label, taker), (&declared, &param.place));
+            self.argument((ix, step), name, expr, (&label, taker), (&declared, &param.place));
         }
         for param in callee.params.iter().filter(|param| param.default.is_none()) {
             if step.arguments.iter().all(|(name, _)| *name != param.name) {
@@ -180,23 +183,31 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn sleep(&mut self, step: &'a Step) {
+    fn sleep(&mut self, ix: usize, step: &'a Step) {
         let declared = DURATION.parse().unwrap_or(Ty::Any);
         for (name, expr) in &step.arguments {
-            self.argument(step, name, expr, (&format!("sleep.{name}"), None), (&declared, &step.place));
+            // Qflow itself declares it: there is no other end.
+            let place = self.place(ix, step, name);
+            self.argument((ix, step), name, expr, (&format!("sleep.{name}"), None), (&declared, place));
         }
+    }
+
+    /// Where an argument is written; by hand it is where the call is.
+    pub(super) fn place(&self, ix: usize, step: &'a Step, name: &str) -> &'a Place {
+        self.spans.argument(&self.workflow.name, ix, name).unwrap_or(&step.place)
     }
 
     fn argument(
         &mut self,
-        step: &'a Step,
+        (ix, step): (usize, &'a Step),
         name: &String,
         expr: &Expr,
         (label, taker): (&str, Option<Taker<'_>>),
         (ty, declared): (&Ty, &Place),
     ) {
         let label = label.to_owned();
-        let target = Target { label, ty, declared, place: &step.place, code: "incompatible-types", taker };
+        let place = self.place(ix, step, name);
+        let target = Target { label, ty, declared, place, code: "incompatible-types", taker };
         let here = self.narrow.behind(&step.guards);
         if step.over.contains(name) {
             self.mapped(expr, &here, &target);
@@ -224,97 +235,6 @@ impl<'a> Checker<'a> {
             let message = format!("the conditions of `{}` say more than is followed", self.workflow.name);
             self.problems.push(problem(&self.workflow.place, "too-large", message, "put choices in nodes"));
         }
-    }
-
-    /// The sides of a choice that can be taken at a place; each with its own place.
-    fn sides<'e>(&mut self, expr: &'e Expr, here: &Here<'a>) -> Option<Vec<(&'e Expr, Here<'a>)>> {
-        let Expr::Select { branch, then, otherwise } = expr else { return None };
-        let taken = here.side(*branch);
-        let both = [(true, &**then), (false, &**otherwise)].into_iter();
-        let sides = both.filter(|(holds, _)| taken.is_none_or(|taken| taken == *holds));
-        let sides = sides.map(|(holds, side)| (side, self.narrow.on(here, *branch, holds)));
-        Some(sides.filter(|(_, here)| taken.is_some() || !here.is_unreachable()).collect())
-    }
-
-    /// Whether a value goes where it is handed to; of a choice each side for itself.
-    fn goes(&mut self, expr: &Expr, here: &Here<'a>, target: &Target<'_>) {
-        if let Some(sides) = self.sides(expr, here) {
-            sides.into_iter().for_each(|(side, here)| self.goes(side, &here, target));
-            return;
-        }
-        // A literal is checked as the value that it is.
-        if let Expr::Literal(literal) = expr {
-            return self.literal(literal, target);
-        }
-        // What is written down part by part has its parts' types looked up once where all of them go.
-        let written = match expr {
-            Expr::List(_) => Some("list"),
-            Expr::Tuple(_) => Some("tuple"),
-            Expr::Dict(_) => Some("dict"),
-            _ => None,
-        };
-        if let Some(root) = written.filter(|_| self.fits(expr, here, target.place, target.ty)) {
-            return self.edges.push((root.to_owned(), target.ty.root().to_owned(), true));
-        }
-        let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
-        self.compare(&found, &origin, target);
-    }
-
-    /// Whether each element goes.
-    fn mapped(&mut self, expr: &Expr, here: &Here<'a>, target: &Target<'_>) {
-        if let Some(sides) = self.sides(expr, here) {
-            sides.into_iter().for_each(|(side, here)| self.mapped(side, &here, target));
-            return;
-        }
-        let Some((found, origin)) = self.type_of(expr, here, target.place) else { return };
-        let elements: Option<Vec<_>> = found.members().iter().map(Ty::element).collect();
-        if let Some(elements) = elements {
-            let origin = Origin { name: format!("each of {}", origin.name), place: origin.place };
-            self.compare(&Ty::union(elements), &origin, target);
-            return;
-        }
-        let message = format!("{} is mapped over {} → {found}, which is not a list", target.label, origin.name);
-        let may_be_none = found.members().len() > 1 && found.members().contains(&Ty::None);
-        let remedy = if may_be_none { HANDLE_NONE } else { "map over a list, and return one from the node" };
-        let told = problem(target.place, "not-mappable", message, remedy);
-        self.problems.push(Problem { other: origin.place, ..told });
-    }
-
-    fn compare(&mut self, found: &Ty, origin: &Origin, target: &Target<'_>) {
-        let outcome = self.known.assignable(found, target.ty);
-        self.edge(found, target, outcome.is_ok());
-        if let Err(reason) = outcome {
-            self.convert(
-                found,
-                convertible(found, target.ty, &self.definition.classes),
-                origin,
-                &reason.to_string(),
-                target,
-            );
-        }
-    }
-
-    /// What is not assignable is converted where a node takes it, and where that may fail if the node has asked for it.
-    pub(super) fn convert(&mut self, found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) {
-        let may_fail = way == Way::MayFail;
-        let taker = target.taker.filter(|taker| way == Way::Converted || (may_fail && taker.node.convert));
-        let Some(Taker { step, argument, .. }) = taker else {
-            return self.problems.push(tell::edge(found, way, origin, reason, target));
-        };
-        let conversion = Conversion {
-            argument: argument.to_owned(),
-            from: TypeText(found.to_string()),
-            to: TypeText(target.ty.to_string()),
-            may_fail,
-            source: origin.name.clone(),
-            source_place: origin.place.as_ref().unwrap_or(target.place).clone(),
-            place: target.declared.clone(),
-        };
-        self.conversions.push((step, conversion));
-    }
-
-    pub(super) fn edge(&mut self, found: &Ty, target: &Target<'_>, goes: bool) {
-        self.edges.push((found.root().to_owned(), target.ty.root().to_owned(), goes));
     }
 
     /// The type of an expression; `None` where it has none, which has been told.

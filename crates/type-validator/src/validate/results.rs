@@ -1,7 +1,13 @@
 //! Results of types that no value is of: such a node or workflow fails, whatever it returns.
 
-use qflow_model::definition::{Definition, Place, Problem, TypeText};
-use qflow_types::{Ty, value};
+use qflow_model::{
+    class::Classes,
+    definition::{Definition, Place, Problem, TypeText},
+};
+use qflow_types::{
+    Ty,
+    value::{self, Valueless},
+};
 
 use super::{check::ty, tell::problem};
 
@@ -9,14 +15,16 @@ use super::{check::ty, tell::problem};
 pub(super) fn without_values(definition: &Definition) -> impl Iterator<Item = Problem> {
     let nodes = definition.nodes.values().map(|node| (&node.name, &node.returns, &node.place));
     let workflows = definition.workflows.values().map(|flow| (&flow.name, &flow.returns, &flow.place));
-    nodes.chain(workflows).filter_map(|(name, returns, place)| warned(name, returns, place))
+    nodes.chain(workflows).filter_map(|(name, returns, place)| warned(name, returns, place, &definition.classes))
 }
 
-fn warned(name: &str, returns: &TypeText, place: &Place) -> Option<Problem> {
+fn warned(name: &str, returns: &TypeText, place: &Place, classes: &Classes) -> Option<Problem> {
     let declared = ty(returns);
-    let part = value::valueless(&declared)?;
-    let message = format!("{name} → {declared}: no value is of `{part}`: a result of it fails");
-    let told = problem(place, "no-value", message, &format!("declare {}, and return that", instead(part)));
+    let Valueless { part, field } = value::valueless(&declared, classes)?;
+    let of = field.as_ref().map_or_else(String::new, |field| format!(", which `{field}` is"));
+    let message = format!("{name} → {declared}: no value is of `{part}`{of}: a result of it fails");
+    let then = if field.is_some() { " there" } else { ", and return that" };
+    let told = problem(place, "no-value", message, &format!("declare {}{then}", instead(&part)));
     Some(Problem { warning: true, ..told })
 }
 

@@ -21,6 +21,13 @@ pub(super) struct Target<'a> {
     pub(super) taker: Option<Taker<'a>>,
 }
 
+impl Target<'_> {
+    /// The end that is shown besides the one where the value is handed over.
+    pub(super) fn other(&self, origin: &Origin) -> Place {
+        origin.place.clone().unwrap_or_else(|| self.declared.clone())
+    }
+}
+
 /// A node's argument, by the step that calls it.
 #[derive(Clone, Copy)]
 pub(super) struct Taker<'a> {
@@ -47,11 +54,16 @@ pub(crate) fn problem(place: &Place, code: &str, message: String, remedy: &str) 
 }
 
 /// `total.rows: list[X] ← fetch → dict[X] (sales.py:9 → sales.py:15)`
-pub(super) fn edge(found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) -> Problem {
+pub(super) fn ends(found: &Ty, origin: &Origin, target: &Target<'_>) -> String {
     let at = |place: &Place| format!("{}:{}", place.file, place.line);
     let from = origin.place.as_ref().unwrap_or(target.place);
-    let ends = format!("({} → {})", at(from), at(target.declared));
-    let mut message = format!("{}: {} ← {} → {found} {ends}", target.label, target.ty, origin.name);
+    let places = format!("({} → {})", at(from), at(target.declared));
+    format!("{}: {} ← {} → {found} {places}", target.label, target.ty, origin.name)
+}
+
+/// What does not go from one end to the other, and why.
+pub(super) fn edge(found: &Ty, way: Way, origin: &Origin, reason: &str, target: &Target<'_>) -> Problem {
+    let mut message = ends(found, origin, target);
     // What the two types already say is not said again.
     let said = format!("{found} is not {}", target.ty);
     let more = reason.strip_prefix(&said).map_or(reason, |rest| rest.trim_start_matches(": "));
@@ -60,8 +72,7 @@ pub(super) fn edge(found: &Ty, way: Way, origin: &Origin, reason: &str, target: 
         message.push_str(more);
     }
     let told = problem(target.place, target.code, message, &remedy(found, way, origin, target));
-    let other = origin.place.clone().unwrap_or_else(|| target.declared.clone());
-    Problem { other: Some(other), ..told }
+    Problem { other: Some(target.other(origin)), ..told }
 }
 
 fn remedy(found: &Ty, way: Way, origin: &Origin, target: &Target<'_>) -> String {

@@ -116,6 +116,20 @@ fn a_result_that_no_value_is_of_is_warned_of() {
 }
 
 #[test]
+fn a_result_whose_fields_no_value_is_of_is_warned_of() {
+    let text = "from collections import deque\nfrom dataclasses import dataclass\nfrom qflow import node, workflow\n\
+        @dataclass\nclass Part:\n    waiting: deque[int]\n\
+        @dataclass\nclass Order:\n    parts: list[Part]\n\
+        @node\ndef fetch() -> list[Order]: ...\n\
+        @workflow\ndef w() -> object:\n    return fetch()\n";
+    let source = Source { entry: "w.py".into(), files: [("w.py".to_owned(), text.to_owned())].into() };
+    let told = inspect(&source).problems;
+    let message = "fetch → list[Order]: no value is of `deque[int]`, which `Part.waiting` is: a result of it fails";
+    let told: Vec<_> = told.into_iter().map(|told| (told.warning, told.message, told.remedy)).collect();
+    assert_eq!(told, [(true, message.to_owned(), Some("declare list[int] there".to_owned()))]);
+}
+
+#[test]
 fn a_path_is_walked() {
     let path = vec![Segment::Key("a".into()), Segment::Index(-1)];
     assert_eq!(one("dict[str, tuple[int, str]]", "str", result(path.clone())), []);

@@ -2,7 +2,7 @@
 
 use qflow_model::class::{Class, ClassKind};
 
-use super::{Held, Way, Ways, held, may_fail, worst};
+use super::{Held, Way, Ways, held, is_dict, may_fail, worst};
 use crate::{builtin, ty::Ty, value::field_type};
 
 impl<'c> Ways<'c> {
@@ -64,7 +64,7 @@ impl<'c> Ways<'c> {
                 }
             });
         }
-        let Some(Held::Map { key, item }) = held(source) else { return false };
+        let Some(Held::Map { key, item, .. }) = held(source) else { return false };
         let text = Ty::class("str");
         let has_texts = self.way(key, &text) == Way::AsItIs || self.way(&text, key) == Way::AsItIs;
         has_texts && wanted.iter().filter(|(field, _)| field.required).all(|(_, ty)| self.way(item, ty) < Way::Not)
@@ -73,7 +73,10 @@ impl<'c> Ways<'c> {
     /// A `TypedDict` as a mapping; it holds what it declares, and under other keys whatever there is.
     fn mapping(&mut self, source: &Ty, target: &Ty) -> Option<Way> {
         let class = self.typed_dict(source)?;
-        let Some(Held::Map { key, item }) = held(target) else { return None };
+        let Some(Held::Map { name, key, item }) = held(target) else { return None };
+        if !is_dict(name) {
+            return None;
+        }
         let declared = worst(class.fields.iter().map(|field| self.way(&field_type(field, self.classes), item)));
         let is_any = self.way(&Ty::class("object"), item) == Way::AsItIs;
         let others = if is_any { Way::Converted } else { Way::MayFail };

@@ -158,12 +158,29 @@ pub const CONTAINERS: &[Rule] = &[
         may_fail: &[("set[date]", "set[str]")],
     },
     Rule {
-        from: "`dict[K, A]`, `Mapping[K, A]`",
+        from: "`dict[K, A]`, `Mapping[K, A]`, `OrderedDict[K, A]`, `defaultdict[K, A]`, `Counter[K]`",
         to: "`dict[L, B]`, `Mapping[L, B]`",
         needs: "`convert=True` where keys are converted",
         rule: "none become the same",
-        sure: &[("dict[str, date]", "dict[str, str]"), ("Mapping[str, int]", "dict[str, float]")],
-        may_fail: &[("dict[date, int]", "dict[str, int]"), ("dict[str, str]", "Mapping[str, int]")],
+        sure: &[
+            ("dict[str, date]", "dict[str, str]"),
+            ("Mapping[str, int]", "dict[str, float]"),
+            ("OrderedDict[str, int]", "dict[str, Decimal]"),
+            ("Counter[str]", "Mapping[str, Decimal]"),
+        ],
+        may_fail: &[
+            ("dict[date, int]", "dict[str, int]"),
+            ("dict[str, str]", "Mapping[str, int]"),
+            ("defaultdict[str, str]", "MutableMapping[str, int]"),
+        ],
+    },
+    Rule {
+        from: "`OrderedDict[K, A]`, `defaultdict[K, A]`, `Counter[K]`",
+        to: "the same of `L` and `B`",
+        needs: "`convert=True` where keys are converted",
+        rule: "none become the same; it travels as a `dict`",
+        sure: &[("OrderedDict[str, date]", "OrderedDict[str, str]")],
+        may_fail: &[("defaultdict[str, str]", "defaultdict[str, int]"), ("Counter[str]", "Counter[int]")],
     },
     Rule {
         from: "a `TypedDict`",
@@ -253,6 +270,18 @@ pub const REFUSED: &[Refused] = &[
         to: "`list`, `tuple`",
         why: "in which order? `sorted(x)`",
         examples: &[("set[int]", "list[int]"), ("frozenset[int]", "tuple[int, ...]")],
+    },
+    Refused {
+        from: "`dict`, `Mapping`, a `TypedDict`",
+        to: "`OrderedDict`, `defaultdict`, `Counter`",
+        why: "each arrives as a `dict`: declare that, and make one in the node",
+        examples: &[
+            ("dict[str, int]", "OrderedDict[str, int]"),
+            ("Mapping[str, int]", "defaultdict[str, int]"),
+            ("dict[str, int]", "Counter[str]"),
+            ("OrderedDict[str, int]", "defaultdict[str, int]"),
+            ("Row", "OrderedDict[str, object]"),
+        ],
     },
     Refused {
         from: "`DataFrame`",

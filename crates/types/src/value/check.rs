@@ -23,7 +23,7 @@ use crate::{
 };
 pub(super) use records::Records;
 pub use streamed::{Found, Misfit, check_encoding, check_encoding_attached, check_reader};
-pub use valueless::valueless;
+pub use valueless::{Valueless, valueless};
 
 /// Checks a value in the tagged form; an `int` is a `float` too, as in Python. Of the user's own classes only the name is looked at.
 pub fn check(value: &Value, ty: &Ty) -> Result<(), ValueError> {

@@ -96,6 +96,7 @@ pub(super) fn read_float(text: &str) -> Option<f64> {
 /// What `qflow_model::duration` reads but for two numbers with a `:`, which are hours and minutes to some, minutes and seconds to
 /// others; and as Python's `str()` writes it, `3 days, 0:05:00`, `-1 day, 23:59:59`.
 fn timedelta(text: &str) -> Option<Value> {
+    let text = text.strip_prefix('+').filter(|rest| !rest.starts_with('-')).unwrap_or(text);
     let (days, rest) = text
         .split_once(" day")
         .map_or((None, text), |(days, rest)| (Some(days), rest.strip_prefix('s').unwrap_or(rest)));

@@ -74,6 +74,16 @@ pub(crate) const ALL: &[Difference] = &[
         holds: |pair| matches!(kind(pair), "set" | "frozenset") && is_ordered(pair.ty),
     },
     Difference {
+        name: "an abstract `Set`",
+        what: "where `Set` is declared a list is made a `set`, and a `set` stays one; pydantic makes a `frozenset`",
+        why: "a parameter of JSON is read so, too, and what is converted keeps its class",
+        sides: &[Both],
+        holds: |pair| {
+            let made = || value::convert(pair.value, pair.ty, pair.classes).is_ok_and(|made| made["$"] == "set");
+            matches!(pair.ty, Ty::Generic(name, _) if name == "Set") && made()
+        },
+    },
+    Difference {
         name: "numbers as times",
         what: "numbers, and texts of numbers, are no dates, times or durations; of pydantic's they are seconds, or milliseconds where they are large",
         why: "seconds or milliseconds, and of which zone?",
@@ -101,6 +111,23 @@ pub(crate) const ALL: &[Difference] = &[
             text(pair).is_some_and(|text| text != text.trim())
                 && to(pair, &["bool", "date", "datetime", "time", "UUID", "timedelta"])
         },
+    },
+    Difference {
+        name: "separators of ASCII around",
+        what: "`\\x1c` to `\\x1f` are no spaces; around a Decimal they are to pydantic",
+        why: "Unicode has them as controls; around an `int` pydantic refuses them too",
+        sides: &[Theirs],
+        holds: |pair| {
+            text(pair).is_some_and(|text| text.contains(|c| ('\u{1c}'..='\u{1f}').contains(&c)))
+                && to(pair, &["Decimal"])
+        },
+    },
+    Difference {
+        name: "`−` before an offset",
+        what: "the minus of mathematics, U+2212, is none; of pydantic's it is",
+        why: "Python itself does not read it",
+        sides: &[Theirs],
+        holds: |pair| text(pair).is_some_and(|text| text.contains('\u{2212}')) && to(pair, &["datetime", "time"]),
     },
     Difference {
         name: "`_` before a time",
@@ -197,6 +224,20 @@ pub(crate) const ALL: &[Difference] = &[
         holds: |pair| kind(pair) == "Decimal" && to(pair, &["float"]),
     },
     Difference {
+        name: "a Decimal as a `complex`",
+        what: "no Decimal is a `complex`; pydantic rounds it, `Decimal(\"1E+400\")` to `inf`",
+        why: "who counts so exactly means no pair of floats",
+        sides: &[Theirs],
+        holds: |pair| kind(pair) == "Decimal" && to(pair, &["complex"]),
+    },
+    Difference {
+        name: "a text as a `complex`",
+        what: "`1+2j` is no `complex`, nor is `1`",
+        why: "JSON, CSV and other programs have no such number; the node says which of their forms is meant",
+        sides: &[Theirs],
+        holds: |pair| kind(pair) == "str" && to(pair, &["complex"]),
+    },
+    Difference {
         name: "a Decimal as a `bool`",
         what: "no Decimal is a `bool`; of pydantic's `Decimal(\"1E-400\")` is `False`",
         why: "who counts so exactly means no truth",
@@ -239,6 +280,13 @@ pub(crate) const ALL: &[Difference] = &[
         why: "who leaves it empty means none",
         sides: &[Theirs],
         holds: |pair| text(pair) == Some("") && to(pair, &["Path"]),
+    },
+    Difference {
+        name: "NUL in a path",
+        what: "a text with `\\0` is no path",
+        why: "no file is called so",
+        sides: &[Theirs],
+        holds: |pair| text(pair).is_some_and(|text| text.contains('\0')) && to(pair, &["Path"]),
     },
     Difference {
         name: "equal literals",

@@ -49,8 +49,15 @@ class Order:
     amount: int = 1
 
 
-NAMES = dict(vars(typing), **{name: getattr(collections.abc, name) for name in ("Sequence", "Iterable", "Collection", "Mapping", "Set")})
-NAMES.update(date=datetime.date, datetime=datetime.datetime, time=datetime.time, timedelta=datetime.timedelta)
+class defaultdict:
+    """Whatever a value is of, pydantic wants to know what makes one that is not there; nothing here asks for one."""
+
+    def __class_getitem__(cls, of):
+        return typing.DefaultDict[of[0], typing_extensions.Annotated[of[1], pydantic.Field(default_factory=list)]]
+
+
+NAMES = dict(vars(typing), **{name: getattr(collections.abc, name) for name in ("Sequence", "Iterable", "Collection", "Mapping", "MutableMapping", "Set", "MutableSet")})
+NAMES.update(defaultdict=defaultdict, date=datetime.date, datetime=datetime.datetime, time=datetime.time, timedelta=datetime.timedelta)
 NAMES.update(Colour=Colour, Level=Level, Row=Row, Point=Point, Order=Order)
 NAMES.update(Decimal=decimal.Decimal, UUID=uuid.UUID, Path=pathlib.Path)
 adapters = {}

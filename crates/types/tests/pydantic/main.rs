@@ -3,6 +3,7 @@
 
 mod differences;
 mod pairs;
+mod texts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,6 +67,10 @@ fn of_parts(value: &Value, ty: &Ty, each: &mut dyn FnMut(&Value, &Ty)) {
         Ty::Union(members) => members.iter().for_each(|member| part(value, member, each)),
         Ty::Tuple(types) => items.iter().zip(types).for_each(|(item, ty)| part(item, ty, each)),
         Ty::Tuples(item_ty) => items.iter().for_each(|item| part(item, item_ty, each)),
+        Ty::Generic(name, types) if name == "Counter" => {
+            let counts = Ty::Generic("dict".to_owned(), vec![types[0].clone(), Ty::class("int")]);
+            of_parts(value, &counts, each);
+        }
         Ty::Generic(_, types) if types.len() == 2 => {
             for (key, inner) in
                 value.as_object().into_iter().flatten().filter(|_| qflow_model::tagged::tag(value).is_none())

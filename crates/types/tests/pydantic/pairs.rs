@@ -3,11 +3,14 @@
 use qflow_model::class::Classes;
 use serde_json::{Value, json};
 
+use super::texts::TEXTS;
+
 /// Types that hold no others.
 pub(crate) const SCALARS: &[&str] = &[
     "bool",
     "int",
     "float",
+    "complex",
     "str",
     "bytes",
     "None",
@@ -23,141 +26,8 @@ pub(crate) const SCALARS: &[&str] = &[
     "Literal[True]",
 ];
 
-/// Texts that more than one class may be read of, and such as none may.
-const TEXTS: &[&str] = &[
-    "",
-    " ",
-    "a",
-    "x",
-    "1",
-    "0",
-    "-1",
-    "+1",
-    "007",
-    "1_000",
-    "_1",
-    "1__0",
-    " 7 ",
-    "7.0",
-    "7.5",
-    "-0.0",
-    ".5",
-    "5.",
-    "1e3",
-    "1E-3",
-    "1e999",
-    "-1e999",
-    "1e-999",
-    "0e-999",
-    "inf",
-    "-Infinity",
-    "NaN",
-    "nan",
-    "+inf",
-    "infinity",
-    "0x10",
-    "٣",
-    "12345678901234567890",
-    "1.00",
-    "0.1",
-    "0.1000000000000000055",
-    "9007199254740993",
-    "true",
-    "True",
-    "FALSE",
-    "t",
-    "F",
-    "y",
-    "N",
-    "yes",
-    "no",
-    "on",
-    "off",
-    " on ",
-    "2",
-    "2026-11-24",
-    "2024-02-29",
-    "2026-02-29",
-    "0001-01-01",
-    "9999-12-31",
-    "0000-01-01",
-    "20261124",
-    "2026-W48-2",
-    "2026W482",
-    "2026-328",
-    "2026-11",
-    "24.11.2026",
-    " 2026-11-24 ",
-    "2026-11-24T09:30",
-    "2026-11-24 09:30:15",
-    "2026-11-24t09:30",
-    "2026-11-24_09:30",
-    "2026-11-24T09:30:15.5",
-    "2026-11-24T09:30:15.123456",
-    "2026-11-24T09:30:15.1234567",
-    "2026-11-24T09:30:15,5",
-    "2026-11-24T09:30Z",
-    "2026-11-24T09:30z",
-    "2026-11-24T09:30:00+01:00",
-    "2026-11-24T09:30:00-0530",
-    "2026-11-24T09:30+01",
-    "2026-11-24T09:30:00+01:00:30",
-    "2026-11-24T24:00",
-    "2026-11-24T09",
-    "2026-11-24T00:00:00",
-    "20261124T0930",
-    "2016-12-31T23:59:60Z",
-    "2026-11-24T09:30+24:00",
-    "09:30",
-    "09:30:15",
-    "09:30:15.5",
-    "09:30:15.1234567",
-    "0930",
-    "9:30",
-    "24:00",
-    "23:59:60",
-    "09",
-    "09:30Z",
-    "09:30+01:00",
-    "90s",
-    "1h30m",
-    "00:05:00",
-    "1:30",
-    "01:30",
-    "1:00:00",
-    "100:00:00",
-    "P1DT2H",
-    "P2W",
-    "PT0.5S",
-    "-P1D",
-    "P1Y",
-    "P1M",
-    "1 day",
-    "3 days 00:05:00",
-    "-1 day, 23:59:59",
-    "250ms",
-    "1.5",
-    "1x",
-    "P",
-    "00:00:01.123456789",
-    "9999999999d",
-    "01234567-89ab-cdef-0123-456789abcdef",
-    "0123456789abcdef0123456789abcdef",
-    "01234567-89AB-CDEF-0123-456789ABCDEF",
-    "{01234567-89ab-cdef-0123-456789abcdef}",
-    "urn:uuid:01234567-89ab-cdef-0123-456789abcdef",
-    "0123456789abcdef",
-    "a/b",
-    "./a//b/",
-    "/",
-    "//a",
-    " a ",
-    "é",
-    "aGk=",
-    "null",
-    "None",
-    "[1]",
-];
+/// Types of keys.
+const KEYS: &[&str] = &["str", "int", "date", "float", "UUID"];
 
 /// The user's own classes, as `lax.py` has them.
 pub(crate) const CLASSES: &[&str] = &["Colour", "Level", "Row", "Point", "Order"];
@@ -297,15 +167,20 @@ impl Numbers {
             return (*self.one(SCALARS)).to_owned();
         }
         let one = self.ty(depth - 1);
-        match self.below(9) {
+        match self.below(13) {
             0 => format!("list[{one}]"),
             1 => format!("tuple[{one}, ...]"),
             2 => format!("tuple[{one}, {}]", self.ty(depth - 1)),
             3 => format!("set[{}]", self.one(SCALARS)),
             4 => format!("frozenset[{}]", self.one(SCALARS)),
-            5 => format!("dict[{}, {one}]", self.one(&["str", "int", "date", "float", "UUID"])),
+            5 => format!("dict[{}, {one}]", self.one(KEYS)),
             6 => format!("{one} | None"),
             7 => format!("{one} | {}", self.one(SCALARS)),
+            8 => format!("{}[{}]", self.one(&["Set", "MutableSet"]), self.one(SCALARS)),
+            9 => format!("{}[{}, {one}]", self.one(&["Mapping", "MutableMapping"]), self.one(KEYS)),
+            // A deque is not among them: it has no form.
+            10 => format!("{}[{}, {one}]", self.one(&["OrderedDict", "defaultdict"]), self.one(KEYS)),
+            11 => format!("Counter[{}]", self.one(KEYS)),
             _ => format!("Sequence[{one}]"),
         }
     }
@@ -324,7 +199,7 @@ impl Numbers {
         let count = self.below(4);
         let root = ty.split('[').next().unwrap_or_default();
         match root {
-            "list" | "set" | "frozenset" | "Sequence" | "tuple" => {
+            "list" | "set" | "frozenset" | "Set" | "MutableSet" | "Sequence" | "tuple" => {
                 let types = inner(ty);
                 let fixed = root == "tuple" && types.get(1).is_none_or(|second| second != "...");
                 let mut items: Vec<Value> = if fixed {
@@ -344,8 +219,10 @@ impl Numbers {
                     _ => Value::Array(items),
                 }
             }
-            "dict" => {
-                let types = inner(ty);
+            "dict" | "Mapping" | "MutableMapping" | "OrderedDict" | "defaultdict" | "Counter" => {
+                let mut types = inner(ty);
+                // What a `Counter` counts is all that it is given in brackets.
+                types.push("int".to_owned());
                 let keys = ["1", "2", "x", "2026-11-24", "01234567-89ab-cdef-0123-456789abcdef", "1.5"];
                 let pairs = (0..count).map(|_| ((*self.one(&keys)).to_owned(), self.value(&types[1], scalars)));
                 Value::Object(pairs.collect())
@@ -357,7 +234,7 @@ impl Numbers {
     /// A value that a scalar class may well be made of, or any.
     fn near(&mut self, class: &str, scalars: &[Value]) -> Value {
         let good = match class {
-            "int" | "float" | "Decimal" => ["1", "2", "7", "12"],
+            "int" | "float" | "complex" | "Decimal" => ["1", "2", "7", "12"],
             "bool" => ["true", "off", "1", "0"],
             "date" => ["2026-11-24", "2024-02-29", "0001-01-01", "2026-11-25"],
             "datetime" => ["2026-11-24T09:30", "2026-11-24T09:30:00+01:00", "2026-11-24", "2026-11-24 09:30:15"],

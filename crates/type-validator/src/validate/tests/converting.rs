@@ -101,6 +101,50 @@ fn a_literal_that_converts_needs_the_node_to_ask_for_it() {
 }
 
 #[test]
+fn what_is_written_down_among_results_is_judged_as_the_value_that_it_is() {
+    let text = |text: &str| Expr::Literal(json!(text));
+    let dict = |text: Expr| Expr::Dict(vec![("a".into(), text), ("b".into(), result(vec![]))]);
+    for (takes, argument, why) in [
+        ("list[int]", Expr::List(vec![result(vec![]), text("x")]), ": at [1]: expected int, got 'x'"),
+        ("tuple[int, date]", Expr::Tuple(vec![result(vec![]), text("soon")]), ": at [1]: expected date, got 'soon'"),
+        ("dict[str, int]", dict(text("x")), ": at [\"a\"]: expected int, got 'x'"),
+        ("dict[str, list[int]] | None", dict(text("1")), ""),
+        (
+            "list[list[int]]",
+            Expr::List(vec![Expr::List(vec![result(vec![]), text("x")])]),
+            ": at [0][1]: expected int, got 'x'",
+        ),
+    ] {
+        let (told, noted) = judged("str", takes, true, total(argument));
+        assert_eq!((told.len(), noted.len()), (1, 0), "{takes}: {noted:?}");
+        assert!(told[0].0.ends_with(why) && !told[0].1.contains("convert=True"), "{told:?}");
+    }
+    for (takes, argument) in [
+        ("list[int]", Expr::List(vec![result(vec![]), text("7")])),
+        ("dict[str, int]", dict(text("7"))),
+        ("list[int] | None", Expr::List(vec![text("7"), result(vec![])])),
+    ] {
+        let (told, noted) = judged("str", takes, true, total(argument));
+        assert_eq!((told, noted.len()), (vec![], 1), "{takes}");
+    }
+}
+
+#[test]
+fn what_is_written_down_and_mapped_over_is_judged_element_by_element() {
+    let (told, noted) = judged("str", "int", true, vec![map("total", "rows", Expr::Literal(json!(["1", "x", "y"])))]);
+    let message = "total.rows: int ← literal \"x\" → str (sales.py:31 → sales.py:15): expected int, got 'x'";
+    assert_eq!(told.iter().map(|(told, _)| told.as_str()).collect::<Vec<_>>(), [message]);
+    assert_eq!(noted.len(), 1);
+    let (told, noted) = judged("str", "int", true, vec![map("total", "rows", Expr::Literal(json!(["1", "2", "3"])))]);
+    assert_eq!((told, noted.len()), (vec![], 1));
+    let parts = vec![result(vec![]), Expr::Literal(json!("x"))];
+    let (told, noted) = judged("str", "int", true, vec![map("total", "rows", Expr::List(parts))]);
+    assert_eq!((told.len(), noted.len()), (1, 1), "{told:?}");
+    let (told, _) = judged("str", "int", false, vec![map("total", "rows", Expr::Literal(json!(["1"])))]);
+    assert!(told[0].1.contains("convert=True"), "{told:?}");
+}
+
+#[test]
 fn only_a_node_converts() {
     let called = Step { arguments: vec![("rows".into(), result(vec![]))], ..calls("inner") };
     let sleep = Step {

@@ -53,6 +53,8 @@ fn a_result_is_what_the_arguments_make_of_it() {
         "return number(largest(numbers()))",
         "return map(number, map(first, [numbers(), numbers()]))",
         "return number(one_of(1)[0])",
+        "return map(one_of, [1, 2])",
+        "return map(text, map(first, [[\"a\"], [\"b\"]]))",
     ] {
         assert_eq!(wrong(body), Vec::<String>::new(), "{body}");
     }
@@ -84,9 +86,12 @@ fn what_does_not_fit_names_what_the_variable_stands_for() {
         ("return text(first(numbers()))", "incompatible-types: text.x: str ← first → int (w.py:9 → w.py:19)"),
         (
             "return largest(texts())",
-            "incompatible-types: largest: N would be str, and is bound to float: str is not float",
+            "incompatible-types: largest.rows: list[N] ← texts → list[str] (w.py:25 → w.py:11): N would be str, and is bound to float: str is not float",
         ),
-        ("return one_of(numbers())", "incompatible-types: one_of: S would be list[int], and is one of int, str"),
+        (
+            "return one_of(numbers())",
+            "incompatible-types: one_of.x: S ← numbers → list[int] (w.py:23 → w.py:13): S would be list[int], and is one of int, str",
+        ),
         ("return number(swap((1, \"a\"))[0])", "incompatible-types: number.x: int ← swap[0] → str (w.py:15 → w.py:21)"),
         (
             "return first(given)",
@@ -95,6 +100,50 @@ fn what_does_not_fit_names_what_the_variable_stands_for() {
     ] {
         assert_eq!(wrong(body), [expected], "{body}");
     }
+}
+
+/// Neither argument is wrong by itself, so both are told.
+#[test]
+fn what_arguments_make_of_a_variable_together_names_each_of_them() {
+    let text = "from typing import TypeVar\nfrom qflow import node, workflow\nS = TypeVar(\"S\", int, str)\n\
+        @node\ndef both(a: S, b: list[S], c: int) -> S: ...\n\
+        @node\ndef texts() -> list[str]: ...\n\
+        @workflow\ndef w() -> object:\n    return both(1, texts(), 2)\n";
+    let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), text.to_owned())].into() };
+    let told = inspect(&source).problems;
+    let expected = "both.a: S ← literal → Literal[1] (w.py:10 → w.py:5) and both.b: list[S] ← texts → list[str] (w.py:7 → w.py:5): \
+        S would be int | str, and is one of int, str";
+    assert_eq!(told.iter().map(|told| told.message.as_str()).collect::<Vec<_>>(), [expected]);
+    assert_eq!(told[0].other.as_ref().map(|other| other.line), Some(7));
+}
+
+#[test]
+fn an_argument_is_underlined_whole() {
+    let told = |body: &str| {
+        let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), format!("{HEAD}{body}"))].into() };
+        let one = |told: qflow_model::definition::Problem| {
+            let (from, to) = (told.place.column as usize - 1, told.end_column as usize - 1);
+            (told.place.line, told.excerpt.chars().skip(from).take(to - from).collect::<String>())
+        };
+        inspect(&source).problems.into_iter().map(one).collect::<Vec<_>>()
+    };
+    for (body, line, underlined) in [
+        ("    return text(first(numbers()))\n", 29, "first(numbers())"),
+        ("    return text(x=first(numbers()))\n", 29, "first(numbers())"),
+        ("    return largest(texts())\n", 29, "texts()"),
+        ("    return text(\n        given[\"é\"],\n    )\n", 30, "given[\"é\"]"),
+        ("    return number([\n        1,\n    ])\n", 29, "["),
+        ("    return [text(x) for x in numbers()]\n", 29, "x"),
+        ("    return map(text, numbers())\n", 29, "numbers()"),
+        ("    if text(\"a\") < number(1):\n        return 1\n    return 2\n", 29, "text(\"a\") < number(1)"),
+    ] {
+        assert_eq!(told(body), [(line, underlined.to_owned())], "{body}");
+    }
+    // A result and a default are told where they are declared, by its name.
+    let text = "from qflow import node, workflow\n@node\ndef one() -> int: ...\n@workflow\ndef flow(size: int = \"a\") -> str:\n    return one()\n";
+    let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), text.to_owned())].into() };
+    let columns = inspect(&source).problems.into_iter().map(|told| (told.place.column, told.end_column));
+    assert_eq!(columns.collect::<Vec<_>>(), [(5, 9), (10, 14)]);
 }
 
 #[test]

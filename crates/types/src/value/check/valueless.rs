@@ -1,27 +1,63 @@
 //! Types that no value is of: they go among annotations, and nothing of them has a form.
 
+use std::collections::BTreeSet;
+
+use qflow_model::class::{ClassKind, Classes, Field};
+
 use super::{goes, plan::KINDS};
 use crate::{
     builtin::{derived, is_opaque},
     ty::Ty,
+    value::field_type,
 };
 
-/// The part of a type that nothing of which has a form, so that no value of the whole is made; none where some are.
-pub fn valueless(ty: &Ty) -> Option<&Ty> {
+/// A part of a type that no value is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valueless {
+    /// The part.
+    pub part: Ty,
+    /// The field that is declared so, `Order.lines`, where it is one of a class's.
+    pub field: Option<String>,
+}
+
+/// The part of a type that nothing of which has a form, so that no value of the whole is made; none where some are. Objects of the user's
+/// classes have all of their fields, but those that need not be given where the class itself gives something else.
+pub fn valueless(ty: &Ty, classes: &Classes) -> Option<Valueless> {
+    within(ty, classes, &mut BTreeSet::new())
+}
+
+fn within<'c>(ty: &Ty, classes: &'c Classes, seen: &mut BTreeSet<&'c str>) -> Option<Valueless> {
     match ty {
         Ty::Any | Ty::Variable(_) | Ty::Never | Ty::None | Ty::Literal(_) => None,
         // An error has a form, whatever the value is of.
         Ty::Class(_) | Ty::Generic(..) if ty.outcome().is_some() => None,
         Ty::Union(members) => {
-            let found: Option<Vec<&Ty>> = members.iter().map(valueless).collect();
-            found?.first().copied()
+            let found: Option<Vec<_>> = members.iter().map(|member| within(member, classes, seen)).collect();
+            found?.into_iter().next()
         }
-        Ty::Class(name) | Ty::Generic(name, _) if !has_form(name) => Some(ty),
+        Ty::Class(name) if classes.contains_key(name) => {
+            let (name, class) = classes.get_key_value(name)?;
+            // One that holds itself says nothing of itself.
+            if !seen.insert(name) {
+                return None;
+            }
+            let is_there =
+                |field: &&Field| field.required || (class.kind != ClassKind::TypedDict && field.default.is_none());
+            let found = class.fields.iter().filter(is_there).find_map(|field| {
+                let found = within(&field_type(field, classes), classes, seen)?;
+                Some(Valueless { field: found.field.or_else(|| Some(format!("{name}.{}", field.name))), ..found })
+            });
+            seen.remove(name.as_str());
+            found
+        }
+        Ty::Class(name) | Ty::Generic(name, _) if !has_form(name) => Some(Valueless { part: ty.clone(), field: None }),
         Ty::Class(_) => None,
         Ty::Generic(name, parameters) => {
-            parameters.iter().filter(|_| derived(name, "Iterable")).find_map(|part| valueless(part))
+            parameters.iter().filter(|_| derived(name, "Iterable")).find_map(|part| within(part, classes, seen))
         }
-        Ty::Tuple(_) | Ty::Tuples(_) | Ty::Spread(..) => ty.parts().into_iter().find_map(valueless),
+        Ty::Tuple(_) | Ty::Tuples(_) | Ty::Spread(..) => {
+            ty.parts().into_iter().find_map(|part| within(part, classes, seen))
+        }
     }
 }
 
@@ -34,6 +70,7 @@ fn has_form(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_type_without_values_is_found_wherever_it_is() {
@@ -52,7 +89,38 @@ mod tests {
             ("slice", "slice"),
         ] {
             let ty: Ty = ty.parse().unwrap();
-            assert_eq!(valueless(&ty).map(ToString::to_string).as_deref(), Some(found), "{ty}");
+            let part = valueless(&ty, &Classes::new()).map(|found| found.part.to_string());
+            assert_eq!(part.as_deref(), Some(found), "{ty}");
+        }
+    }
+
+    #[test]
+    fn a_type_without_values_is_found_in_fields_that_objects_have() {
+        let field = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": true});
+        let open = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": false});
+        let given = |name: &str, ty: &str| json!({"name": name, "type": ty, "required": false, "default": null});
+        let classes: Classes = serde_json::from_value(json!({
+            "Order": {"name": "w.Order", "kind": "dataclass", "fields": [field("item", "str"), field("lines", "list[deque[int]]")]},
+            "Queue": {"name": "w.Queue", "kind": "dataclass", "fields": [open("waiting", "deque[int]")]},
+            "Maybe": {"name": "w.Maybe", "kind": "dataclass", "fields": [given("waiting", "deque[int]")]},
+            "Row": {"name": "w.Row", "kind": "typed_dict", "fields": [open("waiting", "deque[int]")]},
+            "Tree": {"name": "w.Tree", "kind": "dataclass", "fields": [field("next", "Tree | None"), field("order", "Order")]},
+            "Loop": {"name": "w.Loop", "kind": "dataclass", "fields": [field("next", "list[Loop]")]},
+        }))
+        .unwrap();
+        for (ty, found) in [
+            ("Order", Some("deque[int] of Order.lines")),
+            ("list[Order]", Some("deque[int] of Order.lines")),
+            ("Queue", Some("deque[int] of Queue.waiting")),
+            ("Tree", Some("deque[int] of Order.lines")),
+            ("Order | None", None),
+            ("Maybe", None),
+            ("Row", None),
+            ("Loop", None),
+        ] {
+            let told = valueless(&ty.parse().unwrap(), &classes);
+            let told = told.map(|told| format!("{} of {}", told.part, told.field.unwrap_or_default()));
+            assert_eq!(told.as_deref(), found, "{ty}");
         }
     }
 
@@ -107,7 +175,7 @@ mod tests {
             "Literal[1]",
         ];
         for ty in names {
-            assert_eq!(valueless(&ty.parse().unwrap()), None, "{ty}");
+            assert_eq!(valueless(&ty.parse().unwrap(), &Classes::new()), None, "{ty}");
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Converter;
 use crate::{
     assignable::Shape,
-    builtin::derived,
+    builtin::{derived, keys_and_values},
     ty::Ty,
     value::{ValueError, equal::key, kind, python_key, repr::shown, stored_key, tag, tagged},
 };
@@ -26,7 +26,7 @@ fn is_set(name: &str) -> bool {
 }
 
 fn is_mapping(name: &str) -> bool {
-    matches!(name, "dict" | "Mapping" | "MutableMapping")
+    matches!(name, "dict" | "Mapping" | "MutableMapping" | "OrderedDict" | "defaultdict" | "Counter")
 }
 
 /// The elements of a list or a tuple.
@@ -61,7 +61,9 @@ impl Converter<'_> {
         if is_set(name) {
             self.set(value, name, parameter(0), ty)
         } else if is_mapping(name) {
-            self.mapping(value, parameter(0), parameter(1), ty)
+            let both = keys_and_values(name, parameters);
+            let [key, item] = both.as_ref().map_or([parameter(0), parameter(1)], |[key, item]| [key, item]);
+            self.mapping(value, key, item, ty)
         } else {
             self.list(value, name, parameter(0), ty)
         }
