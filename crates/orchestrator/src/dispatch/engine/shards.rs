@@ -35,6 +35,8 @@ pub(super) struct Shards {
     strands: bool,
     /// Runners that are to say once more what they hold of shards that were taken over, since they said it to another.
     owed: BTreeMap<String, BTreeSet<Shard>>,
+    /// When this replica said last that it lives.
+    attended_at: Option<Instant>,
     /// When the leases are renewed next.
     pub(super) renew_at: Instant,
     /// When it looks next whether its share is fair.
@@ -56,6 +58,7 @@ impl Shards {
             stranded: Vec::new(),
             strands: false,
             owed: BTreeMap::new(),
+            attended_at: None,
             renew_at: now,
             settle_at: now,
         }
@@ -112,7 +115,10 @@ impl Engine {
         let attending = Attending { replica: &self.shards.replica, held: &self.shards.held, stranded };
         let Standing { members, stranded, held, missed } = self.parts.store.attend(attending).await?;
         self.shards.stranded = stranded;
-        if !missed.is_empty() {
+        // Where it could not say so itself for a lease, the others could not either: the store was away, and they come back with it.
+        let lease = Duration::from_millis(limits::SHARD_LEASE_MS);
+        let was_away = self.shards.attended_at.replace(Instant::now()).is_some_and(|at| at.elapsed() > lease);
+        if !missed.is_empty() && !was_away {
             self.parts.telemetry.metrics().orchestrators_missed().increment(missed.len() as u64);
             let note = Event::warning("replicas_missed", "an orchestrator ended without a word: its shards move");
             self.parts.telemetry.emit(note.with("missed", missed.join(", ")));
