@@ -20,6 +20,13 @@ fn edges(criterion: &mut Criterion) {
     });
     let none = Classes::new();
     let known = Edges::among(&none);
+    let mut next = ORDINARY.iter().cycle();
+    group.bench_function("ordinary, known as written", |bench| {
+        bench.iter(|| {
+            let (source, target) = next.next().expect("it goes round");
+            black_box(known.written(black_box(source), black_box(target)).is_some())
+        });
+    });
     let mut next = ordinary.iter().cycle();
     group.bench_function("ordinary, known", |bench| {
         bench.iter(|| {

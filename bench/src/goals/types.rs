@@ -4,7 +4,7 @@ use std::{hint::black_box, path::Path};
 
 use anyhow::Context;
 use qflow_model::class::Classes;
-use qflow_types::{Ty, assignable, value};
+use qflow_types::{Edges, Ty, assignable, value};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -53,6 +53,7 @@ pub(super) async fn measure(_: &mut Lab) -> anyhow::Result<Vec<Row>> {
         rows.push(Row::most(12, what, "pydantic-core on the same JSON", "ms", theirs, ours?));
     }
     rows.push(Row::most(12, "edge", "150 ns", "ns", 150.0, tokio::task::spawn_blocking(edge_ns).await?));
+    rows.push(Row::most(12, "edge, known", "20 ns", "ns", 20.0, tokio::task::spawn_blocking(known_ns).await?));
     Ok(rows)
 }
 
@@ -99,11 +100,22 @@ async fn pydantic(bytes: &[u8], name: &str) -> anyhow::Result<f64> {
 fn edge_ns() -> f64 {
     let read = |text: &str| text.parse::<Ty>().expect("an ordinary type");
     let edges: Vec<(Ty, Ty)> = ORDINARY.iter().map(|(source, target)| (read(source), read(target))).collect();
+    each_ns(&edges, |(source, target)| assignable(black_box(source), black_box(target)).is_ok())
+}
+
+/// Nanoseconds of an edge whose two ends are written where those of one before were.
+fn known_ns() -> f64 {
+    let (none, edges) = (Classes::new(), ORDINARY.to_vec());
+    let known = Edges::among(&none);
+    each_ns(&edges, |(source, target)| known.written(black_box(*source), black_box(*target)).is_some())
+}
+
+fn each_ns<E>(edges: &[E], goes: impl Fn(&E) -> bool) -> f64 {
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         let begun = now();
-        for (source, target) in edges.iter().cycle().take(EDGES as usize) {
-            black_box(assignable(black_box(source), black_box(target)).is_ok());
+        for edge in edges.iter().cycle().take(EDGES as usize) {
+            black_box(goes(edge));
         }
         took.push(ms(begun.elapsed()) * 1e6 / f64::from(EDGES));
     }

@@ -1,6 +1,6 @@
 //! Answers that are kept: of a workflow's edges most ask what another one asked.
 
-use std::{cell::RefCell, collections::HashMap, hash::BuildHasherDefault};
+use std::{cell::RefCell, collections::HashMap, hash::BuildHasherDefault, rc::Rc};
 
 use qflow_model::class::Classes;
 use rustc_hash::FxHasher;
@@ -22,7 +22,15 @@ pub struct Edges<'c> {
     read: RefCell<Map<String, Ty>>,
     numbers: RefCell<Map<Ty, Number>>,
     known: RefCell<Map<(Number, Number), Known>>,
+    /// The same by where both are written, which outlives this: two numbers to compare instead of two trees.
+    written: RefCell<Map<(Text, Text), Option<Roots>>>,
 }
+
+/// Where a text stands, and how long it is.
+type Text = (usize, usize);
+
+/// What two types that go together are told as: the names of their outermost classes.
+pub type Roots = Rc<(String, String)>;
 
 /// A type that [`Edges`] knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +39,13 @@ pub struct Number(u32);
 impl<'c> Edges<'c> {
     /// None yet, among the user's classes.
     pub fn among(classes: &'c Classes) -> Self {
-        Self { classes, read: RefCell::default(), numbers: RefCell::default(), known: RefCell::default() }
+        Self {
+            classes,
+            read: RefCell::default(),
+            numbers: RefCell::default(),
+            known: RefCell::default(),
+            written: RefCell::default(),
+        }
     }
 
     /// A type as it is written; what does not read may be anything.
@@ -64,6 +78,20 @@ impl<'c> Edges<'c> {
         let found = assignable_among(source.1, target.1, self.classes).map_err(Box::new);
         self.known.borrow_mut().insert(edge, found.clone().err());
         found
+    }
+
+    /// The same of two types as a definition has them written, which is what most edges are of; nothing where one does not go.
+    pub fn written(&self, source: &'c str, target: &'c str) -> Option<Roots> {
+        let at = |text: &str| (text.as_ptr() as usize, text.len());
+        let edge = (at(source), at(target));
+        if let Some(known) = self.written.borrow().get(&edge) {
+            return known.clone();
+        }
+        let (source, target) = (self.read(source), self.read(target));
+        let goes = self.assignable(&source, &target).is_ok();
+        let roots = goes.then(|| Rc::new((source.root().to_owned(), target.root().to_owned())));
+        self.written.borrow_mut().insert(edge, roots.clone());
+        roots
     }
 
     /// The same of two types.
@@ -100,5 +128,23 @@ mod tests {
             assert_eq!(edges.read(text), text.parse().unwrap_or(Ty::Any));
         }
         assert_ne!(edges.number(&Ty::class("int")), edges.number(&Ty::class("float")));
+    }
+
+    #[test]
+    fn an_edge_is_answered_by_where_its_types_are_written() {
+        let (classes, text) = (Classes::new(), "list[int] Sequence[float]".to_owned());
+        let (source, target) = text.split_once(' ').unwrap();
+        let edges = Edges::among(&classes);
+        for _ in 0..2 {
+            assert_eq!(edges.written(source, target).as_deref(), Some(&("list".to_owned(), "Sequence".to_owned())));
+            assert_eq!(edges.written(target, source), None);
+            // Begins where `source` begins, and is another text.
+            assert_eq!(
+                edges.written(&source[..4], target).as_deref(),
+                Some(&("list".to_owned(), "Sequence".to_owned()))
+            );
+            assert_eq!(edges.written(&target[9..14], &source[5..8]), None, "float into int");
+        }
+        assert_eq!(edges.written.borrow().len(), 4);
     }
 }

@@ -13,7 +13,7 @@ pub mod value;
 pub use assignable::{Reason, assignable, assignable_among};
 pub use builtin::{arity, is_builtin};
 pub use convertible::{CONTAINERS, Example, REFUSED, Refused, Row, Rule, TABLE, Way, convertible};
-pub use edges::{Edges, Number};
+pub use edges::{Edges, Number, Roots};
 pub use parse::NotAType;
 pub use solve::{Solution, Unsolved, Variable, Variables, has_variables, solve};
 pub use ty::{Literal, Ty};

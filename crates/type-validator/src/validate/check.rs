@@ -169,6 +169,9 @@ impl<'a> Checker<'a> {
                 self.problems.push(Problem { other: Some(callee.place.clone()), ..told });
                 continue;
             };
+            if generic.is_none() && self.goes_as_written(step, name, expr, param) {
+                continue;
+            }
             let label = format!("{function}.{name}");
             let taker = node.map(|node| Taker { node, step: ix, argument: name });
             let declared = self.declared(ix, generic.and_then(|generic| generic.params.get(name)).unwrap_or(&param.ty));
@@ -181,6 +184,27 @@ impl<'a> Checker<'a> {
                 self.problems.push(Problem { other: Some(param.place.clone()), ..told });
             }
         }
+    }
+
+    /// Whether a whole result goes where a parameter is declared, both as they are written: what nothing is asked of on its way, nor made of
+    /// it. Most arguments are that, and nothing is put together for them.
+    fn goes_as_written(&mut self, step: &'a Step, name: &String, expr: &Expr, param: &'a Param) -> bool {
+        let Expr::Result { step: source, path } = expr else { return false };
+        let Some(source) = self.workflow.steps.get(source.0 as usize) else { return false };
+        let is_plain = path.is_empty() && step.guards.is_empty() && !step.over.contains(name);
+        if !is_plain || source.settled || !source.over.is_empty() {
+            return false;
+        }
+        let returns = match &source.kind {
+            StepKind::Node { function } => {
+                self.definition.nodes.get(function).filter(|node| node.generic.is_none()).map(|node| &node.returns)
+            }
+            StepKind::Workflow { workflow } => self.definition.workflows.get(workflow).map(|called| &called.returns),
+            StepKind::Sleep | StepKind::Approval { .. } => None,
+        };
+        let Some(roots) = returns.and_then(|returns| self.known.written(&returns.0, &param.ty.0)) else { return false };
+        self.edges.push((roots.0.clone(), roots.1.clone(), true));
+        true
     }
 
     fn sleep(&mut self, ix: usize, step: &'a Step) {
