@@ -14,6 +14,9 @@ use qflow_telemetry::CATALOGUE;
 /// The page, from the catalogue.
 fn page() -> String {
     let mut page = "# Metrics\n\nGenerated from `crates/telemetry/src/catalogue.rs` by `UPDATE=1 make contract`; not edited by hand.\n\n\
+                    A counter or histogram whose labels are all of known values has each of its sets from the start, at 0, so that a rate \
+                    misses no first\ntime. A gauge with labels has what was measured alone: at 0 it would say something. Of a row that is \
+                    full, further sets have `_other`\nfor each open label, and a counter by metric counts them.\n\n\
                     | Metric | Kind | Labels | Sets at most | From | What it tells |\n|---|---|---|---|---|---|\n"
         .to_owned();
     for row in CATALOGUE {
