@@ -63,8 +63,13 @@ pub fn assignable(source: &Ty, target: &Ty) -> Goes {
 
 /// The same where the user's classes are known.
 pub fn assignable_among(source: &Ty, target: &Ty, classes: &Classes) -> Goes {
-    Among { classes, assumed: Vec::new(), refused: BTreeMap::new() }.goes(source, target)
+    Among { classes, assumed: Vec::new(), refused: BTreeMap::new(), depth: 0, left: PAIRS }.goes(source, target)
 }
+
+/// Records within records that are compared: a stack's bound, far past what anybody writes.
+const DEPTH: u32 = 250;
+/// Pairs of records that one edge is compared by: the time's bound.
+const PAIRS: u32 = 2_000;
 
 /// The lattice with the user's classes in it.
 struct Among<'a> {
@@ -73,6 +78,10 @@ struct Among<'a> {
     assumed: Vec<(String, String)>,
     /// Pairs that do not go, whatever is assumed, and why: else records that hold many of each other cost twice as much with each level.
     refused: BTreeMap<(String, String), Reason>,
+    /// Pairs that the one at hand is within.
+    depth: u32,
+    /// Pairs that may still be compared.
+    left: u32,
 }
 
 impl Among<'_> {

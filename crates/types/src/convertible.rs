@@ -32,7 +32,7 @@ pub enum Way {
 
 /// How a value of `source` gets to where `target` is declared, among the user's classes.
 pub fn convertible(source: &Ty, target: &Ty, classes: &Classes) -> Way {
-    Ways { classes, asked: BTreeMap::new() }.way(source, target)
+    Ways { classes, asked: BTreeMap::new(), depth: 0 }.way(source, target)
 }
 
 /// The ways among the user's classes.
@@ -40,7 +40,12 @@ struct Ways<'c> {
     classes: &'c Classes,
     /// What records are made of, and what came of it: one that comes up within itself may be made where the rest may.
     asked: BTreeMap<(Ty, String), Way>,
+    /// Records that the one at hand is within.
+    depth: u32,
 }
+
+/// Records within records that are looked into: a stack's bound, far past what anybody writes.
+const DEPTH: u32 = 250;
 
 fn worst(ways: impl IntoIterator<Item = Way>) -> Way {
     ways.into_iter().max().unwrap_or(Way::AsItIs)

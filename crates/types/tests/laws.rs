@@ -77,7 +77,7 @@ fn wider(ty: &Ty, classes: &Classes) -> Ty {
                     Ty::literal(members.collect())
                 }
                 (ClassKind::Dataclass | ClassKind::Model, None) => ty.clone().optional(),
-                (ClassKind::Dataclass, Some(_)) if name == "Larger" => ty.clone().optional(),
+                (ClassKind::Dataclass, Some(_)) if name == "Larger" || name == "Anew" => ty.clone().optional(),
                 (_, Some(base)) => Ty::class(base),
             }
         }

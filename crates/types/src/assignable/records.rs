@@ -2,7 +2,7 @@
 
 use qflow_model::class::{Class, ClassKind};
 
-use super::{Among, Goes, Reason};
+use super::{Among, DEPTH, Goes, Reason};
 use crate::{builtin::derived, ty::Ty};
 
 impl Among<'_> {
@@ -15,7 +15,7 @@ impl Among<'_> {
             _ => "",
         };
         match class.kind {
-            _ if class.bases.iter().any(|base| base == of) => Some(narrower(name, class, of, self.classes.get(of))),
+            _ if class.bases.iter().any(|base| base == of) => Some(self.narrower((name, class), of)),
             // Typed dictionaries: by structure, and each is a `Mapping[str, object]`: what it holds under keys that are not declared
             // nobody knows.
             ClassKind::TypedDict => match self.classes.get(of).filter(|other| other.kind == ClassKind::TypedDict) {
@@ -49,31 +49,63 @@ impl Among<'_> {
     /// so every key is as good as `ReadOnly`. What the source does not declare it may hold all the same, as whatever there is: so a
     /// key that need not be there goes undeclared only where an `object` would.
     fn structure(&mut self, source: (&str, &Class), target: (&str, &Class)) -> Goes {
-        let pair = (source.0.to_owned(), target.0.to_owned());
+        self.pair(source.0, target.0, |this| {
+            target.1.fields.iter().try_for_each(|wanted| {
+                let name = wanted.name.replace('\\', "\\\\").replace('\'', "\\'");
+                let Some(field) = source.1.field(&wanted.name) else {
+                    if wanted.required {
+                        return Err(Reason::new(format!("missing key '{name}'")));
+                    }
+                    let is_any = this.goes(&object(), &read(&wanted.ty.0)).is_ok();
+                    let why = || Reason::new(format!("key '{name}' is not declared, and may be of another type"));
+                    return if is_any { Ok(()) } else { Err(why()) };
+                };
+                if wanted.required && !field.required {
+                    return Err(Reason::new(format!("key '{name}' may be missing")));
+                }
+                let part = format!("['{name}']");
+                this.goes(&read(&field.ty.0), &read(&wanted.ty.0)).map_err(|reason| reason.below(&part))
+            })
+        })
+    }
+
+    /// A class goes where one that it is derived from is declared. A value is rebuilt as declared, so a record with more does not; nor does
+    /// one that declares a field anew as what its base's is not.
+    fn narrower(&mut self, source: (&str, &Class), of: &str) -> Goes {
+        let (name, class) = source;
+        let Some(base) = self.classes.get(of).filter(|_| class.kind != ClassKind::Enum) else { return Ok(()) };
+        let records = matches!(class.kind, ClassKind::Dataclass | ClassKind::Model);
+        if records && class.fields.len() > base.fields.len() {
+            return Err(Reason::new(format!("{name} has fields that {of} has not, and they would be lost")));
+        }
+        self.pair(name, of, |this| {
+            base.fields.iter().try_for_each(|wanted| {
+                let Some(field) = class.field(&wanted.name).filter(|field| field.ty != wanted.ty) else {
+                    return Ok(());
+                };
+                let part = format!(".{}", wanted.name);
+                this.goes(&read(&field.ty.0), &read(&wanted.ty.0)).map_err(|reason| reason.below(&part))
+            })
+        })
+    }
+
+    /// Compares two records, whatever they hold of one another.
+    fn pair(&mut self, source: &str, target: &str, compare: impl FnOnce(&mut Self) -> Goes) -> Goes {
+        let pair = (source.to_owned(), target.to_owned());
         if self.assumed.contains(&pair) {
             return Ok(());
         }
         if let Some(reason) = self.refused.get(&pair) {
             return Err(reason.clone());
         }
+        if self.depth == DEPTH || self.left == 0 {
+            return Err(Reason::new(format!("{source} and {target} hold too much of each other to be compared")));
+        }
         let before = self.assumed.len();
         self.assumed.push(pair.clone());
-        let goes = target.1.fields.iter().try_for_each(|wanted| {
-            let name = wanted.name.replace('\\', "\\\\").replace('\'', "\\'");
-            let Some(field) = source.1.field(&wanted.name) else {
-                if wanted.required {
-                    return Err(Reason::new(format!("missing key '{name}'")));
-                }
-                let is_any = self.goes(&object(), &read(&wanted.ty.0)).is_ok();
-                let why = || Reason::new(format!("key '{name}' is not declared, and may be of another type"));
-                return if is_any { Ok(()) } else { Err(why()) };
-            };
-            if wanted.required && !field.required {
-                return Err(Reason::new(format!("key '{name}' may be missing")));
-            }
-            let part = format!("['{name}']");
-            self.goes(&read(&field.ty.0), &read(&wanted.ty.0)).map_err(|reason| reason.below(&part))
-        });
+        (self.depth, self.left) = (self.depth + 1, self.left - 1);
+        let goes = compare(self);
+        self.depth -= 1;
         if let Err(reason) = &goes {
             // What was found to go while this was assumed is asked anew.
             self.assumed.truncate(before);
@@ -90,14 +122,4 @@ fn object() -> Ty {
 /// The type of a field; what does not read was told of by the reader.
 fn read(text: &str) -> Ty {
     text.parse().unwrap_or(Ty::Any)
-}
-
-/// Whether a class goes where one that it is derived from is declared: a value is rebuilt as declared, so one with more is not.
-fn narrower(name: &str, class: &Class, of: &str, base: Option<&Class>) -> Goes {
-    let more = base.map_or(0, |base| class.fields.len().saturating_sub(base.fields.len()));
-    let records = matches!(class.kind, ClassKind::Dataclass | ClassKind::Model);
-    if records && more > 0 {
-        return Err(Reason::new(format!("{name} has fields that {of} has not, and they would be lost")));
-    }
-    Ok(())
 }

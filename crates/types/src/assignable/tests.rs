@@ -62,6 +62,47 @@ fn classes_go_by_what_they_are() {
     }
 }
 
+/// Records of one field, each of which holds the next, and the last the first.
+fn ring(side: &str, size: usize) -> Vec<(String, qflow_model::class::Class)> {
+    let one = |at: usize| {
+        let fields = json!([{"name": "a", "type": format!("list[{side}{}]", (at + 1) % size), "required": true}]);
+        let class = json!({"name": format!("w.{side}{at}"), "kind": "typed_dict", "fields": fields});
+        (format!("{side}{at}"), serde_json::from_value(class).unwrap())
+    };
+    (0..size).map(one).collect()
+}
+
+#[test]
+fn rings_of_records_are_compared_up_to_a_depth_and_end() {
+    let goes = |one: usize, other: usize| {
+        let classes: Classes = ring("L", one).into_iter().chain(ring("R", other)).collect();
+        assignable_among(&Ty::class("L0"), &Ty::class("R0"), &classes)
+    };
+    assert_eq!(goes(7, 11), Ok(()), "77 pairs");
+    // Else as deep as there are pairs, which is more than a stack takes.
+    for (one, other) in [(53, 59), (997, 991)] {
+        let why = goes(one, other).unwrap_err();
+        assert!(why.message.ends_with("hold too much of each other to be compared"), "{why}");
+    }
+}
+
+#[test]
+fn a_class_that_declares_a_field_anew_as_another_type_goes_not_for_its_base() {
+    let class = |bases: &[&str], ty: &str| -> qflow_model::class::Class {
+        let fields = json!([{"name": "a", "type": ty, "required": true}, {"name": "next", "type": "None | D", "required": true}]);
+        serde_json::from_value(json!({"name": "w.C", "kind": "dataclass", "bases": bases, "fields": fields})).unwrap()
+    };
+    let classes = Classes::from([
+        ("D".to_owned(), class(&[], "int")),
+        ("Same".to_owned(), class(&["D"], "int")),
+        ("Narrow".to_owned(), class(&["D"], "bool")),
+        ("Over".to_owned(), class(&["D"], "str")),
+    ]);
+    let goes = |name: &str| assignable_among(&Ty::class(name), &Ty::class("D"), &classes);
+    assert_eq!((goes("Same"), goes("Narrow")), (Ok(()), Ok(())));
+    assert_eq!(goes("Over").unwrap_err().to_string(), "at .a: str is not int");
+}
+
 #[test]
 fn records_that_hold_many_of_each_other_are_compared_once() {
     let level = |side: &str, at: usize| {

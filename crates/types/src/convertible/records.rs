@@ -2,7 +2,7 @@
 
 use qflow_model::class::{Class, ClassKind};
 
-use super::{Held, Way, Ways, held, is_dict, may_fail, worst};
+use super::{DEPTH, Held, Way, Ways, held, is_dict, may_fail, worst};
 use crate::{builtin, ty::Ty, value::field_type};
 
 impl<'c> Ways<'c> {
@@ -41,8 +41,13 @@ impl<'c> Ways<'c> {
                 if let Some(way) = self.asked.get(&asked) {
                     return *way;
                 }
+                if self.depth == DEPTH {
+                    return Way::Not;
+                }
                 self.asked.insert(asked.clone(), Way::MayFail);
+                self.depth += 1;
                 let way = may_fail(self.record(source, class));
+                self.depth -= 1;
                 self.asked.insert(asked, way);
                 way
             }

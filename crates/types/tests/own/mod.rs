@@ -5,9 +5,9 @@ use qflow_model::class::{Class, Classes};
 use serde_json::{Value, json};
 
 /// The names of the classes; every one of them is there, whatever it holds.
-pub(crate) const NAMES: [&str; 14] = [
-    "Row", "Wide", "Loose", "More", "Pair", "Twin", "Base", "Child", "Larger", "Model", "Colour", "Level", "Word",
-    "One",
+pub(crate) const NAMES: [&str; 15] = [
+    "Row", "Wide", "Loose", "More", "Pair", "Twin", "Base", "Child", "Larger", "Anew", "Model", "Colour", "Level",
+    "Word", "One",
 ];
 
 /// Those that are records of their own; one holds only those before it without a way to end.
@@ -80,6 +80,11 @@ pub(crate) fn classes() -> impl Strategy<Value = Classes> {
             let class = json!({"name": format!("w.{name}"), "kind": kind, "bases": bases, "fields": fields, "unhashable": unhashable});
             serde_json::from_value(class).expect("a class")
         };
+        // It declares its base's fields anew.
+        let mut anew = record(4, "Anew", &["Base"], &[]);
+        for (field, other) in anew.fields.iter_mut().zip(&records[1]) {
+            field.ty.0 = other["type"].as_str().expect("a text").to_owned();
+        }
         let members = |name: &str, base: &[&str], members: &[(&str, Value)]| -> Class {
             let members: Vec<_> = members.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
             let class = json!({"name": format!("w.{name}"), "kind": "enum", "bases": base, "members": members});
@@ -92,6 +97,7 @@ pub(crate) fn classes() -> impl Strategy<Value = Classes> {
                 ("Twin", record(3, "Twin", &["Pair"], &[])),
                 ("Child", record(4, "Child", &["Base"], &[])),
                 ("Larger", record(4, "Larger", &["Child", "Base"], &[more])),
+                ("Anew", anew),
                 ("Colour", members("Colour", &[], &[("RED", json!("r")), ("BLUE", json!("b"))])),
                 ("Level", members("Level", &["int"], &[("LOW", json!(1)), ("HIGH", json!(2))])),
                 ("Word", members("Word", &["str"], &[("A", json!("a")), ("DAY", json!("2026-11-24"))])),

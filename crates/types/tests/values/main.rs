@@ -6,9 +6,9 @@ mod own;
 
 use any::{Typed, objects, typed, types, value_of};
 use proptest::prelude::*;
-use qflow_model::class::Classes;
+use qflow_model::class::{ClassKind, Classes};
 use qflow_types::{Ty, Way, assignable_among, convertible, value};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The same said of the tree and of the bytes.
 fn checked(value: &Value, ty: &Ty, own: &Classes) -> Result<(), String> {
@@ -46,6 +46,36 @@ fn holds_fields(value: &Value) -> bool {
 fn given(value: &Value, ty: &Ty, own: &Classes) -> Result<(), String> {
     let name = "x".to_owned();
     value::check_each([(&name, value, ty)], own, &value::Headers::new()).map_err(|(_, error)| error.to_string())
+}
+
+/// Whether an object is of a type by what Python sees in it, whatever goes where: one of each class that its own is derived from, the
+/// tuple of a `NamedTuple`'s fields, the value of a member of an enum.
+fn is_seen_as(value: &Value, target: &Ty, own: &Classes) -> bool {
+    let Some(name) = value["t"].as_str().and_then(|name| name.strip_prefix("w.")) else { return true };
+    let class = &own[name];
+    let seen = |seen: &Value, member: &Ty| given(seen, member, own).is_ok();
+    let of_base = |base: &str| {
+        let mut seen = value.clone();
+        seen["t"] = json!(format!("w.{base}"));
+        given(&seen, target, own).is_ok()
+    };
+    match (target, class.kind) {
+        (Ty::Class(one), _) if one == name || one == "object" || one == "Hashable" => true,
+        (Ty::Class(one), _) if class.bases.contains(one) && own.contains_key(one) => of_base(one),
+        (Ty::Literal(_), ClassKind::Enum) => value::check_fields(value, target, own).is_ok(),
+        (_, ClassKind::Enum) => {
+            let member = class.members.iter().find(|member| value["v"] == json!(member.name)).expect("it is a member");
+            !class.bases.is_empty() && seen(&member.value, target)
+        }
+        (_, ClassKind::NamedTuple) => {
+            let fields = class.fields.iter().map(|field| {
+                let key = if field.name.starts_with('$') { format!("${}", field.name) } else { field.name.clone() };
+                value["v"].get(&key).or(field.default.as_ref()).cloned().unwrap_or_default()
+            });
+            seen(&json!({"$": "tuple", "v": fields.collect::<Vec<_>>()}), target)
+        }
+        _ => false,
+    }
 }
 
 /// What is made of a value of a type is of the other.
@@ -86,6 +116,8 @@ proptest! {
         let others = own::NAMES.map(Ty::class).into_iter().chain([target]);
         for target in others.filter(|target| assignable_among(&ty, target, &own).is_ok()) {
             prop_assert_eq!(given(&value, &target, &own), Ok(()), "{} of {} as {}", value, ty, target);
+            let is_one = target.members().iter().any(|member| is_seen_as(&value, member, &own));
+            prop_assert!(is_one, "{} of {} as {}", value, ty, target);
         }
     }
 

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::is_named;
 use crate::{
     assignable::assignable_among,
-    ty::Ty,
+    builtin::builtin,
+    ty::{Literal, Ty},
     value::{
         ValueError,
         header::{Header, Headers},
@@ -21,6 +22,43 @@ use crate::{
     },
 };
 
+/// Classes of Python's that hold others and of which no enum, dataclass or `NamedTuple` is.
+const CONTAINERS: &[&str] = &[
+    "list",
+    "dict",
+    "set",
+    "frozenset",
+    "OrderedDict",
+    "defaultdict",
+    "Counter",
+    "deque",
+    "DataFrame",
+    "Series",
+    "ndarray",
+];
+/// Classes of Python's that are mixed into enums, and of which no dataclass or `NamedTuple` is.
+const SCALARS: &[&str] = &[
+    "bool",
+    "int",
+    "float",
+    "complex",
+    "str",
+    "bytes",
+    "Decimal",
+    "Fraction",
+    "date",
+    "datetime",
+    "time",
+    "timedelta",
+    "UUID",
+    "Path",
+    "PurePath",
+    "PosixPath",
+    "PurePosixPath",
+    "PureWindowsPath",
+    "File",
+    "Folder",
+];
 /// Members that an error lists; of more the number is told.
 const LISTED: usize = 20;
 
@@ -102,21 +140,58 @@ impl<'c> Records<'c> {
 
     /// Whether a value is an object of a class that is not declared here by its name, and passes for that.
     pub(in crate::value) fn is_of_another(&self, value: &Value, ty: &Ty) -> bool {
-        if !(self.is_given || self.is_by_class) || !matches!(tag(value), Some(("object" | "enum", _))) {
+        let Some((form @ ("object" | "enum"), _)) = tag(value).filter(|_| self.is_given || self.is_by_class) else {
             return false;
-        }
+        };
         let is_it =
             |member: &Ty| matches!(member, Ty::Class(name) | Ty::Generic(name, _) if is_named(kind(value), name));
-        !ty.members().iter().any(is_it) && (self.is_given || self.goes(value, ty))
+        if ty.members().iter().any(is_it) {
+            return false;
+        }
+        // What is known of a class that is declared here says nothing of one that only the user's code knows.
+        let may_be = |member: &Ty| self.is_given && self.may_stand(form, member);
+        match self.own(value) {
+            Some(own) => {
+                self.goes(value, &own, ty) || ty.members().iter().any(|one| self.is_unread(one) && may_be(one))
+            }
+            None => ty.members().iter().any(may_be),
+        }
+    }
+
+    /// The class of an object, where it is known.
+    fn own(&self, value: &Value) -> Option<Ty> {
+        let name = kind(value);
+        let mut classes = self.classes?.iter();
+        classes.find(|(_, class)| class.name == name).map(|(own, _)| Ty::class(own))
     }
 
     /// Whether an object's class goes where a type is declared: a `NamedTuple` as a tuple, a member of an `IntEnum` as a number.
-    fn goes(&self, value: &Value, ty: &Ty) -> bool {
-        let name = kind(value);
-        let Some(classes) = self.classes else { return false };
-        let Some((own, _)) = classes.iter().find(|(_, class)| class.name == name) else { return false };
-        let own = Ty::class(own);
-        assignable_among(&own, ty, classes).is_ok() && self.check(value, &own).is_ok()
+    fn goes(&self, value: &Value, own: &Ty, ty: &Ty) -> bool {
+        self.classes.is_some_and(|classes| assignable_among(own, ty, classes).is_ok()) && self.check(value, own).is_ok()
+    }
+
+    /// Whether a type is a class of the user's of which nothing is known.
+    fn is_unread(&self, ty: &Ty) -> bool {
+        let (Ty::Class(name) | Ty::Generic(name, _)) = ty else { return false };
+        builtin(name).is_none() && self.classes.is_none_or(|classes| !classes.contains_key(name))
+    }
+
+    /// Whether an object of a class that is not known may be of a type: of one that is derived from it, as a `NamedTuple` from `tuple` and an
+    /// `IntEnum` from `int`.
+    fn may_stand(&self, form: &str, ty: &Ty) -> bool {
+        let is_enum = form == "enum";
+        match ty {
+            Ty::Any | Ty::Variable(_) | Ty::Union(_) => true,
+            Ty::Never | Ty::None => false,
+            Ty::Literal(values) => is_enum && values.iter().any(|value| matches!(value, Literal::Member(..))),
+            Ty::Tuple(_) | Ty::Tuples(_) | Ty::Spread(..) => !is_enum,
+            Ty::Class(name) | Ty::Generic(name, _) => match self.classes.and_then(|classes| classes.get(name)) {
+                // An enum that has members has nothing derived from it, and a `TypedDict`'s values are mappings.
+                Some(class) => !is_enum && !matches!(class.kind, ClassKind::Enum | ClassKind::TypedDict),
+                None if is_enum => name != "bool" && !CONTAINERS.contains(&name.as_str()),
+                None => !SCALARS.contains(&name.as_str()) && !CONTAINERS.contains(&name.as_str()),
+            },
+        }
     }
 
     /// The header of an attachment, where it was read.

@@ -1,6 +1,6 @@
 //! Types that no value is of: they go among annotations, and nothing of them has a form.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use qflow_model::class::{ClassKind, Classes, Field};
 
@@ -23,10 +23,20 @@ pub struct Valueless {
 /// The part of a type that nothing of which has a form, so that no value of the whole is made; none where some are. Objects of the user's
 /// classes have all of their fields, but those that need not be given where the class itself gives something else.
 pub fn valueless(ty: &Ty, classes: &Classes) -> Option<Valueless> {
-    within(ty, classes, &mut BTreeSet::new())
+    within(ty, classes, &mut Seen::default())
 }
 
-fn within<'c>(ty: &Ty, classes: &'c Classes, seen: &mut BTreeSet<&'c str>) -> Option<Valueless> {
+/// Classes within classes that are looked into: a stack's bound, far past what anybody writes.
+const DEPTH: u32 = 250;
+
+/// What was found of classes; of those that are looked into, nothing yet: one that holds itself says nothing of itself.
+#[derive(Default)]
+struct Seen<'c> {
+    found: BTreeMap<&'c str, Option<Valueless>>,
+    depth: u32,
+}
+
+fn within<'c>(ty: &Ty, classes: &'c Classes, seen: &mut Seen<'c>) -> Option<Valueless> {
     match ty {
         Ty::Any | Ty::Variable(_) | Ty::Never | Ty::None | Ty::Literal(_) => None,
         // An error has a form, whatever the value is of.
@@ -37,17 +47,22 @@ fn within<'c>(ty: &Ty, classes: &'c Classes, seen: &mut BTreeSet<&'c str>) -> Op
         }
         Ty::Class(name) if classes.contains_key(name) => {
             let (name, class) = classes.get_key_value(name)?;
-            // One that holds itself says nothing of itself.
-            if !seen.insert(name) {
+            if let Some(found) = seen.found.get(name.as_str()) {
+                return found.clone();
+            }
+            if seen.depth == DEPTH {
                 return None;
             }
+            seen.found.insert(name, None);
+            seen.depth += 1;
             let is_there =
                 |field: &&Field| field.required || (class.kind != ClassKind::TypedDict && field.default.is_none());
             let found = class.fields.iter().filter(is_there).find_map(|field| {
                 let found = within(&field_type(field, classes), classes, seen)?;
                 Some(Valueless { field: found.field.or_else(|| Some(format!("{name}.{}", field.name))), ..found })
             });
-            seen.remove(name.as_str());
+            seen.depth -= 1;
+            seen.found.insert(name, found.clone());
             found
         }
         Ty::Class(name) | Ty::Generic(name, _) if !has_form(name) => Some(Valueless { part: ty.clone(), field: None }),
@@ -122,6 +137,21 @@ mod tests {
             let told = told.map(|told| format!("{} of {}", told.part, told.field.unwrap_or_default()));
             assert_eq!(told.as_deref(), found, "{ty}");
         }
+    }
+
+    #[test]
+    fn classes_that_hold_many_of_each_other_are_looked_into_once() {
+        let field = |name: &str, ty: String| json!({"name": name, "type": ty, "required": true});
+        let class = |level: u32| {
+            let of = if level < 5_000 { format!("C{}", level + 1) } else { "range".to_owned() };
+            let fields = [field("a", of.clone()), field("b", of)];
+            (format!("C{level}"), json!({"name": format!("w.C{level}"), "kind": "dataclass", "fields": fields}))
+        };
+        let classes: serde_json::Map<_, _> = (0..=5_000).map(class).collect();
+        let classes: Classes = serde_json::from_value(classes.into()).unwrap();
+        let told = |name: &str| valueless(&Ty::class(name), &classes).map(|told| told.part.to_string());
+        assert_eq!(told("C4960").as_deref(), Some("range"), "forty levels of two");
+        assert_eq!(told("C0"), None, "further than anybody looks");
     }
 
     #[test]

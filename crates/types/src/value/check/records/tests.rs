@@ -196,16 +196,24 @@ fn what_goes_by_its_class_is_given_whatever_its_value_looks_like() {
     let day = json!({"$": "enum", "t": "w.Unit", "v": "DAY"});
     let object = |class: &str, fields: Value| json!({"$": "object", "t": class, "v": fields});
     let user = |class: &str| object(class, json!({"name": "a", "age": 7}));
+    let enumerated = |class: &str| json!({"$": "enum", "t": class, "v": "LOW"});
     for (value, ty) in [
         // A `TypedDict` with more keys goes by its structure, a class that is derived by its name.
         (json!({"day": "mon", "amount": 1, "more": []}), "Row"),
         (user("w.Admin"), "User"),
         (user("w.Admin"), "list[User] | User"),
-        // A named tuple is a tuple, a member of a mixed enum a number or a text.
-        (object("w.Point", json!({"x": 1, "of": 2})), "tuple[int, int]"),
-        (object("w.Point", json!({"x": 1, "of": 2})), "Sequence[int]"),
-        (day.clone(), "int"),
-        (day, "Literal[\"day\"]"),
+        // A named tuple is a tuple, a member of a mixed enum a number or a text: of classes that only the submission knows.
+        (object("w.Spot", json!({"x": 1, "of": 2})), "tuple[int, int]"),
+        (object("w.Spot", json!({"x": 1, "of": 2})), "Sequence[int] | None"),
+        (enumerated("w.Level"), "int"),
+        (enumerated("w.Level"), "Decimal | None"),
+        (enumerated("w.Level"), "Elsewhere"),
+        (object("w.Spot", json!({})), "Elsewhere | int"),
+        (object("w.Spot", json!({})), "Hashable"),
+        (day.clone(), "Unit"),
+        (day.clone(), "Hashable"),
+        (day.clone(), "Literal[Unit.DAY]"),
+        (day.clone(), "Elsewhere"),
         (user("w.User"), "User"),
     ] {
         assert_eq!(given(&value, ty), None, "{value} as {ty}");
@@ -216,6 +224,21 @@ fn what_goes_by_its_class_is_given_whatever_its_value_looks_like() {
         (object("w.User", json!({"name": 1, "age": 7})), "User", "x at .name: expected str, got int"),
         (json!([user("w.User"), "b"]), "list[User]", "x at [1]: expected User, got str"),
         (json!("7"), "int", "x expected int, got str"),
+        // What no class of such a form is derived from.
+        (object("w.Spot", json!({"x": 1})), "int", "x expected int, got w.Spot"),
+        (json!([object("w.Spot", json!({}))]), "list[int]", "x at [0]: expected int, got w.Spot"),
+        (object("w.Spot", json!({})), "dict[str, int]", "x expected dict[str, int], got w.Spot"),
+        (object("w.Spot", json!({})), "Row", "x expected Row, got w.Spot"),
+        (object("w.Spot", json!({})), "Unit", "x expected Unit, got w.Spot"),
+        (enumerated("w.Level"), "list[int]", "x expected list[int], got w.Level"),
+        (enumerated("w.Level"), "bool", "x expected bool, got w.Level"),
+        (enumerated("w.Level"), "Unit", "x expected Unit, got w.Level"),
+        (enumerated("w.Level"), "User", "x expected User, got w.Level"),
+        (enumerated("w.Level"), "tuple[int, ...]", "x expected tuple[int, ...], got w.Level"),
+        // What is known of it.
+        (day.clone(), "int", "x expected int, got w.Unit"),
+        (day, "Literal[1] | str", "x expected str | Literal[1], got w.Unit"),
+        (object("w.Cell", json!({"value": 1})), "User", "x expected User, got w.Cell"),
     ] {
         assert_eq!(given(&value, ty).as_deref(), Some(why), "{value} as {ty}");
     }
