@@ -95,11 +95,17 @@ fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, 
         let checked = read.and_then(|value| value::check_written(&value, &ty, classes).map(|()| value));
         checked.map_err(|error| wrong(error.to_string()))
     };
+    let converted = |text: &str, error| converted(text, &ty, classes).ok_or(error);
     match (given, &param.default) {
-        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty, classes)).map_err(|error| {
-            if content(&ty) { wrong(format!("{ty} is content, which is uploaded: -p {name}=@PATH")) } else { error }
+        (Some(Text::Plain(text)), _) => read(value::from_text(text, &ty, classes)).or_else(|error| {
+            if content(&ty) {
+                return Err(wrong(format!("{ty} is content, which is uploaded: -p {name}=@PATH")));
+            }
+            converted(text, error)
         }),
-        (Some(Text::Json(text)), _) => read(value::from_json(text.as_bytes(), &ty, classes)),
+        (Some(Text::Json(text)), _) => {
+            read(value::from_json(text.as_bytes(), &ty, classes)).or_else(|error| converted(text, error))
+        }
         (Some(Text::Upload { content, name }), _) => {
             if !matches!(content.kind.as_str(), "file" | "folder") {
                 return Err(wrong(format!("`{}` is neither `file` nor `folder`", content.kind)));
@@ -117,6 +123,14 @@ fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, 
             name: name.clone(),
         }),
     }
+}
+
+/// What is made of JSON that does not read as its type, by the table of conversions: nobody declares what a parameter is given as, so
+/// there is nobody to ask for it.
+fn converted(text: &str, ty: &Ty, classes: &Classes) -> Option<Value> {
+    let given = value::from_json(text.as_bytes(), &Ty::Any, classes).ok()?;
+    let made = value::convert(&given, ty, classes).ok()?;
+    value::check_written(&made, ty, classes).is_ok().then_some(made)
 }
 
 /// Whether a type takes content and no text.
@@ -163,6 +177,36 @@ mod tests {
         assert_eq!((read["rows"].value.items, read["rows"].answers.len()), (Some(2), 0));
         assert_eq!(read["limit"].value.inline.as_deref(), Some(b"3".as_slice()));
         assert_eq!(read["limit"].answers[0].scalar, Some(Scalar::Int(3)));
+    }
+
+    #[test]
+    fn what_does_not_read_as_its_type_is_converted_or_refused_in_the_words_of_its_type() {
+        let read = |ty: &str, text: Text| {
+            let workflow = WorkflowDef { params: vec![param("x", ty)], ..workflow("main", vec![]) };
+            let read = read(&Definition::default(), &workflow, vec![given("x", text)]);
+            let inline = |read: BTreeMap<String, Produced>| read["x"].value.inline.clone().unwrap();
+            read.map(|read| String::from_utf8(inline(read).to_vec()).unwrap()).map_err(|e| e[0].message.clone())
+        };
+        let (plain, json) = (|text: &str| Text::Plain(text.to_owned()), |text: &str| Text::Json(text.to_owned()));
+        for (ty, text, made) in [
+            ("Decimal", json("1.5"), r#"{"$":"decimal","v":"1.5"}"#),
+            ("list[int]", plain(r#"["1", 2]"#), "[1,2]"),
+            ("list[int]", json(r#"["1", 2.0]"#), "[1,2]"),
+            ("bool", json("1"), "true"),
+            ("int", plain("1.0"), "1"),
+            ("dict[str, Decimal]", plain(r#"{"a": 2.5}"#), r#"{"a":{"$":"decimal","v":"2.5"}}"#),
+            ("int | None", json("\"7\""), "7"),
+        ] {
+            assert_eq!(read(ty, text.clone()).as_deref(), Ok(made), "{text:?} as {ty}");
+        }
+        for (ty, text, why) in [
+            ("int", plain("1.5"), "parameter `x`: expected int, got `1.5`"),
+            ("int", json("1.5"), "parameter `x`: expected int, got 1.5"),
+            ("list[int]", json(r#"["a"]"#), "parameter `x`: at [0]: expected int, got \"a\""),
+            ("bool", json("2"), "parameter `x`: expected bool, got 2"),
+        ] {
+            assert_eq!(read(ty, text.clone()), Err(why.to_owned()), "{text:?} as {ty}");
+        }
     }
 
     #[test]
