@@ -1,7 +1,7 @@
 //! What a type is, for people and for editors: its spelling, its parts, what goes there and what it converts from. Pure.
 
 use qflow_model::class::Classes;
-use qflow_types::{TABLE, Ty, has_variables, is_builtin};
+use qflow_types::{TABLE, Ty, Way, convertible, has_variables, is_builtin};
 use serde::Serialize;
 
 /// A type, described.
@@ -61,6 +61,22 @@ fn is_checked(ty: &Ty, classes: &Classes) -> bool {
     }
 }
 
+/// The rows by which something is made of a class, as what a type says of the whole allows: of a union's, those of the one member that may be
+/// meant.
+fn converts_from(ty: &Ty, classes: &Classes) -> Vec<Conversion> {
+    let mut made: Vec<Conversion> = Vec::new();
+    for row in TABLE.iter().filter(|row| ty.members().iter().any(|member| *member == Ty::class(row.to))) {
+        for from in row.from {
+            let way = convertible(&Ty::class(from), ty, classes);
+            if matches!(way, Way::Converted | Way::MayFail) && made.iter().all(|one| one.from != *from) {
+                let (from, rule) = ((*from).to_owned(), row.rule.to_owned());
+                made.push(Conversion { from, may_fail: way == Way::MayFail, rule });
+            }
+        }
+    }
+    made
+}
+
 /// Describes a type; `classes` are those that are known.
 pub fn describe(ty: &Ty, classes: &Classes) -> Description {
     let spelled = ty.to_string();
@@ -70,22 +86,14 @@ pub fn describe(ty: &Ty, classes: &Classes) -> Description {
         ty: field.ty.0.clone(),
         required: field.required,
     });
-    let rows = TABLE.iter().filter(|row| ty.members().iter().any(|member| *member == Ty::class(row.to)));
-    let converts_from = rows.flat_map(|row| {
-        row.from.iter().map(|from| Conversion {
-            from: (*from).to_owned(),
-            may_fail: row.may_fail,
-            rule: row.rule.to_owned(),
-        })
-    });
     Description {
+        converts_from: converts_from(ty, classes),
         kind: ty.root().to_owned(),
         parts: ty.parts().into_iter().map(ToString::to_string).collect(),
         fields: fields.collect(),
         members: class.into_iter().flat_map(|class| &class.members).map(|member| member.name.clone()).collect(),
         optional: qflow_types::assignable(&Ty::None, ty).is_ok(),
         checked: is_checked(ty, classes),
-        converts_from: converts_from.collect(),
         ty: spelled,
     }
 }
@@ -95,6 +103,25 @@ mod tests {
     use qflow_python_source::annotation;
 
     use super::*;
+
+    #[test]
+    fn what_is_said_to_be_made_is_made() {
+        let from = |text: &str| {
+            let described = describe(&text.parse().unwrap(), &Classes::new()).converts_from;
+            described.into_iter().map(|one| (one.from, one.may_fail)).collect::<Vec<_>>()
+        };
+        let may = |name: &str| (name.to_owned(), true);
+        assert!(from("int").contains(&may("str")) && from("int | None").contains(&may("str")));
+        // Which of the two a Decimal is to be nobody says, and a text is one already.
+        let either = from("int | str | None");
+        assert!(either.iter().all(|(name, _)| name != "Decimal" && name != "str"), "{either:?}");
+        for ty in ["int", "float | None", "date | Decimal", "str", "bool | int"] {
+            for (name, _) in from(ty) {
+                let way = convertible(&Ty::class(&name), &ty.parse().unwrap(), &Classes::new());
+                assert!(matches!(way, Way::Converted | Way::MayFail), "{name} → {ty}");
+            }
+        }
+    }
 
     #[test]
     fn what_only_python_knows_is_not_said_to_be_checked() {
