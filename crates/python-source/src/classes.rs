@@ -142,6 +142,8 @@ pub(crate) fn named(ty: &Ty) -> Vec<String> {
     match ty {
         Ty::Class(name) => vec![name.clone()],
         Ty::Literal(values) => annotation::enums(values).map(str::to_owned).collect(),
+        // `Box[int]`: what is given in brackets, and what takes it.
+        Ty::Generic(name, parts) => parts.iter().flat_map(named).chain([name.clone()]).collect(),
         other => other.parts().into_iter().flat_map(named).collect(),
     }
 }

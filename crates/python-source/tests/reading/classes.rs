@@ -189,6 +189,27 @@ fn what_reading_does_not_tell_is_left_to_python_and_told() {
     }
 }
 
+#[test]
+fn a_generic_class_is_told_of_where_it_is_given_types_too() {
+    let generic = "@dataclass\nclass G[T]:\n    a: T\n@dataclass\nclass H(Generic[T]):\n    a: T\n\
+                   class D(TypedDict, Generic[T]):\n    a: T\nclass N(NamedTuple, Generic[T]):\n    a: T\n";
+    for (ty, named) in [
+        ("G[int]", "G"),
+        ("H[str]", "H"),
+        ("list[D[int]]", "D"),
+        ("dict[str, N[str] | None]", "N"),
+        ("list[G]", "G"),
+        ("Outer", "G"),
+    ] {
+        let outer = "@dataclass\nclass Outer:\n    inner: G[int]\n";
+        let text = format!("{HEAD}\n{generic}{outer}\n@node\ndef f() -> \"{ty}\": ...\n");
+        let problems = qflow_python_source::read(&source("w.py", &text)).problems;
+        let told: Vec<_> = problems.into_iter().filter(|told| told.code == "unread-class").map(|p| p.message).collect();
+        let whole = format!("values of `{named}` are held to its name only, not to what it holds: it is generic");
+        assert_eq!(told, [whole], "{ty}");
+    }
+}
+
 /// The messages of a code about a file in which a node takes a `C`.
 fn warned(text: &str, code: &str) -> Vec<String> {
     let text = format!("{HEAD}\n{text}\n\n@node\ndef f(x: C) -> None: ...\n");
