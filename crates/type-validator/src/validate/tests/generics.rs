@@ -185,9 +185,10 @@ fn a_nodes_default_is_held_to_its_annotation() {
     };
     assert_eq!(told("1"), []);
     assert_eq!(told("len([])"), []);
+    assert_eq!(told("max(1, 2)")[0].1, "f.x: int ← its default: what `max(1, 2)` is only Python knows");
     let (place, remedy) = ("w.py:3:16".to_owned(), |text: &str| Some(text.to_owned()));
-    let none = "x: int ← its default: expected int, got None".to_owned();
+    let none = "f.x: int ← its default: expected int, got None".to_owned();
     assert_eq!(told("None"), [(place.clone(), none, remedy("declare int | None"))]);
-    let text = "x: int ← its default: expected int, got str".to_owned();
+    let text = "f.x: int ← its default: expected int, got str".to_owned();
     assert_eq!(told("\"a\""), [(place, text, remedy("write a default of the declared type"))]);
 }
