@@ -10,6 +10,7 @@ mod unread;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) use called::{called, members as called_members};
+pub(crate) use member::missing as missing_member;
 use qflow_model::{
     class::{Class, ClassKind, Classes, Field, Member},
     definition::Definition,

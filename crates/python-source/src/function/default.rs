@@ -2,7 +2,7 @@
 
 use qflow_model::class::Classes;
 use qflow_types::{Ty, assignable_among, value};
-use ruff_python_ast::{Expr, Stmt, StmtFunctionDef};
+use ruff_python_ast::{Expr, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::Value;
 
@@ -12,7 +12,6 @@ use crate::{
     constant::{self, NotConstant, guess},
     problems::Problems,
     project::Project,
-    scope::Bound,
 };
 
 const REMEDY: &str = "write a default of the declared type";
@@ -128,7 +127,7 @@ impl Head<'_, '_> {
             Err(NotConstant::Clock(_) | NotConstant::Told) => return,
             Err(NotConstant::Impossible(_, what)) => Written::Wrong(what.to_owned(), "write one that Python makes"),
             Err(NotConstant::Wrong(..) | NotConstant::Other(_)) => {
-                match (self.no_member(default), guess::of(units, self.unit, default)) {
+                match (classes::missing_member(units, self.unit, default), guess::of(units, self.unit, default)) {
                     (Some(message), _) => Written::Wrong(message, "name a member that it has"),
                     // What a stub says where a default is.
                     _ if default.is_ellipsis_literal_expr() && !is_node => return,
@@ -140,24 +139,5 @@ impl Head<'_, '_> {
         let name = format!("{}.{parameter}", function.name.id);
         let default = WrittenDefault { unit: self.unit, range: default.range(), name, ty: ty.clone(), value, is_node };
         self.project.defaults.borrow_mut().push(default);
-    }
-
-    /// What is wrong with `Colour.GREY` where the enum is known and has no such name.
-    fn no_member(&self, expr: &Expr) -> Option<String> {
-        let attribute = expr.as_attribute_expr()?;
-        let Bound::Class(at, class) = self.project.units.resolve(self.unit, &attribute.value)? else { return None };
-        let members = classes::members(&self.project.units, at, class)?;
-        let name = attribute.attr.id.as_str();
-        let binds = |method: &StmtFunctionDef| method.name.id.as_str() == name;
-        let is_there = members.iter().any(|member| member == name)
-            || name.starts_with("__")
-            || class.body.iter().filter_map(Stmt::as_function_def_stmt).any(binds)
-            || class.arguments.as_ref().is_some_and(|of| of.args.iter().any(|base| self.is_own(at, base)));
-        let all = members.join(", ");
-        (!is_there).then(|| format!("`{}` has no member `{name}`; it has {all}", class.name.id))
-    }
-
-    fn is_own(&self, unit: usize, base: &Expr) -> bool {
-        !matches!(self.project.units.resolve(unit, base), Some(Bound::Foreign(_)) | None)
     }
 }
