@@ -126,7 +126,7 @@ impl<'u, 'a> Reader<'u, 'a> {
                 };
                 match self.units.resolve(self.unit, &subscript.value) {
                     Some(Bound::Assigned(at, value) | Bound::Either(at, value)) => {
-                        return self.given(at, value, parts, range, depth);
+                        return self.given((at, value), spelled(&subscript.value), parts, range, depth);
                     }
                     Some(Bound::Other) => return Ok(self.unsure(&subscript.value)),
                     Some(Bound::Foreign(dotted)) => form::with_types(&dotted, range)?,
@@ -315,7 +315,7 @@ impl<'u, 'a> Reader<'u, 'a> {
                 class::takes(name, 1, parts.len(), range)?;
                 self.ty(&parts[0], depth + 1).map(|_| Ty::class("bool"))
             }
-            "Annotated" | "Required" | "NotRequired" | "ReadOnly" | "Final" => {
+            "Annotated" => {
                 let inner = parts.first().ok_or_else(|| wrong(range, "this is not a type"))?;
                 self.ty(inner, depth + 1)
             }
@@ -368,5 +368,14 @@ impl<'u, 'a> Reader<'u, 'a> {
 
     fn each(&mut self, parts: &[Expr], depth: usize) -> Result<Vec<Ty>, NotAType> {
         parts.iter().map(|part| self.ty(part, depth + 1)).collect()
+    }
+}
+
+/// A name as it is written, without what it is a part of.
+fn spelled(expr: &Expr) -> &str {
+    match expr {
+        Expr::Name(name) => name.id.as_str(),
+        Expr::Attribute(attribute) => attribute.attr.id.as_str(),
+        _ => "this",
     }
 }

@@ -10,6 +10,7 @@ mod unread;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) use called::{called, members as called_members};
+pub(crate) use member::missing as missing_member;
 use qflow_model::{
     class::{Class, ClassKind, Classes, Field, Member},
     definition::Definition,
@@ -142,6 +143,8 @@ pub(crate) fn named(ty: &Ty) -> Vec<String> {
     match ty {
         Ty::Class(name) => vec![name.clone()],
         Ty::Literal(values) => annotation::enums(values).map(str::to_owned).collect(),
+        // `Box[int]`: what is given in brackets, and what takes it.
+        Ty::Generic(name, parts) => parts.iter().flat_map(named).chain([name.clone()]).collect(),
         other => other.parts().into_iter().flat_map(named).collect(),
     }
 }

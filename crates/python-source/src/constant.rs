@@ -1,5 +1,6 @@
 //! Constants: literals, names of them, and the few calls of the standard library that are as good as one, in the tagged form.
 
+pub(crate) mod guess;
 mod made;
 
 use ruff_python_ast::{Expr, ExprCall, Number, Stmt, StmtClassDef, StringLiteralValue, UnaryOp};
@@ -22,6 +23,8 @@ const DIGITS: usize = 4300;
 /// Bytes of a text that count as one part of a constant.
 pub(crate) const TEXT_TERM_BYTES: usize = 64;
 
+const TOO_MUCH: &str = "the constants and types of these files hold too much, names spelt out";
+
 /// Why an expression is no constant, and which part of it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotConstant {
@@ -29,6 +32,8 @@ pub(crate) enum NotConstant {
     Clock(TextRange),
     /// It is a constant, but a wrong one: in words.
     Wrong(TextRange, &'static str),
+    /// The same of one that Python does not make either.
+    Impossible(TextRange, &'static str),
     /// It is more than a submission may hold, which has been told.
     Told,
     /// It is something else.
@@ -114,10 +119,7 @@ impl Reader<'_, '_> {
     fn spend(self, expr: &Expr, terms: usize) -> Result<(), NotConstant> {
         match self.units.spend(terms) {
             Spent::Within => Ok(()),
-            Spent::Past => Err(NotConstant::Wrong(
-                expr.range(),
-                "the constants and types of these files hold too much, names spelt out",
-            )),
+            Spent::Past => Err(NotConstant::Wrong(expr.range(), TOO_MUCH)),
             Spent::Told => Err(NotConstant::Told),
         }
     }
@@ -151,7 +153,10 @@ impl Reader<'_, '_> {
         }
         let Some(parameters) = made::parameters(&name) else { return Err(other) };
         let given = self.arguments(call, parameters, level)?;
-        made::value(&name, &given).map_err(|what| NotConstant::Wrong(call.range(), what))
+        made::value(&name, &given).map_err(|what| {
+            let is_impossible = made::is_impossible(&name, &given);
+            (if is_impossible { NotConstant::Impossible } else { NotConstant::Wrong })(call.range(), what)
+        })
     }
 
     /// The arguments of a constructor in the order of its parameters.
@@ -180,6 +185,7 @@ impl Reader<'_, '_> {
             return Reader { unit: at, ..self }.read(value, level + 1).map_err(|why| match why {
                 NotConstant::Clock(_) => NotConstant::Clock(expr.range()),
                 NotConstant::Wrong(_, what) => NotConstant::Wrong(expr.range(), what),
+                NotConstant::Impossible(_, what) => NotConstant::Impossible(expr.range(), what),
                 NotConstant::Other(_) => other,
                 NotConstant::Told => why,
             });

@@ -1,9 +1,11 @@
 //! Decorated functions: which they are, what their decorator says, their signatures.
 
 mod decorator;
+mod default;
 mod named;
 mod signature;
 
+pub(crate) use default::{WrittenDefault, check_defaults};
 use qflow_model::{
     definition::{NodeDef, TypeText, WorkflowDef},
     expression::Expr as Value,
@@ -12,7 +14,7 @@ use qflow_types::Ty;
 use ruff_python_ast::{Decorator, Expr, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 use serde_json::json;
-pub(crate) use signature::{Signature, WrittenDefault, check_defaults};
+pub(crate) use signature::Signature;
 
 use crate::{
     constant::TEXT_TERM_BYTES,

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use qflow_model::class::Classes;
+use qflow_model::class::{Class, ClassKind, Classes};
 
 use crate::{
     assignable::{Reason, assignable_among},
@@ -60,7 +60,7 @@ pub fn solve<'t>(
 ) -> Result<Solution, Unsolved> {
     let mut found: BTreeMap<String, Vec<Ty>> = BTreeMap::new();
     for (declared, given) in given {
-        collect(declared, given, &mut found);
+        collect(declared, given, classes, &mut found);
     }
     let mut solution = Solution::default();
     for (name, variable) in variables {
@@ -92,26 +92,38 @@ impl Variable {
 }
 
 /// What stands where variables do.
-fn collect(declared: &Ty, given: &Ty, found: &mut BTreeMap<String, Vec<Ty>>) {
+fn collect(declared: &Ty, given: &Ty, classes: &Classes, found: &mut BTreeMap<String, Vec<Ty>>) {
     match (declared, given) {
         (Ty::Variable(name), _) => found.entry(name.clone()).or_default().push(given.clone()),
         _ if !has_variables(declared) => {}
-        (_, Ty::Any | Ty::Never) => declared.parts().into_iter().for_each(|part| collect(part, given, found)),
+        (_, Ty::Any | Ty::Never) => {
+            declared.parts().into_iter().for_each(|part| collect(part, given, classes, found));
+        }
         (_, Ty::Union(members)) if !matches!(declared, Ty::Union(_)) => {
-            members.iter().for_each(|member| collect(declared, member, found));
+            members.iter().for_each(|member| collect(declared, member, classes, found));
         }
         (Ty::Union(members), _) => {
             // What another member takes says nothing of a variable: `T | None` given `int | None`.
             let (open, closed): (Vec<_>, Vec<_>) = members.iter().partition(|member| has_variables(member));
-            let taken = |one: &&Ty| closed.iter().any(|member| assignable_among(one, member, &Classes::new()).is_ok());
+            let taken = |one: &&Ty| closed.iter().any(|member| assignable_among(one, member, classes).is_ok());
             for one in given.members().iter().filter(|one| !taken(one)) {
                 let (bare, shaped): (Vec<_>, Vec<_>) =
                     open.iter().copied().partition(|member| matches!(member, Ty::Variable(_)));
-                let fits: Vec<_> = shaped.into_iter().filter(|member| is_alike(member, one)).collect();
+                let fits: Vec<_> = shaped.into_iter().filter(|member| is_alike(member, one, classes)).collect();
                 let into = if fits.is_empty() { bare } else { fits };
-                into.into_iter().for_each(|member| collect(member, one, found));
+                into.into_iter().for_each(|member| collect(member, one, classes, found));
             }
         }
+        _ => match besides(given, declared, classes) {
+            Some(seen) => collect(declared, &seen, classes, found),
+            None => inside(declared, given, classes, found),
+        },
+    }
+}
+
+/// The same part by part, of what is given in brackets.
+fn inside(declared: &Ty, given: &Ty, classes: &Classes, found: &mut BTreeMap<String, Vec<Ty>>) {
+    match (declared, given) {
         (Ty::Generic(name, parts), _) => {
             let seen = match given {
                 Ty::Class(class) => seen_as(class, &[], name),
@@ -119,22 +131,55 @@ fn collect(declared: &Ty, given: &Ty, found: &mut BTreeMap<String, Vec<Ty>>) {
                 _ => given.items().map(|item| [Some(Cow::Owned(item)), None]),
             };
             let seen = seen.unwrap_or_default();
-            parts.iter().zip(seen.iter().flatten()).for_each(|(part, given)| collect(part, given, found));
+            parts.iter().zip(seen.iter().flatten()).for_each(|(part, given)| collect(part, given, classes, found));
         }
         (Ty::Tuple(parts), Ty::Tuple(given)) => {
-            parts.iter().zip(given).for_each(|(part, given)| collect(part, given, found));
+            parts.iter().zip(given).for_each(|(part, given)| collect(part, given, classes, found));
         }
         (Ty::Tuples(part), _) => {
             if let Some(item) = given.items() {
-                collect(part, &item, found);
+                collect(part, &item, classes, found);
             }
         }
         (Ty::Spread(before, item, after), Ty::Tuple(given)) if given.len() >= before.len() + after.len() => {
             let last = given.len() - after.len();
             let parts = before.iter().chain(std::iter::repeat_n(&**item, last - before.len())).chain(after);
-            parts.zip(given).for_each(|(part, given)| collect(part, given, found));
+            parts.zip(given).for_each(|(part, given)| collect(part, given, classes, found));
+        }
+        (Ty::Spread(before, item, after), Ty::Spread(first, any, last))
+            if first.len() >= before.len() && last.len() >= after.len() =>
+        {
+            let (first, more) = first.split_at(before.len());
+            let (less, last) = last.split_at(last.len() - after.len());
+            let ends = before.iter().chain(after).zip(first.iter().chain(last));
+            ends.for_each(|(part, given)| collect(part, given, classes, found));
+            more.iter().chain([&**any]).chain(less).for_each(|given| collect(item, given, classes, found));
         }
         _ => {}
+    }
+}
+
+/// What a literal, or a value of a class of the user's, is besides, as [`assignable_among`] has it: a named tuple is a tuple, a typed
+/// dictionary a mapping, and a member of an enum a value of what is mixed in.
+fn besides(given: &Ty, declared: &Ty, classes: &Classes) -> Option<Ty> {
+    let name = match given {
+        Ty::Literal(_) => return Some(given.clone().widened()),
+        Ty::Class(name) => name,
+        _ => return None,
+    };
+    let Class { kind, bases, fields, .. } = classes.get(name)?;
+    match kind {
+        ClassKind::NamedTuple => {
+            Some(Ty::Tuple(fields.iter().map(|field| field.ty.0.parse().unwrap_or(Ty::Any)).collect()))
+        }
+        // What it holds under keys that are not declared nobody knows.
+        ClassKind::TypedDict => Some(Ty::Generic("Mapping".to_owned(), vec![Ty::class("str"), Ty::class("object")])),
+        ClassKind::Enum => {
+            let Ty::Generic(of, _) = declared else { return None };
+            let base = bases.iter().find(|base| !classes.contains_key(*base) && seen_as(base, &[], of).is_some());
+            base.map(|base| Ty::class(base))
+        }
+        ClassKind::Dataclass | ClassKind::Model => None,
     }
 }
 
@@ -144,23 +189,40 @@ pub fn has_variables(ty: &Ty) -> bool {
 }
 
 /// Whether a type may be of a declared shape, whatever its variables are.
-fn is_alike(declared: &Ty, given: &Ty) -> bool {
-    assignable_among(given, &Solution::default().apply(declared.clone()), &Classes::new()).is_ok()
+fn is_alike(declared: &Ty, given: &Ty, classes: &Classes) -> bool {
+    assignable_among(given, &Solution::default().apply(declared.clone()), classes).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn ty(text: &str) -> Ty {
         text.parse().unwrap()
     }
 
+    /// A `NamedTuple`, a `TypedDict`, a `StrEnum` and an `Enum`.
+    fn classes() -> Classes {
+        let fields =
+            json!([{"name": "x", "type": "str", "required": true}, {"name": "y", "type": "int", "required": true}]);
+        let members = json!([{"name": "A", "value": "a"}]);
+        let all = json!({
+            "Pair": {"name": "m.Pair", "kind": "named_tuple", "fields": fields},
+            "Row": {"name": "m.Row", "kind": "typed_dict", "fields": fields},
+            "Part": {"name": "m.Part", "kind": "dataclass", "fields": fields},
+            "Name": {"name": "m.Name", "kind": "enum", "bases": ["str"], "members": members},
+            "Unit": {"name": "m.Unit", "kind": "enum", "members": members},
+        });
+        serde_json::from_value(all).unwrap()
+    }
+
     fn solved(declared: &[&str], given: &[&str], returns: &str, variable: Variable) -> String {
         let (declared, given): (Vec<Ty>, Vec<Ty>) =
             (declared.iter().map(|t| ty(t)).collect(), given.iter().map(|t| ty(t)).collect());
         let variables = Variables::from([("T".to_owned(), variable), ("U".to_owned(), Variable::default())]);
-        match solve(declared.iter().zip(&given), &variables, &Classes::new()) {
+        match solve(declared.iter().zip(&given), &variables, &classes()) {
             Ok(solution) => solution.apply(ty(returns)).to_string(),
             Err(unsolved) => unsolved.to_string(),
         }
@@ -186,6 +248,47 @@ mod tests {
             assert_eq!(solved(&declared, &given, returns, Variable::default()), result, "{declared:?} given {given:?}");
         }
         assert_eq!(solved(&["~T", "~T"], &["int", "str"], "~T", Variable::default()), "int | str");
+    }
+
+    #[test]
+    fn a_literal_and_a_class_of_the_users_are_seen_as_what_they_are_besides() {
+        for (declared, given, returns, result) in [
+            ("Sequence[~T]", "Literal[\"ab\"]", "~T", "str"),
+            ("Sequence[~T]", "Literal[b\"ab\"]", "~T", "int"),
+            ("~T | Sequence[~T]", "Literal[\"ab\"]", "~T", "str"),
+            ("Sequence[~T]", "Pair", "~T", "int | str"),
+            ("tuple[~T, ~U]", "Pair", "tuple[~U, ~T]", "tuple[int, str]"),
+            ("tuple[~T, ...]", "Pair", "~T", "int | str"),
+            ("tuple[~T, *tuple[~U, ...]]", "Pair", "~U", "int"),
+            ("list[~T]", "list[Pair]", "~T", "Pair"),
+            ("list[tuple[~T, ~U]]", "list[Pair]", "~U", "int"),
+            ("Mapping[~T, ~U]", "Row", "tuple[~T, ~U]", "tuple[str, object]"),
+            ("Iterable[~T]", "Row", "~T", "str"),
+            ("Sequence[~T]", "Name", "~T", "str"),
+            ("Sequence[~T]", "Literal[Name.A]", "~T", "str"),
+            ("~T | str", "Name", "~T", "Any"),
+            ("~T | str", "Unit", "~T", "Unit"),
+            ("~T | Mapping[str, ~T]", "Row", "~T", "object"),
+            ("~T", "Pair", "~T", "Pair"),
+            // What it does not take is told as an edge that does not go, and nothing of the variable.
+            ("Sequence[~T]", "Unit", "~T", "Any"),
+            ("Sequence[~T]", "Part", "~T", "Any"),
+            ("tuple[~T, ~U]", "Name", "~T", "Any"),
+            (
+                "tuple[~T, *tuple[~U, ...]]",
+                "tuple[int, bytes, *tuple[str, ...], bool]",
+                "tuple[~T, ~U]",
+                "tuple[int, bool | bytes | str]",
+            ),
+            ("tuple[*tuple[~T, ...], ~U]", "tuple[*tuple[str, ...], bool]", "tuple[~T, ~U]", "tuple[str, bool]"),
+        ] {
+            assert_eq!(solved(&[declared], &[given], returns, Variable::default()), result, "{declared} given {given}");
+        }
+        let of_text = || Variable { bound: Some(ty("str")), ..Variable::default() };
+        assert_eq!(solved(&["~T"], &["Name"], "~T", of_text()), "Name");
+        assert_eq!(solved(&["~T"], &["Literal[Name.A]"], "~T", of_text()), "Name");
+        let why = "T would be Unit, and is bound to str: Unit is not str";
+        assert_eq!(solved(&["~T"], &["Unit"], "~T", of_text()), why);
     }
 
     #[test]

@@ -43,6 +43,8 @@ const NO_TYPES: &[&str] = &[
     "MINYEAR",
     "UTC",
 ];
+/// What is said of a field or a name, and of no value.
+const QUALIFIERS: &[&str] = &["Final", "NotRequired", "ReadOnly", "Required"];
 /// Types whose names begin with a small letter.
 const SMALL: &[&str] = &["date", "datetime", "defaultdict", "deque", "time", "timedelta", "timezone", "tzinfo"];
 
@@ -67,6 +69,10 @@ pub(super) fn alone(dotted: &str, range: TextRange) -> Result<(), NotAType> {
 pub(super) fn with_types(dotted: &str, range: TextRange) -> Result<(), NotAType> {
     match known(dotted, range)? {
         Some(name) if NO_TYPES.contains(&name) => Err(no_type(dotted, range)),
+        Some(name) if QUALIFIERS.contains(&name) => {
+            let message = format!("`{dotted}` stands around the type of a field, and says nothing of a value");
+            Err(NotAType { remedy: "write the type in its brackets alone", ..wrong(range, message) })
+        }
         _ => Ok(()),
     }
 }
@@ -135,5 +141,8 @@ mod tests {
         }
         assert!(with_types("typing.Optional", range).is_ok());
         assert!(with_types("typing.ClassVar", range).is_err());
+        let told = with_types("typing_extensions.NotRequired", range).unwrap_err().message;
+        let why = "`typing_extensions.NotRequired` stands around the type of a field, and says nothing of a value";
+        assert_eq!(told, why);
     }
 }

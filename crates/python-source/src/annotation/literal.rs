@@ -5,7 +5,7 @@ use ruff_python_ast::Expr;
 use ruff_text_size::TextRange;
 
 use super::{NotAType, Reader, class, wrong};
-use crate::constant;
+use crate::{classes, constant};
 
 impl Reader<'_, '_> {
     pub(super) fn literals(&mut self, parts: &[Expr], range: TextRange, depth: usize) -> Result<Ty, NotAType> {
@@ -44,7 +44,12 @@ impl Reader<'_, '_> {
                 }
                 _ => {
                     let message = "Literal takes texts, bytes, whole numbers, members of enums, True, False and None";
-                    return Err(wrong(self.range(part), message));
+                    return Err(match classes::missing_member(self.units, self.unit, part) {
+                        Some(missing) => {
+                            NotAType { remedy: "name a member that it has", ..wrong(self.range(part), missing) }
+                        }
+                        None => wrong(self.range(part), message),
+                    });
                 }
             }
         }

@@ -92,8 +92,8 @@ impl<'a> Reader<'_, 'a> {
     /// `Pair[int]` where `Pair = tuple[T, T]`: an alias with its variables given, in the order in which they come up, or are declared.
     pub(super) fn given(
         &mut self,
-        at: usize,
-        alias: &'a Expr,
+        (at, alias): (usize, &'a Expr),
+        name: &str,
         parts: &[Expr],
         range: TextRange,
         depth: usize,
@@ -107,7 +107,7 @@ impl<'a> Reader<'_, 'a> {
         if parts.len() > names.len()
             || !rest.clone().all(|name| variables.get(name).is_some_and(|v| v.default.is_some()))
         {
-            super::class::takes("the alias", names.len(), parts.len(), range)?;
+            super::class::takes(name, names.len(), parts.len(), range)?;
         }
         let mut given = self.each(parts, depth)?;
         given.extend(defaults(&names, &variables).into_iter().skip(parts.len()));

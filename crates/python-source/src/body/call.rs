@@ -118,7 +118,9 @@ impl<'r, 'a> Body<'r, 'a> {
         match constant::call(&self.project.units, self.unit, call) {
             Ok(literal) if !own => return Some(Value::Literal(literal)),
             Err(NotConstant::Told) => {}
-            Err(NotConstant::Wrong(range, what)) if !own => self.refuse(range, "bad-literal", what, "correct it"),
+            Err(NotConstant::Wrong(range, what) | NotConstant::Impossible(range, what)) if !own => {
+                self.refuse(range, "bad-literal", what, "correct it");
+            }
             _ => {
                 self.refuse_bound(call, bound);
                 self.look_through(call);

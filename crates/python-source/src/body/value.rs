@@ -50,7 +50,7 @@ impl<'a> Body<'_, 'a> {
             Expr::UnaryOp(not) if not.op == UnaryOp::Not => self.truth_value(expr),
             other => match constant::value(&self.project.units, self.unit, other) {
                 Ok(literal) if !matches!(other, Expr::Set(_)) => Some(Value::Literal(literal)),
-                Err(NotConstant::Wrong(range, what)) => {
+                Err(NotConstant::Wrong(range, what) | NotConstant::Impossible(range, what)) => {
                     self.refuse(range, "bad-literal", what, refuse::IN_A_NODE);
                     None
                 }
@@ -143,7 +143,7 @@ impl<'a> Body<'_, 'a> {
             }
             Err(NotConstant::Told) => return None,
             Err(_) if matches!(bound, Bound::Unread) => return None,
-            Err(NotConstant::Wrong(range, what)) => {
+            Err(NotConstant::Wrong(range, what) | NotConstant::Impossible(range, what)) => {
                 self.refuse(range, "bad-literal", what, refuse::IN_A_NODE);
                 return None;
             }

@@ -38,6 +38,33 @@ pub(super) fn value(name: &str, given: &[Option<Value>]) -> Result<Value, &'stat
     }
 }
 
+/// Whether Python makes no value of these arguments either: what is refused here it may still take, as `Decimal(1.5)`.
+pub(super) fn is_impossible(name: &str, given: &[Option<Value>]) -> bool {
+    let given_plain = || given.iter().flatten();
+    match name {
+        // A truth is a whole number to Python.
+        "datetime.timedelta" | "datetime.date" | "datetime.datetime" => !given_plain().any(Value::is_boolean),
+        "decimal.Decimal" => given[0].as_ref().and_then(Value::as_str).is_some_and(|text| {
+            let text = text.trim();
+            let named = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
+            let is_named = ["inf", "nan", "snan"].iter().any(|name| named.starts_with(name));
+            let numeric = |c: char| c.is_ascii_digit() || "+-._eE".contains(c);
+            text.is_ascii() && !is_named && !(text.contains(|c: char| c.is_ascii_digit()) && text.chars().all(numeric))
+        }),
+        // Written with hyphens, in braces or as a URN: 32 digits are left.
+        "uuid.UUID" => match &given[0] {
+            Some(Value::String(text)) => {
+                let digits = text.replace("urn:", "").replace("uuid:", "");
+                let digits = digits.trim_matches(['{', '}']).replace('-', "");
+                digits.chars().count() != 32
+                    || digits.chars().any(|c| c.is_ascii() && !c.is_ascii_hexdigit() && !" _+".contains(c))
+            }
+            _ => true,
+        },
+        _ => given_plain().any(|part| !part.is_string() && !part.is_object()),
+    }
+}
+
 /// A path of these parts, as `pathlib` joins them: one that begins at the root begins anew.
 fn path(given: &[Option<Value>]) -> Option<Value> {
     let mut joined = String::new();
@@ -131,6 +158,38 @@ mod tests {
             ("pathlib.Path", vec![json!("a"), json!(1)]),
         ] {
             assert!(made(name, &given).is_err(), "{name} {given:?}");
+        }
+    }
+
+    #[test]
+    fn what_python_makes_all_the_same_is_told_from_what_it_does_not() {
+        let impossible = |name: &str, given: &[Value]| {
+            let mut all: Vec<_> = given.iter().cloned().map(Some).collect();
+            all.resize(parameters(name).unwrap().len().max(given.len()), None);
+            value(name, &all).is_err() && is_impossible(name, &all)
+        };
+        for (name, given, expected) in [
+            ("datetime.date", json!([2026, 13, 1]), true),
+            ("datetime.date", json!(["a"]), true),
+            ("datetime.date", json!([2026, 1, true]), false),
+            ("datetime.timedelta", json!(["a"]), true),
+            ("datetime.timedelta", json!([1e300]), true),
+            ("datetime.timedelta", json!([true]), false),
+            ("decimal.Decimal", json!(["x"]), true),
+            ("decimal.Decimal", json!([""]), true),
+            ("decimal.Decimal", json!(["1,5"]), true),
+            ("decimal.Decimal", json!(["1_000.5"]), false),
+            ("decimal.Decimal", json!(["-sNaN7"]), false),
+            ("decimal.Decimal", json!(["Infinity"]), false),
+            ("decimal.Decimal", json!(["\u{661}"]), false),
+            ("decimal.Decimal", json!([1.5]), false),
+            ("uuid.UUID", json!(["x"]), true),
+            ("uuid.UUID", json!([5]), true),
+            ("uuid.UUID", json!(["{urn:uuid:12345678-1234-5678-1234-567812345678}"]), false),
+            ("pathlib.Path", json!(["a", 1]), true),
+            ("pathlib.Path", json!(["a", "b"]), false),
+        ] {
+            assert_eq!(impossible(name, given.as_array().unwrap()), expected, "{name} {given}");
         }
     }
 }

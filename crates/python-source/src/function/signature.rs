@@ -2,65 +2,20 @@
 
 use std::collections::HashSet;
 
-use qflow_model::{
-    class::Classes,
-    definition::{Generic, Param, ParamDefault, TypeText, TypeVariable},
-};
-use qflow_types::{Solution, Ty, Variable, Variables, value};
-use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, Stmt, StmtFunctionDef, TypeParam};
-use ruff_text_size::{Ranged, TextRange};
-use serde_json::Value;
+use qflow_model::definition::{Generic, Param, ParamDefault, TypeText, TypeVariable};
+use qflow_types::{Solution, Ty, Variable, Variables};
+use ruff_python_ast::{Expr, Parameter, ParameterWithDefault, StmtFunctionDef, TypeParam};
+use ruff_text_size::Ranged;
 
 use super::{Head, Kind};
 use crate::{
-    annotation, classes,
+    annotation,
     constant::{self, NotConstant},
-    problems::Problems,
-    project::Project,
     refuse,
-    scope::Bound,
 };
 
 /// Parameters of a function: what has more is given a record.
 const PARAMS: usize = 255;
-
-/// A default of a node as it is written.
-pub(crate) struct WrittenDefault {
-    unit: usize,
-    range: TextRange,
-    name: String,
-    ty: Ty,
-    value: Written,
-}
-
-impl WrittenDefault {
-    /// The classes that its type names.
-    pub(crate) fn named(&self) -> Vec<String> {
-        classes::named(&self.ty)
-    }
-}
-
-enum Written {
-    Value(Value),
-    /// A member that an enum has not, and which it has.
-    NoMember(String),
-}
-
-/// Holds the defaults of nodes to their types.
-pub(crate) fn check_defaults(project: &Project<'_>, classes: &Classes, problems: &mut Problems) {
-    for WrittenDefault { unit, range, name, ty, value } in project.defaults.take() {
-        let (why, remedy) = match value {
-            Written::NoMember(why) => (why, "name a member that it has".to_owned()),
-            Written::Value(value) => match value::check_written(&value, &ty, classes) {
-                Ok(()) => continue,
-                Err(error) if value.is_null() => (error.to_string(), format!("declare {ty} | None")),
-                Err(error) => (error.to_string(), "write a default of the declared type".to_owned()),
-            },
-        };
-        let message = format!("{name}: {ty} ← its default: {why}");
-        problems.push(project.units.files[unit].text.problem(range, "incompatible-default", message, &remedy));
-    }
-}
 
 /// What a function takes and returns; variables are `Any`.
 pub(crate) struct Signature {
@@ -131,8 +86,11 @@ impl Head<'_, '_> {
         }
         let own = function.type_params.as_deref().map_or(&[][..], |params| &params.type_params);
         let mut variables = Variables::new();
-        let params: Vec<(Param, Ty)> =
-            all.into_iter().take(PARAMS).map(|parameter| self.parameter(parameter, own, &mut variables)).collect();
+        let params: Vec<(Param, Ty)> = all
+            .into_iter()
+            .take(PARAMS)
+            .map(|parameter| self.parameter(function, parameter, own, &mut variables))
+            .collect();
         let returns = if let Some(annotation) = &function.returns {
             self.annotation(annotation, own, &mut variables)
         } else {
@@ -145,6 +103,7 @@ impl Head<'_, '_> {
 
     fn parameter(
         &mut self,
+        function: &StmtFunctionDef,
         parameter: &ParameterWithDefault,
         own: &[TypeParam],
         variables: &mut Variables,
@@ -160,44 +119,10 @@ impl Head<'_, '_> {
         };
         let default = parameter.default.as_deref().map(|default| self.default(default));
         if let Some(default) = parameter.default.as_deref().filter(|_| self.kind == Kind::Node) {
-            self.written(default, name.id.as_str(), &ty);
+            self.written(default, function, name.id.as_str(), &ty);
         }
         let place = self.text().place(name.range());
         (Param { name: name.id.as_str().to_owned(), ty: TypeText(ty.to_string()), default, place }, ty)
-    }
-
-    /// A node's default is Python's own and never sent; what it is written as is held to its annotation all the same, once all classes
-    /// are known.
-    fn written(&mut self, default: &Expr, name: &str, ty: &Ty) {
-        let value = match constant::value(&self.project.units, self.unit, default) {
-            Ok(literal) => Written::Value(literal),
-            Err(_) => match self.no_member(default) {
-                Some(message) => Written::NoMember(message),
-                None => return,
-            },
-        };
-        let default =
-            WrittenDefault { unit: self.unit, range: default.range(), name: name.to_owned(), ty: ty.clone(), value };
-        self.project.defaults.borrow_mut().push(default);
-    }
-
-    /// What is wrong with `Colour.GREY` where the enum is known and has no such name.
-    fn no_member(&self, expr: &Expr) -> Option<String> {
-        let attribute = expr.as_attribute_expr()?;
-        let Bound::Class(at, class) = self.project.units.resolve(self.unit, &attribute.value)? else { return None };
-        let members = classes::members(&self.project.units, at, class)?;
-        let name = attribute.attr.id.as_str();
-        let binds = |method: &StmtFunctionDef| method.name.id.as_str() == name;
-        let is_there = members.iter().any(|member| member == name)
-            || name.starts_with("__")
-            || class.body.iter().filter_map(Stmt::as_function_def_stmt).any(binds)
-            || class.arguments.as_ref().is_some_and(|of| of.args.iter().any(|base| self.is_own(at, base)));
-        let all = members.join(", ");
-        (!is_there).then(|| format!("`{}` has no member `{name}`; it has {all}", class.name.id))
-    }
-
-    fn is_own(&self, unit: usize, base: &Expr) -> bool {
-        !matches!(self.project.units.resolve(unit, base), Some(Bound::Foreign(_)) | None)
     }
 
     fn default(&mut self, expr: &Expr) -> ParamDefault {
@@ -211,7 +136,7 @@ impl Head<'_, '_> {
             // A node's defaults are Python's own.
             _ if self.kind == Kind::Node => ParamDefault::Python,
             Ok(value) => ParamDefault::Value(value),
-            Err(NotConstant::Wrong(range, what)) => {
+            Err(NotConstant::Wrong(range, what) | NotConstant::Impossible(range, what)) => {
                 self.wrong(range, "bad-default", what, "write another literal");
                 ParamDefault::Python
             }

@@ -3,6 +3,7 @@
 mod as_python;
 mod classes;
 mod code;
+mod defaults;
 mod definitions;
 mod examples;
 mod files;

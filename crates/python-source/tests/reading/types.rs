@@ -161,6 +161,12 @@ fn what_is_no_type_is_told() {
         ("qflow.OutcomeError[int]", "bad-annotation"),
         ("Optional[int, str]", "bad-annotation"),
         ("Literal[1.5]", "bad-annotation"),
+        ("Literal[Color.GREY]", "bad-annotation"),
+        ("t.NotRequired[int]", "bad-annotation"),
+        ("t.Required[int]", "bad-annotation"),
+        ("t.ReadOnly[int]", "bad-annotation"),
+        ("t.Final[int]", "bad-annotation"),
+        ("list[t.Final[int]]", "bad-annotation"),
         ("Annotated[()]", "bad-annotation"),
         ("qflow", "bad-annotation"),
         ("f", "bad-annotation"),
@@ -170,6 +176,24 @@ fn what_is_no_type_is_told() {
         ("abc.Generator[int, None, None]", "lazy-type"),
     ] {
         assert_eq!(read(annotation), Err(code.to_owned()), "{annotation}");
+    }
+}
+
+#[test]
+fn what_is_no_type_names_what_would_be() {
+    let head = "E = Enum(\"E\", \"A B\")\nPair = tuple[T, T]\n";
+    for (annotation, told) in [
+        ("Literal[Color.GREY]", "`Color` has no member `GREY`; it has RED"),
+        ("Literal[E.C]", "`E` has no member `C`; it has A, B"),
+        ("Literal[Row.x]", "Literal takes texts, bytes, whole numbers, members of enums, True, False and None"),
+        ("Pair[int, str]", "`Pair` takes 1 type, not 2"),
+        ("t.ReadOnly[int]", "`typing.ReadOnly` stands around the type of a field, and says nothing of a value"),
+    ] {
+        let text = format!("{HEAD}{head}@node\ndef f(x: {annotation}) -> None: ...\n");
+        let problems = qflow_python_source::read(&source("w.py", &text)).problems;
+        let found: Vec<_> =
+            problems.iter().filter(|p| p.code == "bad-annotation").map(|p| p.message.as_str()).collect();
+        assert_eq!(found, [told], "{annotation}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Types of parts of values, and of values that are written down.
 
 use qflow_model::{
-    class::{ClassKind, Classes},
+    class::{Class, ClassKind, Classes},
     expression::Segment,
 };
 use qflow_types::{Ty, assignable};
@@ -66,12 +66,8 @@ fn part(ty: &Ty, segment: &Segment, classes: &Classes) -> Result<Ty, String> {
             Ok(Ty::Any)
         }
         (Ty::Class(_), Segment::Key(_)) if matches!(root, "dict" | "Mapping") => Ok(Ty::Any),
-        (Ty::Class(name), Segment::Field(field) | Segment::Key(field))
-            if classes.get(name).is_some_and(|class| has_fields(class.kind, segment)) =>
-        {
-            let class = &classes[name];
-            let found = class.field(field).map(|field| field.ty.0.parse().unwrap_or(Ty::Any));
-            found.ok_or_else(|| format!("{ty} has no field `{field}`; it has {}", class.fields_named()))
+        (Ty::Class(name), Segment::Field(_) | Segment::Key(_) | Segment::Index(_)) if classes.contains_key(name) => {
+            of_class(name, &classes[name], segment)
         }
         // What the user's other classes have is theirs to say.
         (Ty::Class(_) | Ty::Generic(..), _) if root == "object" => Ok(Ty::Any),
@@ -79,12 +75,41 @@ fn part(ty: &Ty, segment: &Segment, classes: &Classes) -> Result<Ty, String> {
     }
 }
 
-/// Whether what is read of a class is one of its fields.
-fn has_fields(kind: ClassKind, segment: &Segment) -> bool {
-    match kind {
-        ClassKind::Dataclass | ClassKind::NamedTuple | ClassKind::Model => matches!(segment, Segment::Field(_)),
-        ClassKind::TypedDict => matches!(segment, Segment::Key(_)),
-        ClassKind::Enum => false,
+/// A part of a value of a class that is known. What a workflow reads of one are its fields as they travel: none of its methods and
+/// properties, which only Python knows, and of a member of an enum nothing.
+fn of_class(name: &str, class: &Class, segment: &Segment) -> Result<Ty, String> {
+    let kind = match class.kind {
+        ClassKind::Enum => return Err(format!("{name} is an enum: what its members have is read in a node")),
+        ClassKind::TypedDict => "TypedDict",
+        ClassKind::Dataclass => "dataclass",
+        ClassKind::NamedTuple => "NamedTuple",
+        ClassKind::Model => "model",
+    };
+    let asked = match segment {
+        Segment::Field(asked) | Segment::Key(asked) => class.field(asked),
+        Segment::Index(at) if class.kind == ClassKind::NamedTuple => {
+            let at = if *at < 0 { at + class.fields.len() as i64 } else { *at };
+            usize::try_from(at).ok().and_then(|at| class.fields.get(at))
+        }
+        Segment::Index(_) | Segment::Each => None,
+    };
+    match (class.kind == ClassKind::TypedDict, segment, asked) {
+        (true, Segment::Key(_), Some(field)) | (false, Segment::Field(_), Some(field)) => {
+            Ok(field.ty.0.parse().unwrap_or(Ty::Any))
+        }
+        (true, Segment::Key(asked), None) | (false, Segment::Field(asked), None) => {
+            Err(format!("{name} has no field `{asked}`; it has {}", class.fields_named()))
+        }
+        // What is there is read in another way.
+        (is_mapping, _, Some(field)) => {
+            let by_name =
+                if is_mapping { Segment::Key(field.name.clone()) } else { Segment::Field(field.name.clone()) };
+            Err(format!("{name} is a {kind}: read it as {}", spelled(&[by_name])))
+        }
+        (_, _, None) => {
+            let part = spelled(std::slice::from_ref(segment));
+            Err(format!("{name} is a {kind} and has no part {part}; it has {}", class.fields_named()))
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use qflow_model::definition::Source;
 
-const FILE: &str = r"
+const FILE: &str = r#"
+import enum
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, TypedDict
 
@@ -23,6 +24,12 @@ class Pair(NamedTuple):
     x: int
     y: str
 
+class Shade(enum.Enum):
+    RED = "r"
+
+class Box:
+    def __getitem__(self, at): ...
+
 @node
 def order() -> Order: ...
 @node
@@ -31,7 +38,11 @@ def pair() -> Pair: ...
 def text(x: str) -> str: ...
 @node
 def number(x: int) -> int: ...
-";
+@node
+def shade() -> Shade: ...
+@node
+def box() -> Box: ...
+"#;
 
 /// What is told of a workflow's body, without warnings.
 fn told(body: &str) -> Vec<String> {
@@ -61,6 +72,37 @@ fn a_field_has_the_type_that_its_class_declares() {
         let told = told(body);
         let prefix = why.split(" (w.py").next().unwrap_or(why);
         assert!(told.len() == 1 && told[0].starts_with(prefix), "{body}: {told:?}");
+    }
+}
+
+#[test]
+fn a_part_that_a_class_cannot_have_names_what_it_has() {
+    for (body, why) in [
+        ("o = order(); return text(o.owner)", "order.owner: Order is a TypedDict: read it as [\"owner\"]"),
+        (
+            "o = order(); return text(o.nope)",
+            "order.nope: Order is a TypedDict and has no part .nope; it has owner, lines",
+        ),
+        ("o = order(); return text(o[0])", "order[0]: Order is a TypedDict and has no part [0]; it has owner, lines"),
+        ("p = pair(); return text(p[\"y\"])", "pair[\"y\"]: Pair is a NamedTuple: read it as .y"),
+        ("p = pair(); return text(p[-1])", "pair[-1]: Pair is a NamedTuple: read it as .y"),
+        ("p = pair(); return text(p[3])", "pair[3]: Pair is a NamedTuple and has no part [3]; it has x, y"),
+        ("p = pair(); return text(p.zz)", "pair.zz: Pair has no field `zz`; it has x, y"),
+        ("return text(owner[\"name\"])", "owner[\"name\"]: Owner is a dataclass: read it as .name"),
+        (
+            "return text(owner[\"nam\"])",
+            "owner[\"nam\"]: Owner is a dataclass and has no part [\"nam\"]; it has name, age",
+        ),
+        ("return text(owner[0])", "owner[0]: Owner is a dataclass and has no part [0]; it has name, age"),
+        ("c = shade(); return text(c.value)", "shade.value: Shade is an enum: what its members have is read in a node"),
+        ("c = shade(); return text(c.zz)", "shade.zz: Shade is an enum: what its members have is read in a node"),
+        ("c = shade(); return text(c[0])", "shade[0]: Shade is an enum: what its members have is read in a node"),
+    ] {
+        assert_eq!(told(body), [why], "{body}");
+    }
+    // What only Python knows is left to it.
+    for body in ["b = box(); return text(b.x)", "b = box(); return text(b[0])"] {
+        assert_eq!(told(body), Vec::<String>::new(), "{body}");
     }
 }
 

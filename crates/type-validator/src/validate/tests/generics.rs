@@ -92,6 +92,7 @@ fn what_does_not_fit_names_what_the_variable_stands_for() {
             "return one_of(numbers())",
             "incompatible-types: one_of.x: S ← numbers → list[int] (w.py:23 → w.py:13): S would be list[int], and is one of int, str",
         ),
+        ("return number(first(\"ab\"))", "incompatible-types: number.x: int ← first → str (w.py:9 → w.py:21)"),
         ("return number(swap((1, \"a\"))[0])", "incompatible-types: number.x: int ← swap[0] → str (w.py:15 → w.py:21)"),
         (
             "return first(given)",
@@ -99,6 +100,43 @@ fn what_does_not_fit_names_what_the_variable_stands_for() {
         ),
     ] {
         assert_eq!(wrong(body), [expected], "{body}");
+    }
+}
+
+#[test]
+fn classes_of_the_users_solve_variables_as_what_they_are_besides() {
+    let head = "from enum import StrEnum\nfrom typing import Iterable, Mapping, NamedTuple, Sequence, TypedDict, TypeVar\n\
+        from qflow import node, workflow\nT = TypeVar(\"T\")\nU = TypeVar(\"U\")\nW = TypeVar(\"W\", bound=str)\n\
+        class Pair(NamedTuple):\n    x: str\n    y: str\nclass Row(TypedDict):\n    x: str\nclass Name(StrEnum):\n    A = \"a\"\n\
+        @node\ndef first(x: Sequence[T]) -> T: ...\n@node\ndef second(x: tuple[T, U]) -> U: ...\n\
+        @node\ndef held(x: Mapping[str, T]) -> T: ...\n@node\ndef keys(x: Iterable[T]) -> T: ...\n\
+        @node\ndef word(x: W) -> W: ...\n@node\ndef number(x: int) -> int: ...\n@node\ndef text(x: str) -> str: ...\n\
+        @node\ndef pair() -> Pair: ...\n@node\ndef row() -> Row: ...\n@node\ndef name() -> Name: ...\n\
+        @workflow\ndef w() -> object:\n    return ";
+    let told = |call: &str| {
+        let files = [("w.py".to_owned(), format!("{head}{call}\n"))].into();
+        let problems = inspect(&Source { entry: "w.py".to_owned(), files }).problems;
+        problems.into_iter().map(|told| told.message).collect::<Vec<_>>()
+    };
+    for call in [
+        "text(first(pair()))",
+        "text(second(pair()))",
+        "text(keys(row()))",
+        "text(first(name()))",
+        "text(word(name()))",
+    ] {
+        assert_eq!(told(call), Vec::<String>::new(), "{call}");
+    }
+    for (call, edge) in [
+        ("number(first(pair()))", "number.x: int ← first → str"),
+        ("number(second(pair()))", "number.x: int ← second → str"),
+        ("number(held(row()))", "number.x: int ← held → object"),
+        ("number(keys(row()))", "number.x: int ← keys → str"),
+        ("number(first(name()))", "number.x: int ← first → str"),
+        ("number(word(name()))", "number.x: int ← word → Name"),
+    ] {
+        let told = told(call);
+        assert!(told.len() == 1 && told[0].starts_with(edge), "{call}: {told:?}");
     }
 }
 
@@ -185,9 +223,10 @@ fn a_nodes_default_is_held_to_its_annotation() {
     };
     assert_eq!(told("1"), []);
     assert_eq!(told("len([])"), []);
+    assert_eq!(told("max(1, 2)")[0].1, "f.x: int ← its default: what `max(1, 2)` is only Python knows");
     let (place, remedy) = ("w.py:3:16".to_owned(), |text: &str| Some(text.to_owned()));
-    let none = "x: int ← its default: expected int, got None".to_owned();
+    let none = "f.x: int ← its default: expected int, got None".to_owned();
     assert_eq!(told("None"), [(place.clone(), none, remedy("declare int | None"))]);
-    let text = "x: int ← its default: expected int, got str".to_owned();
+    let text = "f.x: int ← its default: expected int, got str".to_owned();
     assert_eq!(told("\"a\""), [(place, text, remedy("write a default of the declared type"))]);
 }
