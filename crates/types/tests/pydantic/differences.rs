@@ -100,7 +100,7 @@ pub(crate) const ALL: &[Difference] = &[
         what: "also `20261124`, `2026-W48-2`, `T0930` after a date, offsets of hours alone or with seconds",
         why: "they leave nothing out",
         sides: &[Ours, Both],
-        holds: |pair| text(pair).is_some_and(|text| text == text.trim()) && to(pair, &["date", "datetime", "time"]),
+        holds: |pair| texts(pair, &["date", "datetime", "time"], |text| text == text.trim()),
     },
     Difference {
         name: "spaces around",
@@ -108,8 +108,7 @@ pub(crate) const ALL: &[Difference] = &[
         why: "a text is read as the command line reads it",
         sides: &[Ours],
         holds: |pair| {
-            text(pair).is_some_and(|text| text != text.trim())
-                && to(pair, &["bool", "date", "datetime", "time", "UUID", "timedelta"])
+            texts(pair, &["bool", "date", "datetime", "time", "UUID", "timedelta"], |text| text != text.trim())
         },
     },
     Difference {
@@ -117,24 +116,21 @@ pub(crate) const ALL: &[Difference] = &[
         what: "`\\x1c` to `\\x1f` are no spaces; around a Decimal they are to pydantic",
         why: "Unicode has them as controls; around an `int` pydantic refuses them too",
         sides: &[Theirs],
-        holds: |pair| {
-            text(pair).is_some_and(|text| text.contains(|c| ('\u{1c}'..='\u{1f}').contains(&c)))
-                && to(pair, &["Decimal"])
-        },
+        holds: |pair| texts(pair, &["Decimal"], |text| text.contains(|c| ('\u{1c}'..='\u{1f}').contains(&c))),
     },
     Difference {
         name: "`−` before an offset",
         what: "the minus of mathematics, U+2212, is none; of pydantic's it is",
         why: "Python itself does not read it",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.contains('\u{2212}')) && to(pair, &["datetime", "time"]),
+        holds: |pair| texts(pair, &["datetime", "time"], |text| text.contains('\u{2212}')),
     },
     Difference {
         name: "`_` before a time",
         what: "`2026-11-24_09:30` is no datetime",
         why: "ISO 8601 has no such form",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.contains("_0")) && to(pair, &["datetime"]),
+        holds: |pair| texts(pair, &["datetime"], |text| text.get(10..11) == Some("_")),
     },
     Difference {
         name: "parts of a microsecond",
@@ -153,7 +149,7 @@ pub(crate) const ALL: &[Difference] = &[
         what: "`2026-11-24T00:00:00` is no date",
         why: "whoever writes a time means one",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.contains("T00:00")) && to(pair, &["date"]),
+        holds: |pair| texts(pair, &["date"], |text| text.get(11..16) == Some("00:00")),
     },
     Difference {
         name: "durations",
@@ -163,58 +159,70 @@ pub(crate) const ALL: &[Difference] = &[
         holds: |pair| text(pair).is_some() && to(pair, &["timedelta"]),
     },
     Difference {
+        name: "other spellings of durations",
+        what: "`PT1,5S`, `1 DAY`, `3d 4:05:06` and a time with an offset are no durations",
+        why: "each has a spelling without them, and a time of day is none",
+        sides: &[Theirs],
+        holds: |pair| {
+            let one = |text: &str| [",5S", "DAY", "d ", "+01:00"].iter().any(|part| text.contains(part));
+            text(pair).is_some_and(one) && to(pair, &["timedelta"])
+        },
+    },
+    Difference {
+        name: "UUIDs without hyphens",
+        what: "in braces or behind `urn:uuid:` they may lack their hyphens",
+        why: "as `uuid.UUID()` reads them",
+        sides: &[Ours],
+        holds: |pair| texts(pair, &["UUID"], |text| text.starts_with(['{', 'u'])),
+    },
+    Difference {
         name: "negative days",
         what: "`-1 day, 23:59:59` is a second before nothing, as Python's `str()` writes it; of pydantic's it is nearly two days",
         why: "it reads back",
         sides: &[Both],
-        holds: |pair| {
-            text(pair).is_some_and(|text| text.starts_with('-') && text.contains(" day")) && to(pair, &["timedelta"])
-        },
+        holds: |pair| texts(pair, &["timedelta"], |text| text.starts_with('-') && text.contains(" day")),
     },
     Difference {
         name: "two numbers with `:`",
         what: "`01:30` is no duration; of pydantic's it is hours and minutes",
         why: "minutes and seconds to some",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.split(':').count() == 2) && to(pair, &["timedelta"]),
+        holds: |pair| texts(pair, &["timedelta"], |text| text.split(':').count() == 2),
     },
     Difference {
         name: "years and months",
         what: "`P1Y` and `P1M` are no durations; of pydantic's they are 365 and 30 days",
         why: "none is always so long",
         sides: &[Theirs],
-        holds: |pair| {
-            text(pair).is_some_and(|text| text.starts_with('P') && text.ends_with(['Y', 'M']))
-                && to(pair, &["timedelta"])
-        },
+        holds: |pair| texts(pair, &["timedelta"], |text| text.starts_with('P') && text.ends_with(['Y', 'M'])),
     },
     Difference {
         name: "`_` in numbers",
         what: "`1_000` is no number, and no Decimal",
         why: "JSON, CSV and other programs have none; a Decimal of pydantic's takes even `_1`",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.contains('_')) && to(pair, &["int", "float", "Decimal"]),
+        holds: |pair| texts(pair, &["int", "float", "Decimal"], |text| text.contains('_')),
     },
     Difference {
         name: "other digits",
         what: "`٣` is no Decimal",
         why: "it is no `int` or `float` either, of pydantic's neither",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| !text.is_ascii()) && to(pair, &["Decimal"]),
+        holds: |pair| texts(pair, &["Decimal"], |text| !text.is_ascii()),
     },
     Difference {
         name: "`7.0` as an `int`",
         what: "a text with a point is no `int`",
         why: "who writes a float means one",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.contains('.')) && to(pair, &["int"]),
+        holds: |pair| texts(pair, &["int"], |text| text.contains('.')),
     },
     Difference {
         name: "beyond a float",
         what: "`1e999` is not `inf`, `1e-999` not `0.0`",
         why: "never a silent loss",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.ends_with("999")) && to(pair, &["float"]),
+        holds: |pair| texts(pair, &["float"], is_beyond_a_float),
     },
     Difference {
         name: "a Decimal as a `float`",
@@ -286,7 +294,7 @@ pub(crate) const ALL: &[Difference] = &[
         what: "a text with `\\0` is no path",
         why: "no file is called so",
         sides: &[Theirs],
-        holds: |pair| text(pair).is_some_and(|text| text.contains('\0')) && to(pair, &["Path"]),
+        holds: |pair| texts(pair, &["Path"], |text| text.contains('\0')),
     },
     Difference {
         name: "equal literals",
@@ -355,6 +363,15 @@ fn class<'p>(pair: &'p Pair<'_>, kind: ClassKind) -> Option<&'p Class> {
 
 fn text<'p>(pair: &'p Pair<'_>) -> Option<&'p str> {
     pair.value.as_str()
+}
+
+/// Whether a text of some kind is given for one of some classes.
+fn texts(pair: &Pair<'_>, classes: &[&str], holds: impl Fn(&str) -> bool) -> bool {
+    text(pair).is_some_and(holds) && to(pair, classes)
+}
+
+fn is_beyond_a_float(text: &str) -> bool {
+    text.contains(|c| matches!(c, '1'..='9')) && text.parse().is_ok_and(|is: f64| is == 0.0 || is.is_infinite())
 }
 
 fn to(pair: &Pair<'_>, classes: &[&str]) -> bool {
