@@ -51,11 +51,50 @@ impl<'a> Checker<'a> {
         let told = self.problems.len();
         let noted = self.conversions.len();
         self.compare(&found, &origin, target);
+        if self.problems.len() > told && target.taker.is_none() {
+            let whole = self.problems.split_off(told);
+            self.each_part(expr, here, target);
+            if self.problems.len() == told {
+                self.problems.extend(whole);
+            }
+            return;
+        }
         // What its types allow a value that is written down in it may not.
         if written.is_some() && (self.problems.len(), self.conversions.len()) == (told, noted + 1) {
             let Err(why) = self.converts(expr, target.ty) else { return };
             self.conversions.truncate(noted);
             self.problems.push(tell::edge(&found, Way::Not, &origin, &why.to_string(), target));
+        }
+    }
+
+    /// What is wrong with each part of a list, a tuple or a mapping that is written down where nothing is converted, with the part's own ends.
+    fn each_part(&mut self, expr: &Expr, here: &Here<'a>, target: &Target<'_>) {
+        let mut some = target.ty.members().iter().filter(|member| **member != Ty::None);
+        let (Some(ty), None) = (some.next(), some.next()) else { return };
+        let classes = &self.definition.classes;
+        let mut part = |key: String, part: &Expr, ty: &Ty| {
+            let label = format!("{} at [{key}]", target.label);
+            self.goes(part, here, &Target { label, ty, ..*target });
+        };
+        match (expr, ty) {
+            (Expr::List(parts), _) => {
+                let Some(item) = ty.element() else { return };
+                parts.iter().enumerate().for_each(|(at, one)| part(at.to_string(), one, &item));
+            }
+            (Expr::Tuple(parts), Ty::Tuple(types)) if parts.len() == types.len() => {
+                parts.iter().zip(types).enumerate().for_each(|(at, (one, ty))| part(at.to_string(), one, ty));
+            }
+            (Expr::Dict(parts), Ty::Generic(_, of)) if of.len() == 2 => {
+                parts.iter().for_each(|(key, one)| part(format!("{key:?}"), one, &of[1]));
+            }
+            (Expr::Dict(parts), Ty::Class(name)) => {
+                let Some(class) = classes.get(name) else { return };
+                for (key, one) in parts {
+                    let Some(field) = class.field(key) else { continue };
+                    part(format!("{key:?}"), one, &super::check::ty(&field.ty));
+                }
+            }
+            _ => {}
         }
     }
 

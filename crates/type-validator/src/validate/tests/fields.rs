@@ -141,3 +141,31 @@ fn a_workflows_default_is_held_to_fields_and_members() {
     assert_eq!(told("{\"b\": 1}"), ["w.row: Row ← its default: Row has no field `b`; it has a"]);
     assert_eq!(told("{\"a\": \"x\"}"), ["w.row: Row ← its default: at [\"a\"]: expected int, got str"]);
 }
+
+#[test]
+fn what_a_workflow_puts_together_names_both_ends_of_each_part_that_does_not_go() {
+    let told = |returns: &str, body: &str| {
+        let head = FILE.replace(
+            "@node\ndef box",
+            &format!("@workflow\ndef gathers(s: str) -> {returns}:\n    {body}\n@node\ndef box"),
+        );
+        let source = Source { entry: "w.py".into(), files: BTreeMap::from([("w.py".to_owned(), head)]) };
+        let problems = super::super::validate(&source).1.into_iter().filter(|problem| !problem.warning);
+        problems.map(|p| p.message).collect::<Vec<_>>()
+    };
+    let ends = "(w.py:32 → w.py:38)";
+    let both = ["x", "y"].map(|key| format!("gathers returns at [\"{key}\"]: int ← text → str {ends}"));
+    assert_eq!(told("dict[str, int]", "return {\"x\": text(s), \"n\": number(1), \"y\": text(s)}").len(), 2);
+    assert_eq!(told("dict[str, int] | None", "t = text(s); return {\"x\": t, \"y\": t}"), both);
+    assert_eq!(
+        told("tuple[str, int]", "return (text(s), text(s))"),
+        [format!("gathers returns at [1]: int ← text-2 → str {ends}")]
+    );
+    // A part within a part, and a whole of another kind.
+    assert_eq!(
+        told("list[list[int]]", "return [[number(1)], [text(s)]]"),
+        [format!("gathers returns at [1] at [0]: int ← text → str {ends}")]
+    );
+    assert_eq!(told("int", "return [text(s)]").len(), 1);
+    assert_eq!(told("dict[str, str]", "return {\"x\": text(s)}"), Vec::<String>::new());
+}
