@@ -62,10 +62,18 @@ impl Guess<'_, '_> {
             Expr::Name(_) | Expr::Attribute(_) => match self.units.resolve(self.unit, expr) {
                 Some(Bound::Assigned(at, value)) => Guess { unit: at, ..self }.ty(value, left)?,
                 Some(Bound::Foreign(name)) => constant(&name),
-                _ => Ty::Any,
+                _ => self.member(expr),
             },
             _ => Ty::Any,
         })
+    }
+
+    /// The enum that a member is of: `Colour.RED`.
+    fn member(self, expr: &Expr) -> Ty {
+        let Expr::Attribute(attribute) = expr else { return Ty::Any };
+        let Some(Bound::Class(at, class)) = self.units.resolve(self.unit, &attribute.value) else { return Ty::Any };
+        let is_one = super::value(self.units, self.unit, expr).is_ok_and(|value| value["$"] == "enum");
+        if is_one { Ty::Class(self.units.own(at, class.name.id.as_str())) } else { Ty::Any }
     }
 
     /// What a class makes when it is called, and a few functions that say by their name what they return.
@@ -76,6 +84,7 @@ impl Guess<'_, '_> {
                 let made = classes::called(self.units, at, value);
                 return made.map_or(Ty::Any, |name| Ty::Class(self.units.own(at, name)));
             }
+            Some(Bound::Qflow(name @ ("File" | "Folder"))) => return Ty::class(name),
             Some(Bound::Foreign(name)) => name,
             // A star may bring another of that name.
             None if !self.units.files[self.unit].stars => match &*call.func {
@@ -96,7 +105,15 @@ impl Guess<'_, '_> {
             let size = rank(&one).zip(rank(&other)).map(|(one, other)| one.max(other).max(at_least));
             size.map_or(Ty::Any, |size| Ty::class(NUMBERS[size]))
         };
+        let either_is = |name: &str| is(&one, name) || is(&other, name);
         Ok(match binary.op {
+            Operator::Add | Operator::Sub | Operator::Mult if either_is("timedelta") => times(binary.op, one, other),
+            Operator::Add | Operator::Sub | Operator::Mult | Operator::Div if either_is("Decimal") => {
+                let exact = [&one, &other].into_iter().all(|side| is(side, "Decimal") || is_whole(side));
+                if exact { Ty::class("Decimal") } else { Ty::Any }
+            }
+            // `Access.READ | Access.WRITE`.
+            Operator::BitOr if matches!(&one, Ty::Class(name) if one == other && !qflow_types::is_builtin(name)) => one,
             Operator::Mod if is_text(&one) => Ty::class("str"),
             Operator::Add if is_text(&one) && is_text(&other) => Ty::class("str"),
             Operator::Mult if (is_text(&one) && is_whole(&other)) || (is_whole(&one) && is_text(&other)) => {
@@ -111,6 +128,19 @@ impl Guess<'_, '_> {
             Operator::BitAnd | Operator::BitOr | Operator::BitXor if is(&one, "int") && is(&other, "int") => one,
             _ => Ty::Any,
         })
+    }
+}
+
+/// What comes of a duration and something else.
+fn times(op: Operator, one: Ty, other: Ty) -> Ty {
+    let is = |ty: &Ty, names: &[&str]| matches!(ty, Ty::Class(name) if names.contains(&name.as_str()));
+    let numbers = ["int", "bool", "float"];
+    match op {
+        Operator::Mult if is(&one, &numbers) || is(&other, &numbers) => Ty::class("timedelta"),
+        Operator::Add | Operator::Sub if one == other => one,
+        Operator::Add | Operator::Sub if is(&one, &["date", "datetime"]) => one,
+        Operator::Add if is(&other, &["date", "datetime"]) => other,
+        _ => Ty::Any,
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) fn value(name: &str, given: &[Option<Value>]) -> Result<Value, &'stat
         "decimal.Decimal" => match &given[0] {
             Some(Value::Number(whole)) if whole.is_i64() => Ok(json!({"$": "decimal", "v": whole.to_string()})),
             None => Ok(json!({"$": "decimal", "v": "0"})),
-            Some(_) => text("Decimal").ok_or("a decimal is written as a text: Decimal(\"1.50\")"),
+            Some(Value::String(_)) => text("Decimal").ok_or("this is no decimal"),
+            Some(_) => Err("a decimal is written as a text: Decimal(\"1.50\")"),
         },
         "uuid.UUID" => text("UUID").ok_or("this is no UUID"),
         _ => path(given).ok_or("this is no path"),
