@@ -326,6 +326,10 @@ pub trait Store: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// The store's clock: it alone decides what has expired.
     async fn now(&self) -> Result<Timestamp>;
+    /// Waits until a commit would be taken.
+    async fn takes_commits(&self) -> Result<()> {
+        self.now().await.map(drop)
+    }
     /// Says that a replica lives, for the time of a shard's lease, and renews the leases of shards that it holds under these epochs.
     async fn attend(&self, attending: Attending<'_>) -> Result<Standing>;
     /// Says that a replica has left: whatever it holds is free at once.
