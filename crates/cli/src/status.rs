@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use clap::Args;
 use owo_colors::{OwoColorize as _, Stream, Style};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 use crate::{
@@ -32,7 +33,8 @@ Examples:
   qflow health -o json | jq .checks             the same as an object
   qflow health -o raw                           the verdict alone: healthy, degraded, unhealthy
 
-Exit codes: 0 healthy or degraded · 1 unhealthy: a critical part is down · 2 usage · 4 the health-aggregator does not answer.";
+Exit codes: 0 healthy or degraded · 1 unhealthy: a critical part is down · 2 usage · 4 the health-aggregator does not answer,
+or not within 10 s, or another service has its port.";
 
 /// How long the first round of probes may take: a server that has just started knows nothing before.
 const FIRST_ROUND: Duration = Duration::from_secs(12);
@@ -41,6 +43,8 @@ const NOT_PROBED_YET: &str = "not_probed_yet";
 const NOT_KNOWN: &str = "not_known";
 /// How long a server that was started for this call may take to hear of its own runs and runners.
 const HEARS: Duration = Duration::from_secs(5);
+/// How long whoever took the connection may say nothing: who waits for a verdict on a system is to hear that there is none.
+const SILENT: Duration = Duration::from_secs(10);
 
 /// A verb that asks the health-aggregator.
 #[derive(Clone, Debug, Args)]
@@ -72,6 +76,10 @@ pub async fn status(ask: &AskArgs, data_dir: &Path) -> Result<Exit, Fail> {
 
 /// The status once some orchestrator was heard, which takes a moment where all has just started.
 async fn heard(overseer: &Overseer) -> Result<SystemStatus, Fail> {
+    timeout(SILENT, first_heard(overseer)).await.unwrap_or_else(|_| Err(overseer.silent(SILENT)))
+}
+
+async fn first_heard(overseer: &Overseer) -> Result<SystemStatus, Fail> {
     let first = async {
         let mut statuses = overseer.statuses().await?;
         while let Some(status) = statuses.next().await {
@@ -82,7 +90,7 @@ async fn heard(overseer: &Overseer) -> Result<SystemStatus, Fail> {
         }
         Ok(None)
     };
-    match tokio::time::timeout(HEARS, first).await {
+    match timeout(HEARS, first).await {
         Ok(Ok(Some(status))) => Ok(status),
         Ok(Err(fail)) => Err(fail),
         // Nothing is heard: what is known is told, and that nobody was heard with it.
@@ -112,8 +120,12 @@ pub async fn health(ask: &AskArgs, data_dir: &Path) -> Result<Exit, Fail> {
 async fn probed(overseer: &Overseer, fresh: bool) -> Result<Health, Fail> {
     let mut last = None;
     let all = async {
-        let mut healths = overseer.healths().await?;
-        while let Some(health) = healths.next().await {
+        let begun = async {
+            let mut healths = overseer.healths().await?;
+            Ok::<_, Fail>((healths.next().await, healths))
+        };
+        let (mut next, mut healths) = timeout(SILENT, begun).await.map_err(|_| overseer.silent(SILENT))??;
+        while let Some(health) = next {
             let health = health?;
             let waits = |check: &Check| check.error == NOT_PROBED_YET || (fresh && check.error == NOT_KNOWN);
             let is_known = !health.checks.iter().any(waits);
@@ -122,12 +134,13 @@ async fn probed(overseer: &Overseer, fresh: bool) -> Result<Health, Fail> {
             if is_known && !may_mend {
                 break;
             }
+            next = healths.next().await;
         }
         Ok(())
     };
-    match tokio::time::timeout(FIRST_ROUND, all).await {
+    match timeout(FIRST_ROUND, all).await {
         Ok(Err(fail)) => Err(fail),
-        _ => last.ok_or_else(|| Fail::new(Exit::Unreachable, "the health-aggregator told no verdict in time")),
+        _ => last.ok_or_else(|| overseer.silent(SILENT)),
     }
 }
 
