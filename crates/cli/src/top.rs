@@ -25,8 +25,8 @@ use crate::{
 
 /// What `qflow top --help` says at its end.
 pub const HELP: &str = "\
-Keys: up and down choose a run · Enter shows its nodes, its log and its trace id · Esc goes back · / filters by workflow, user, state or
-id · s sorts · ? tells the keys · q quits.
+Keys: up and down choose a run · Enter shows its nodes, its log and its trace id, Tab chooses which of them scrolls · Esc goes back ·
+/ filters by workflow, user, state or id · s sorts · ? tells the keys · q quits.
 
 Through a cluster's services:
   kubectl port-forward svc/qflow-orchestrator 7400 &  kubectl port-forward svc/qflow-health-aggregator 7404 &
