@@ -165,7 +165,7 @@ mod tests {
     };
     use crate::{
         status::tests::{system, verdict, with_symptoms},
-        submit::{Holder, Pool, Run},
+        submit::{ActiveContainer, Holder, Pool, Run},
         tree::tests::{node, run},
     };
 
@@ -255,6 +255,29 @@ mod tests {
     }
 
     #[test]
+    fn tables_grow_with_the_height_and_say_how_many_more_there_are() {
+        let (mut view, mut status) = (view(), system());
+        let container = status.containers[1].clone();
+        let id = |n| format!("{n:02}c0ffee012345");
+        status.containers.extend((0..30).map(|n| ActiveContainer { container_id: id(n), ..container.clone() }));
+        view.hear(News::Status(status));
+        let pool = |n| Pool { name: format!("pool_{n:02}"), holders: Vec::new(), ..view.pools[0].clone() };
+        let pools = (0..12).map(pool).collect();
+        view.hear(News::Pools(pools));
+        insta::assert_snapshot!(picture(&view, (140, 28)));
+        let high = picture(&view, (140, 60));
+        assert!(!high.contains(" more") && high.contains("29c0ffee0123") && high.contains("pool_11"), "{high}");
+        for height in 21..60 {
+            let shown = picture(&view, (140, height));
+            let rows = shown.lines().filter(|line| line.contains("MiB")).count();
+            let cut =
+                shown.lines().find_map(|line| line.strip_prefix("… ")?.split_once(" more")?.0.parse::<usize>().ok());
+            assert_eq!(rows + cut.unwrap_or(0), 32, "{height}: {shown}");
+            assert!(shown.contains("hello"), "all runs are there: {height}: {shown}");
+        }
+    }
+
+    #[test]
     fn a_run_shows_its_nodes_its_log_and_its_trace() {
         let mut view = view();
         looked_into(&mut view);
@@ -290,8 +313,9 @@ mod tests {
                 .lines()
                 .filter(|line| line.starts_with("  step_") || line.starts_with("  load") || line.starts_with("  fetch"))
                 .count();
-            let more =
-                shown.lines().find_map(|line| line.strip_prefix("  … and ")?.strip_suffix(" more")?.parse::<usize>().ok());
+            let more = shown
+                .lines()
+                .find_map(|line| line.strip_prefix("  … and ")?.strip_suffix(" more")?.parse::<usize>().ok());
             assert_eq!(count + more.unwrap_or(0), 30, "{height}: {shown}");
         }
         pressed(&mut view, &[KeyCode::Tab, KeyCode::PageDown, KeyCode::Down]);

@@ -76,7 +76,8 @@ fn masked(screen: &str, server: &str, run: &str) -> String {
         let line: String = line.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_foot = words.first() == Some(&"Enter");
-        if !below || is_foot {
+        // How many rows are empty depends on how many containers there are.
+        if (!below && !words.is_empty()) || is_foot {
             let line = words.join(" ");
             let line = ["healthy", "degraded", "unhealthy"].iter().fold(line, |line, word| {
                 line.split(' ').map(|part| if part == *word { "VERDICT" } else { part }).collect::<Vec<_>>().join(" ")
