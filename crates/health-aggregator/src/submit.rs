@@ -27,7 +27,7 @@ pub struct Overview {
     pub pending: u64,
     /// Runs that run.
     pub running: u64,
-    /// Runs that ended in the last hour.
+    /// Runs that completed, failed or timed out in the last hour.
     pub ended_last_hour: u64,
     /// Those of them that failed.
     pub failed_last_hour: u64,

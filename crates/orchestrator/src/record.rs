@@ -285,7 +285,7 @@ pub struct Totals {
     pub pending: u64,
     /// Runs under way.
     pub running: u64,
-    /// Runs that ended within the last hour.
+    /// Runs that completed, failed or timed out within the last hour: one that somebody cancelled was no success and no failure.
     pub ended_last_hour: u64,
     /// Of these, failed or timed out.
     pub failed_last_hour: u64,
