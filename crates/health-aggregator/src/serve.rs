@@ -18,7 +18,7 @@ use crate::{
         services::{self, Service},
     },
     settings::Thresholds,
-    submit,
+    submit, tell,
 };
 
 /// What the service is told.
@@ -115,6 +115,7 @@ pub async fn serve(
         None => None,
     };
     let (cache, mut probing) = probe::start(probes, &telemetry);
+    probing.spawn(tell::tell(cache.clone(), telemetry.clone()));
     let readiness = Readiness::new();
     readiness.set("first_probe", false);
     readiness.started();
