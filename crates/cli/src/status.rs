@@ -1,5 +1,7 @@
 //! `qflow status` and `qflow health`: what is under way, and how the parts are, once.
 
+mod words;
+
 use std::{path::Path, time::Duration};
 
 use clap::Args;
@@ -15,6 +17,8 @@ use crate::{
     out, outln, render,
     submit::{ActiveContainer, ActiveWorkflow, Check, Health, Overseer, SystemStatus, hundredths},
 };
+
+pub(crate) use words::{duration, mebibytes, progress, short};
 
 /// What `qflow status --help` says at its end.
 pub const STATUS_HELP: &str = "\
@@ -217,26 +221,6 @@ pub(crate) fn totals(status: &SystemStatus) -> String {
     )
 }
 
-/// `42 s`, `3 m 20 s`, `5 h 2 m`, `3 d 4 h`.
-pub(crate) fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} m {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// `512 MiB`.
-pub(crate) fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
-}
-
-/// `4/10 40 %`.
-pub(crate) fn progress(run: &ActiveWorkflow) -> String {
-    format!("{}/{} {:.0} %", run.nodes_completed, run.total_nodes, run.progress_percent)
-}
-
 fn tables(status: &SystemStatus) -> String {
     let mut text = totals(status) + "\n";
     if !status.workflows.is_empty() {
@@ -265,11 +249,6 @@ fn tables(status: &SystemStatus) -> String {
         text += &format!("\n{}", render::table(head, status.containers.iter().map(row)));
     }
     text
-}
-
-/// As much of a container's id as tells it from others.
-pub(crate) fn short(id: &str) -> String {
-    id.chars().take(12).collect()
 }
 
 #[cfg(test)]
@@ -389,11 +368,5 @@ pub(crate) mod tests {
         for (status, code) in [("healthy", 0), ("degraded", 0), ("unhealthy", 1), ("", 1)] {
             assert_eq!(exit_of(&verdict(status)) as u8, code, "{status}");
         }
-    }
-
-    #[test]
-    fn a_duration_has_its_two_greatest_units() {
-        let told = [5, 200, 18_120, 273_600].map(duration);
-        assert_eq!(told, ["5 s", "3 m 20 s", "5 h 2 m", "3 d 4 h"]);
     }
 }
