@@ -107,6 +107,8 @@ const SHOWN_OTHERWISE: &[&str] = &[
     "user_lines_lost",
     "live_lines_lost",
     "workflow_cancelled",
+    // Its server lives as long as the call: how that comes up and goes is no news.
+    "health_changed",
 ];
 
 /// Telemetry for all four; for a single call only what is amiss, on stderr: its stdout is the user's.

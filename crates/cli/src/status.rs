@@ -1,10 +1,13 @@
 //! `qflow status` and `qflow health`: what is under way, and how the parts are, once.
 
+mod words;
+
 use std::{path::Path, time::Duration};
 
 use clap::Args;
 use owo_colors::{OwoColorize as _, Stream, Style};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 use crate::{
@@ -14,6 +17,8 @@ use crate::{
     out, outln, render,
     submit::{ActiveContainer, ActiveWorkflow, Check, Health, Overseer, SystemStatus, hundredths},
 };
+
+pub(crate) use words::{duration, mebibytes, progress, short};
 
 /// What `qflow status --help` says at its end.
 pub const STATUS_HELP: &str = "\
@@ -32,7 +37,8 @@ Examples:
   qflow health -o json | jq .checks             the same as an object
   qflow health -o raw                           the verdict alone: healthy, degraded, unhealthy
 
-Exit codes: 0 healthy or degraded · 1 unhealthy: a critical part is down · 2 usage · 4 the health-aggregator does not answer.";
+Exit codes: 0 healthy or degraded · 1 unhealthy: a critical part is down · 2 usage · 4 the health-aggregator does not answer,
+or not within 10 s, or another service has its port.";
 
 /// How long the first round of probes may take: a server that has just started knows nothing before.
 const FIRST_ROUND: Duration = Duration::from_secs(12);
@@ -41,6 +47,8 @@ const NOT_PROBED_YET: &str = "not_probed_yet";
 const NOT_KNOWN: &str = "not_known";
 /// How long a server that was started for this call may take to hear of its own runs and runners.
 const HEARS: Duration = Duration::from_secs(5);
+/// How long whoever took the connection may say nothing: who waits for a verdict on a system is to hear that there is none.
+const SILENT: Duration = Duration::from_secs(10);
 
 /// A verb that asks the health-aggregator.
 #[derive(Clone, Debug, Args)]
@@ -72,6 +80,10 @@ pub async fn status(ask: &AskArgs, data_dir: &Path) -> Result<Exit, Fail> {
 
 /// The status once some orchestrator was heard, which takes a moment where all has just started.
 async fn heard(overseer: &Overseer) -> Result<SystemStatus, Fail> {
+    timeout(SILENT, first_heard(overseer)).await.unwrap_or_else(|_| Err(overseer.silent(SILENT)))
+}
+
+async fn first_heard(overseer: &Overseer) -> Result<SystemStatus, Fail> {
     let first = async {
         let mut statuses = overseer.statuses().await?;
         while let Some(status) = statuses.next().await {
@@ -82,7 +94,7 @@ async fn heard(overseer: &Overseer) -> Result<SystemStatus, Fail> {
         }
         Ok(None)
     };
-    match tokio::time::timeout(HEARS, first).await {
+    match timeout(HEARS, first).await {
         Ok(Ok(Some(status))) => Ok(status),
         Ok(Err(fail)) => Err(fail),
         // Nothing is heard: what is known is told, and that nobody was heard with it.
@@ -112,8 +124,12 @@ pub async fn health(ask: &AskArgs, data_dir: &Path) -> Result<Exit, Fail> {
 async fn probed(overseer: &Overseer, fresh: bool) -> Result<Health, Fail> {
     let mut last = None;
     let all = async {
-        let mut healths = overseer.healths().await?;
-        while let Some(health) = healths.next().await {
+        let begun = async {
+            let mut healths = overseer.healths().await?;
+            Ok::<_, Fail>((healths.next().await, healths))
+        };
+        let (mut next, mut healths) = timeout(SILENT, begun).await.map_err(|_| overseer.silent(SILENT))??;
+        while let Some(health) = next {
             let health = health?;
             let waits = |check: &Check| check.error == NOT_PROBED_YET || (fresh && check.error == NOT_KNOWN);
             let is_known = !health.checks.iter().any(waits);
@@ -122,12 +138,13 @@ async fn probed(overseer: &Overseer, fresh: bool) -> Result<Health, Fail> {
             if is_known && !may_mend {
                 break;
             }
+            next = healths.next().await;
         }
         Ok(())
     };
-    match tokio::time::timeout(FIRST_ROUND, all).await {
+    match timeout(FIRST_ROUND, all).await {
         Ok(Err(fail)) => Err(fail),
-        _ => last.ok_or_else(|| Fail::new(Exit::Unreachable, "the health-aggregator told no verdict in time")),
+        _ => last.ok_or_else(|| overseer.silent(SILENT)),
     }
 }
 
@@ -204,26 +221,6 @@ pub(crate) fn totals(status: &SystemStatus) -> String {
     )
 }
 
-/// `42 s`, `3 m 20 s`, `5 h 2 m`, `3 d 4 h`.
-pub(crate) fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} m {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// `512 MiB`.
-pub(crate) fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
-}
-
-/// `4/10 40 %`.
-pub(crate) fn progress(run: &ActiveWorkflow) -> String {
-    format!("{}/{} {:.0} %", run.nodes_completed, run.total_nodes, run.progress_percent)
-}
-
 fn tables(status: &SystemStatus) -> String {
     let mut text = totals(status) + "\n";
     if !status.workflows.is_empty() {
@@ -252,11 +249,6 @@ fn tables(status: &SystemStatus) -> String {
         text += &format!("\n{}", render::table(head, status.containers.iter().map(row)));
     }
     text
-}
-
-/// As much of a container's id as tells it from others.
-pub(crate) fn short(id: &str) -> String {
-    id.chars().take(12).collect()
 }
 
 #[cfg(test)]
@@ -376,11 +368,5 @@ pub(crate) mod tests {
         for (status, code) in [("healthy", 0), ("degraded", 0), ("unhealthy", 1), ("", 1)] {
             assert_eq!(exit_of(&verdict(status)) as u8, code, "{status}");
         }
-    }
-
-    #[test]
-    fn a_duration_has_its_two_greatest_units() {
-        let told = [5, 200, 18_120, 273_600].map(duration);
-        assert_eq!(told, ["5 s", "3 m 20 s", "5 h 2 m", "3 d 4 h"]);
     }
 }

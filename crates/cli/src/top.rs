@@ -21,18 +21,20 @@ use crate::{
     args::ServerArgs,
     dev,
     exit::{Exit, Fail},
+    run::Orders,
 };
 
 /// What `qflow top --help` says at its end.
 pub const HELP: &str = "\
-Keys: up and down choose a run · Enter shows its nodes, its log and its trace id · Esc goes back · / filters by workflow, user, state or
-id · s sorts · ? tells the keys · q quits.
+Keys: up and down choose a run · Enter shows its nodes, its log and its trace id, Tab chooses which of them scrolls · Esc goes back ·
+/ filters by workflow, user, state or id · s sorts · ? tells the keys · q quits.
 
 Through a cluster's services:
   kubectl port-forward svc/qflow-orchestrator 7400 &  kubectl port-forward svc/qflow-health-aggregator 7404 &
   QFLOW_SERVER=http://127.0.0.1:7400 QFLOW_TOKEN=… qflow top
 
-Without a terminal: qflow status. Exit codes: 0 it was left · 2 no terminal · 4 the server does not answer.";
+Without a terminal: qflow status. Exit codes: 0 it was left · 2 no terminal · 4 the server does not answer ·
+130 it was ended by a signal.";
 
 /// Between two looks for a key, after which the reading thread sees that nobody listens any more.
 const KEYS: Duration = Duration::from_millis(200);
@@ -66,6 +68,8 @@ pub async fn top(args: TopArgs, data_dir: &Path) -> Result<Exit, Fail> {
     let mut view =
         View { server, colour: std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()), ..View::default() };
     let mut feeds = Feeds::start(client, overseer, to.clone());
+    // Before the terminal is taken: who ends the program by a signal is to have it back.
+    let mut orders = Orders::new()?;
     let mut terminal = ratatui::try_init().map_err(|e| Fail::new(Exit::Failed, format!("take the terminal: {e}")))?;
     let keys = std::thread::spawn(move || keys(&to));
     let begun = Instant::now();
@@ -74,7 +78,10 @@ pub async fn top(args: TopArgs, data_dir: &Path) -> Result<Exit, Fail> {
             break Err(Fail::new(Exit::Failed, format!("draw on the terminal: {error}")));
         }
         // Without news time passes all the same, and what is shown ages.
-        let first = timeout(AGES, news.recv()).await;
+        let first = tokio::select! {
+            first = timeout(AGES, news.recv()) => first,
+            () = orders.next() => break Ok(Exit::Interrupted),
+        };
         view.at = begun.elapsed();
         match first {
             Ok(Some(first)) => view.hear(first),

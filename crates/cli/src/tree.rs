@@ -40,31 +40,45 @@ impl Tree {
         told
     }
 
-    /// The tree as it is: what runs and what failed before what waits and what is done.
+    /// The tree as it is, as far as a terminal has room for it.
     pub fn lines(&self) -> Vec<String> {
-        // Elements of a map, and what is called for them, are told by their step, but where they failed or wait for somebody.
-        let shown = |node: &&Node| {
-            !node.node_id.contains('[')
-                || matches!(node.status, NodeStatus::Failed | NodeStatus::TimedOut | NodeStatus::Retrying)
-                || node.approval.is_some()
-        };
-        let mut nodes: Vec<&Node> = self.nodes.values().map(|(_, node)| node).filter(shown).collect();
+        self.part(0, SHOWN_NODES)
+    }
+
+    /// How many nodes it tells of.
+    pub fn count(&self) -> usize {
+        self.shown().count()
+    }
+
+    /// At most so many nodes after the first so many, and how many more there are. Where there is no room for all, what failed and what
+    /// runs comes before what waits and what is done.
+    pub fn part(&self, from: usize, most: usize) -> Vec<String> {
+        let mut nodes: Vec<&Node> = self.shown().collect();
         nodes.sort_by_cached_key(|node| self.place(&node.node_id));
-        let left_out = nodes.len().saturating_sub(SHOWN_NODES);
-        if left_out > 0 {
+        if nodes.len() > most {
             nodes.sort_by_key(|node| match node.status {
                 NodeStatus::Failed | NodeStatus::TimedOut => 0,
                 NodeStatus::Running | NodeStatus::Leased | NodeStatus::Retrying => 1,
                 NodeStatus::Completed => 3,
                 _ => 2,
             });
-            nodes.truncate(SHOWN_NODES);
         }
-        let mut lines: Vec<String> = nodes.into_iter().map(|node| line(node) + &needs(node)).collect();
+        let left_out = nodes.len().saturating_sub(from + most);
+        let shown = nodes.into_iter().skip(from).take(most);
+        let mut lines: Vec<String> = shown.map(|node| line(node) + &needs(node)).collect();
         if left_out > 0 {
             lines.push(format!("  … and {left_out} more"));
         }
         lines
+    }
+
+    /// Elements of a map, and what is called for them, are told by their step, but where they failed or wait for somebody.
+    fn shown(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().map(|(_, node)| node).filter(|node| {
+            !node.node_id.contains('[')
+                || matches!(node.status, NodeStatus::Failed | NodeStatus::TimedOut | NodeStatus::Retrying)
+                || node.approval.is_some()
+        })
     }
 
     /// Where a node stands in the tree: below who called it, there in the order in which it was heard of.

@@ -6,6 +6,7 @@ pub mod probe;
 mod serve;
 pub mod settings;
 pub mod submit;
+mod tell;
 pub mod verdict;
 
 pub use serve::{Config, serve};

@@ -18,7 +18,7 @@ use crate::{
         services::{self, Service},
     },
     settings::Thresholds,
-    submit,
+    submit, tell,
 };
 
 /// What the service is told.
@@ -115,6 +115,7 @@ pub async fn serve(
         None => None,
     };
     let (cache, mut probing) = probe::start(probes, &telemetry);
+    probing.spawn(tell::tell(cache.clone(), telemetry.clone()));
     let readiness = Readiness::new();
     readiness.set("first_probe", false);
     readiness.started();
@@ -187,7 +188,7 @@ fn probes(config: &Config, token: &str, telemetry: &Telemetry) -> anyhow::Result
     // Orchestrators say in their overviews how their telemetry gets out.
     let (pipelines, unread) = (services::Pipelines::default(), services::Pipelines::default());
     let service = |name, channels, pipelines: &services::Pipelines| {
-        Box::new(Service { name, channels, pipelines: pipelines.clone() })
+        Box::new(Service { name, channels, patience: thresholds.patience(), pipelines: pipelines.clone() })
     };
     ask(service(services::ORCHESTRATOR, orchestrators.clone(), &unread), thresholds.probe_orchestrator_seconds);
     ask(service(services::TYPE_VALIDATOR, vec![validator], &pipelines), thresholds.probe_type_validator_seconds);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{probe::Rounds, verdict::Rules};
+use crate::{probe::Rounds, submit::Patience, verdict::Rules};
 
 /// Settings of the probes and of what their numbers mean.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Thresholds {
     /// Seconds between questions to the orchestrators of what they know: of store, bus, blobs, runners, Pythons, runs and telemetry.
     #[arg(long, env = "QFLOW_PROBE_OVERVIEW_SECONDS", value_parser = seconds())]
     pub probe_overview_seconds: Option<u64>,
-    /// Milliseconds that a probe may take: past it its part does not answer.
+    /// Milliseconds that a probe may take: past it its part does not answer. Calls between services end after 30 s whatever this says.
     #[arg(long, env = "QFLOW_PROBE_TIMEOUT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub probe_timeout_ms: u64,
     /// Probes in a row that must find a part down until it counts as down; between, it is degraded.
@@ -89,9 +89,19 @@ impl Thresholds {
     pub fn rounds(&self, own: Option<u64>) -> Rounds {
         Rounds {
             every: Duration::from_secs(own.unwrap_or(self.probe_seconds)),
-            patience: Duration::from_millis(self.probe_timeout_ms),
+            patience: self.probe_timeout(),
             rules: Rules { fall: self.probe_fall, rise: self.probe_rise },
         }
+    }
+
+    /// How long a probe may take.
+    pub fn probe_timeout(&self) -> Duration {
+        Duration::from_millis(self.probe_timeout_ms)
+    }
+
+    /// How long a probe waits for replicas.
+    pub fn patience(&self) -> Patience {
+        Patience::of(self.probe_timeout())
     }
 
     /// How long an orchestrator may tell nothing on its stream.

@@ -1,19 +1,18 @@
 //! The only file of this crate that names the wire: what it asks of others, and how it answers.
 
 pub mod monitoring;
+mod replicas;
 
 use std::{pin::Pin, time::Duration};
 
 use qflow_proto::v1;
 use qflow_service::AuthedChannel;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, interval, timeout},
-};
+use tokio::time::interval;
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
+pub use self::replicas::{Patience, each, every};
 use crate::{
     probe::Cache,
     verdict::{Aged, UNREACHABLE, verdict},
@@ -28,7 +27,7 @@ pub struct Overview {
     pub pending: u64,
     /// Runs that run.
     pub running: u64,
-    /// Runs that ended in the last hour.
+    /// Runs that completed, failed or timed out in the last hour.
     pub ended_last_hour: u64,
     /// Those of them that failed.
     pub failed_last_hour: u64,
@@ -144,66 +143,8 @@ pub struct Python {
 
 /// Characters of a version that are told on.
 const VERSION: usize = 40;
-/// How long a replica may take to answer, also once another has.
-const ANSWER: Duration = Duration::from_secs(5);
 /// After which the verdict is told though nothing was found: ages grow.
 const QUIET: Duration = Duration::from_secs(5);
-/// How long the others are waited for once one has answered: below a probe's own time.
-const OTHERS: Duration = Duration::from_secs(2);
-
-/// Asks every replica at once, and takes what comes while it is not long after the first good answer; whoever has not answered by then is
-/// late. In the order in which they answer.
-pub async fn every<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Vec<Result<T, &'static str>>
-where
-    C: Clone + Send + 'static,
-    T: Send + 'static,
-    F: Future<Output = Result<T, &'static str>> + Send + 'static,
-{
-    let (mut asked, mut answers, mut until) = (asked(channels, ask), Vec::new(), None);
-    loop {
-        let answer = tokio::select! {
-            answer = asked.join_next() => answer,
-            () = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await }, if until.is_some() => None,
-        };
-        let Some(answer) = answer else { break };
-        let answer = answer.unwrap_or(Err("failed"));
-        if answer.is_ok() {
-            until = until.or_else(|| Some(Instant::now() + OTHERS));
-        }
-        answers.push(answer);
-    }
-    // The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
-    asked.detach_all();
-    answers.resize_with(channels.len(), || Err("timeout"));
-    answers
-}
-
-/// The good answers of every replica; the error of the first to fail, where there is none.
-pub async fn each<C, T, F>(channels: &[C], ask: fn(C) -> F) -> Result<Vec<T>, &'static str>
-where
-    C: Clone + Send + 'static,
-    T: Send + 'static,
-    F: Future<Output = Result<T, &'static str>> + Send + 'static,
-{
-    let (mut good, mut failed) = (Vec::new(), None);
-    for answer in every(channels, ask).await {
-        match answer {
-            Ok(answer) => good.push(answer),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    if good.is_empty() { Err(failed.unwrap_or(UNREACHABLE)) } else { Ok(good) }
-}
-
-fn asked<C, T, F>(channels: &[C], ask: fn(C) -> F) -> JoinSet<Result<T, &'static str>>
-where
-    C: Clone + Send + 'static,
-    T: Send + 'static,
-    F: Future<Output = Result<T, &'static str>> + Send + 'static,
-{
-    let bounded = |channel| async move { timeout(ANSWER, ask(channel)).await.unwrap_or(Err("timeout")) };
-    channels.iter().cloned().map(bounded).collect()
-}
 
 /// Asks an orchestrator for its overview; the error is a code for the answer's `error`.
 pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> {
@@ -368,28 +309,5 @@ fn health(checks: Vec<Aged>) -> v1::Health {
         status: whole.as_str().to_owned(),
         checks: checks.into_iter().map(check).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A replica that says something after so many seconds.
-    async fn says((seconds, answer): (u64, Result<u32, &'static str>)) -> Result<u32, &'static str> {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-        answer
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_answers_soon_is_heard_and_who_hangs_keeps_nobody() {
-        assert_eq!(each(&[(0, Ok(1)), (1, Ok(11)), (1, Err("failed"))], says).await, Ok(vec![1, 11]));
-        let begun = Instant::now();
-        assert_eq!(each(&[(0, Ok(1)), (4, Ok(11))], says).await, Ok(vec![1]));
-        assert_eq!(begun.elapsed(), OTHERS);
-        assert_eq!(each(&[(0, Err("failed")), (9, Ok(1))], says).await, Err("failed"));
-        assert_eq!(each(&[], says).await, Err("unreachable"));
-        let told = every(&[(0, Ok(1)), (1, Err("failed")), (4, Ok(11))], says).await;
-        assert_eq!(told, [Ok(1), Err("failed"), Err("timeout")]);
     }
 }

@@ -242,6 +242,23 @@ async fn any_orchestrator_of_several_will_do() {
 }
 
 #[tokio::test]
+async fn one_replica_that_hangs_makes_nothing_unhealthy_however_little_patience_there_is() {
+    let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
+    let hangs = Orchestrator::start(Says::Nothing).await;
+    let urls = format!("{},{}", orchestrator.url, hangs.url);
+    let more = ["--loopback-only", "--probe-timeout-ms=1000"];
+    let aggregator = Aggregator::start_with(&urls, &validator().await, &more).await;
+    aggregator.ready().await;
+    // It is asked more often than it takes for a part to count as down.
+    hangs.asked.clone().wait_for(|times| *times > 4).await.unwrap();
+    let (status, whole) = health(aggregator.http(), "/health").await;
+    assert_eq!((status, &whole["status"]), (200, &json!("degraded")), "{whole}");
+    let told = |part: &str| (whole["checks"][part]["status"].clone(), whole["checks"][part]["error"].clone());
+    assert_eq!(told("orchestrator"), (json!("degraded"), json!("replica_away")), "{whole}");
+    assert_eq!(told("database"), (json!("healthy"), Value::Null), "{whole}");
+}
+
+#[tokio::test]
 async fn with_nothing_to_reach_the_service_answers_that_nothing_is_well() {
     let aggregator = Aggregator::start(&gone().await, &gone().await).await;
     aggregator.ready().await;

@@ -9,7 +9,7 @@ use crate::record::Store;
 
 /// Between two questions.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long the store may take to answer.
+/// How long the store may take to begin a commit.
 const ANSWER: Duration = Duration::from_secs(2);
 /// The part that an orchestrator requires: without it nothing is accepted.
 const STORE: &str = "store";
@@ -21,8 +21,39 @@ pub(crate) fn watch(store: Arc<dyn Store>, readiness: Readiness, shutdown: Shutd
     tokio::spawn(async move {
         loop {
             tokio::select! { () = shutdown.wait() => return, () = tokio::time::sleep(EVERY) => {} }
-            let answered = timeout(ANSWER, store.now()).await;
-            readiness.set(STORE, matches!(answered, Ok(Ok(_))));
+            readiness.set(STORE, works(&*store).await);
         }
     });
+}
+
+/// Whether the store would take a commit now: one that tells the time and takes none accepts nothing.
+async fn works(store: &dyn Store) -> bool {
+    matches!(timeout(ANSWER, store.takes_commits()).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use qflow_service::SystemClock;
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::record::{Memory, Sqlite};
+
+    #[tokio::test]
+    async fn a_file_that_somebody_else_writes_to_is_no_store_until_they_let_go_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let store = Sqlite::open(&path, Arc::new(SystemClock)).unwrap();
+        assert!(works(&store).await);
+        let other = Connection::open(&path).unwrap();
+        for begin in ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"] {
+            other.execute_batch(begin).unwrap();
+            assert!(!works(&store).await, "{begin}");
+            other.execute_batch("ROLLBACK").unwrap();
+            // The connection still waits for its turn, of what was given up too.
+            store.takes_commits().await.unwrap();
+            assert!(works(&store).await, "{begin}");
+        }
+        assert!(works(&Memory::new(Arc::new(SystemClock))).await);
+    }
 }

@@ -285,7 +285,7 @@ pub struct Totals {
     pub pending: u64,
     /// Runs under way.
     pub running: u64,
-    /// Runs that ended within the last hour.
+    /// Runs that completed, failed or timed out within the last hour: one that somebody cancelled was no success and no failure.
     pub ended_last_hour: u64,
     /// Of these, failed or timed out.
     pub failed_last_hour: u64,
@@ -326,6 +326,10 @@ pub trait Store: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// The store's clock: it alone decides what has expired.
     async fn now(&self) -> Result<Timestamp>;
+    /// Waits until a commit would be taken.
+    async fn takes_commits(&self) -> Result<()> {
+        self.now().await.map(drop)
+    }
     /// Says that a replica lives, for the time of a shard's lease, and renews the leases of shards that it holds under these epochs.
     async fn attend(&self, attending: Attending<'_>) -> Result<Standing>;
     /// Says that a replica has left: whatever it holds is free at once.

@@ -1,6 +1,7 @@
 //! How telemetry itself gets out of the process: since when nobody has asked for metrics, and what was dropped.
 
 use std::{
+    collections::VecDeque,
     fmt,
     hash::{BuildHasher as _, RandomState},
     str::FromStr,
@@ -14,8 +15,16 @@ use std::{
 use metrics::{Counter, CounterFn};
 use tokio::time::Instant;
 
-/// How often somebody must have asked for metrics to be missed: a person who looks once is not.
-const REGULAR: u32 = 5;
+/// How often somebody must have asked for metrics at an even pace to be missed: a person who looks a few times is not.
+const REGULAR: usize = 5;
+/// Within how long they must have: what is asked for more seldom is not missed soon either.
+const WINDOW: Duration = Duration::from_secs(300);
+/// The shortest pause that is a pace, and no loop of somebody's hand.
+const PAUSE: Duration = Duration::from_secs(1);
+/// By how many times the longest pause of an even pace may be longer than the shortest.
+const UNEVEN: f64 = 1.5;
+/// How many may ask in turn, each at the same pace: Prometheus is often there twice.
+const ASKERS: usize = 3;
 
 /// How what is told gets out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,11 +76,40 @@ impl FromStr for Pipeline {
 #[derive(Debug)]
 pub(crate) struct Counted {
     process: u64,
-    /// When they were last asked for, and how often.
-    asked: Mutex<(Option<Instant>, u32)>,
+    asked: Mutex<Asked>,
     spans: Arc<AtomicU64>,
     lines: Arc<AtomicU64>,
     dropped: Arc<Mutex<Option<Instant>>>,
+}
+
+/// When metrics were asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The newest, as many as say whether that is regular.
+    newest: VecDeque<Instant>,
+    /// Whether it ever was: who did so regularly is missed.
+    regularly: bool,
+}
+
+impl Asked {
+    fn note(&mut self, at: Instant) {
+        self.newest.push_back(at);
+        if self.newest.len() > REGULAR * ASKERS {
+            self.newest.pop_front();
+        }
+        self.regularly |= (1..=ASKERS).any(|askers| self.is_even(askers));
+    }
+
+    /// Whether the newest of each so many, which one of them asked, came at an even pace.
+    fn is_even(&self, askers: usize) -> bool {
+        let own: Vec<Instant> = self.newest.iter().rev().step_by(askers).take(REGULAR).copied().collect();
+        let pauses = || own.windows(2).map(|pair| pair[0] - pair[1]);
+        let (Some(shortest), Some(longest)) = (pauses().min(), pauses().max()) else { return false };
+        own.len() == REGULAR
+            && shortest >= PAUSE
+            && longest <= shortest.mul_f64(UNEVEN)
+            && pauses().sum::<Duration>() <= WINDOW
+    }
 }
 
 impl Default for Counted {
@@ -89,15 +127,16 @@ impl Default for Counted {
 
 impl Counted {
     pub(crate) fn asked_now(&self) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        *asked = (Some(Instant::now()), asked.1.saturating_add(1));
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
     }
 
     pub(crate) fn now(&self) -> Pipeline {
-        let (asked, times) = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = asked.newest.back().filter(|_| asked.regularly).map(Instant::elapsed);
+        drop(asked);
         Pipeline {
             process: self.process,
-            asked: asked.filter(|_| times >= REGULAR).map(|at| at.elapsed()),
+            asked: last,
             spans_dropped: self.spans.load(Ordering::Relaxed),
             lines_dropped: self.lines.load(Ordering::Relaxed),
             dropped: self.dropped.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed()),
@@ -144,18 +183,51 @@ impl CounterFn for Twice {
 mod tests {
     use super::*;
 
+    /// Since when nobody has asked, after asks with pauses of so many milliseconds, and a minute later.
+    fn asked_after(pauses: impl IntoIterator<Item = u64>) -> Option<Duration> {
+        let (mut asked, mut at) = (Asked::default(), Instant::now());
+        asked.note(at);
+        for pause in pauses {
+            at += Duration::from_millis(pause);
+            asked.note(at);
+        }
+        asked.newest.back().filter(|_| asked.regularly).map(|last| at + Duration::from_secs(60) - *last)
+    }
+
     #[test]
-    fn what_is_dropped_and_when_metrics_were_asked_for_is_known() {
+    fn whoever_asks_at_an_even_pace_is_missed_and_a_person_is_not() {
+        let missed = Some(Duration::from_secs(60));
+        for interval in [1000, 15_000, 60_000] {
+            assert_eq!(asked_after([interval; 3]), None, "four times every {interval} ms");
+            assert_eq!(asked_after([interval; 4]), missed, "five times every {interval} ms");
+        }
+        assert_eq!(asked_after([14_900, 15_300, 15_000, 14_800]), missed, "no clock is exact");
+        for by_hand in [&[20_000, 4000, 45_000, 9000, 2000][..], &[50; 30], &[120_000; 5], &[600_000, 15_000, 15_000]] {
+            assert_eq!(asked_after(by_hand.iter().copied()), None, "{by_hand:?}");
+        }
+        assert_eq!(asked_after([3000, 12_000].repeat(4)), missed, "two in turn");
+        assert_eq!(
+            asked_after([15_000; 4].into_iter().chain([7, 90_000])),
+            missed,
+            "a look of somebody changes nothing"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_and_when_metrics_were_asked_for_is_known() {
         let telemetry = crate::Telemetry::silent();
         let process = telemetry.pipeline().process;
         assert_eq!(telemetry.pipeline(), Pipeline { process, ..Pipeline::default() });
         assert_ne!(crate::Telemetry::silent().pipeline().process, process);
-        for _ in 1..REGULAR {
+        for _ in 0..20 {
             telemetry.render(None);
         }
         assert_eq!(telemetry.pipeline().asked, None, "that was a person");
-        telemetry.render(None);
-        assert!(telemetry.pipeline().asked.is_some_and(|age| age < Duration::from_secs(60)));
+        for _ in 0..REGULAR {
+            telemetry.render(None);
+            tokio::time::advance(Duration::from_secs(15)).await;
+        }
+        assert_eq!(telemetry.pipeline().asked, Some(Duration::from_secs(15)));
         let counted = Counted::default();
         let (spans, lines) = (counted.spans(Counter::noop()), counted.lines(Counter::noop()));
         assert_eq!(counted.now().dropped, None);

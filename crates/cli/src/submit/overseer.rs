@@ -1,5 +1,7 @@
 //! Calls of the health-aggregator: what is under way, and how the parts are.
 
+use std::time::Duration;
+
 use qflow_model::limits;
 use qflow_proto::v1::{
     self, health_aggregator_service_client::HealthAggregatorServiceClient, monitoring_client::MonitoringClient,
@@ -8,7 +10,12 @@ use serde::Serialize;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
-use super::{Bearer, DEADLINE, bearer, endpoint, refusal::fail, shown::time, unreachable};
+use super::{
+    Bearer, DEADLINE, bearer, endpoint,
+    refusal::{OVERSEER, of_overseer},
+    shown::time,
+    unreachable,
+};
 use crate::exit::{Exit, Fail};
 
 /// The system at one moment; its JSON is that of `/monitoring/status`.
@@ -133,39 +140,54 @@ type Through = InterceptedService<Channel, Bearer>;
 
 /// A connected client of the health-aggregator.
 #[derive(Clone, Debug)]
-pub struct Overseer(MonitoringClient<Through>, HealthAggregatorServiceClient<Through>);
+pub struct Overseer {
+    url: String,
+    monitoring: MonitoringClient<Through>,
+    health: HealthAggregatorServiceClient<Through>,
+}
 
 /// Connects, or says why not.
 pub async fn oversee(url: &str, token: Option<&str>) -> Result<Overseer, Fail> {
     let channel = endpoint(url, "http://127.0.0.1:7404")?.timeout(DEADLINE).connect().await;
-    let remedy = "it is the health-aggregator's gRPC port: name it with --health-server or QFLOW_HEALTH_SERVER";
-    let channel = channel.map_err(|error| unreachable(url, &error, remedy))?;
+    let channel = channel.map_err(|error| unreachable(url, &error, OVERSEER))?;
     let bearer = bearer(token)?;
-    let monitoring = MonitoringClient::with_interceptor(channel.clone(), bearer.clone());
+    let monitoring = MonitoringClient::with_interceptor(channel.clone(), bearer.clone())
+        .max_decoding_message_size(2 * limits::MESSAGE_BYTES);
     let health = HealthAggregatorServiceClient::with_interceptor(channel, bearer);
-    Ok(Overseer(monitoring.max_decoding_message_size(2 * limits::MESSAGE_BYTES), health))
+    Ok(Overseer { url: url.to_owned(), monitoring, health })
 }
 
 impl Overseer {
     /// What is under way.
     pub async fn status(&self) -> Result<SystemStatus, Fail> {
-        let answer = self.0.clone().get_system_status(v1::GetSystemStatusRequest {}).await.map_err(|e| fail(&e))?;
-        status(answer.into_inner().status)
+        let answer = self.monitoring.clone().get_system_status(v1::GetSystemStatusRequest {}).await;
+        status(answer.map_err(|e| of_overseer(&e, &self.url))?.into_inner().status)
     }
 
     /// What is under way, then again whenever it changes.
     pub async fn statuses(
         &self,
     ) -> Result<impl Stream<Item = Result<SystemStatus, Fail>> + Send + Unpin + use<>, Fail> {
-        let answers =
-            self.0.clone().watch_system_status(v1::WatchSystemStatusRequest {}).await.map_err(|e| fail(&e))?;
-        Ok(answers.into_inner().map(|answer| answer.map_err(|e| fail(&e)).and_then(|answer| status(answer.status))))
+        let url = self.url.clone();
+        let answers = self.monitoring.clone().watch_system_status(v1::WatchSystemStatusRequest {}).await;
+        let answers = answers.map_err(|e| of_overseer(&e, &url))?.into_inner();
+        Ok(answers
+            .map(move |answer| answer.map_err(|e| of_overseer(&e, &url)).and_then(|answer| status(answer.status))))
     }
 
     /// How the parts are, then again whenever that changes.
     pub async fn healths(&self) -> Result<impl Stream<Item = Result<Health, Fail>> + Send + Unpin + use<>, Fail> {
-        let answers = self.1.clone().watch(v1::HealthWatchRequest {}).await.map_err(|e| fail(&e))?.into_inner();
-        Ok(answers.map(|answer| answer.map_err(|e| fail(&e)).and_then(|answer| health(answer.health))))
+        let url = self.url.clone();
+        let answers = self.health.clone().watch(v1::HealthWatchRequest {}).await;
+        let answers = answers.map_err(|e| of_overseer(&e, &url))?.into_inner();
+        Ok(answers
+            .map(move |answer| answer.map_err(|e| of_overseer(&e, &url)).and_then(|answer| health(answer.health))))
+    }
+
+    /// That it took the connection and said nothing for so long.
+    pub fn silent(&self, waited: Duration) -> Fail {
+        let told = format!("{} took the connection and said nothing for {} s: it hangs", self.url, waited.as_secs());
+        Fail::new(Exit::Unreachable, format!("{told}, or is another service\n{OVERSEER}"))
     }
 }
 

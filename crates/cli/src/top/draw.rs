@@ -13,11 +13,14 @@ use ratatui::{
 use super::view::{Detail, View};
 use crate::{render::printable, status::totals};
 
-/// Rows of a run's nodes at most, their frame included: the rest is its log's.
-const NODES: u16 = 16;
+/// Rows of a run's head, its frame included.
+const HEAD: u16 = 4;
+/// The part of the rows below that which is the log's where it has so many lines: nodes have the rest, as far as there are any.
+const LOG: u16 = 3;
 
 const KEYS: &[(&str, &str)] = &[
-    ("up, down, PgUp, PgDn", "choose a run; in a run: scroll its log"),
+    ("up, down, PgUp, PgDn", "choose a run; in a run: scroll its log or its nodes"),
+    ("Tab", "in a run: scroll the other of the two"),
     ("Enter", "look into the run: nodes, log, trace id"),
     ("Esc", "back to the runs; there: no filter any more"),
     ("/", "show runs that hold a text: workflow, user, state, id"),
@@ -78,8 +81,9 @@ fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
         Line::styled(format!("{feed}: {} (tried again)", plain(why)), colour(view, "unhealthy"))
     } else if view.typing {
         Line::raw(format!("/{}_   Enter keeps it, Esc drops it", plain(&view.filter)))
-    } else if view.detail.is_some() {
-        Line::raw("Esc back   up/down scroll the log   ? keys   q quit")
+    } else if let Some(detail) = &view.detail {
+        let (here, there) = if detail.in_nodes { ("nodes", "log") } else { ("log", "nodes") };
+        Line::raw(format!("Esc back   up/down scroll the {here}   Tab the {there}   ? keys   q quit"))
     } else {
         Line::raw("Enter look into   / filter   s sort   ? keys   q quit")
     };
@@ -91,9 +95,10 @@ fn framed(title: String) -> Block<'static> {
 }
 
 fn draw_run(frame: &mut Frame<'_>, area: Rect, view: &View, detail: &Detail) {
-    let nodes = detail.nodes.lines();
-    let height = u16::try_from(nodes.len() + 1).unwrap_or(NODES).min(NODES).min(area.height / 2);
-    let parts = [Constraint::Length(4), Constraint::Length(height), Constraint::Min(0)];
+    let rows = |lines: usize| u16::try_from(lines + 1).unwrap_or(u16::MAX);
+    let rest = area.height.saturating_sub(HEAD);
+    let height = rows(detail.nodes.count()).min(rest - rows(detail.lines.len()).min(rest / LOG));
+    let parts = [Constraint::Length(HEAD), Constraint::Length(height), Constraint::Min(0)];
     let [head, middle, log] = Layout::vertical(parts).areas(area);
     let mut lines = vec![Line::raw(format!("run       {}", plain(&detail.run_id)))];
     if let Some(run) = &detail.run {
@@ -107,14 +112,23 @@ fn draw_run(frame: &mut Frame<'_>, area: Rect, view: &View, detail: &Detail) {
         lines.push(Line::raw(format!("trace     {}", plain(&run.trace_id))));
     }
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP)), head);
-    let nodes: Vec<Line<'_>> = nodes.into_iter().map(Line::raw).collect();
-    frame.render_widget(Paragraph::new(nodes).block(framed(" nodes ".to_owned())), middle);
+    draw_nodes(frame, middle, detail);
     let room = usize::from(log.height.saturating_sub(1));
     let end = detail.lines.len() - detail.back.min(detail.lines.len());
     let shown = detail.lines.iter().take(end).skip(end.saturating_sub(room));
     let shown: Vec<Line<'_>> = shown.map(|line| Line::raw(plain(line))).collect();
     let back = if detail.back > 0 { format!(", {} lines back", detail.back) } else { String::new() };
     frame.render_widget(Paragraph::new(shown).block(framed(format!(" log{back} "))), log);
+}
+
+/// As many nodes as there is room for; of how many more there are its last row tells.
+fn draw_nodes(frame: &mut Frame<'_>, area: Rect, detail: &Detail) {
+    let (all, room) = (detail.nodes.count(), usize::from(area.height.saturating_sub(1)));
+    let from = if all > room { detail.down.min(all - 1) } else { 0 };
+    let most = if from + room >= all { room } else { room.saturating_sub(1) };
+    let above = if from > 0 { format!(", {from} above") } else { String::new() };
+    let nodes: Vec<Line<'_>> = detail.nodes.part(from, most).into_iter().map(Line::raw).collect();
+    frame.render_widget(Paragraph::new(nodes).block(framed(format!(" nodes {all}{above} "))), area);
 }
 
 fn draw_help(frame: &mut Frame<'_>, area: Rect) {
@@ -151,7 +165,7 @@ mod tests {
     };
     use crate::{
         status::tests::{system, verdict, with_symptoms},
-        submit::{Holder, Pool, Run},
+        submit::{ActiveContainer, Holder, Pool, Run},
         tree::tests::{node, run},
     };
 
@@ -241,6 +255,29 @@ mod tests {
     }
 
     #[test]
+    fn tables_grow_with_the_height_and_say_how_many_more_there_are() {
+        let (mut view, mut status) = (view(), system());
+        let container = status.containers[1].clone();
+        let id = |n| format!("{n:02}c0ffee012345");
+        status.containers.extend((0..30).map(|n| ActiveContainer { container_id: id(n), ..container.clone() }));
+        view.hear(News::Status(status));
+        let pool = |n| Pool { name: format!("pool_{n:02}"), holders: Vec::new(), ..view.pools[0].clone() };
+        let pools = (0..12).map(pool).collect();
+        view.hear(News::Pools(pools));
+        insta::assert_snapshot!(picture(&view, (140, 28)));
+        let high = picture(&view, (140, 60));
+        assert!(!high.contains(" more") && high.contains("29c0ffee0123") && high.contains("pool_11"), "{high}");
+        for height in 21..60 {
+            let shown = picture(&view, (140, height));
+            let rows = shown.lines().filter(|line| line.contains("MiB")).count();
+            let cut =
+                shown.lines().find_map(|line| line.strip_prefix("… ")?.split_once(" more")?.0.parse::<usize>().ok());
+            assert_eq!(rows + cut.unwrap_or(0), 32, "{height}: {shown}");
+            assert!(shown.contains("hello"), "all runs are there: {height}: {shown}");
+        }
+    }
+
+    #[test]
     fn a_run_shows_its_nodes_its_log_and_its_trace() {
         let mut view = view();
         looked_into(&mut view);
@@ -249,6 +286,48 @@ mod tests {
         let scrolled = picture(&view, (100, 20));
         assert!(scrolled.contains("log, 10 lines back") && scrolled.contains("row 29 of 40"), "{scrolled}");
         assert!(!scrolled.contains("row 39 of 40"), "{scrolled}");
+    }
+
+    #[test]
+    fn a_run_of_many_nodes_has_the_height_there_is_and_what_is_left_out_is_counted() {
+        let mut view = view();
+        looked_into(&mut view);
+        let id = view.run_shown().unwrap().to_owned();
+        let nodes = (1..=28).map(|n| {
+            let status = match n {
+                17 => NodeStatus::Failed,
+                23 => NodeStatus::Running,
+                26.. => NodeStatus::Waiting,
+                _ => NodeStatus::Completed,
+            };
+            node(&format!("step_{n:02}"), status)
+        });
+        view.hear(News::Run(Box::new(Run { run_id: id, nodes_total: 30, ..run(nodes.collect()) })));
+        insta::assert_snapshot!(picture(&view, (80, 24)));
+        insta::assert_snapshot!(picture(&view, (140, 60)));
+        // What failed and what runs is there on any terminal that has room for a few lines, and what is not there is counted.
+        for height in 16..70 {
+            let shown = picture(&view, (80, height));
+            assert!(["step_17", "step_23"].iter().all(|one| shown.contains(one)), "{height}: {shown}");
+            let count = shown
+                .lines()
+                .filter(|line| line.starts_with("  step_") || line.starts_with("  load") || line.starts_with("  fetch"))
+                .count();
+            let more = shown
+                .lines()
+                .find_map(|line| line.strip_prefix("  … and ")?.strip_suffix(" more")?.parse::<usize>().ok());
+            assert_eq!(count + more.unwrap_or(0), 30, "{height}: {shown}");
+        }
+        pressed(&mut view, &[KeyCode::Tab, KeyCode::PageDown, KeyCode::Down]);
+        let scrolled = picture(&view, (80, 24));
+        assert!(
+            scrolled.contains("nodes 30, 11 above") && scrolled.contains("scroll the nodes   Tab the log"),
+            "{scrolled}"
+        );
+        assert!(!scrolled.contains("step_17") && scrolled.contains("row 39 of 40"), "{scrolled}");
+        pressed(&mut view, &[KeyCode::End, KeyCode::PageUp, KeyCode::Tab, KeyCode::Up]);
+        let scrolled = picture(&view, (80, 24));
+        assert!(scrolled.contains("nodes 30, 19 above") && scrolled.contains("log, 1 lines back"), "{scrolled}");
     }
 
     #[test]

@@ -70,6 +70,10 @@ pub(super) struct Detail {
     heard: BTreeMap<(String, u32), u64>,
     /// Lines by which it is scrolled back from the newest.
     pub(super) back: usize,
+    /// Nodes that are scrolled past.
+    pub(super) down: usize,
+    /// Whether keys scroll its nodes, and not its log.
+    pub(super) in_nodes: bool,
 }
 
 /// What comes first in the list of runs.
@@ -258,17 +262,27 @@ impl View {
 
     fn scroll(&mut self, code: KeyCode) {
         let Some(detail) = self.detail.as_mut() else { return };
-        let most = detail.lines.len().saturating_sub(1);
-        detail.back = match code {
-            KeyCode::Up | KeyCode::Char('k') => detail.back + 1,
-            KeyCode::Down | KeyCode::Char('j') => detail.back.saturating_sub(1),
-            KeyCode::PageUp => detail.back + 10,
-            KeyCode::PageDown => detail.back.saturating_sub(10),
-            KeyCode::Home => most,
-            KeyCode::End => 0,
-            _ => detail.back,
+        let by = match code {
+            KeyCode::Tab | KeyCode::BackTab => {
+                detail.in_nodes = !detail.in_nodes;
+                return;
+            }
+            KeyCode::Up | KeyCode::Char('k') => -1,
+            KeyCode::Down | KeyCode::Char('j') => 1,
+            KeyCode::PageUp => -10,
+            KeyCode::PageDown => 10,
+            KeyCode::Home => -isize::MAX,
+            KeyCode::End => isize::MAX,
+            _ => return,
+        };
+        // Nodes are read from the first on, a log from its end.
+        if detail.in_nodes {
+            let most = detail.nodes.count().saturating_sub(1);
+            detail.down = detail.down.saturating_add_signed(by).min(most);
+        } else {
+            let most = detail.lines.len().saturating_sub(1);
+            detail.back = detail.back.saturating_add_signed(-by).min(most);
         }
-        .min(most);
     }
 }
 

@@ -98,3 +98,30 @@ fn an_address_where_nobody_listens_is_unreachable_and_top_needs_a_terminal() {
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("needs a terminal; `qflow status`"), "{}", said(&output));
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "bounds how long a test waits for a fact")]
+fn a_port_of_another_service_is_no_verdict_and_whoever_hangs_is_not_waited_for() {
+    let served = Served::new(Home::new("process"));
+    let told = std::fs::read_to_string(served.home.path().join("data/server.json")).expect("it serves");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let (page, orchestrator) = (http(&served), told["http"].as_str().expect("an address"));
+    // Its kernel takes connections, and nobody is there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let hung = format!("http://{}", listener.local_addr().expect("it is bound"));
+    for verb in ["status", "health"] {
+        for other in [page.as_str(), orchestrator] {
+            let output = served.home.run(&[verb, "--health-server", other]);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(4), "{verb} {other}: {said}");
+            let is_told = [other, "this is not the health-aggregator's gRPC port", "QFLOW_HEALTH_SERVER"];
+            assert!(is_told.iter().all(|part| said.contains(part)), "{verb} {other}: {said}");
+        }
+        let begun = std::time::Instant::now();
+        let output = served.home.run(&[verb, "--health-server", &hung]);
+        let (took, said) = (begun.elapsed().as_secs(), said(&output));
+        assert_eq!(output.status.code(), Some(4), "{verb}: {said}");
+        assert!((9..20).contains(&took), "{verb}: {took} s, {said}");
+        assert!(said.contains(&hung) && said.contains("QFLOW_HEALTH_SERVER"), "{verb}: {said}");
+    }
+}

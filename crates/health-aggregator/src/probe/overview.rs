@@ -92,7 +92,7 @@ impl Probe for OverviewProbe {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        match submit::each(&self.channels, submit::overview).await {
+        match submit::each(&self.channels, submit::overview, self.thresholds.patience()).await {
             Ok(mut overviews) => {
                 // Whoever says it stands among them: each process is counted once.
                 overviews.iter_mut().take(1).for_each(|one| one.telemetry.extend(self.pipelines.all()));

@@ -41,7 +41,7 @@ impl RedisProbe {
     pub fn new(settings: RedisSettings, thresholds: &Thresholds) -> Result<Self, NotRedis> {
         Ok(Self {
             config: settings.config()?,
-            patience: Duration::from_millis(thresholds.probe_timeout_ms),
+            patience: thresholds.probe_timeout(),
             slow_ms: thresholds.slow_ms,
             memory_percent: thresholds.redis_memory_percent,
         })

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Probe;
 use crate::{
-    submit::{self, Pipeline, Serving},
+    submit::{self, Patience, Pipeline, Serving},
     verdict::{Reading, Status, UNREACHABLE},
 };
 
@@ -22,6 +22,8 @@ pub struct Service {
     pub name: &'static [(&'static str, bool)],
     /// How to reach each of its replicas.
     pub channels: Vec<AuthedChannel>,
+    /// How long they are waited for.
+    pub patience: Patience,
     /// Where it is kept how the telemetry of those that answer gets out.
     pub pipelines: Pipelines,
 }
@@ -57,7 +59,7 @@ impl Probe for Service {
     }
 
     async fn probe(&self) -> Vec<Reading> {
-        let answers = submit::every(&self.channels, submit::serving).await;
+        let answers = submit::every(&self.channels, submit::serving, self.patience).await;
         self.name.iter().for_each(|(name, _)| self.pipelines.keep(name, &answers));
         self.name.iter().map(|(name, critical)| reading(name, *critical, &answers)).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Aged, NOT_KNOWN, Status};
+use super::{Aged, NOT_KNOWN, NOT_PROBED_YET, Status};
 
 /// What the trouble of a part explains.
 struct Explains {
@@ -33,12 +33,15 @@ const EXPLAINS: &[Explains] = &[
 /// The same checks, each that is not well with the one of which that comes.
 #[must_use]
 pub fn explained(mut checks: Vec<Aged>) -> Vec<Aged> {
+    // Of what was not probed yet it is not known that it is down: it is neither a cause nor a symptom.
+    let probed = |check: &Aged| check.reading.error != Some(NOT_PROBED_YET);
+    let is_down = |check: &&Aged| check.reading.status == Status::Unhealthy && probed(check);
     let down: Vec<&Explains> = EXPLAINS
         .iter()
-        .filter(|row| checks.iter().any(|it| it.reading.name == row.cause && it.reading.status == Status::Unhealthy))
+        .filter(|row| checks.iter().filter(is_down).any(|check| check.reading.name == row.cause))
         .collect();
     let mut explains: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
-    for check in checks.iter_mut().filter(|check| check.reading.status > Status::Healthy) {
+    for check in checks.iter_mut().filter(|check| check.reading.status > Status::Healthy && probed(check)) {
         let (name, unknown) = (check.reading.name, check.reading.error == Some(NOT_KNOWN));
         let is_of = |row: &&&Explains| row.all.contains(&name) || (unknown && row.unknown.contains(&name));
         check.cause = down.iter().find(is_of).map(|row| row.cause);
@@ -85,14 +88,26 @@ mod tests {
         assert_eq!((of(&checks, "redis").cause, of(&checks, "database").cause), (None, None));
     }
 
+    #[test]
+    fn what_was_not_probed_yet_is_no_cause_and_no_symptom() {
+        let one = |name, error| Aged::of(Reading::unhealthy(name, true, error), 1.0, 0);
+        let checks = explained(vec![
+            one("database", NOT_PROBED_YET),
+            one("orchestrator", "timeout"),
+            one("workflows", NOT_PROBED_YET),
+        ]);
+        assert!(checks.iter().all(|check| check.cause.is_none() && check.explains.is_empty()), "{checks:?}");
+    }
+
     fn any_checks() -> impl Strategy<Value = Vec<Aged>> {
         let one = |name| {
-            (0..5_u8).prop_map(move |how| {
+            (0..6_u8).prop_map(move |how| {
                 let reading = match how {
                     0 => Reading::healthy(name, true),
                     1 => Reading { status: Status::NotConfigured, ..Reading::healthy(name, false) },
                     2 => Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, "slow") },
                     3 => Reading::not_known(name, true),
+                    4 => Reading::unhealthy(name, true, NOT_PROBED_YET),
                     _ => Reading::unhealthy(name, true, "unreachable"),
                 };
                 Aged::of(reading, 1.0, 0)
@@ -112,6 +127,7 @@ mod tests {
                     prop_assert!(check.reading.status > Status::Healthy);
                     prop_assert_eq!(cause.reading.status, Status::Unhealthy);
                     prop_assert_eq!(cause.cause, None);
+                    prop_assert!([check, cause].iter().all(|one| one.reading.error != Some(NOT_PROBED_YET)));
                     prop_assert!(cause.explains.contains(&name) && cause.reading.name != name);
                 }
                 for symptom in &check.explains {

@@ -116,7 +116,7 @@ async fn a_batch_is_written_as_a_whole(store: &dyn Store) {
     assert_eq!(store.totals().await.unwrap(), Totals { ended_last_hour: 1, ..Totals::default() });
 }
 
-/// Runs that failed are counted by whose fault it was.
+/// Runs that failed are counted by whose fault it was; those that were cancelled are neither successes nor failures.
 async fn failures_are_counted_by_whose_fault_they_were(store: &dyn Store) {
     let fences = store.take_shards("a", 64).await.unwrap();
     let faults = [Some(FailureClass::User), Some(FailureClass::Platform), Some(FailureClass::Platform), None];
@@ -133,8 +133,16 @@ async fn failures_are_counted_by_whose_fault_they_were(store: &dyn Store) {
         let batch = Batch { fences: fences.clone(), changes: vec![change(run.spec.id, head)], ..Batch::default() };
         store.commit(batch).await.unwrap();
     }
+    for (number, status) in [(5, RunStatus::Cancelled), (6, RunStatus::Completed), (7, RunStatus::Cancelled)] {
+        let run = submission(number, None);
+        store.submit(run.clone()).await.unwrap();
+        let head = store.load(run.spec.id).await.unwrap().unwrap().head;
+        let head = RunHead { status, ended_at: Some(store.now().await.unwrap()), ..head };
+        let batch = Batch { fences: fences.clone(), changes: vec![change(run.spec.id, head)], ..Batch::default() };
+        store.commit(batch).await.unwrap();
+    }
     let counted = Totals {
-        ended_last_hour: 4,
+        ended_last_hour: 5,
         failed_last_hour: 4,
         failed_user_last_hour: 1,
         failed_platform_last_hour: 2,

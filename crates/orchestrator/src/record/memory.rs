@@ -377,7 +377,8 @@ impl Store for Memory {
         for row in tables.runs.values() {
             totals.pending += u64::from(row.head.status == RunStatus::Pending);
             totals.running += u64::from(row.head.status == RunStatus::Running);
-            if row.head.ended_at.is_some_and(|at| now.ms_since(at) < 3_600_000) {
+            let is_recent = row.head.ended_at.is_some_and(|at| now.ms_since(at) < 3_600_000);
+            if is_recent && row.head.status != RunStatus::Cancelled {
                 totals.ended_last_hour += 1;
                 let failed = matches!(row.head.status, RunStatus::Failed | RunStatus::TimedOut);
                 let class = row.head.error.as_ref().filter(|_| failed).and_then(|error| error.failure.class);

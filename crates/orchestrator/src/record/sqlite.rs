@@ -117,6 +117,11 @@ impl Store for Sqlite {
         Ok(self.clock.now())
     }
 
+    async fn takes_commits(&self) -> Result<()> {
+        // It begins as every transaction that writes does, behind those that wait, and needs the same lock.
+        self.within("begin a transaction", |_| Ok(())).await
+    }
+
     async fn attend(&self, attending: Attending<'_>) -> Result<Standing> {
         let now = self.clock.now();
         let (members, stranded, missed) = shards::attend(&self.members, attending, now);

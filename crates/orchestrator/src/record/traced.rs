@@ -92,6 +92,9 @@ impl Store for Traced {
     async fn now(&self) -> Result<Timestamp> {
         self.told(("SELECT", "clock"), self.inner.now()).await
     }
+    async fn takes_commits(&self) -> Result<()> {
+        self.inner.takes_commits().await
+    }
     async fn attend(&self, attending: Attending<'_>) -> Result<Standing> {
         self.told(("UPDATE", "shard"), self.inner.attend(attending)).await
     }

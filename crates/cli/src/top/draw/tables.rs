@@ -4,7 +4,7 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     style::{Modifier, Style},
-    text::Span,
+    text::{Line, Span},
     widgets::{Cell, Row, Table, TableState},
 };
 
@@ -20,15 +20,16 @@ const ID: u16 = 36;
 const TAIL: u16 = 12;
 /// Columns of a bar of progress.
 const BAR: u16 = 10;
-/// Rows of the tables below the runs, their frame included.
+/// Rows of the tables below the runs at least, their frame included, where there are any.
 const BELOW: u16 = 9;
+/// Rows of a table that are none of its own: its frame and its head.
+const FRAME: u16 = 2;
 /// Columns from which on there is room for pools though there are none.
 const ROOMY: u16 = 120;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let below = if area.height >= 2 * BELOW { BELOW } else { 0 };
-    let [runs, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(below)]).areas(area);
+    let [runs, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(below(area, view))]).areas(area);
     draw_runs(frame, runs, view);
     let has_pools = !view.pools.is_empty() || area.width >= ROOMY;
     let shares = [Constraint::Fill(3), Constraint::Fill(if has_pools { 2 } else { 0 }), Constraint::Fill(3)];
@@ -36,6 +37,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, view: &View) {
     draw_containers(frame, containers, view);
     draw_pools(frame, pools, view);
     draw_parts(frame, parts, view);
+}
+
+/// Rows of the tables below the runs: as many as the longest of them has, as far as runs do not need them, and half of all at least.
+fn below(area: Rect, view: &View) -> u16 {
+    if area.height < 2 * BELOW {
+        return 0;
+    }
+    let rows = |rows: usize| u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(FRAME);
+    let containers = view.status.as_ref().map_or(0, |status| status.containers.len());
+    let parts = view.health.as_ref().map_or(0, |health| health.checks.len());
+    let wanted = rows(containers.max(parts).max(view.pools.len()));
+    wanted.clamp(BELOW, area.height.saturating_sub(rows(view.runs().len())).max(area.height / 2))
 }
 
 /// A column: its head, how wide it is, and whether there is room for it.
@@ -52,6 +65,24 @@ fn table<'a, T: 'a>(
     let rows: Vec<Row<'static>> = rows.collect();
     let head = Row::new(columns.iter().map(|(head, ..)| *head)).style(Style::new().add_modifier(Modifier::BOLD));
     Table::new(rows, columns.iter().map(|(_, width, ..)| *width)).header(head).block(framed(title))
+}
+
+/// Draws as many rows as there is room for, and how many more there are.
+fn draw_cut<'a, T: 'a>(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    title: String,
+    columns: Vec<Column<'_, T>>,
+    rows: impl IntoIterator<Item = &'a T>,
+) {
+    let (mut rows, room) = (rows.into_iter().collect::<Vec<_>>(), usize::from(area.height.saturating_sub(FRAME)));
+    let left_out = if rows.len() > room { (rows.len() + 1).saturating_sub(room) } else { 0 };
+    rows.truncate(rows.len() - left_out.min(rows.len()));
+    frame.render_widget(table(title, columns, rows), area);
+    if left_out > 0 && room > 0 {
+        let last = Rect { y: area.y + area.height - 1, height: 1, ..area };
+        frame.render_widget(Line::raw(format!("… {left_out} more")), last);
+    }
 }
 
 /// Room that is given away: to what is asked for first.
@@ -136,7 +167,7 @@ fn draw_containers(frame: &mut Frame<'_>, area: Rect, view: &View) {
         ("MEMORY", Constraint::Length(MEMORY), true, Box::new(|one| Cell::new(mebibytes(one.memory_usage)))),
     ];
     let title = format!(" containers {} ", view.status.as_ref().map_or(0, |status| status.active_containers));
-    frame.render_widget(table(title, columns, shown), area);
+    draw_cut(frame, area, title, columns, shown);
 }
 
 fn draw_pools(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -145,7 +176,7 @@ fn draw_pools(frame: &mut Frame<'_>, area: Rect, view: &View) {
         ("POOL", Constraint::Fill(1), true, Box::new(|pool| Cell::new(plain(&pool.name)))),
         ("HELD", Constraint::Length(8), true, Box::new(held)),
     ];
-    frame.render_widget(table(format!(" pools {} ", view.pools.len()), columns, &view.pools), area);
+    draw_cut(frame, area, format!(" pools {} ", view.pools.len()), columns, &view.pools);
 }
 
 fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -181,5 +212,5 @@ fn draw_parts(frame: &mut Frame<'_>, area: Rect, view: &View) {
         ("STATUS", width, true, Box::new(status)),
         ("ERROR", Constraint::Fill(1), errors, Box::new(|check| Cell::new(plain(&check.error)))),
     ];
-    frame.render_widget(table(" dependencies ".to_owned(), columns, under_causes(&checks)), area);
+    draw_cut(frame, area, " dependencies ".to_owned(), columns, under_causes(&checks));
 }

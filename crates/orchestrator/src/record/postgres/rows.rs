@@ -68,7 +68,8 @@ pub(super) const OPEN: &str = "
 SELECT count(*) FILTER (WHERE status = 'pending'), count(*) FILTER (WHERE status = 'running') FROM run
 WHERE status IN ('pending', 'running', 'paused')";
 pub(super) const ENDED: &str = "
-SELECT count(*), count(*) FILTER (WHERE status IN ('failed', 'timed_out')) FROM run WHERE ended_at > now() - interval '1 hour'";
+SELECT count(*), count(*) FILTER (WHERE status IN ('failed', 'timed_out')) FROM run
+WHERE ended_at > now() - interval '1 hour' AND status IN ('completed', 'failed', 'timed_out')";
 /// Whose fault it was: of so many only, since each run's row is read for it. By its text: to Postgres what holds a `\u0000`, as a message of
 /// user code may, is no JSON to look into. Within a text the quotes would stand behind backslashes.
 pub(super) const FAULTS: &str = r#"

@@ -219,7 +219,8 @@ pub(super) fn totals(db: &Transaction<'_>, now: Timestamp) -> Done<Totals> {
     };
     let hour = now.0 - 3_600_000_000;
     let (ended_last_hour, failed_last_hour) = db.query_row(
-        "SELECT count(*), count(*) FILTER (WHERE status IN ('failed', 'timed_out')) FROM run WHERE ended_at > ?",
+        "SELECT count(*), count(*) FILTER (WHERE status IN ('failed', 'timed_out')) FROM run
+         WHERE ended_at > ? AND status IN ('completed', 'failed', 'timed_out')",
         [hour],
         |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)),
     )?;

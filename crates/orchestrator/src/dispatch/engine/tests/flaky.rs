@@ -27,6 +27,9 @@ impl Store for Flaky {
     async fn now(&self) -> Result<Timestamp> {
         self.inner.now().await
     }
+    async fn takes_commits(&self) -> Result<()> {
+        self.inner.takes_commits().await
+    }
     async fn attend(&self, attending: Attending<'_>) -> Result<Standing> {
         self.inner.attend(attending).await
     }
