@@ -245,7 +245,9 @@ async fn any_orchestrator_of_several_will_do() {
 async fn one_replica_that_hangs_makes_nothing_unhealthy_however_little_patience_there_is() {
     let orchestrator = Orchestrator::start(Says::overview(embedded())).await;
     let hangs = Orchestrator::start(Says::Nothing).await;
-    let urls = format!("{},{}", orchestrator.url, hangs.url);
+    // One more takes connections, and answers to nothing at all.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let urls = format!("{},{},http://{}", orchestrator.url, hangs.url, mute.local_addr().unwrap());
     let more = ["--loopback-only", "--probe-timeout-ms=1000"];
     let aggregator = Aggregator::start_with(&urls, &validator().await, &more).await;
     aggregator.ready().await;

@@ -34,10 +34,9 @@ async fn works(store: &dyn Store) -> bool {
 #[cfg(test)]
 mod tests {
     use qflow_service::SystemClock;
-    use rusqlite::Connection;
 
     use super::*;
-    use crate::record::{Memory, Sqlite};
+    use crate::record::{Memory, Sqlite, sqlite::taken};
 
     #[tokio::test]
     async fn a_file_that_somebody_else_writes_to_is_no_store_until_they_let_go_of_it() {
@@ -45,11 +44,10 @@ mod tests {
         let path = folder.path().join("state.db");
         let store = Sqlite::open(&path, Arc::new(SystemClock)).unwrap();
         assert!(works(&store).await);
-        let other = Connection::open(&path).unwrap();
-        for begin in ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"] {
-            other.execute_batch(begin).unwrap();
+        for begin in ["EXCLUSIVE", "IMMEDIATE"] {
+            let other = taken(&path, begin);
             assert!(!works(&store).await, "{begin}");
-            other.execute_batch("ROLLBACK").unwrap();
+            drop(other);
             // The connection still waits for its turn, of what was given up too.
             store.takes_commits().await.unwrap();
             assert!(works(&store).await, "{begin}");

@@ -8,7 +8,7 @@ pub mod member;
 mod memory;
 pub mod pool;
 mod postgres;
-mod sqlite;
+pub(crate) mod sqlite;
 mod traced;
 
 use std::{

@@ -319,3 +319,11 @@ impl Store for Sqlite {
         self.within("count runs", move |db| totals(db, now)).await
     }
 }
+
+/// Somebody else who writes to a file, until they are dropped.
+#[cfg(test)]
+pub(crate) fn taken(path: &std::path::Path, mode: &str) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.execute_batch(&format!("BEGIN {mode}")).unwrap();
+    other
+}
