@@ -88,7 +88,7 @@ async fn give(line: &Line, lock: &EnvLock, run: RunId, step: u32, function: &str
         arguments: vec![],
         types: vec![],
         returns: TypeText("int".into()),
-        classes: BTreeMap::new(),
+        classes: qflow_model::class::Classes::new(),
         asks: vec![],
         conversions: vec![],
         lock: Arc::new(lock.clone()),

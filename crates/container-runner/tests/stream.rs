@@ -46,7 +46,7 @@ fn order(lock: EnvLock, source: &str) -> Order {
         arguments: vec![("x".into(), Argument::Literal(21.into()))],
         types: vec![("x".into(), TypeText("int".into()))],
         returns: TypeText("int".into()),
-        classes: BTreeMap::new(),
+        classes: qflow_model::class::Classes::new(),
         asks: vec![],
         conversions: vec![],
         lock: Arc::new(lock),

@@ -1,14 +1,12 @@
 //! Classes of a submission's own files that signatures name, as far as reading alone tells what they hold.
 
-use std::collections::BTreeMap;
+mod classes;
 
+pub use classes::Classes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::definition::TypeText;
-
-/// Classes by the name that types spell them with. A class that is not here is opaque: only Python knows what it takes.
-pub type Classes = BTreeMap<String, Class>;
 
 /// What a class holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,7 +135,7 @@ mod tests {
             ("Leaf".to_owned(), of("int")),
             ("Other".to_owned(), of("int")),
         ]);
-        let found = |ty: &str| reached([&TypeText(ty.to_owned())], &classes).into_keys().collect::<Vec<_>>();
+        let found = |ty: &str| reached([&TypeText(ty.to_owned())], &classes).keys().cloned().collect::<Vec<_>>();
         assert_eq!(found("dict[str, Tree]"), ["Tree", "parts.Leaf"]);
         assert_eq!(found("list[int]"), Vec::<String>::new());
     }

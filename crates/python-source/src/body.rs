@@ -191,6 +191,8 @@ impl<'a> Body<'_, 'a> {
             let rest = &stmts[at + 1..];
             match stmt {
                 Stmt::Return(given) => {
+                    let place = self.place(given.value.as_ref().map_or(given.range(), |value| value.range()));
+                    self.spans.returned(&self.workflow.name, place);
                     let value = given.value.as_ref().map_or_else(|| Some(none()), |value| self.value(value));
                     self.unreachable(rest);
                     self.broken |= value.is_none();

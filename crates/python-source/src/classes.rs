@@ -59,7 +59,8 @@ fn all(units: &Units<'_>, mut wanted: Vec<String>) -> (Classes, BTreeMap<String,
             own.entry(units.own(unit, name)).or_default().push((unit, written));
         }
     }
-    let (mut found, mut seen, mut left, mut unread) = (BTreeMap::new(), BTreeSet::new(), PARTS, BTreeMap::new());
+    let (mut found, mut seen, mut left, mut unread) = (Classes::new(), BTreeSet::new(), PARTS, BTreeMap::new());
+    let mut opaque = Vec::new();
     while let Some(name) = wanted.pop() {
         // Two classes of one name are not told apart by it.
         let Some([(unit, written)]) = own.get(&name).map(Vec::as_slice) else { continue };
@@ -69,6 +70,10 @@ fn all(units: &Units<'_>, mut wanted: Vec<String>) -> (Classes, BTreeMap<String,
         let read = match one(units, *unit, *written, BASES) {
             Ok(read) => read,
             Err(why) => {
+                if let Written::Statement(class) = written {
+                    let above = bases::above(units, *unit, class, BASES);
+                    opaque.extend((!above.is_empty()).then(|| (name.clone(), above)));
+                }
                 unread.insert(name, why);
                 continue;
             }
@@ -92,6 +97,8 @@ fn all(units: &Units<'_>, mut wanted: Vec<String>) -> (Classes, BTreeMap<String,
             unread.insert(name.clone(), Unread::at(*unit, range, "another class is spelled so too"));
         }
     }
+    opaque.retain(|(name, _)| !others.contains(name));
+    opaque.into_iter().for_each(|(name, above)| found.put_above(name, above));
     (found, unread)
 }
 

@@ -9,6 +9,8 @@ use qflow_model::definition::Place;
 pub struct Spans {
     /// By workflow and step: each argument by its parameter's name.
     arguments: BTreeMap<String, Vec<Vec<(String, Place)>>>,
+    /// By workflow: the value that it returns; nothing where it returns in several places.
+    results: BTreeMap<String, Option<Place>>,
     /// Past the last column of what begins at a place, on its line.
     ends: HashMap<Place, u32>,
 }
@@ -20,6 +22,11 @@ impl Spans {
         arguments.iter().find(|(known, _)| known == name).map(|(_, place)| place)
     }
 
+    /// Where the value is written that a workflow returns, if that is one place.
+    pub fn result(&self, workflow: &str) -> Option<&Place> {
+        self.results.get(workflow)?.as_ref()
+    }
+
     /// Past the last column of what begins at a place: of several the longest.
     pub fn end(&self, place: &Place) -> Option<u32> {
         self.ends.get(place).copied()
@@ -29,6 +36,12 @@ impl Spans {
     pub(crate) fn note(&mut self, place: &Place, end_column: u32) {
         let end = self.ends.entry(place.clone()).or_default();
         *end = end_column.max(*end);
+    }
+
+    /// Notes where a workflow returns.
+    pub(crate) fn returned(&mut self, workflow: &str, place: Place) {
+        let is_only = !self.results.contains_key(workflow);
+        self.results.insert(workflow.to_owned(), is_only.then_some(place));
     }
 
     /// Notes the arguments of a workflow's next step.

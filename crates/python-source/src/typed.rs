@@ -258,7 +258,7 @@ mod tests {
                 "UUID",
                 "Part",
             ];
-            (texts.map(spelled), classes.into_keys().collect::<Vec<_>>())
+            (texts.map(spelled), classes.keys().cloned().collect::<Vec<_>>())
         });
         let (types, classes) = told.unwrap();
         let no = "`Part` is not a type: no type `Part` here";

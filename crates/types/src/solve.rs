@@ -167,18 +167,19 @@ fn besides(given: &Ty, declared: &Ty, classes: &Classes) -> Option<Ty> {
         Ty::Class(name) => name,
         _ => return None,
     };
-    let Class { kind, bases, fields, .. } = classes.get(name)?;
+    let mixed_in = || {
+        let Ty::Generic(of, _) = declared else { return None };
+        let mut bases = classes.above(name).iter().filter(|base| !classes.contains_key(*base));
+        bases.find(|base| seen_as(base, &[], of).is_some()).map(|base| Ty::class(base))
+    };
+    let Some(Class { kind, fields, .. }) = classes.get(name) else { return mixed_in() };
     match kind {
         ClassKind::NamedTuple => {
             Some(Ty::Tuple(fields.iter().map(|field| field.ty.0.parse().unwrap_or(Ty::Any)).collect()))
         }
         // What it holds under keys that are not declared nobody knows.
         ClassKind::TypedDict => Some(Ty::Generic("Mapping".to_owned(), vec![Ty::class("str"), Ty::class("object")])),
-        ClassKind::Enum => {
-            let Ty::Generic(of, _) = declared else { return None };
-            let base = bases.iter().find(|base| !classes.contains_key(*base) && seen_as(base, &[], of).is_some());
-            base.map(|base| Ty::class(base))
-        }
+        ClassKind::Enum => mixed_in(),
         ClassKind::Dataclass | ClassKind::Model => None,
     }
 }

@@ -46,6 +46,8 @@ fn every_row_of_the_table_holds() {
     for line in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
         if let Some(source) = line.strip_prefix("## ") {
             (chapter, classes) = (source, Classes::new());
+        } else if let Some((name, above)) = line.strip_prefix("class ").and_then(|line| line.split_once(" opaque : ")) {
+            classes.put_above(name.to_owned(), above.split(", ").map(str::to_owned).collect());
         } else if let Some(line) = line.strip_prefix("class ") {
             classes.extend([class(line)]);
         } else {

@@ -1,6 +1,6 @@
 //! The table of conversions as Rust judges types by it; `python/tests/test_conversions.py` makes the values of the same cases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use qflow_model::class::Classes;
 use qflow_types::{TABLE, Ty, Way, convertible, value};
@@ -139,7 +139,7 @@ fn without_convert_nothing_is_converted_that_may_fail() {
 fn a_text_is_read_as_the_command_line_reads_it() {
     for case in cases().iter().filter(|case| case.from == "str" && TABLE.iter().any(|row| row.to == case.to)) {
         let Some(Value::String(text)) = &case.value else { continue };
-        let read = value::from_text(text, &case.types().1, &BTreeMap::new());
+        let read = value::from_text(text, &case.types().1, &Classes::new());
         assert_eq!(read.ok(), case.expected, "{case:?}");
     }
 }

@@ -92,7 +92,7 @@ impl Bench {
             arguments: arguments.iter().map(|(name, a)| ((*name).to_owned(), a.clone())).collect(),
             types: vec![],
             returns: TypeText(returns.into()),
-            classes: BTreeMap::new(),
+            classes: qflow_model::class::Classes::new(),
             asks: vec![],
             conversions: vec![],
             lock: Arc::new(lock),

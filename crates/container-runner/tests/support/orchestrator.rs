@@ -261,7 +261,7 @@ impl Played {
             arguments: vec![],
             types: vec![],
             returns: TypeText(returns.into()),
-            classes: BTreeMap::new(),
+            classes: qflow_model::class::Classes::new(),
             asks: vec![],
             conversions: vec![],
             lock: Arc::new(self.locks[&spec].clone()),

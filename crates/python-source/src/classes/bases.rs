@@ -3,11 +3,15 @@
 //! A class that is derived from a dataclass or a `NamedTuple` without being made one itself has the fields of that and no more.
 
 use qflow_model::class::{Class, ClassKind, Field};
+use qflow_types::Ty;
 use ruff_python_ast::{Decorator, Expr, ExprCall, Stmt, StmtClassDef};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::{Unread, Written, called, foreign, is_harmless, one};
-use crate::scope::{Bound, Units};
+use crate::{
+    annotation,
+    scope::{Bound, Spent, Units},
+};
 
 /// What a class is before its own body is read.
 #[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
@@ -75,6 +79,34 @@ pub(super) fn shape(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: 
     // Without a decorator of its own it has the hash, or none, of what it is derived from.
     let unhashable = decoration.map_or(unhashable, |decoration| decoration.unhashable);
     Ok(Shape { kind, bases: above, fields, total, is_text, adds, unhashable })
+}
+
+/// What a class is derived from that only Python knows more of: its bases and theirs, as types spell them.
+pub(super) fn above(units: &Units<'_>, unit: usize, class: &StmtClassDef, left: usize) -> Vec<String> {
+    let bases = class.arguments.as_ref().map_or(&[][..], |arguments| &*arguments.args);
+    let mut all = Vec::new();
+    for base in bases {
+        // `Box[int]`: what is given in brackets nobody compares.
+        let head = base.as_subscript_expr().map_or(base, |of| &*of.value);
+        if left == 0 || units.spend(1) != Spent::Within {
+            break;
+        }
+        match units.resolve(unit, head) {
+            Some(Bound::Class(at, own)) => {
+                all.push(units.own(at, own.name.id.as_str()));
+                all.extend(above(units, at, own, left - 1));
+            }
+            Some(Bound::Foreign(name)) if stood_for(&name).is_some() => all.extend(stood_for(&name).map(str::to_owned)),
+            _ => {
+                if let Ok(Ty::Class(name) | Ty::Generic(name, _)) = annotation::read(units, unit, head) {
+                    all.push(name);
+                }
+            }
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// What a class has from its bases.
@@ -214,6 +246,18 @@ fn mixed_in(base: &str) -> Option<&'static str> {
         "enum.IntEnum" => Some("int"),
         "enum.StrEnum" => Some("str"),
         _ => None,
+    }
+}
+
+/// What objects of a class that is derived from one are, whatever else.
+fn stood_for(base: &str) -> Option<&'static str> {
+    match base {
+        "enum.IntFlag" => Some("int"),
+        _ => match kind_of(base) {
+            Some(ClassKind::NamedTuple) => Some("tuple"),
+            Some(ClassKind::TypedDict) => Some("Mapping"),
+            _ => mixed_in(base),
+        },
     }
 }
 

@@ -316,3 +316,23 @@ fn bases_of_bases_are_followed_within_a_bound() {
     let read = qflow_python_source::read(&source("w.py", &text));
     assert!(read.definition.classes.is_empty(), "{:?}", read.definition.classes.keys());
 }
+
+#[test]
+fn of_a_class_that_is_not_read_its_bases_are_known() {
+    for (text, above) in [
+        ("class A: ...\nclass B(A):\n    def __init__(self): ...\nclass C(B):\n    x = 1", &["A", "B"][..]),
+        ("@dataclass\nclass B:\n    a: int\n@dataclass\nclass C(B):\n    def __post_init__(self): ...", &["B"]),
+        ("class B(Generic[T]): ...\nclass C(B[int]): ...", &["B"]),
+        ("class C(Base): ...", &["Base"]),
+        ("class C(collections.OrderedDict): ...", &["OrderedDict"]),
+        ("class C(enum.IntFlag):\n    A = 1", &["int"]),
+        ("class C(NamedTuple, Generic[T]):\n    a: T", &["tuple"]),
+        ("class C(unheard_of()): ...", &[]),
+        ("class C: ...", &[]),
+    ] {
+        let whole = format!("{HEAD}\n{text}\n\n@node\ndef f(x: C) -> None: ...\n");
+        let classes = qflow_python_source::read(&source("w.py", &whole)).definition.classes;
+        assert!(!classes.contains_key("C"), "{text}");
+        assert_eq!(classes.above("C"), above, "{text}");
+    }
+}

@@ -247,7 +247,7 @@ impl<'a> Checker<'a> {
             label: format!("{} returns", workflow.name),
             ty: &declared,
             declared: &workflow.place,
-            place: &workflow.place,
+            place: self.spans.result(&workflow.name).unwrap_or(&workflow.place),
             code: "incompatible-result",
             taker: None,
         };

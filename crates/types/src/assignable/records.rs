@@ -3,16 +3,21 @@
 use qflow_model::class::{Class, ClassKind};
 
 use super::{Among, DEPTH, Goes, Reason};
-use crate::{builtin::derived, ty::Ty};
+use crate::{
+    builtin::{builtin, derived},
+    ty::Ty,
+};
 
 impl Among<'_> {
     /// What the record of a class says; nothing where it says nothing of its own.
     pub(super) fn record(&mut self, source: &Ty, target: &Ty) -> Option<Goes> {
-        let Ty::Class(name) = source else { return None };
-        let class = self.classes.get(name)?;
+        let (Ty::Class(name) | Ty::Generic(name, _)) = source else { return None };
         let of = match target {
             Ty::Class(of) | Ty::Generic(of, _) => of.as_str(),
             _ => "",
+        };
+        let Some(class) = self.classes.get(name).filter(|_| matches!(source, Ty::Class(_))) else {
+            return self.opaque(name, target, of);
         };
         match class.kind {
             _ if class.bases.iter().any(|base| base == of) => Some(self.narrower((name, class), of)),
@@ -43,6 +48,16 @@ impl Among<'_> {
             }
             ClassKind::Dataclass | ClassKind::Model => None,
         }
+    }
+
+    /// Classes: one of which only its bases are known goes where each of those does.
+    fn opaque(&mut self, name: &str, target: &Ty, of: &str) -> Option<Goes> {
+        let classes = self.classes;
+        let goes = classes.above(name).iter().any(|base| match builtin(base) {
+            None => base == of,
+            Some(_) => self.goes(&Ty::class(base), target).is_ok(),
+        });
+        goes.then_some(Ok(()))
     }
 
     /// Typed dictionaries: one goes for another of whose keys it has each that must be there, and none of another type. Values are copied,

@@ -13,7 +13,7 @@ fn judged(returns: &str, takes: &str, convert: bool, steps: Vec<Step>) -> (Vec<(
         nodes: [node("fetch", vec![], returns), total].map(|n| (n.name.clone(), n)).into(),
         workflows: [main, inner].map(|w| (w.name.clone(), w)).into(),
         requires_python: None,
-        classes: std::collections::BTreeMap::new(),
+        classes: qflow_model::class::Classes::new(),
     };
     let Inspected { definition, problems, edges } = check(definition);
     // What metrics count is assignability alone.
@@ -179,7 +179,7 @@ fn both_sides_of_a_choice_are_converted_each_for_itself() {
             .into(),
         workflows: [("main".into(), main)].into(),
         requires_python: None,
-        classes: std::collections::BTreeMap::new(),
+        classes: qflow_model::class::Classes::new(),
     };
     let Inspected { definition, problems, .. } = check(definition);
     assert_eq!(problems, []);

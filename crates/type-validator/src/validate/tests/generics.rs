@@ -177,11 +177,16 @@ fn an_argument_is_underlined_whole() {
     ] {
         assert_eq!(told(body), [(line, underlined.to_owned())], "{body}");
     }
-    // A result and a default are told where they are declared, by its name.
-    let text = "from qflow import node, workflow\n@node\ndef one() -> int: ...\n@workflow\ndef flow(size: int = \"a\") -> str:\n    return one()\n";
-    let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), text.to_owned())].into() };
-    let columns = inspect(&source).problems.into_iter().map(|told| (told.place.column, told.end_column));
-    assert_eq!(columns.collect::<Vec<_>>(), [(5, 9), (10, 14)]);
+    // A default is told where it is declared, by its name; a result where it is returned, or by the workflow's name where that is in several places.
+    let head = "from qflow import node, workflow\n@node\ndef one() -> int: ...\n@workflow\ndef flow(size: int = \"a\") -> str:\n";
+    for (body, columns) in [
+        ("    return one()\n", &[(10, 14), (12, 17)][..]),
+        ("    if size == 1:\n        return one()\n    return one()\n", &[(5, 9), (5, 9), (10, 14)]),
+    ] {
+        let source = Source { entry: "w.py".to_owned(), files: [("w.py".to_owned(), format!("{head}{body}"))].into() };
+        let told = inspect(&source).problems.into_iter().map(|told| (told.place.column, told.end_column));
+        assert_eq!(told.collect::<Vec<_>>(), columns, "{body}");
+    }
 }
 
 #[test]
