@@ -180,6 +180,11 @@ fn health_json(health: &Health) -> Value {
         if !check.explains.is_empty() {
             told["explains"] = json!(check.explains);
         }
+        for (key, fact) in &check.facts {
+            if told.get(key).is_none() {
+                told[key] = fact.clone();
+            }
+        }
         (check.name.clone(), told)
     };
     let checks: serde_json::Map<_, _> = health.checks.iter().map(check).collect();
@@ -315,8 +320,10 @@ pub(crate) mod tests {
             consecutive_failures: u32::from(!error.is_empty()),
             ..Check::default()
         };
+        let facts = json!({"backend": "sqlite", "size_bytes": 4096, "replication_lag_seconds": null});
+        let facts = facts.as_object().cloned().unwrap_or_default();
         let checks = vec![
-            check("database", "healthy", true, ""),
+            Check { facts, ..check("database", "healthy", true, "") },
             check("docker", "healthy", true, ""),
             check("redis", "unhealthy", false, "unreachable"),
         ];

@@ -87,8 +87,8 @@ pub struct Config {
 impl Config {
     /// Who asks Postgres, where there is one that may be asked.
     fn postgres(&self) -> anyhow::Result<Option<PostgresProbe>> {
-        let is_one = |url: &&String| url.starts_with("postgres://") || url.starts_with("postgresql://");
-        let Some(url) = self.database_url.as_ref().filter(is_one) else { return Ok(None) };
+        let url = self.database_url.as_deref().filter(|url| !url.is_empty() && !url.starts_with("sqlite://"));
+        let Some(url) = url else { return Ok(None) };
         let (plain, file) = (self.database_password.clone(), self.database_password_file.clone());
         let password = qflow_service::read_secret(plain, file).context("read QFLOW_DATABASE_PASSWORD[_FILE]")?;
         let ca = self.database_ca.as_deref().or(self.ca_bundle.as_deref());

@@ -37,17 +37,17 @@ pub struct Thresholds {
     /// Probes in a row that must find it up until it counts as up again.
     #[arg(long, env = "QFLOW_PROBE_RISE", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub probe_rise: u32,
-    /// Milliseconds from which on a connection or an answer of Postgres or Redis is slow.
+    /// Milliseconds from which on a connection or an answer of the database or of Redis is slow.
     #[arg(long, env = "QFLOW_HEALTH_SLOW_MS", value_parser = number, default_value_t = 500.0)]
     pub slow_ms: f64,
     /// Per cent of its connections that a database may have in use.
-    #[arg(long, env = "QFLOW_HEALTH_CONNECTIONS_PERCENT", value_parser = number, default_value_t = 90.0)]
+    #[arg(long, env = "QFLOW_HEALTH_CONNECTIONS_PERCENT", value_parser = percent, default_value_t = 90.0)]
     pub connections_percent: f64,
     /// Seconds that a database's replica may be behind.
     #[arg(long, env = "QFLOW_HEALTH_LAG_SECONDS", value_parser = number, default_value_t = 30.0)]
     pub lag_seconds: f64,
     /// Per cent of its bound on memory that Redis may use, where it has one.
-    #[arg(long, env = "QFLOW_HEALTH_REDIS_MEMORY_PERCENT", value_parser = number, default_value_t = 90.0)]
+    #[arg(long, env = "QFLOW_HEALTH_REDIS_MEMORY_PERCENT", value_parser = percent, default_value_t = 90.0)]
     pub redis_memory_percent: f64,
     /// Bytes that must be free where a runner's images and containers lie.
     #[arg(long, env = "QFLOW_HEALTH_DISK_FREE_BYTES", default_value_t = 2 << 30)]
@@ -56,7 +56,7 @@ pub struct Thresholds {
     #[arg(long, env = "QFLOW_HEALTH_QUEUED_SECONDS", value_parser = number, default_value_t = 300.0)]
     pub queued_seconds: f64,
     /// Per cent of the last hour's runs of which more must not have failed.
-    #[arg(long, env = "QFLOW_HEALTH_SUCCESS_PERCENT", value_parser = number, default_value_t = 95.0)]
+    #[arg(long, env = "QFLOW_HEALTH_SUCCESS_PERCENT", value_parser = percent, default_value_t = 95.0)]
     pub success_percent: f64,
     /// Runs that must have ended in that hour before their success is judged.
     #[arg(long, env = "QFLOW_HEALTH_MINIMUM_RUNS", default_value_t = 10)]
@@ -82,6 +82,11 @@ fn seconds() -> clap::builder::RangedU64ValueParser {
 fn number(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
     if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("say a number of 0 or more".to_owned()) }
+}
+
+/// A part of a hundred.
+fn percent(text: &str) -> Result<f64, String> {
+    number(text).ok().filter(|number| *number <= 100.0).ok_or_else(|| "say a number from 0 to 100".to_owned())
 }
 
 impl Thresholds {
@@ -136,6 +141,10 @@ pub(crate) mod tests {
                 let error = Line::try_parse_from(["x", &format!("{setting}={wrong}")]).err().unwrap().to_string();
                 assert!(error.contains("invalid value"), "{error}");
             }
+        }
+        for setting in ["--success-percent", "--connections-percent", "--redis-memory-percent"] {
+            let error = Line::try_parse_from(["x", &format!("{setting}=150")]).err().unwrap().to_string();
+            assert!(error.contains("from 0 to 100"), "{error}");
         }
         let line = Line::try_parse_from(["x", "--success-percent=0", "--slow-ms=0.5"]).ok().unwrap();
         assert_eq!((line.thresholds.success_percent, line.thresholds.slow_ms), (0.0, 0.5));

@@ -53,6 +53,12 @@ pub enum ChannelError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// It is of another form.
+    #[error("`{url}` is not an address of a service: say http://HOST:PORT or https://HOST:PORT")]
+    Form {
+        /// What was given.
+        url: String,
+    },
     /// No header can carry the token.
     #[error("the token for `{url}` holds characters that no header can carry")]
     Token {
@@ -112,6 +118,9 @@ pub(crate) fn bounded(
 }
 
 fn lazy(url: &str, tls: Option<ClientTlsConfig>, bounds: Bounds) -> Result<Channel, ChannelError> {
+    if !is_address(url) {
+        return Err(ChannelError::Form { url: url.to_owned() });
+    }
     let wrong = |source| ChannelError::Address { url: url.to_owned(), source };
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(wrong)?

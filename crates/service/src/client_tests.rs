@@ -144,7 +144,10 @@ fn a_silent_peer_is_found_out_before_any_deadline() {
 #[tokio::test]
 async fn what_cannot_be_a_channel_says_why() {
     let error = |url: &str, token: Option<&str>| authed_channel(url, token).unwrap_err().to_string();
-    assert_eq!(error("not an address", None), "`not an address` is not an address of a service");
+    for wrong in ["not an address", "banana", "ftp://host:1", "http://user:pw@host", "http://host/path"] {
+        let told = format!("`{wrong}` is not an address of a service: say http://HOST:PORT or https://HOST:PORT");
+        assert_eq!(error(wrong, None), told);
+    }
     assert_eq!(error("http://x", Some("a\nb")), "the token for `http://x` holds characters that no header can carry");
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let telemetry = Telemetry::silent();

@@ -134,6 +134,8 @@ pub struct Check {
     pub explains: Vec<String>,
     /// Probes in a row that found trouble.
     pub consecutive_failures: u32,
+    /// What else is told of it: keys of docs/HEALTH.md.
+    pub facts: serde_json::Map<String, serde_json::Value>,
 }
 
 type Through = InterceptedService<Channel, Bearer>;
@@ -254,6 +256,8 @@ fn health(sent: Option<v1::Health>) -> Result<Health, Fail> {
         cause: one.cause,
         explains: one.explains,
         consecutive_failures: one.consecutive_failures,
+        // An aggregator of before there were facts tells none.
+        facts: serde_json::from_slice(&one.facts_json).unwrap_or_default(),
     };
     Ok(Health { status: sent.status, checks: sent.checks.into_iter().map(check).collect(), version: sent.version })
 }

@@ -132,6 +132,8 @@ fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
     let sight_age_seconds = all.iter().map(|one| one.sight_age_seconds).fold(0.0, f64::max);
     let stalled = all.iter().filter(|one| !looks(one) && !one.store_down).count();
     let (blobs_away, bus_down) = (all.iter().any(|one| one.blobs_away), all.iter().any(|one| one.bus_down));
+    let reached = all.iter().filter(|one| !one.store_down);
+    let store_latency_ms = reached.map(|one| one.store_latency_ms).fold(0.0, f64::max);
     let stores_away = (all.iter().filter(|one| one.store_down).count(), all.len());
     let telemetry: Vec<Pipeline> = all.iter().flat_map(|one| one.telemetry.iter().copied()).collect();
     let oldest_queued_seconds = all.iter().map(|one| one.oldest_queued_seconds).fold(0.0, f64::max);
@@ -150,6 +152,7 @@ fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
         blobs_away,
         stranded,
         sight_age_seconds,
+        store_latency_ms,
         telemetry,
         ..one
     };
@@ -165,7 +168,7 @@ fn readings(overviews: Vec<Overview>, promised: &[String], thresholds: &Threshol
     };
     vec![
         orchestrator(&overview, (stalled, stores_away.1)),
-        database(&overview, stores_away),
+        database(&overview, stores_away, thresholds),
         redis(&overview),
         blobs(&overview),
         seen(runners::runners(&overview, thresholds)),
@@ -192,8 +195,9 @@ fn orchestrator(overview: &Overview, (stalled, all): (usize, usize)) -> Reading 
     reading("orchestrator", status, STALE, json!({ "engine_age_seconds": tenths(overview.sight_age_seconds) }))
 }
 
-fn database(overview: &Overview, (away, all): (usize, usize)) -> Reading {
+fn database(overview: &Overview, (away, all): (usize, usize), thresholds: &Thresholds) -> Reading {
     let (status, error) = match away {
+        0 if overview.store_latency_ms >= thresholds.slow_ms => (Status::Degraded, "slow"),
         0 => (Status::Healthy, ""),
         away if away == all => (Status::Unhealthy, UNREACHABLE),
         _ => (Status::Degraded, "unreachable_for_one"),

@@ -69,6 +69,9 @@ struct Found {
 impl PostgresProbe {
     /// One that asks where the settings lead, with the certificates of `ca`, else the system's.
     pub fn new(url: &str, password: Option<&str>, ca: Option<&Path>, thresholds: &Thresholds) -> Result<Self, Wrong> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(Wrong::Url);
+        }
         let (url, mode) = database::without_mode(url);
         let mut config: Config = url.parse().map_err(|_| Wrong::Url)?;
         if let Some(password) = password {

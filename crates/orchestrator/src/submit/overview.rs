@@ -5,7 +5,10 @@ use std::time::Duration;
 use qflow_proto::v1;
 
 use super::Server;
-use crate::dispatch::{Condition, PythonCondition, Seen};
+use crate::{
+    dispatch::{Condition, PythonCondition, Seen},
+    record::{self, Totals},
+};
 
 /// How long the store may take to count: less than whoever asks waits for the rest of the answer.
 const COUNT: Duration = Duration::from_secs(2);
@@ -15,10 +18,16 @@ const NEVER: f64 = -1.0;
 /// Runners that this replica hears, and what the store counts. A store that does not answer hides nothing of the rest.
 pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
     let begun = tokio::time::Instant::now();
-    let counted = tokio::time::timeout(COUNT, server.store.totals()).await.ok().and_then(Result::ok);
-    let store_latency_ms = begun.elapsed().as_secs_f64() * 1e3;
-    let store_down = counted.is_none();
-    let totals = counted.unwrap_or_default();
+    let asked = async {
+        server.store.takes_commits().await?;
+        // What counting takes says how much there is to count, not how the store is.
+        let answered = begun.elapsed();
+        Ok::<_, record::Error>((answered, server.store.totals().await?))
+    };
+    let asked = tokio::time::timeout(COUNT, asked).await.ok().and_then(Result::ok);
+    let store_down = asked.is_none();
+    let (answered, totals) = asked.unwrap_or_else(|| (begun.elapsed(), Totals::default()));
+    let store_latency_ms = answered.as_secs_f64() * 1e3;
     let sight = server.engine.sight();
     let old = sight.age_seconds();
     let pipeline = server.telemetry.pipeline();

@@ -316,3 +316,11 @@ fn each_process_is_counted_once_and_told_under_its_service() {
     // Those of an older version do not say which they are.
     assert_eq!(telemetry(&[of("orchestrator", 0, 5.0, 2); 2], &usual()).facts["dropped"], 4);
 }
+
+#[test]
+fn a_store_that_answers_slowly_to_any_of_them_is_degraded_and_its_time_is_told() {
+    let slow = Overview { store_latency_ms: 500.0, ..embedded() };
+    let all = readings(vec![embedded(), slow], &[], &usual());
+    let told = all.into_iter().find(|it| it.name == "database").unwrap();
+    assert_eq!((told.status, told.error, told.response_time_ms), (Status::Degraded, Some("slow"), 500.0));
+}
