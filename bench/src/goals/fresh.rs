@@ -11,6 +11,8 @@ use crate::{clock::median, floors::Floor};
 const FRESH: &str = include_str!("../../workflows/fresh.py");
 /// How long the pool may take to be full again.
 const REFILL: Duration = Duration::from_secs(4);
+/// Milliseconds within which a container of the pool is handed out.
+const HANDED: f64 = 5.0;
 /// How often it is emptied.
 const ROUNDS: u32 = 5;
 
@@ -33,6 +35,10 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let gate = 2.0 * (of(Floor::F)? + of(Floor::K)? + 2.0 * of(Floor::R)?) + 5.0;
     let row = Row::most(2, "fresh container, pool warm, p50", "goal 1 + 5 ms", "ms", gate, median(&mut gaps));
     let least = of(Floor::W)? + of(Floor::K)? + 2.0 * of(Floor::R)?;
-    let waited = median(&mut containers);
-    Ok(vec![row.beside(json!({ "waited_for_a_container_ms": waited, "w_and_commit_and_two_calls_ms": least }))])
+    // While the pool holds containers none is started for an attempt: what it waits for is only to be handed one.
+    let longest = containers.iter().copied().fold(0.0, f64::max);
+    let refill = Row::most(2, "fresh container, pool warm: longest wait for one", "5 ms", "ms", HANDED, longest);
+    let beside =
+        json!({ "waited_for_a_container_ms": median(&mut containers), "w_and_commit_and_two_calls_ms": least });
+    Ok(vec![row.beside(beside), refill])
 }

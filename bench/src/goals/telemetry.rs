@@ -68,7 +68,7 @@ pub(super) async fn measure(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
         ("transitions: the collector hangs, it takes all", all, hung),
     ] {
         let (cost, noise) = cost(before, after);
-        if noise < GATE {
+        if is_sure(cost, noise) {
             let beside = json!({ "noise": noise, "before_s": before, "after_s": after });
             rows.push(Row::most(10, what, "2 % of goal 4", "%", GATE, cost).beside(beside));
         } else {
@@ -100,6 +100,11 @@ fn cost(before: &[f64], after: &[f64]) -> (f64, f64) {
     // 1.4826: from the median of differences to a standard deviation; 1.2533: from that of a mean to that of a median.
     let noise = 1.96 * 1.2533 * 1.4826 * median(&mut off) / (costs.len() as f64).sqrt();
     (middle, noise)
+}
+
+/// Whether a figure says something: it is above the noise, or so far from the gate that the noise decides nothing.
+fn is_sure(cost: f64, noise: f64) -> bool {
+    noise < GATE || (cost - GATE).abs() > noise
 }
 
 /// Nanoseconds to record a value at a handle that is kept, as hot paths keep theirs.
@@ -148,6 +153,12 @@ mod tests {
         let swings = |rounds: usize| (0..rounds).map(|n| if n % 2 == 0 { 97.0 } else { 103.0 }).collect::<Vec<_>>();
         let noise = |rounds| cost(&vec![100.0; rounds], &swings(rounds)).1;
         assert!(noise(8) > GATE && noise(800) < GATE, "{} {}", noise(8), noise(800));
+    }
+
+    #[test]
+    fn what_is_far_from_the_gate_is_told_whatever_the_noise() {
+        assert!(is_sure(35.8, 4.0) && is_sure(-8.7, 4.0) && is_sure(2.5, 1.0));
+        assert!(!is_sure(4.0, 4.0) && !is_sure(0.0, f64::INFINITY));
     }
 
     #[test]

@@ -253,6 +253,9 @@ pub struct Step {
     /// What of them is converted; the type-validator says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conversions: Vec<Conversion>,
+    /// What a generic node's result is here, its variables solved; the type-validator says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns: Option<TypeText>,
     /// Where it stands: all must hold, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<Guard>,

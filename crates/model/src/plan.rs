@@ -99,6 +99,9 @@ pub struct PlannedStep {
     /// What of them is converted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conversions: Vec<Conversion>,
+    /// What a generic node's result is here, its variables solved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns: Option<TypeText>,
     /// Where it stands.
     pub guards: Vec<Guard>,
     /// Every step that must have completed, or been skipped, before it: read by arguments or guards, or earlier in the order of

@@ -47,6 +47,7 @@ mod tests {
             guards: vec![],
             after: vec![],
             conversions: vec![],
+            returns: None,
             place: Place::default(),
         };
         let workflow: WorkflowDef = serde_json::from_value(json!({

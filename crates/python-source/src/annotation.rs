@@ -129,6 +129,10 @@ impl<'u, 'a> Reader<'u, 'a> {
                         return self.given((at, value), spelled(&subscript.value), parts, range, depth);
                     }
                     Some(Bound::Other) => return Ok(self.unsure(&subscript.value)),
+                    // `np.floating[Any]`: how many bits it has, which is no type of ours.
+                    Some(Bound::Foreign(dotted)) if class::has_precision(&dotted) => {
+                        return self.named(&subscript.value, depth);
+                    }
                     Some(Bound::Foreign(dotted)) => form::with_types(&dotted, range)?,
                     _ => {}
                 }
@@ -202,12 +206,21 @@ impl<'u, 'a> Reader<'u, 'a> {
             Expr::Name(_) => class::is_builtin(root) || self.units.files[self.unit].stars,
             _ => self.units.named(self.unit, root).is_some(),
         };
-        if known {
-            return Ok(());
-        }
-        let message = format!("no type `{root}` here");
-        let remedy = "import it, or define it at the top level";
+        let (message, remedy) = match self.lacking(expr) {
+            Some(module) => (format!("`{module}` has no type `{written}`"), "define it there at the top level"),
+            None if known => return Ok(()),
+            None => (format!("no type `{root}` here"), "import it, or define it at the top level"),
+        };
         Err(NotAType { code: "unknown-type", remedy, ..wrong(self.range(expr), message) })
+    }
+
+    /// The module of the submission's own that a dotted name is asked of and that binds no such name, whatever it imports.
+    fn lacking(&self, expr: &Expr) -> Option<String> {
+        let attribute = expr.as_attribute_expr()?;
+        let Some(Bound::Module(at)) = self.units.resolve(self.unit, &attribute.value) else { return None };
+        let file = &self.units.files[at];
+        let is_told = file.read && !file.stars && !file.names.contains_key("__getattr__");
+        is_told.then(|| file.text.module())
     }
 
     fn named(&mut self, expr: &Expr, depth: usize) -> Result<Ty, NotAType> {
@@ -221,6 +234,8 @@ impl<'u, 'a> Reader<'u, 'a> {
                 Ok(Ty::class(class::scalar(&dotted).unwrap_or_default()))
             }
             Some(Bound::Foreign(dotted)) if form::is_any_text(&dotted) => Ok(self.any_text()),
+            // Whatever numpy makes an array of.
+            Some(Bound::Foreign(dotted)) if dotted == "numpy.typing.ArrayLike" => Ok(Ty::Any),
             Some(Bound::Foreign(dotted)) => {
                 form::alone(&dotted, range)?;
                 class::ty(&self.name(expr)?, range)

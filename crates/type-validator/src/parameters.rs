@@ -128,8 +128,8 @@ fn one(param: &Param, given: Option<&Text>, classes: &Classes) -> Result<Value, 
 /// What is made of JSON that does not read as its type, by the table of conversions: nobody declares what a parameter is given as, so
 /// there is nobody to ask for it.
 fn converted(text: &str, ty: &Ty, classes: &Classes) -> Option<Value> {
-    let given = value::from_json(text.as_bytes(), &Ty::Any, classes).ok()?;
-    let made = value::convert(&given, ty, classes).ok()?;
+    let given = value::json::read_digits(text.as_bytes()).ok()?;
+    let made = value::json::as_floats(value::convert(&given, ty, classes).ok()?);
     value::check_written(&made, ty, classes).is_ok().then_some(made)
 }
 
@@ -190,6 +190,18 @@ mod tests {
         let (plain, json) = (|text: &str| Text::Plain(text.to_owned()), |text: &str| Text::Json(text.to_owned()));
         for (ty, text, made) in [
             ("Decimal", json("1.5"), r#"{"$":"decimal","v":"1.5"}"#),
+            ("Decimal", json("99999999999999999.99"), r#"{"$":"decimal","v":"99999999999999999.99"}"#),
+            (
+                "dict[str, Decimal | None]",
+                plain(r#"{"a": 0.12345678901234567890123}"#),
+                r#"{"a":{"$":"decimal","v":"0.12345678901234567890123"}}"#,
+            ),
+            ("float", json("0.12345678901234567890123"), "0.12345678901234568"),
+            (
+                "tuple[Decimal, Any]",
+                json("[1, 0.12345678901234567890123]"),
+                r#"{"$":"tuple","v":[{"$":"decimal","v":"1"},0.12345678901234568]}"#,
+            ),
             ("list[int]", plain(r#"["1", 2]"#), "[1,2]"),
             ("list[int]", json(r#"["1", 2.0]"#), "[1,2]"),
             ("bool", json("1"), "true"),

@@ -60,19 +60,20 @@ pub fn edge(source: &Ty, target: &Ty, classes: &Classes) -> Edge {
 /// A value as it is stored; plain JSON says no more than JSON does.
 pub fn read(text: &[u8], form: Form) -> Result<Value, NotJson> {
     match form {
-        Form::Plain => value::json::read(text),
+        Form::Plain => value::json::read_digits(text),
         Form::Tagged => value::json::read_tagged(text),
     }
 }
 
 /// Converts a value by the published table; what is of the type already stays as it is. The answer is in the given form.
 pub fn convert(given: &Value, form: Form, ty: &Ty, classes: &Classes) -> Answer {
-    answer(value::convert(given, ty, classes), form)
+    answer(value::convert(given, ty, classes).map(value::json::as_floats), form)
 }
 
 /// Whether a value is of a type.
 pub fn check(given: &Value, form: Form, ty: &Ty, classes: &Classes) -> Answer {
-    answer(value::check_fields(given, ty, classes).map(|()| given.clone()), form)
+    let given = value::json::as_floats(given.clone());
+    answer(value::check_fields(&given, ty, classes).map(|()| given), form)
 }
 
 /// What is said of a value that is not there, or of no type.

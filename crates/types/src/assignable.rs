@@ -113,7 +113,8 @@ impl Among<'_> {
 
     /// Literals: a value goes where it is named, and where its class goes.
     fn literal(&mut self, value: &Literal, target: &Ty) -> Goes {
-        let named = |ty: &Ty| matches!(ty, Ty::Literal(accepted) if accepted.contains(value));
+        // They are sorted.
+        let named = |ty: &Ty| matches!(ty, Ty::Literal(accepted) if accepted.binary_search(value).is_ok());
         if target.members().iter().any(named) {
             return Ok(());
         }

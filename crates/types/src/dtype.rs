@@ -68,6 +68,11 @@ const NAMES: &[(&str, &[&str])] = &[
     ("clongdouble", &["complex256", "complex128"]),
     ("str_", &["str"]),
     ("bytes_", &["bytes"]),
+    // As numpy 1 has them.
+    ("float_", &["float64"]),
+    ("complex_", &["complex128"]),
+    ("unicode_", &["str"]),
+    ("string_", &["bytes"]),
     ("signedinteger", &["int8", "int16", "int32", "int64"]),
     ("unsignedinteger", &["uint8", "uint16", "uint32", "uint64"]),
     ("integer", &["signedinteger", "unsignedinteger"]),
@@ -145,6 +150,8 @@ impl Dtypes {
             Ty::Class(name) => Self::named(name.rsplit('.').next().unwrap_or(name)),
             // A column that a class declares as `Series[float]`.
             Ty::Generic(name, parts) if name == "Series" => parts.first().and_then(Self::of),
+            // How many bits it has, as numpy's own stubs write it: `floating[Any]`.
+            Ty::Generic(name, _) => Self::named(name.rsplit('.').next().unwrap_or(name)),
             _ => None,
         }
     }
@@ -202,6 +209,8 @@ mod tests {
             ("int64", "float", true),
             ("int64", "float64", false),
             ("floating", "float64", false),
+            ("float64", "floating[Any]", true),
+            ("float_", "float64", true),
             ("float", "number", false),
             ("int32", "signedinteger", true),
             ("uint8", "signedinteger", false),

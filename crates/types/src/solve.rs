@@ -49,6 +49,18 @@ impl Solution {
             other => other.map(|part| self.apply(part)),
         }
     }
+
+    /// How many parts [`Self::apply`] would make of a type: calls within calls can double them each time.
+    pub fn size(&self, ty: &Ty) -> usize {
+        match ty {
+            Ty::Variable(name) => self.0.get(name).map_or(1, parts),
+            other => other.parts().into_iter().map(|part| self.size(part)).fold(1, usize::saturating_add),
+        }
+    }
+}
+
+fn parts(ty: &Ty) -> usize {
+    ty.parts().into_iter().map(parts).fold(1, usize::saturating_add)
 }
 
 /// Solves a call: each declared parameter with the type that it is given. The smallest type that takes all in is meant: of `T` given an

@@ -126,6 +126,7 @@ fn steps(
         settled: step.settled,
         arguments: step.arguments.clone(),
         conversions: step.conversions.clone(),
+        returns: step.returns.clone(),
         guards: step.guards.clone(),
         needs: needs(workflow, step),
         enables: Vec::new(),

@@ -49,6 +49,7 @@ fn step(id: &str, arguments: Vec<(&str, Expr)>) -> Step {
         guards: vec![],
         after: vec![],
         conversions: vec![],
+        returns: None,
         place: Place::default(),
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn order(
     let node = state.definition(key.node)?;
     let trace = &spec.trace;
     let conversions = conversions(state, key);
+    // Of a generic node what its variables stand for here.
+    let returns = state.planned(key.node).returns.as_ref().unwrap_or(&node.returns);
     Some(Order {
         key,
         node_id: state.node_id(key.node),
@@ -43,8 +45,8 @@ pub(super) fn order(
         arguments: state.arguments(key.node),
         sources: flow::into(state, key.node).map(|from| (from.argument, from.node_type.to_owned())).collect(),
         types: node.params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
-        returns: node.returns.clone(),
-        classes: class::reached(node.declared(), &plan.classes),
+        returns: returns.clone(),
+        classes: class::reached(node.declared().chain([returns]), &plan.classes),
         conversions,
         asks: state.planned(key.node).asks.clone(),
         lock: Arc::clone(state.lock(key.node)?),

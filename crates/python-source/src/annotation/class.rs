@@ -60,10 +60,10 @@ pub(super) fn scalar(dotted: &str) -> Option<&'static str> {
     let name = dotted.strip_prefix("numpy.")?;
     Some(match name {
         "bool_" | "bool" => "bool",
-        "float16" | "float32" | "float64" | "floating" | "half" | "single" | "double" => "float",
-        "complex64" | "complex128" | "complexfloating" | "csingle" | "cdouble" => "complex",
-        "str_" => "str",
-        "bytes_" => "bytes",
+        "float16" | "float32" | "float64" | "floating" | "half" | "single" | "double" | "float_" => "float",
+        "complex64" | "complex128" | "complexfloating" | "csingle" | "cdouble" | "complex_" => "complex",
+        "str_" | "unicode_" => "str",
+        "bytes_" | "string_" => "bytes",
         "datetime64" => "datetime",
         "timedelta64" => "timedelta",
         "integer" | "signedinteger" | "unsignedinteger" | "byte" | "short" | "intc" | "int_" | "intp" | "long"
@@ -71,6 +71,12 @@ pub(super) fn scalar(dotted: &str) -> Option<&'static str> {
         | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64" => "int",
         _ => return None,
     })
+}
+
+/// Whether numpy has a scalar type that takes its precision in brackets.
+pub(super) fn has_precision(dotted: &str) -> bool {
+    let abstracts = ["number", "integer", "signedinteger", "unsignedinteger", "inexact", "floating", "complexfloating"];
+    dotted.strip_prefix("numpy.").is_some_and(|name| abstracts.contains(&name))
 }
 
 /// Whether a name is there without an import.

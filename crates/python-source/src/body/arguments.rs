@@ -94,6 +94,7 @@ impl<'a> Body<'_, 'a> {
             settled,
             arguments,
             conversions: Vec::new(),
+            returns: None,
             guards,
             after,
             place,

@@ -58,7 +58,10 @@ impl Guess<'_, '_> {
             Expr::If(either) => Ty::union([self.ty(&either.body, left)?, self.ty(&either.orelse, left)?]),
             Expr::UnaryOp(unary) => signed(unary.op, self.ty(&unary.operand, left)?)?,
             Expr::BinOp(binary) => self.arithmetic(binary, left)?,
-            Expr::Call(call) => self.call(call),
+            Expr::Call(call) => match self.new_type(call) {
+                Some(of) => self.ty(of, left)?,
+                None => self.call(call, left)?,
+            },
             Expr::Name(_) | Expr::Attribute(_) => match self.units.resolve(self.unit, expr) {
                 Some(Bound::Assigned(at, value)) => Guess { unit: at, ..self }.ty(value, left)?,
                 Some(Bound::Foreign(name)) => constant(&name),
@@ -76,24 +79,48 @@ impl Guess<'_, '_> {
         if is_one { Ty::Class(self.units.own(at, class.name.id.as_str())) } else { Ty::Any }
     }
 
+    /// What is given to a `NewType`, which at run time gives it back.
+    fn new_type<'e>(self, call: &'e ExprCall) -> Option<&'e Expr> {
+        let Some(Bound::Assigned(at, Expr::Call(made))) = self.units.resolve(self.unit, &call.func) else {
+            return None;
+        };
+        let Some(Bound::Foreign(name)) = self.units.resolve(at, &made.func) else { return None };
+        let [given] = &*call.arguments.args else { return None };
+        matches!(name.as_str(), "typing.NewType" | "typing_extensions.NewType").then_some(given)
+    }
+
     /// What a class makes when it is called, and a few functions that say by their name what they return.
-    fn call(self, call: &ExprCall) -> Ty {
+    fn call(self, call: &ExprCall, left: usize) -> Result<Ty, String> {
         let name = match self.units.resolve(self.unit, &call.func) {
-            Some(Bound::Class(at, class)) => return Ty::Class(self.units.own(at, class.name.id.as_str())),
+            Some(Bound::Class(at, class)) => return Ok(Ty::Class(self.units.own(at, class.name.id.as_str()))),
             Some(Bound::Assigned(at, value)) => {
                 let made = classes::called(self.units, at, value);
-                return made.map_or(Ty::Any, |name| Ty::Class(self.units.own(at, name)));
+                return Ok(made.map_or(Ty::Any, |name| Ty::Class(self.units.own(at, name))));
             }
-            Some(Bound::Qflow(name @ ("File" | "Folder"))) => return Ty::class(name),
+            Some(Bound::Qflow(name @ ("File" | "Folder"))) => return Ok(Ty::class(name)),
             Some(Bound::Foreign(name)) => name,
             // A star may bring another of that name.
             None if !self.units.files[self.unit].stars => match &*call.func {
                 Expr::Name(name) => format!("builtins.{}", name.id),
-                _ => return Ty::Any,
+                _ => return Ok(Ty::Any),
             },
-            _ => return Ty::Any,
+            _ => return Ok(Ty::Any),
         };
-        made(&name)
+        let (args, keywords) = (&*call.arguments.args, &*call.arguments.keywords);
+        Ok(match (name.as_str(), args, keywords) {
+            (_, [], []) => empty(&name),
+            (
+                "builtins.list" | "builtins.sorted" | "builtins.set" | "builtins.frozenset" | "builtins.tuple",
+                [of],
+                _,
+            ) => held(made(&name), self.ty(of, left)?),
+            ("builtins.dict", [], named) if named.iter().all(|keyword| keyword.arg.is_some()) => {
+                let values =
+                    named.iter().map(|keyword| self.ty(&keyword.value, left)).collect::<Result<Vec<_>, _>>()?;
+                Ty::Generic("dict".to_owned(), vec![Ty::class("str"), Ty::union(values)])
+            }
+            _ => made(&name),
+        })
     }
 
     fn arithmetic(self, binary: &ExprBinOp, left: usize) -> Result<Ty, String> {
@@ -172,6 +199,30 @@ fn signed(op: UnaryOp, of: Ty) -> Result<Ty, String> {
         Some(0) => Ok(Ty::class("int")),
         Some(_) if op != UnaryOp::Invert => Ok(of),
         _ => Ok(Ty::Any),
+    }
+}
+
+/// What a call of a dotted name without arguments makes: of a container one that holds nothing.
+fn empty(dotted: &str) -> Ty {
+    match made(dotted) {
+        Ty::Class(name) if qflow_types::arity(&name) == Some(1) => Ty::Generic(name, vec![Ty::Never]),
+        Ty::Class(name) if qflow_types::arity(&name) == Some(2) => Ty::Generic(name, vec![Ty::Never, Ty::Never]),
+        Ty::Tuples(_) => Ty::Tuple(Vec::new()),
+        other => other,
+    }
+}
+
+/// A container of what iterating over something gives, as far as that is known.
+fn held(container: Ty, of: Ty) -> Ty {
+    let item = match &of {
+        Ty::Class(name) if name == "range" => Some(Ty::class("int")),
+        Ty::Class(name) if name == "str" => Some(Ty::class("str")),
+        of => of.element().filter(|item| *item != Ty::Any),
+    };
+    match (container, item) {
+        (Ty::Class(name), Some(item)) => Ty::Generic(name, vec![item]),
+        (Ty::Tuples(_), Some(item)) => Ty::Tuples(Box::new(item)),
+        (container, _) => container,
     }
 }
 

@@ -111,10 +111,24 @@ fn goes(found: &Ty, ty: &Ty, classes: &Classes) -> Option<Result<(), String>> {
         }
     }
     let goes = assignable_among(found, ty, classes);
+    if goes.is_ok() && found.members().iter().any(|one| is_unseen(one, ty)) {
+        return None;
+    }
     Some(goes.map_err(|reason| {
         let is_whole = reason.path.is_empty();
         if is_whole { format!("expected {ty}, got {}", found.clone().widened()) } else { reason.to_string() }
     }))
+}
+
+/// Whether it is a container of which nobody sees what it holds, where that is declared: `dict(a="x")` for `dict[str, int]`.
+fn is_unseen(found: &Ty, ty: &Ty) -> bool {
+    let holds = match found {
+        Ty::Class(name) => qflow_types::arity(name).is_some_and(|count| count > 0),
+        Ty::Tuples(item) => **item == Ty::Any,
+        _ => false,
+    };
+    let says = |part: &&Ty| **part != Ty::Any && **part != Ty::class("object");
+    holds && ty.members().iter().any(|of| of.parts().iter().any(says))
 }
 
 impl Head<'_, '_> {

@@ -77,11 +77,19 @@ fn a_default_that_is_no_constant_is_held_to_what_is_known_of_it() {
         "x: Decimal = Decimal(\"1.5\") * 2",
         "x: Access = Access.READ | Access.WRITE",
         "x: File = File(HOUR)",
+        "x: dict[str, int] = dict(a=1)",
+        "x: list[str] = list(\"ab\")",
+        "x: tuple[int, ...] = tuple(range(2))",
+        "x: dict[str, int] = dict()",
+        "x: set[int] = set()",
+        "x: list = list(os.environ)",
     ] {
         assert_eq!(told(fine), [], "{fine}");
     }
     for (text, why) in [
         ("x: int = b\"a\"", "int ← its default: expected int, got bytes"),
+        ("x: list[int] = list(\"ab\")", "list[int] ← its default: at […]: str is not int"),
+        ("x: dict[str, int] = dict(a=\"x\")", "dict[str, int] ← its default: at […]: str is not int"),
         ("x: int = -\"a\"", "int ← its default: `-` stands before a number, not before str"),
         ("x: int = ...", "int ← its default: expected int, got ellipsis"),
         ("x: date = date(\"a\")", "date ← its default: this is no date"),

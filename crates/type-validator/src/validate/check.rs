@@ -44,7 +44,7 @@ pub(super) fn defaults(definition: &Definition) -> Vec<Problem> {
 /// Checks a definition's edges beside the problems that it has, and notes in its steps which values are converted.
 pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>, spans: &Spans) -> Inspected {
     problems.extend(results::without_values(&definition));
-    let (mut all, mut converted) = (BTreeMap::new(), Vec::new());
+    let (mut all, mut noted) = (BTreeMap::new(), Vec::new());
     let known = Edges::among(&definition.classes);
     for workflow in definition.workflows.values() {
         if let Some(problem) = too_large(workflow) {
@@ -67,12 +67,14 @@ pub(super) fn edges(mut definition: Definition, mut problems: Vec<Problem>, span
         workflow.steps.iter().enumerate().for_each(|(ix, step)| checker.step(ix, step));
         checker.result();
         checker.bounds();
+        let returns = checker.generic_results();
         problems.extend(checker.problems);
-        converted.push((workflow.name.clone(), checker.conversions));
+        noted.push((workflow.name.clone(), checker.conversions, returns));
         all.insert(workflow.name.clone(), checker.edges);
     }
-    for (workflow, conversions) in converted {
+    for (workflow, conversions, returns) in noted {
         let Some(workflow) = definition.workflows.get_mut(&workflow) else { continue };
+        returns.into_iter().for_each(|(ix, returns)| workflow.steps[ix].returns = Some(returns));
         for (ix, conversion) in conversions {
             // Both sides of a choice may be the same call.
             let known = &mut workflow.steps[ix].conversions;

@@ -8,6 +8,9 @@ use super::{
     tell::{self, Origin, Target, problem},
 };
 
+/// Parts of a type that a call is found to give: as many as one that is written down may have.
+const PARTS: usize = 500;
+
 impl<'a> Checker<'a> {
     /// Solves a call's variables by what it is given, and tells where nothing can stand for one.
     pub(super) fn solve(&mut self, ix: usize, step: &'a Step, generic: &Generic) {
@@ -27,6 +30,11 @@ impl<'a> Checker<'a> {
         let variables = variables(generic);
         let classes = &self.definition.classes;
         match solve(given.iter().map(|one| (&one.declared, &one.found)), &variables, classes) {
+            Ok(solution) if solution.size(&ty(&generic.returns)) > PARTS => {
+                let message = format!("the result of `{}` is of a type of more than {PARTS} parts", step.kind.callee());
+                let remedy = "give what is passed on a class of its own, such as a dataclass";
+                self.problems.push(problem(&step.place, "too-large", message, remedy));
+            }
             Ok(solution) => drop(self.solved.insert(ix, solution)),
             Err(unsolved) => {
                 let alone = |one: &&Given<'_>| solve([(&one.declared, &one.found)], &variables, classes).is_err();
@@ -70,6 +78,13 @@ impl<'a> Checker<'a> {
     /// A declared type at a call, with what is solved in the place of its variables.
     pub(super) fn declared(&self, ix: usize, text: &TypeText) -> Ty {
         self.solved.get(&ix).cloned().unwrap_or_default().apply(self.known.read(&text.0))
+    }
+
+    /// Of each generic step what its result is to be held to: its variables stand for what was found.
+    pub(super) fn generic_results(&self) -> Vec<(usize, TypeText)> {
+        let steps = self.workflow.steps.iter().enumerate();
+        let solved = steps.filter(|(ix, _)| self.solved.contains_key(ix));
+        solved.filter_map(|(ix, step)| Some((ix, TypeText(self.returns(ix, step)?.to_string())))).collect()
     }
 
     /// What a generic step returns; nothing of others.

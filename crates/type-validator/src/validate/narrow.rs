@@ -216,7 +216,7 @@ fn equal_to(ty: &Ty, operator: Operator, literal: &Value) -> Option<Ty> {
         "str" => {
             let texts = items.iter().filter_map(Value::as_str).map(|text| Literal::Text(text.to_owned()));
             let texts: Vec<_> = texts.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
-            (!texts.is_empty()).then_some(Ty::Literal(texts))
+            (!texts.is_empty()).then_some(Ty::literal(texts))
         }
         "bool" | "int" | "float" | "complex" | "Decimal" => items.iter().any(is_number).then(|| ty.clone()),
         "object" => items.iter().any(|item| !item.is_null()).then(|| ty.clone()),

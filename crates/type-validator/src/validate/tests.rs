@@ -52,6 +52,7 @@ fn step(function: &str, arguments: Vec<(&str, Expr)>) -> Step {
         guards: vec![],
         after: vec![],
         conversions: vec![],
+        returns: None,
         place: place(31),
     }
 }

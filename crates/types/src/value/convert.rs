@@ -12,7 +12,7 @@ use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::Value;
 
-use super::{ValueError, check::Records, repr::shown, tag, tagged, tried::Tried};
+use super::{ValueError, check::Records, decimal::Decimal, json, repr::shown, tag, tagged, tried::Tried};
 use crate::{builtin::derived, ty::Ty};
 
 /// Parts of a value that a conversion looks at, with what is tried in vain: bounds its time, and what it makes.
@@ -102,6 +102,9 @@ impl<'c> Converter<'c> {
             return Err(past_bound());
         };
         self.steps.set(left);
+        if let Some(digits) = json::digits(value) {
+            return self.convert(&number(digits, ty), ty);
+        }
         match ty {
             Ty::Any | Ty::Variable(_) => Ok(value.clone()),
             _ if self.records.is_of_another(value, ty) => Ok(value.clone()),
@@ -175,6 +178,21 @@ impl<'c> Converter<'c> {
                 self.left(value, ty, Some(format!("{}, which may be {}", shown(value), may.join(" or "))))
             }
         }
+    }
+}
+
+/// A number that has kept its digits, as what is made of it: of digits where a `Decimal` or a whole number is wanted, else a float.
+fn number(digits: &str, ty: &Ty) -> Value {
+    let is_float = |member: &Ty| match member {
+        Ty::Class(name) => matches!(name.as_str(), "float" | "complex" | "object"),
+        other => *other == Ty::Any,
+    };
+    let is_exact =
+        |member: &Ty| matches!(member, Ty::Class(name) if matches!(name.as_str(), "Decimal" | "int" | "bool"));
+    let members = ty.members();
+    match Decimal::read(digits).filter(|_| members.iter().any(is_exact) && !members.iter().any(is_float)) {
+        Some(read) => tagged("decimal", read.to_string().into()),
+        None => json::nearest(digits),
     }
 }
 

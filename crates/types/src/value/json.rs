@@ -9,7 +9,7 @@ use std::ops::Range;
 use qflow_model::class::Classes;
 use serde_json::{Map, Value};
 
-use super::{Misfit, ValueError, check_encoding, encode, read::within_levels, stored_key};
+use super::{Misfit, ValueError, check_encoding, encode, read::within_levels, stored_key, tag, text::float};
 use crate::ty::Ty;
 use scan::Scan;
 
@@ -45,6 +45,41 @@ impl NotJson {
 /// Reads plain JSON into the tagged form, as it is under `Any`: keys are keys, also those that look like tags.
 pub fn read(text: &[u8]) -> Result<Value, NotJson> {
     whole(text, Reader { keys: stored_key, ..Reader::default() }).map(|(value, _)| value)
+}
+
+/// The tag of a number whose digits are kept, until it is known what is made of it.
+pub(super) const NUMBER: &str = "number";
+
+/// As [`read`], of what is to be converted: a number of more digits than a float tells apart keeps them all, so that a `Decimal` has them.
+/// [`as_floats`] ends that.
+pub fn read_digits(text: &[u8]) -> Result<Value, NotJson> {
+    match std::str::from_utf8(text) {
+        Ok(text) => {
+            let reader = Reader { keys: stored_key, ..Reader::default() };
+            reader.whole(&mut Scan::keeping_digits(text)).map(|(value, _)| value)
+        }
+        Err(_) => read(text),
+    }
+}
+
+/// What [`read_digits`] read, or what was made of it, with each number that is left as the float that is nearest.
+pub fn as_floats(value: Value) -> Value {
+    match value {
+        Value::Object(_) if digits(&value).is_some() => digits(&value).map_or(Value::Null, nearest),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, as_floats(value))).collect(),
+        Value::Array(items) => items.into_iter().map(as_floats).collect(),
+        other => other,
+    }
+}
+
+/// The digits of a number that has kept them.
+pub(super) fn digits(value: &Value) -> Option<&str> {
+    tag(value).filter(|(name, _)| *name == NUMBER).and_then(|(_, digits)| digits.as_str())
+}
+
+/// The float that is nearest to a number.
+pub(super) fn nearest(digits: &str) -> Value {
+    digits.parse().map_or(Value::Null, float)
 }
 
 /// Reads JSON in the tagged form, and holds it to that; a whole number past 2⁵³ that is written out is the tagged one.

@@ -10,7 +10,11 @@ pub fn to_plain(value: &Value) -> Value {
         (_, Some(("tuple" | "set" | "frozenset", Value::Array(items)))) => items.iter().map(to_plain).collect(),
         (_, Some(("object" | "outcome", inner))) => to_plain(inner),
         (_, Some(("map", Value::Array(pairs)))) => {
-            pairs.iter().map(|pair| (to_text(&pair[0]), to_plain(&pair[1]))).collect::<Map<_, _>>().into()
+            let fields: Map<_, _> = pairs.iter().map(|pair| (to_text(&pair[0]), to_plain(&pair[1]))).collect();
+            // `1` and `"1"` would be one key.
+            let is_all = fields.len() == pairs.len();
+            let each = || pairs.iter().map(|pair| json!([to_plain(&pair[0]), to_plain(&pair[1])])).collect();
+            if is_all { fields.into() } else { each() }
         }
         (_, Some(("int", Value::String(text)))) => text.parse::<i64>().map_or_else(|_| json!(text), |v| json!(v)),
         (_, Some(("timedelta", Value::Array(parts)))) => duration(parts).map_or_else(|| json!(parts), |iso| json!(iso)),
@@ -120,6 +124,13 @@ mod tests {
             let text = to_text(&value);
             prop_assert_eq!(from_text(&text, &ty, &classes), Ok(value), "{}", text);
         }
+    }
+
+    #[test]
+    fn keys_that_would_be_one_text_stay_apart() {
+        let map = |pairs: Value| to_plain(&json!({"$": "map", "v": pairs}));
+        assert_eq!(map(json!([[1, 2], ["a", 3]])), json!({"1": 2, "a": 3}));
+        assert_eq!(map(json!([[1, 2], ["1", 3]])), json!([[1, 2], ["1", 3]]));
     }
 
     #[test]

@@ -8,12 +8,15 @@ mod users;
 pub(super) use users::member as member_of;
 pub(crate) use users::ty as field_type;
 
+use std::collections::HashSet;
+
 use qflow_model::class::{ClassKind, Classes};
 use serde_json::{Map, Value, json};
 
 use super::{
     ValueError,
     decimal::Decimal,
+    equal::key,
     json,
     literals::read_literal,
     plain::to_plain,
@@ -31,10 +34,16 @@ const LEVELS: usize = 100;
 /// Reads a text by its declared type: `str` verbatim, scalars by their spelling, everything else as JSON. `classes` are the user's own.
 pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueError> {
     let (mut first, reader) = (None, Reader::new(classes));
-    // Of a union the narrowest member that reads it: str, which takes everything, comes after what is no text, and before
-    // bytes, whose base64 many a word is too.
+    // Lists and objects are JSON in any case: which member is meant their parts tell.
+    let holds_others = |plain: &Value| plain.is_array() || (plain.is_object() && tag(plain).is_none());
+    if matches!(ty, Ty::Union(_))
+        && let Some(plain) = json::read(text.as_bytes()).ok().filter(holds_others)
+        && let Ok(value) = from(&plain, ty, &reader)
+    {
+        return within_levels(value);
+    }
     let mut members: Vec<&Ty> = ty.members().iter().collect();
-    members.sort_by_key(|member| (**member == Ty::class("bytes"), **member == Ty::class("str")));
+    members.sort_by_key(|member| breadth(member));
     for member in members {
         match scalar(text, member, &reader) {
             Ok(value) => return within_levels(value),
@@ -44,6 +53,21 @@ pub fn from_text(text: &str, ty: &Ty, classes: &Classes) -> Result<Value, ValueE
         }
     }
     Err(first.unwrap_or_else(|| ValueError::new("no value is of type Never")))
+}
+
+/// Of a union the narrowest member that reads a text is meant: a whole number is an `int` before it is a `float` or a yes; `str`, which takes
+/// everything, comes after what is no text, and before bytes, whose base64 many a word is too.
+fn breadth(member: &Ty) -> u8 {
+    match member {
+        Ty::Class(name) => match name.as_str() {
+            "int" => 0,
+            "bool" => 2,
+            "str" => 3,
+            "bytes" => 4,
+            _ => 1,
+        },
+        _ => 1,
+    }
 }
 
 fn scalar(text: &str, ty: &Ty, reader: &Reader<'_>) -> Result<Value, ValueError> {
@@ -222,6 +246,12 @@ fn list(plain: &Value, items: &[Value], ty: &Ty, reader: &Reader<'_>) -> Result<
         }
         _ => return super::check(plain, ty).map_err(|_| wrong(plain, ty)).map(|()| plain.clone()),
     };
+    if matches!(tag, "set" | "frozenset") {
+        let mut seen = HashSet::new();
+        if let Some(at) = read.iter().position(|one| key(one, reader.classes).is_some_and(|key| !seen.insert(key))) {
+            return Err(ValueError::new(format!("{} comes twice", shown(&items[at]))).below(&format!("[{at}]")));
+        }
+    }
     Ok(if tag == "list" { Value::Array(read) } else { json!({"$": tag, "v": read}) })
 }
 
@@ -249,111 +279,4 @@ fn object(fields: &Map<String, Value>, ty: &Ty, reader: &Reader<'_>) -> Result<V
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, ty: &str) -> Result<Value, String> {
-        from_text(text, &ty.parse().unwrap(), &Classes::new()).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn a_text_is_read_by_the_declared_type() {
-        for (text, ty, value) in [
-            ("007", "str", json!("007")),
-            ("null", "str", json!("null")),
-            ("007", "int", json!(7)),
-            ("1e3", "float", json!(1000.0)),
-            ("inf", "float", json!({"$": "float", "v": "inf"})),
-            (" a/b ", "Path", json!({"$": "path", "v": " a/b "})),
-            ("yes", "bool", json!(true)),
-            ("12345678901234567890", "int", json!({"$": "int", "v": "12345678901234567890"})),
-            ("2026-02-28", "date", json!({"$": "date", "v": "2026-02-28"})),
-            ("[1, 2]", "list[float]", json!([1.0, 2.0])),
-            ("[\"nan\", \"-inf\"]", "list[float]", json!([{"$": "float", "v": "nan"}, {"$": "float", "v": "-inf"}])),
-            ("[\"nan\"]", "list[float | str]", json!(["nan"])),
-            // 2⁷⁰ is a float, and one more is none.
-            ("[1180591620717411303424]", "list[float]", json!([1_180_591_620_717_411_303_424.0])),
-            ("[1180591620717411303425]", "list[float]", json!([{"$": "int", "v": "1180591620717411303425"}])),
-            ("[9007199254740993]", "list[float]", json!([{"$": "int", "v": "9007199254740993"}])),
-            (
-                "{\"a\": 1180591620717411303425}",
-                "dict[str, int]",
-                json!({"a": {"$": "int", "v": "1180591620717411303425"}}),
-            ),
-            ("[1180591620717411303425]", "Any", json!([{"$": "int", "v": "1180591620717411303425"}])),
-            ("{\"$\": 1}", "Any", json!({"$$": 1})),
-            ("12e4567", "Any", json!("12e4567")),
-            ("[1, 2]", "tuple[int, int]", json!({"$": "tuple", "v": [1, 2]})),
-            ("{\"$x\": 1}", "dict[str, int]", json!({"$$x": 1})),
-            ("aGk=", "bytes", json!({"$": "bytes", "v": "aGk="})),
-            ("aGk=", "bytes | None", json!({"$": "bytes", "v": "aGk="})),
-            ("[\"aGk=\"]", "list[bytes]", json!([{"$": "bytes", "v": "aGk="}])),
-            ("word", "str | bytes", json!("word")),
-            ("7", "int | str", json!(7)),
-            ("x", "int | str", json!("x")),
-            ("b", "Literal[\"a\", \"b\"]", json!("b")),
-            ("plain", "Any", json!("plain")),
-            ("{\"$\": \"int\", \"v\": \"7\"}", "dict[str, str]", json!({"$$": "int", "v": "7"})),
-            (
-                "{\"ok\": true, \"value\": [1], \"error\": null}",
-                "Outcome[tuple[int]]",
-                json!({"$": "outcome", "v": {"ok": true, "value": {"$": "tuple", "v": [1]}, "error": null}}),
-            ),
-            (
-                "{\"ok\": false, \"error\": {\"type\": \"E\", \"message\": \"\", \"status\": \"failed\", \"attempts\": 1}}",
-                "Outcome[int]",
-                json!({"$": "outcome", "v": {"ok": false, "value": null, "error": {"$": "object", "t": "qflow.OutcomeError", "v":
-                    {"type": "E", "message": "", "status": "failed", "attempts": 1}}}}),
-            ),
-        ] {
-            assert_eq!(read(text, ty), Ok(value), "{text} as {ty}");
-        }
-    }
-
-    #[test]
-    fn a_text_that_does_not_read_says_what_was_expected() {
-        for (text, ty, why) in [
-            ("many", "int", "expected int, got `many`"),
-            // No tag is read from what users write.
-            ("[{\"$\": \"int\", \"v\": \"7\"}]", "list[int]", "at [0]: expected int, got {\"$\":\"int\",\"v\":\"7\"}"),
-            (
-                "{\"$\": \"attachment\", \"k\": \"arrow\", \"i\": 0}",
-                "DataFrame",
-                "expected DataFrame, got {\"$\":\"attachment\",\"k\":\"arrow\",\"i\":0}",
-            ),
-            ("[1180591620717411303425]", "list[str]", "at [0]: expected str, got 1180591620717411303425"),
-            (
-                "[1180591620717411303425]",
-                "list[Decimal | None]",
-                "at [0]: expected Decimal, got 1180591620717411303425",
-            ),
-            ("{\"a\": {\"b\": 1, \"b\": 2}}", "Any", "at [\"a\"][\"b\"]: the key \"b\" comes twice"),
-            ("{\"b\": 1, \"b\": 1}", "dict[str, int] | None", "at [\"b\"]: the key \"b\" comes twice"),
-            ("[1, 2", "list[int]", "expected list[int] as JSON: expected `,` or `]`, and it ends (line 1, column 6)"),
-            ("2026-02-30", "date", "expected date, got `2026-02-30`"),
-            ("[1, \"x\"]", "list[int]", "at [1]: expected int, got \"x\""),
-            ("1.5", "int", "expected int, got `1.5`"),
-            ("1e999", "float", "expected float, got `1e999`"),
-            ("1e-999", "float", "expected float, got `1e-999`"),
-            ("aGk", "bytes", "expected bytes in base64, got `aGk`"),
-            ("+-5", "Decimal", "expected Decimal, got `+-5`"),
-            ("2026-02-28T25:00", "datetime", "expected datetime, got `2026-02-28T25:00`"),
-        ] {
-            assert_eq!(read(text, ty), Err(why.to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_value_has_a_hundred_levels_whatever_is_made_of_it() {
-        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-        let deep = Err("nested deeper than 100 levels".to_owned());
-        assert!(read(&nested(100), "Any").is_ok());
-        assert_eq!(read(&nested(101), "Any"), deep);
-        let json = |text: &str, ty: &str| {
-            from_json(text.as_bytes(), &ty.parse().unwrap(), &Classes::new()).map_err(|e| e.to_string())
-        };
-        assert!(json(&nested(99), "tuple[Any]").is_ok());
-        // A tuple is two levels.
-        assert_eq!(json(&nested(100), "tuple[Any]"), deep);
-    }
-}
+mod tests;

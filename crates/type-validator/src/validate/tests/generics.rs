@@ -235,3 +235,15 @@ fn a_nodes_default_is_held_to_its_annotation() {
     let text = "f.x: int ← its default: expected int, got str".to_owned();
     assert_eq!(told("\"a\""), [(place, text, remedy("write a default of the declared type"))]);
 }
+
+#[test]
+fn a_type_that_doubles_with_each_call_is_bounded() {
+    let calls = |count: usize| {
+        let calls: String = (1..=count).map(|at| format!("a{at} = pair(a{})\n", at - 1)).collect();
+        wrong(&format!("a0 = number(1)\n{calls}return a{count}"))
+    };
+    assert_eq!(calls(7), Vec::<String>::new());
+    let told = calls(60);
+    assert_eq!(told[0], "too-large: the result of `pair` is of a type of more than 500 parts");
+    assert!(told.len() <= 60 / 7, "{told:?}");
+}

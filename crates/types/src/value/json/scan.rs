@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::{ValueError, text};
+use super::super::{ValueError, decimal::Decimal, tagged, text};
 
 /// Characters of a word in an error.
 const SHOWN_CHARS: usize = 40;
@@ -11,11 +11,17 @@ const SHOWN_CHARS: usize = 40;
 pub(super) struct Scan<'t> {
     text: &'t str,
     at: usize,
+    /// Whether a number of more digits than a float tells apart keeps them, under a tag that no value has.
+    keeps_digits: bool,
 }
 
 impl<'t> Scan<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, keeps_digits: false }
+    }
+
+    pub(super) fn keeping_digits(text: &'t str) -> Self {
+        Self { keeps_digits: true, ..Self::new(text) }
     }
 
     /// Bytes that are read.
@@ -111,7 +117,7 @@ impl<'t> Scan<'t> {
                 return Err(self.wrong(&format!("`{word}` is Python's: write `null`, `true` or `false`")));
             }
             "" => return Err(self.wrong("expected a value")),
-            _ => number(word).map_err(|why| self.wrong(&format!("`{}` {why}", shown(word))))?,
+            _ => number(word, self.keeps_digits).map_err(|why| self.wrong(&format!("`{}` {why}", shown(word))))?,
         };
         self.at += word.len();
         Ok(value)
@@ -119,13 +125,15 @@ impl<'t> Scan<'t> {
 }
 
 /// A number by its text: exactly where it is whole, else the float that is nearest.
-fn number(word: &str) -> Result<Value, &'static str> {
+fn number(word: &str, keeps_digits: bool) -> Result<Value, &'static str> {
     match is_whole(word) {
         None => Err("is no value"),
         Some(true) => text::integer(word).ok_or("has more digits than a value may have"),
         Some(false) => {
             let value = text::read_float(word).ok_or("is too large or too small for a float")?;
-            Ok(Value::from(value))
+            let said = |read: Option<Decimal>| read.map(Decimal::reduced);
+            let is_all = || said(Decimal::shortest(value)) == said(Decimal::read(word));
+            if keeps_digits && !is_all() { Ok(tagged(super::NUMBER, word.into())) } else { Ok(value.into()) }
         }
     }
 }

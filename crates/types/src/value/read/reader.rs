@@ -20,12 +20,23 @@ impl<'c> Reader<'c> {
         Self { classes, tried: Tried::default() }
     }
 
-    /// Each member is tried once: one that takes the value as it is comes before one that converts it.
+    /// Each member is tried once: one as which the value stays as it is comes before one that takes it, and that before one that makes it
+    /// another.
     pub(super) fn union(&self, plain: &Value, members: &[Ty]) -> Result<Value, Vec<(Ty, ValueError)>> {
         self.tried.members(|| {
             let (exact, others): (Vec<&Ty>, Vec<&Ty>) = members.iter().partition(|member| check(plain, member).is_ok());
-            let mut errors = Vec::new();
-            for member in exact.into_iter().chain(others) {
+            let (mut errors, mut taken) = (Vec::new(), None);
+            for member in exact {
+                match from(plain, member, self) {
+                    Ok(read) if read == *plain => return Ok(read),
+                    Ok(read) => drop(taken.get_or_insert(read)),
+                    Err(error) => errors.push((member.clone(), error)),
+                }
+            }
+            if let Some(read) = taken {
+                return Ok(read);
+            }
+            for member in others {
                 match from(plain, member, self) {
                     Ok(read) => return Ok(read),
                     Err(error) => errors.push((member.clone(), error)),

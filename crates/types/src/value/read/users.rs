@@ -79,7 +79,10 @@ pub(super) fn by_member(
 pub(in crate::value) fn member(given: &Value, class: &Class) -> Option<Value> {
     let named = given.as_str().and_then(|name| class.member(name));
     let equal = |value: &Value| match (value, given) {
-        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        // `1.0` is no member where `1` is one.
+        (Value::Number(one), Value::Number(other)) => {
+            (one.is_f64() || !other.is_f64()) && one.as_f64() == other.as_f64()
+        }
         (value, given) => value == given || (value.is_object() && to_plain(value) == *given),
     };
     let found = named.or_else(|| class.members.iter().find(|member| equal(&member.value)))?;

@@ -40,17 +40,21 @@ impl<'de> Visitor<'de> for Text {
 pub(super) struct Keys<'s, 'c, 'de> {
     checker: &'s Checker<'c, 'de>,
     base: usize,
+    /// Past its own: what lies above was left by a mapping within, where an error came up.
+    end: usize,
     many: HashSet<Cow<'de, str>>,
 }
 
 impl<'s, 'c, 'de> Keys<'s, 'c, 'de> {
     pub(super) fn of(checker: &'s Checker<'c, 'de>) -> Self {
-        Self { checker, base: checker.keys.borrow().len(), many: HashSet::new() }
+        let base = checker.keys.borrow().len();
+        Self { checker, base, end: base, many: HashSet::new() }
     }
 
     /// Takes the next one; an error where it came before.
     pub(super) fn take<E: Error>(&mut self, key: Cow<'de, str>) -> Result<(), E> {
         let mut keys = self.checker.keys.borrow_mut();
+        keys.truncate(self.end);
         let few = &keys[self.base..];
         let is_new = if few.len() < FEW {
             !few.contains(&key)
@@ -69,12 +73,14 @@ impl<'s, 'c, 'de> Keys<'s, 'c, 'de> {
             // Where an error is, the last one tells.
             *last = key;
         }
+        self.end = keys.len();
         Ok(())
     }
 
     /// The one that was taken last.
     pub(super) fn last(&self) -> String {
-        self.checker.keys.borrow().last().map(|key| key.clone().into_owned()).unwrap_or_default()
+        let keys = self.checker.keys.borrow();
+        keys[self.base..self.end].last().map(|key| key.clone().into_owned()).unwrap_or_default()
     }
 
     pub(super) fn end(self) {

@@ -263,7 +263,9 @@ impl<'de> Visitor<'de> for Pair<'_, '_, 'de, '_> {
             return Err(checker.malformed("map", "a pair without a key"));
         };
         checker.under(checker.whole(self.key, &key), || format!("key {}", self.number))?;
-        let is_new = equal::key(&key, checker.classes).is_none_or(|key| self.seen.insert(key));
+        // One that is equal to nothing else goes by where it stands, and it does not stand here for long.
+        let known = equal::key(&key, checker.classes).filter(|key| !matches!(key, equal::Key::Only(_)));
+        let is_new = known.is_none_or(|key| self.seen.insert(key));
         if !is_new {
             return Err(A::Error::custom(format!("the key {key} comes twice")));
         }

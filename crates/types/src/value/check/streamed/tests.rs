@@ -93,6 +93,27 @@ fn what_is_no_json_is_told_so() {
 }
 
 #[test]
+fn a_path_has_the_key_of_each_level() {
+    let many: String = (0..40).map(|key| format!("\"k{key}\":{{\"in\":1}},")).collect();
+    for (bytes, ty, place) in [
+        ("{\"out\":{\"in\":\"x\"}}", "dict[str, dict[str, int]]", "at [\"out\"][\"in\"]: "),
+        ("{\"a\":{\"b\":{\"c\":\"x\"}}}", "dict[str, dict[str, dict[str, int]]]", "at [\"a\"][\"b\"][\"c\"]: "),
+        ("[{\"a\":{\"b\":1,\"c\":\"x\"}}]", "list[dict[str, dict[str, int]]]", "at [0][\"a\"][\"c\"]: "),
+        (&format!("{{{many}\"z\":{{\"in\":\"x\"}}}}"), "dict[str, dict[str, int]]", "at [\"z\"][\"in\"]: "),
+        ("{\"a\":[{\"b\":\"x\"}]}", "dict[str, list[dict[str, int]]]", "at [\"a\"][0][\"b\"]: "),
+    ] {
+        assert_eq!(checked(bytes.as_bytes(), ty), Err(format!("{place}expected int, got str")), "{bytes}");
+    }
+}
+
+#[test]
+fn keys_that_are_equal_to_nothing_may_be_many() {
+    let nan = "{\"$\":\"float\",\"v\":\"nan\"}";
+    let pairs = format!("{{\"$\":\"map\",\"v\":[[{nan},1],[{nan},2]]}}");
+    assert!(checked(pairs.as_bytes(), "dict[float, int]").is_ok());
+}
+
+#[test]
 fn numbers_are_of_their_class_whatever_their_size() {
     for (bytes, ty, fits) in [
         ("9007199254740993", "int", true),

@@ -48,6 +48,7 @@ fn a_member_is_named_or_given_by_its_value() {
     assert_eq!(read("null", "Unit | None"), Ok(Value::Null));
     for (text, ty, why) in [
         ("DY", "Unit", "`DY` is no member of Unit, which has DAY, HOUR, D"),
+        ("[1.0]", "list[Level]", "at [0]: 1.0 is no member of Level, which has LOW, HIGH"),
         ("3", "Level | None", "`3` is no member of Level, which has LOW, HIGH"),
         ("[\"x\"]", "list[Unit]", "at [0]: \"x\" is no member of Unit, which has DAY, HOUR, D"),
     ] {
