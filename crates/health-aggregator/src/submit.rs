@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// What an orchestrator says of the whole.
+#[expect(clippy::struct_excessive_bools, reason = "each is one that the wire has")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
     /// The runners it knows.

@@ -149,12 +149,12 @@ fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
         runners,
         queued,
         oldest_queued_seconds,
+        store_late,
+        store_latency_ms,
         bus_down,
         blobs_away,
         stranded,
         sight_age_seconds,
-        store_latency_ms,
-        store_late,
         telemetry,
         ..one
     };
