@@ -18,7 +18,7 @@ use crate::{
     submit::{ActiveContainer, ActiveWorkflow, Check, Health, Overseer, SystemStatus, hundredths},
 };
 
-pub(crate) use words::{duration, mebibytes, progress, short};
+pub(crate) use words::{duration, progress, used};
 
 /// What `qflow status --help` says at its end.
 pub const STATUS_HELP: &str = "\
@@ -246,9 +246,9 @@ fn tables(status: &SystemStatus) -> String {
     }
     if !status.containers.is_empty() {
         let row = |one: &ActiveContainer| {
-            let (cpu, memory) = (format!("{:.0} %", one.cpu_usage), mebibytes(one.memory_usage));
+            let [id, cpu, memory] = used(one);
             let attempt = one.attempt.clone().unwrap_or_default();
-            [short(&one.container_id), one.status.clone(), one.python_version.clone(), cpu, memory, attempt]
+            [id, one.status.clone(), one.python_version.clone(), cpu, memory, attempt]
         };
         let head = ["CONTAINER", "STATUS", "PYTHON", "CPU", "MEMORY", "ATTEMPT"];
         text += &format!("\n{}", render::table(head, status.containers.iter().map(row)));
@@ -282,8 +282,8 @@ pub(crate) mod tests {
             started_at: Some("2026-11-27T09:59:00Z".to_owned()),
             run_id: attempt.map(|_| "0198c0de-0000-7000-8000-000000000003".to_owned()),
             attempt: attempt.map(str::to_owned),
-            cpu_usage: 37.4,
-            memory_usage: 64 << 20,
+            cpu_usage: Some(37.4),
+            memory_usage: Some(64 << 20),
         };
         SystemStatus {
             timestamp: "2026-11-27T10:00:00Z".to_owned(),

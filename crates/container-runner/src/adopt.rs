@@ -17,11 +17,14 @@ const REDIAL: Duration = Duration::from_secs(10);
 pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) {
     let states: Vec<State> = runner.spool.containers();
     let known: BTreeSet<String> = states.iter().map(|s| s.spec.name.clone()).collect();
-    for (id, name) in runner.runtime.list(name).await.unwrap_or_default() {
-        if !known.contains(&name) {
-            // An orphan that stays is removed at the next start.
-            runner.runtime.remove(&id).await.ok();
-        }
+    let there = runner.runtime.list(name).await;
+    // An orphan that stays is removed once the runtime does so.
+    let mut is_done = there.is_ok();
+    for (id, _) in there.unwrap_or_default().into_iter().filter(|(_, name)| !known.contains(name)) {
+        is_done &= runner.runtime.remove(&id).await.is_ok();
+    }
+    if !is_done {
+        runner.pool.astray();
     }
     for entry in std::fs::read_dir(sockets).into_iter().flatten().flatten() {
         let orphan = entry.file_name().to_str().is_some_and(|name| !known.contains(name));
@@ -39,7 +42,9 @@ pub async fn adopt(runner: &Arc<Runner>, name: &str, sockets: &std::path::Path) 
             Err(error) => {
                 let note = Event::warning("container_not_adopted", error.to_string());
                 runner.telemetry.emit(note.with("container_id", state.id.clone()));
-                runner.runtime.remove(&state.id).await.ok();
+                if runner.runtime.remove(&state.id).await.is_err() {
+                    runner.pool.astray();
+                }
                 runner.spool.forget_container(&state.spec.name);
                 runner.pool.stopped(&state, "exited", None);
                 if let Some(order) = order {

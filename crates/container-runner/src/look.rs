@@ -83,7 +83,7 @@ pub async fn watch(
     let mut condition = Condition::default();
     let mut away = false;
     // Beside the looks: a try that hangs is no reason to look no more.
-    let mut trying = JoinSet::new();
+    let (mut trying, mut reaping) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! { () = shutdown.wait() => return, _ = ticks.tick() => {} }
         condition = look(&runner, &name, &versions, condition).await;
@@ -91,6 +91,12 @@ pub async fn watch(
         readiness.set(RUNTIME, !away);
         if was != away {
             tell(&runner, away);
+            runner.pool.astray();
+        }
+        while reaping.try_join_next().is_some() {}
+        if !away && reaping.is_empty() {
+            let pool = Arc::clone(&runner.pool);
+            reaping.spawn(async move { pool.reap().await });
         }
         for (python, standing) in &condition.pythons {
             let up = f64::from(u8::from(standing.is_there && !away));

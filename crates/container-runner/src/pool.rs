@@ -1,6 +1,7 @@
 //! Containers that are there: handed out, taken back, retired; what to do with each is `lifecycle`'s to say.
 
 mod container;
+mod leave;
 mod line;
 mod smoke;
 mod start;
@@ -10,7 +11,7 @@ mod tests;
 mod warm;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io::Read as _,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,6 +20,7 @@ use std::{
 
 use container::bare;
 pub use container::{Brief, Container, State, ended};
+use leave::Left;
 use line::Line;
 use qflow_model::{
     definition::PythonVersion,
@@ -45,12 +47,6 @@ use crate::{
 /// How long an attempt waits for one of its run's containers at work before another is started: short attempts are over before
 /// that, and a start takes processors from them.
 const HOLD: Duration = Duration::from_millis(100);
-/// How long a container may be idle.
-const IDLE: Duration = Duration::from_mins(5);
-/// Ended runs that are remembered, for containers given back after their run's end.
-const ENDED_RUNS: usize = 1_000;
-/// How long containers may take to leave when the runner does.
-const CLOSE: Duration = Duration::from_secs(10);
 /// Why a container leaves that has had all the attempts that it is to have.
 const RETIRED: &str = "retired";
 /// The status of a container that is being removed.
@@ -85,6 +81,12 @@ struct Inside {
     started: u64,
     /// How the last start of each version went.
     tried: BTreeMap<PythonVersion, Tried>,
+    /// The names of containers that are there or being started: what else the runtime has is nobody's.
+    names: BTreeSet<String>,
+    /// Those that the runtime has not removed.
+    left: Vec<Left>,
+    /// Whether the runtime may have some that are nobody's.
+    strays: bool,
     /// Attempts that wait.
     line: Line,
     closed: bool,
@@ -292,104 +294,18 @@ impl Pool {
         }
     }
 
-    /// Idle containers that have ended by themselves leave.
-    fn bury(self: &Arc<Self>) {
-        let dead = extract(&mut self.inside().idle, |c| c.exit.borrow().is_some());
-        dead.into_iter().for_each(|container| self.let_go(container, "exited"));
-    }
-
-    /// A run has ended: its containers leave.
-    pub fn run_ended(self: &Arc<Self>, run: RunId) {
-        let mut inside = self.inside();
-        inside.ended.push_back(run);
-        if inside.ended.len() > ENDED_RUNS {
-            inside.ended.pop_front();
-        }
-        let leaving = extract(&mut inside.idle, |c| lifecycle::leaves_with(&c.state.owner, run));
-        drop(inside);
-        leaving.into_iter().for_each(|container| self.let_go(container, "run_ended"));
-    }
-
-    /// Containers that nobody has used for long leave, and warm ones of environments that nobody uses any more.
-    pub fn expire(self: &Arc<Self>) {
-        let mut guard = self.inside();
-        let inside = &mut *guard;
-        inside.warm.retain(|_, warm| warm.always || warm.used.elapsed() <= IDLE);
-        let mut wanted: BTreeMap<Digest, usize> = inside.warm.iter().map(|(name, warm)| (*name, warm.want())).collect();
-        let mut stays = |c: &Container| {
-            let left = wanted.get_mut(&c.state.class.environment).filter(|_| warm::is_default(&c.state));
-            left.is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
-        };
-        let leaving = extract(&mut inside.idle, |c| !stays(c) && c.since.elapsed() > IDLE);
-        drop(guard);
-        leaving.into_iter().for_each(|container| self.let_go(container, "idle"));
-    }
-
-    /// All idle ones leave, and those that are leaving have left; those at work are adopted by the next runner.
-    pub async fn close(self: &Arc<Self>) {
-        let mut arrivals = self.arrivals.subscribe();
-        self.inside().closed = true;
-        let settled = async {
-            while !self.inside().coming.is_empty() {
-                // The sender lives as long as the pool.
-                arrivals.changed().await.ok();
-            }
-            let leaving = std::mem::take(&mut self.inside().idle);
-            leaving.into_iter().for_each(|container| self.let_go(container, "shutdown"));
-            while self.inside().busy.values().any(|busy| busy.brief.status == STOPPING) {
-                arrivals.changed().await.ok();
-            }
-        };
-        // What stays is removed by the next runner.
-        tokio::time::timeout(CLOSE, settled).await.ok();
-    }
-
-    /// Removes a container beside whoever asks for it.
-    fn let_go(self: &Arc<Self>, container: Container, reason: &'static str) {
-        self.inside().busy.insert(container.state.id.clone(), Busy::new(&container, STOPPING));
-        let pool = Arc::clone(self);
-        tokio::spawn(async move {
-            if reason == RETIRED {
-                pool.breathe().await;
-            }
-            pool.remove(container, reason).await;
-        });
-    }
-
-    /// Removes a container and what is kept of it.
-    pub async fn remove(&self, container: Container, reason: &str) {
-        let State { id, spec, .. } = &container.state;
-        let exit_code = container.exit.borrow().and_then(|exit| exit.code);
-        self.inside().busy.insert(id.clone(), Busy::new(&container, STOPPING));
-        if let Err(error) = self.runtime.remove(id).await {
-            let error =
-                ErrorInfo { error_type: error.code().into(), message: error.to_string(), ..ErrorInfo::default() };
-            self.telemetry.emit(Event::ContainerError { container: container.state.reference(), error });
-        }
-        // A folder that stays is swept at the next start.
-        std::fs::remove_dir_all(&spec.directory).ok();
-        self.spool.forget_container(&spec.name);
-        self.inside().busy.remove(id);
-        self.arrivals.send_modify(|count| *count += 1);
-        self.stopped(&container.state, reason, exit_code);
-    }
-
     /// All containers as told to others.
     pub fn list(&self) -> Vec<Brief> {
         let inside = self.inside();
-        inside.busy.values().map(|busy| busy.brief.clone()).chain(inside.idle.iter().map(|c| c.brief("idle"))).collect()
+        let (busy, idle) = (inside.busy.values(), inside.idle.iter());
+        let there = busy.map(|busy| busy.brief.clone()).chain(idle.map(|c| c.brief("idle")));
+        there.chain(inside.left.iter().map(Left::brief)).collect()
     }
 }
 
 fn idle(container: &Container) -> Idle {
     let State { class, owner, loaded, .. } = &container.state;
     Idle { class: class.clone(), owner: owner.clone(), loaded: loaded.clone() }
-}
-
-fn extract(idle: &mut Vec<Container>, mut leaves: impl FnMut(&Container) -> bool) -> Vec<Container> {
-    let (leaving, staying) = std::mem::take(idle).into_iter().partition(|c| leaves(c));
-    *idle = staying;
-    leaving
 }
 
 fn ms(since: Instant) -> f64 {

@@ -25,8 +25,8 @@ pub struct Samples(std::sync::Mutex<BTreeMap<String, Sample>>);
 /// What a container used at the last look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Per cent of the processors that it may use, since the look before.
-    pub cpu_percent: f64,
+    /// Per cent of the processors that it may use, since the look before; nothing at the first.
+    pub cpu_percent: Option<f64>,
     /// Bytes of memory.
     pub memory_bytes: u64,
     /// Bytes that it has written, where that can be told.
@@ -60,10 +60,10 @@ pub async fn watch(runner: Arc<Runner>, samples: Arc<Samples>, shutdown: Shutdow
         for container in runner.pool.list() {
             let Ok(usage) = runner.runtime.usage(&container.id).await else { continue };
             let at = Instant::now();
-            let cpu_percent = before.get(&container.id).map_or(0.0, |(seconds, then)| {
+            let cpu_percent = before.get(&container.id).and_then(|(seconds, then)| {
                 let elapsed = at.duration_since(*then).as_secs_f64();
                 let may = elapsed * f64::from(container.cpu_millis.max(1)) / 1e3;
-                if elapsed > 0.0 { (usage.cpu_seconds - seconds).max(0.0) / may * 100.0 } else { 0.0 }
+                (elapsed > 0.0).then(|| (usage.cpu_seconds - seconds).max(0.0) / may * 100.0)
             });
             now.insert(container.id.clone(), (usage.cpu_seconds, at));
             let Usage { memory_bytes, disk_bytes, pids, .. } = usage;
@@ -94,7 +94,7 @@ fn show(metrics: &Metrics, container: &Brief, sample: Sample, shown: &mut Shown)
         ]
     };
     let [cpu, memory, limit, disk] = shown.entry(container.id.clone()).or_insert_with(make);
-    cpu.set(sample.cpu_percent);
+    cpu.set_or_clear(sample.cpu_percent);
     memory.set(sample.memory_bytes as f64);
     limit.set(container.memory_bytes as f64);
     disk.set_or_clear(sample.disk_bytes.map(|bytes| bytes as f64));
@@ -114,11 +114,8 @@ fn hide(there: &BTreeSet<String>, shown: &mut Shown) {
 /// Sets the gauge of containers; what was counted before and is gone goes to 0.
 fn count(runner: &Runner, counted: &mut BTreeSet<(String, &'static str)>) {
     let mut now: BTreeMap<(String, &'static str), u32> = counted.iter().map(|key| (key.clone(), 0)).collect();
-    for container in runner.pool.list() {
+    for container in runner.pool.list().into_iter().chain(runner.pool.starting()) {
         *now.entry((container.python, container.status)).or_default() += 1;
-    }
-    for python in runner.pool.starting() {
-        *now.entry((python.to_string(), "starting")).or_default() += 1;
     }
     for ((python, status), count) in now {
         let gauge = runner.telemetry.metrics().active_containers(Python::of(&python), ContainerStatus::of(status));
@@ -146,7 +143,7 @@ mod tests {
             memory_bytes: 512 << 20,
             started_at: qflow_model::ids::Timestamp(0),
         };
-        let sample = Sample { cpu_percent: 37.5, memory_bytes: 64 << 20, disk_bytes: Some(4096), pids: 3 };
+        let sample = Sample { cpu_percent: Some(37.5), memory_bytes: 64 << 20, disk_bytes: Some(4096), pids: 3 };
         let mut shown = Shown::new();
         show(telemetry.metrics(), &container, sample, &mut shown);
         let text = telemetry.render(None).1;

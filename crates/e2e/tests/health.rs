@@ -289,6 +289,11 @@ fn a_docker_that_hangs_or_is_gone_or_lacks_an_image_is_told_as_that() {
 
     docker.kill();
     Told::of(CONTAINERS, "unhealthy", "runtime_away").is_told(&cluster);
+    wait_for("no Python is to be had, for that, and no count of containers", || {
+        let (told, docker) = (cluster.health("/python").1, cluster.health("/containers").1);
+        let explained = told["error"] == "runtime_away" && told["cause"] == "docker";
+        explained && told["available_versions"] == json!([]) && docker["active_containers"].is_null()
+    });
     docker.again();
     recovers(&cluster, CONTAINERS);
     assert_eq!(cluster.readyz("ra2").0, 200);

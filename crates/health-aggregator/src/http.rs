@@ -21,9 +21,14 @@ struct Shared {
     clock: Arc<dyn Clock>,
 }
 
-/// The routes.
+/// The routes, and what is answered wherever there is none: that nothing is there is no secret.
 pub fn routes(cache: Cache, clock: Arc<dyn Clock>) -> Router {
-    Router::new().route("/health", get(whole)).route("/health/{part}", get(part)).with_state(Shared { cache, clock })
+    let router = Router::new().route("/health", get(whole)).route("/health/{part}", get(part)).fallback(nowhere);
+    router.with_state(Shared { cache, clock })
+}
+
+async fn nowhere() -> (StatusCode, Json<Value>) {
+    (StatusCode::NOT_FOUND, Json(json!({ "status": "unknown", "error": "no_such_page" })))
 }
 
 async fn whole(State(Shared { cache, clock }): State<Shared>) -> (StatusCode, Json<Value>) {
@@ -60,7 +65,7 @@ fn code(status: Status, critical: bool) -> StatusCode {
     if status == Status::Unhealthy && critical { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-fn described(Aged { reading, age_seconds, failures, cause, explains }: Aged) -> Value {
+fn described(Aged { reading, age_seconds, failures, cause, explains, .. }: Aged) -> Value {
     let mut body = Map::new();
     body.insert("status".to_owned(), reading.status.as_str().into());
     body.insert("response_time_ms".to_owned(), hundredths(reading.response_time_ms).into());

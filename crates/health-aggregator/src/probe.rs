@@ -18,7 +18,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::verdict::{Aged, Held, MISSED_ROUNDS, NOT_KNOWN, NOT_PROBED_YET, Reading, Rules, Status, explained};
+use crate::verdict::{
+    Aged, Held, MISSED_ROUNDS, NOT_KNOWN, NOT_PROBED_YET, Reading, Rules, Status, TIMEOUT, explained,
+};
 
 /// Into how many parts a round is cut where the next probe may change what counts.
 const SOONER: u32 = 3;
@@ -55,7 +57,31 @@ impl Rounds {
 }
 
 /// What was found of a part by each probe that tells of it, in the order of the probes: who asks it itself stands before who was told.
-pub type Readings = BTreeMap<(&'static str, usize), (Held, Instant)>;
+pub type Readings = BTreeMap<(&'static str, usize), Known>;
+
+/// What one probe has found of a part.
+#[derive(Clone, Debug)]
+pub struct Known {
+    held: Held,
+    /// When the newest was found.
+    at: Instant,
+    /// When the first of those in a row was found that are, as the newest is, bad or good.
+    since: Instant,
+}
+
+impl Known {
+    fn with(&self, reading: Reading, rules: Rules, at: Instant) -> Self {
+        let held = self.held.clone().with(reading, rules);
+        let since = if held.is_bad() == self.held.is_bad() { self.since } else { at };
+        Self { held, at, since }
+    }
+
+    fn aged(&self, now: Instant) -> Aged {
+        let Self { held, at, since } = self;
+        let aged = Aged::of(held.reading.clone(), (now - *at).as_secs_f64(), held.failures);
+        aged.for_seconds(held.is_bad(), (now - *since).as_secs_f64())
+    }
+}
 
 /// The cache that requests read.
 #[derive(Clone, Debug)]
@@ -68,11 +94,10 @@ pub struct Cache {
 impl Cache {
     /// Every part as it counts now, ordered by name, each that is not well with its cause.
     pub fn now(&self) -> Vec<Aged> {
-        let at = Instant::now();
+        let now = Instant::now();
         let mut checks: Vec<Aged> = Vec::new();
-        for ((name, source), (held, seen)) in self.readings.borrow().iter() {
-            let age = (at - *seen).as_secs_f64();
-            let one = Aged::of(held.reading.clone(), age, held.failures).counted(self.stale_seconds[*source]);
+        for ((name, source), known) in self.readings.borrow().iter() {
+            let one = known.aged(now).counted(self.stale_seconds[*source]);
             match checks.pop() {
                 Some(before) if before.reading.name == *name => checks.push(before.and(one)),
                 before => checks.extend(before.into_iter().chain([one])),
@@ -93,7 +118,7 @@ impl Cache {
 
     /// Waits until every part has been probed once.
     pub async fn complete(&self) {
-        let probed = |all: &Arc<Readings>| all.values().all(|(held, _)| held.reading.error != Some(NOT_PROBED_YET));
+        let probed = |all: &Arc<Readings>| all.values().all(|known| known.held.reading.error != Some(NOT_PROBED_YET));
         // Without probes nothing more will be known.
         drop(self.changes().wait_for(probed).await);
     }
@@ -120,8 +145,10 @@ pub fn start(probes: Vec<(Box<dyn Probe>, Rounds)>, telemetry: &Telemetry) -> (C
     let begun = Instant::now();
     let mut first = Readings::new();
     for (source, (probe, _)) in probes.iter().enumerate() {
-        let nothing =
-            |(name, critical): &(&'static str, bool)| ((*name, source), (Held::nothing(name, *critical), begun));
+        let nothing = |(name, critical): &(&'static str, bool)| {
+            let held = Held::nothing(name, *critical);
+            ((*name, source), Known { held, at: begun, since: begun })
+        };
         first.extend(probe.names().iter().map(nothing));
     }
     let (sender, readings) = watch::channel(Arc::new(first));
@@ -168,17 +195,14 @@ impl Asking {
         self.sender.send_modify(|all| {
             let all = Arc::make_mut(all);
             for reading in readings {
-                let key = (reading.name, self.source);
-                let known = all.get(&key).map(|(held, _)| held.clone());
-                let lacks = known.as_ref().is_some_and(|held| held.reading.status == Status::NotConfigured);
+                let nothing = || Known { held: Held::nothing(reading.name, reading.critical), at, since: at };
+                let known = all.entry((reading.name, self.source)).or_insert_with(nothing);
                 // What this shape lacks it lacks also while nobody says so.
-                if lacks && reading.error == Some(NOT_KNOWN) {
+                if known.held.reading.status == Status::NotConfigured && reading.error == Some(NOT_KNOWN) {
                     continue;
                 }
-                let known = known.unwrap_or_else(|| Held::nothing(reading.name, reading.critical));
-                let held = known.with(reading, self.rounds.rules);
-                wavers |= held.wavers();
-                all.insert(key, (held, at));
+                *known = known.with(reading, self.rounds.rules, at);
+                wavers |= known.held.wavers();
             }
         });
         wavers
@@ -190,7 +214,7 @@ async fn ask(probe: &dyn Probe, patience: Duration) -> Vec<Reading> {
     let begun = Instant::now();
     let mut readings = match timeout(patience, probe.probe()).await {
         Ok(readings) => readings,
-        Err(_) => probe.unanswered("timeout"),
+        Err(_) => probe.unanswered(TIMEOUT),
     };
     for reading in &mut readings {
         if reading.response_time_ms == 0.0 {

@@ -187,6 +187,36 @@ async fn one_probe_that_fails_is_no_fall_and_the_next_comes_sooner() {
     assert_eq!(found(), (Status::Healthy, 0));
 }
 
+/// Answers well once, and then not at all.
+struct Stops(AtomicU32);
+
+#[async_trait]
+impl Probe for Stops {
+    fn names(&self) -> &'static [(&'static str, bool)] {
+        &[("database", true)]
+    }
+    async fn probe(&self) -> Vec<Reading> {
+        if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::future::pending::<()>().await;
+        }
+        vec![Reading::healthy("database", true)]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_part_answers_the_aggregator_alone_is_not_told_while_that_is_being_asked() {
+    let (told, heard) = watch::channel(Status::Healthy);
+    let probes: Vec<Box<dyn Probe>> = vec![Box::new(Stops(AtomicU32::new(0))), Box::new(Says(heard, "unreachable"))];
+    let (cache, _tasks) = begin(probes, &Telemetry::silent());
+    cache.complete().await;
+    told.send_replace(Status::Unhealthy);
+    let found = || cache.get("database").map(|aged| (aged.reading.status, aged.reading.error)).unwrap();
+    sleep(ROUND + Duration::from_secs(1)).await;
+    assert_eq!(found(), (Status::Degraded, Some("unreachable")), "its last good answer is a round old");
+    sleep(ROUND / SOONER).await;
+    assert_eq!(found(), (Status::Unhealthy, Some("timeout")), "its own probe has ended");
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_who_tell_of_a_part_the_worse_counts() {
     let ((own, asked), (told, heard)) = (watch::channel(Status::Healthy), watch::channel(Status::Unhealthy));

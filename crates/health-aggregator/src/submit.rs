@@ -15,10 +15,11 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 pub use self::replicas::{Patience, each, every};
 use crate::{
     probe::Cache,
-    verdict::{Aged, UNREACHABLE, verdict},
+    verdict::{Aged, TIMEOUT, UNREACHABLE, verdict},
 };
 
 /// What an orchestrator says of the whole.
+#[expect(clippy::struct_excessive_bools, reason = "each is one that the wire has")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
     /// The runners it knows.
@@ -43,6 +44,8 @@ pub struct Overview {
     pub store: String,
     /// Whether it does not answer: what it counts is not known.
     pub store_down: bool,
+    /// Whether that is since it did not in time; else it refused.
+    pub store_late: bool,
     /// How long the store took for one question.
     pub store_latency_ms: f64,
     /// The bus's kind.
@@ -169,6 +172,7 @@ pub async fn overview(channel: AuthedChannel) -> Result<Overview, &'static str> 
         blobs_away: answer.blobs_away,
         stranded: answer.stranded,
         store_down: answer.store_down,
+        store_late: answer.store_late,
         telemetry: answer.telemetry.map(pipeline).into_iter().collect(),
     })
 }
@@ -255,8 +259,10 @@ pub async fn serving(channel: AuthedChannel) -> Result<Serving, &'static str> {
 
 fn code(status: &Status) -> &'static str {
     match status.code() {
+        // One that stands still takes connections all the same, or keeps whoever connects waiting.
+        _ if qflow_service::was_late(status) => TIMEOUT,
         Code::Unavailable => UNREACHABLE,
-        Code::DeadlineExceeded | Code::Cancelled => "timeout",
+        Code::DeadlineExceeded | Code::Cancelled => TIMEOUT,
         Code::Unauthenticated | Code::PermissionDenied => "unauthorized",
         Code::Unimplemented => "unimplemented",
         _ => "failed",
@@ -293,7 +299,7 @@ impl v1::health_aggregator_service_server::HealthAggregatorService for Server {
 
 fn health(checks: Vec<Aged>) -> v1::Health {
     let whole = verdict(checks.iter().map(|aged| &aged.reading));
-    let check = |Aged { reading, age_seconds, failures, cause, explains }: Aged| v1::Check {
+    let check = |Aged { reading, age_seconds, failures, cause, explains, .. }: Aged| v1::Check {
         name: reading.name.to_owned(),
         status: reading.status.as_str().to_owned(),
         critical: reading.critical,

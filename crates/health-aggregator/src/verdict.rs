@@ -60,6 +60,14 @@ pub const NOT_PROBED_YET: &str = "not_probed_yet";
 pub const STALE: &str = "stale";
 /// Why a part does not work that nobody reaches.
 pub const UNREACHABLE: &str = "unreachable";
+/// Why a part does not work that does not answer in time.
+pub const TIMEOUT: &str = "timeout";
+/// Why a part that was down and has answered once does not count as up yet.
+pub const RECOVERING: &str = "recovering";
+/// Why a part does not work that answers the aggregator alone.
+const UNREACHABLE_FOR_ORCHESTRATORS: &str = "unreachable_for_orchestrators";
+/// The parts that both the aggregator and orchestrators call.
+const CALLED_BY_BOTH: [&str; 2] = ["database", "redis"];
 
 impl Reading {
     /// A part that does not work, and why.
@@ -90,10 +98,9 @@ impl Reading {
         self.status != Status::NotConfigured && !matches!(self.error, Some(NOT_KNOWN | NOT_PROBED_YET))
     }
 
-    /// What two say of one part: of whoever asked it itself, and of whoever was told. The worse counts; where only the second does not
-    /// reach it, that is said.
-    #[must_use]
-    pub fn and(self, told: Self) -> Self {
+    /// What two say of one part: of whoever asked it itself, and of whoever was told. The worse counts; where that is the second, it is
+    /// told under that code.
+    fn and(self, told: Self, code: Option<&'static str>) -> Self {
         if !told.tells() {
             return if self.tells() || told.status == Status::NotConfigured { self } else { told };
         }
@@ -101,10 +108,6 @@ impl Reading {
             return told;
         }
         let worse = told.status > self.status;
-        let error = match told.error {
-            Some(UNREACHABLE) => Some("unreachable_for_orchestrators"),
-            other => other,
-        };
         let mut facts = self.facts;
         for (name, fact) in told.facts {
             facts.entry(name).or_insert(fact);
@@ -112,7 +115,7 @@ impl Reading {
         Self {
             status: self.status.max(told.status),
             critical: self.critical || told.critical,
-            error: if worse { error } else { self.error },
+            error: if worse { code } else { self.error },
             facts,
             ..self
         }
@@ -128,6 +131,8 @@ pub struct Aged {
     pub age_seconds: f64,
     /// Probes in a row that found trouble.
     pub failures: u32,
+    /// Whether the newest found it down, and seconds since the first of those in a row that found it so, or found it not so.
+    row: (bool, f64),
     /// The part of which its trouble comes.
     pub cause: Option<&'static str>,
     /// The parts whose trouble comes of it.
@@ -140,7 +145,14 @@ pub const MISSED_ROUNDS: u32 = 4;
 impl Aged {
     /// A reading of an age, which has to do with no other yet.
     pub fn of(reading: Reading, age_seconds: f64, failures: u32) -> Self {
-        Self { reading, age_seconds, failures, cause: None, explains: Vec::new() }
+        let row = (reading.status == Status::Unhealthy, age_seconds);
+        Self { reading, age_seconds, failures, row, cause: None, explains: Vec::new() }
+    }
+
+    /// The same, of which the newest readings have found for so many seconds that it is down, or that it is not.
+    #[must_use]
+    pub fn for_seconds(self, is_down: bool, seconds: f64) -> Self {
+        Self { row: (is_down, seconds), ..self }
     }
 
     /// The reading as it counts now, with its whole age: one that was found longer than `stale_seconds` ago is no proof of health.
@@ -163,7 +175,23 @@ impl Aged {
             (false, true) => (told.age_seconds, told.failures),
             _ => (self.age_seconds.max(told.age_seconds), self.failures.max(told.failures)),
         };
-        Self::of(self.reading.and(told.reading), age, failures)
+        let code = self.code_beside(&told);
+        Self::of(self.reading.and(told.reading, code), age, failures)
+    }
+
+    /// The code under which trouble is told that others find worse. That a part answers the aggregator and not them is known only where it
+    /// has answered since they failed, and they have failed since it answers: what was found before says nothing of now.
+    fn code_beside(&self, told: &Self) -> Option<&'static str> {
+        let ((is_down, since), (_, failing_since)) = (self.row, told.row);
+        let answers = !is_down && self.age_seconds <= failing_since && told.age_seconds <= since;
+        match told.reading.error {
+            Some(UNREACHABLE | TIMEOUT) if answers && CALLED_BY_BOTH.contains(&self.reading.name) => {
+                Some(UNREACHABLE_FOR_ORCHESTRATORS)
+            }
+            // Whoever asks it itself sees best how it fails.
+            theirs if is_down => self.reading.error.or(theirs),
+            theirs => theirs,
+        }
     }
 }
 
@@ -231,12 +259,36 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_orchestrators_do_not_reach_is_told_so() {
-        let both = Reading::healthy("database", true).and(Reading::unhealthy("database", true, UNREACHABLE));
-        assert_eq!((both.status, both.error), (Status::Unhealthy, Some("unreachable_for_orchestrators")));
-        let none =
-            Reading::unhealthy("database", true, "timeout").and(Reading::unhealthy("database", true, UNREACHABLE));
-        assert_eq!(none.error, Some("timeout"));
+    fn what_only_the_orchestrators_do_not_reach_is_told_so_once_that_is_known() {
+        // Seconds since the newest of its own, and since it answers; the same of what orchestrators say, and since they fail.
+        let of = |name, (own, answers), (told, fails), code| {
+            let own = Aged::of(Reading::healthy(name, true), own, 0).for_seconds(false, answers);
+            let told = Aged::of(Reading::unhealthy(name, true, code), told, 2).for_seconds(true, fails);
+            let both = own.and(told).reading;
+            assert_eq!(both.status, Status::Unhealthy);
+            both.error
+        };
+        let only_they = Some(UNREACHABLE_FOR_ORCHESTRATORS);
+        assert_eq!(of("database", (1.0, 600.0), (3.0, 8.0), UNREACHABLE), only_they);
+        assert_eq!(of("database", (7.0, 600.0), (3.0, 8.0), TIMEOUT), only_they, "its next answer is not due yet");
+        assert_eq!(of("redis", (1.0, 600.0), (3.0, 8.0), UNREACHABLE), only_they);
+        // Its last good answer is from before they failed: it may hang since.
+        assert_eq!(of("database", (9.0, 600.0), (3.0, 8.0), TIMEOUT), Some(TIMEOUT));
+        // It answers again, and they were not asked since.
+        assert_eq!(of("database", (1.0, 2.0), (3.0, 60.0), UNREACHABLE), Some(UNREACHABLE));
+        // Orchestrators that do not answer are not unreachable for themselves.
+        assert_eq!(of("orchestrator", (1.0, 600.0), (3.0, 8.0), UNREACHABLE), Some(UNREACHABLE));
+        assert_eq!(of("database", (1.0, 600.0), (3.0, 8.0), "failed"), Some("failed"));
+    }
+
+    #[test]
+    fn how_a_part_fails_is_told_by_whoever_asks_it_itself() {
+        let of = |status, code| {
+            let own = Reading { status, ..Reading::unhealthy("database", true, code) };
+            let own = Aged::of(own, 1.0, 1).for_seconds(true, 1.0);
+            own.and(Aged::of(Reading::unhealthy("database", true, UNREACHABLE), 3.0, 2)).reading.error
+        };
+        assert_eq!([of(Status::Unhealthy, TIMEOUT), of(Status::Degraded, TIMEOUT)], [Some(TIMEOUT); 2]);
     }
 
     proptest! {
@@ -255,7 +307,8 @@ mod tests {
         fn of_two_that_know_a_part_the_worse_counts_and_who_knows_nothing_changes_nothing(
             own in any_reading(), told in any_reading()
         ) {
-            let both = own.clone().and(told.clone());
+            let aged = |reading: &Reading| Aged::of(reading.clone(), 1.0, 0);
+            let both = aged(&own).and(aged(&told)).reading;
             match (own.tells(), told.tells()) {
                 (true, true) => prop_assert_eq!(both.status, own.status.max(told.status)),
                 (true, false) => prop_assert_eq!(&both, &own),

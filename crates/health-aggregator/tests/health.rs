@@ -279,6 +279,23 @@ async fn with_nothing_to_reach_the_service_answers_that_nothing_is_well() {
     }
 }
 
+#[tokio::test]
+async fn a_service_that_stands_still_is_told_as_such_however_often_it_is_asked() {
+    // It takes connections, which keep-alive ends every ten seconds, and says nothing.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", mute.local_addr().unwrap());
+    let more = ["--loopback-only", "--probe-timeout-ms=3000"];
+    let aggregator = Aggregator::start_with(&gone().await, &url, &more).await;
+    aggregator.ready().await;
+    until(async || {
+        let told = health(aggregator.http(), "/health/type_validator").await.1;
+        assert_eq!(told["error"], "timeout", "{told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told["consecutive_failures"].as_u64() > Some(5)
+    })
+    .await;
+}
+
 fn check<'a>(health: &'a Health, name: &str) -> (&'a str, &'a str) {
     let check = health.checks.iter().find(|check| check.name == name).unwrap();
     (&check.status, &check.error)
@@ -354,6 +371,10 @@ async fn who_runs_what_is_told_to_those_alone_who_may_call() {
         assert_eq!(asked(&services, path, Some("clients")).await, "401", "{path}");
     }
     assert_ne!(asked(&both, "/health", None).await, "401", "load balancers have no token");
+    // That nothing is there is no secret.
+    for path in ["/", "/health/", "/nope", "/monitoring", "/monitoring/nope"] {
+        assert_eq!(asked(&both, path, None).await, "404", "{path}");
+    }
     let local = Aggregator::start(&gone().await, &gone().await).await;
     assert_eq!(page(local.http(), "/monitoring/status").await.0, 200, "nobody else reaches this machine's loopback");
 }

@@ -121,9 +121,9 @@ pub struct Hello {
 /// A container as its runner last looked at it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shown {
-    /// The runtime's id.
+    /// The runtime's id; empty where it is only being started.
     pub id: String,
-    /// `idle`, `running`.
+    /// `starting`, `idle`, `running`, `stopping`.
     pub status: String,
     /// Its Python.
     pub python: String,
@@ -131,10 +131,10 @@ pub struct Shown {
     pub run: String,
     /// The attempt in it; empty where there is none.
     pub attempt: String,
-    /// Per cent of the processors that it may use.
-    pub cpu_percent: f64,
-    /// Bytes.
-    pub memory_bytes: u64,
+    /// Per cent of the processors that it may use; nothing where that was not measured yet.
+    pub cpu_percent: Option<f64>,
+    /// Bytes; the same.
+    pub memory_bytes: Option<u64>,
     /// When it was started; 0 where that is not known.
     pub started_at: Timestamp,
 }

@@ -5,6 +5,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -29,6 +30,9 @@ use crate::{
 
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the transport says where TLS took too long; it has no kind that can be matched.
+const TLS_TOO_LATE: &str = "TLS handshake timeout.";
 
 /// How the ways of a channel are bounded.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +224,20 @@ fn watch(mut guard: Guard, answer: Result<Response<Body>, Status>) -> Result<Res
 
 fn too_late() -> Status {
     Status::deadline_exceeded("no answer in time")
+}
+
+/// Whether a call failed since its peer took too long: to take the connection, or to say anything on it. Else it refused, or is gone.
+pub fn was_late(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(at) = cause {
+        let connecting = at.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        let keeping_alive = at.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout);
+        if connecting || keeping_alive || at.to_string() == TLS_TOO_LATE {
+            return true;
+        }
+        cause = at.source();
+    }
+    status.code() == tonic::Code::DeadlineExceeded
 }
 
 /// A transport's error as a status; tonic tells its own time-out as cancelled.

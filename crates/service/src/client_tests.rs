@@ -74,8 +74,28 @@ async fn a_server_that_never_answers_is_found_out_by_keep_alive() {
     let url = format!("http://{}", mute().await);
     let channel = bounded(&url, None, None, bounds(SOON, NEVER)).unwrap().telling(&telemetry);
     let answer = timeout(LONG, get(channel)).await.expect("keep-alive ends it");
-    assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+    let status = answer.unwrap_err();
+    assert!(status.code() == Code::Unavailable && was_late(&status), "{status:?}");
     assert!(told(&telemetry, GET, "UNAVAILABLE"));
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_connection_is_late_and_one_that_refuses_is_not() {
+    // What waits to be taken is bounded: the next that connects hears nothing.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(0).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = timeout(SOON, TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+    }
+    let of = |address| bounded(&format!("http://{address}"), None, None, bounds(NEVER, NEVER)).unwrap();
+    let status = get(of(address)).await.unwrap_err();
+    assert!(status.code() == Code::Unavailable && was_late(&status), "{status:?}");
+    drop((full, waiting));
+    let status = get(of(address)).await.unwrap_err();
+    assert!(status.code() == Code::Unavailable && !was_late(&status), "{status:?}");
 }
 
 #[tokio::test]
@@ -83,8 +103,8 @@ async fn a_server_that_never_agrees_on_tls_ends_a_call_too() {
     let url = format!("https://{}", mute().await);
     let tls = Some(ClientTlsConfig::new().domain_name("localhost"));
     let channel = bounded(&url, None, tls, bounds(NEVER, NEVER)).unwrap();
-    let answer = timeout(LONG, get(channel)).await.expect("the connection's bound ends it");
-    assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+    let status = timeout(LONG, get(channel)).await.expect("the connection's bound ends it").unwrap_err();
+    assert!(status.code() == Code::Unavailable && was_late(&status), "{status:?}");
 }
 
 /// A way to `to` whose connections fall silent, without an end, when `silent` is told; later ones work.

@@ -25,7 +25,7 @@ pub use admin::{Readiness, admin};
 pub use at_work::AtWork;
 pub use auth::{Auth, SecretError, need_secret, read_secret};
 pub use blobs::tells_of_blobs;
-pub use client::{AuthedChannel, ChannelError, authed_channel, channel, is_address, tls_channel};
+pub use client::{AuthedChannel, ChannelError, authed_channel, channel, is_address, tls_channel, was_late};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edge::{Edge, TELEMETRY, VERSION, protect};
 pub use process::{Listening, init, run};

@@ -1,6 +1,6 @@
 //! Numbers and ids as tables have them.
 
-use crate::submit::ActiveWorkflow;
+use crate::submit::{ActiveContainer, ActiveWorkflow};
 
 /// `42 s`, `3 m 20 s`, `5 h 2 m`, `3 d 4 h`.
 pub(crate) fn duration(seconds: u64) -> String {
@@ -13,7 +13,7 @@ pub(crate) fn duration(seconds: u64) -> String {
 }
 
 /// `512 MiB`.
-pub(crate) fn mebibytes(bytes: u64) -> String {
+fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
@@ -27,7 +27,7 @@ const ID: usize = 12;
 
 /// As much of a container's id as tells it from others: the beginning of a number, of a process its own (`process-PID-START`), and of a
 /// name, whose beginning it shares with others, the end.
-pub(crate) fn short(id: &str) -> String {
+fn short(id: &str) -> String {
     let (pid, all) = (id.strip_prefix("process-").and_then(|rest| rest.split_once('-')), id.chars().count());
     let is_number = id.chars().all(|digit| digit.is_ascii_hexdigit());
     match pid {
@@ -37,9 +37,28 @@ pub(crate) fn short(id: &str) -> String {
     }
 }
 
+/// A container's id, what it uses of its processors and of memory; `-` where that is not known yet.
+pub(crate) fn used(one: &ActiveContainer) -> [String; 3] {
+    let id = Some(short(&one.container_id)).filter(|id| !id.is_empty());
+    let cpu = one.cpu_usage.map(|cpu| format!("{cpu:.0} %"));
+    [id, cpu, one.memory_usage.map(mebibytes)].map(|shown| shown.unwrap_or_else(|| "-".to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_known_yet_of_a_container_is_not_told_as_nothing() {
+        assert_eq!(used(&ActiveContainer::default()), ["-"; 3]);
+        let idle = ActiveContainer {
+            container_id: "beef".to_owned(),
+            cpu_usage: Some(0.0),
+            memory_usage: Some(64 << 20),
+            ..ActiveContainer::default()
+        };
+        assert_eq!(used(&idle), ["beef", "0 %", "64 MiB"]);
+    }
 
     #[test]
     fn a_duration_has_its_two_greatest_units() {

@@ -82,11 +82,11 @@ pub struct ActiveWorkflow {
 /// A container of a runner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ActiveContainer {
-    /// The runtime's id.
+    /// The runtime's id; empty where it is only being started.
     pub container_id: String,
     /// Whose it is.
     pub runner_id: String,
-    /// `idle`, `running`.
+    /// `starting`, `idle`, `running`, `stopping`.
     pub status: String,
     /// Its Python.
     pub python_version: String,
@@ -96,10 +96,10 @@ pub struct ActiveContainer {
     pub run_id: Option<String>,
     /// The attempt in it.
     pub attempt: Option<String>,
-    /// Per cent of the processors that it may use.
-    pub cpu_usage: f64,
-    /// Bytes.
-    pub memory_usage: u64,
+    /// Per cent of the processors that it may use; nothing where that was not measured yet.
+    pub cpu_usage: Option<f64>,
+    /// Bytes; the same.
+    pub memory_usage: Option<u64>,
 }
 
 /// The verdict on the whole.
@@ -224,7 +224,7 @@ fn status(sent: Option<v1::SystemStatus>) -> Result<SystemStatus, Fail> {
         started_at: one.started_at.map(time),
         run_id: filled(one.run_id),
         attempt: filled(one.attempt),
-        cpu_usage: hundredths(one.cpu_usage),
+        cpu_usage: one.cpu_usage.map(hundredths),
         memory_usage: one.memory_usage,
     };
     Ok(SystemStatus {

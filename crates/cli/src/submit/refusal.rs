@@ -16,6 +16,10 @@ pub(super) const OVERSEER: &str =
 const NOT_OVERSEER: &str =
     "this is not the health-aggregator's gRPC port (7404): name that with --health-server or QFLOW_HEALTH_SERVER";
 
+/// The same, where that may be so.
+const UNTAKEN: &str = "set QFLOW_TOKEN or QFLOW_TOKEN_FILE to the server's token; \
+    or this is not the health-aggregator's gRPC port (7404): name that with --health-server or QFLOW_HEALTH_SERVER";
+
 /// What is wrong with a submission, as the details of a refusal have it.
 #[derive(Default, serde::Deserialize)]
 struct Details {
@@ -64,6 +68,8 @@ pub(super) fn of_overseer(status: &Status, url: &str) -> Fail {
         _ if std::error::Error::source(status).is_some() => ("the connection broke", OVERSEER),
         _ if is_no_grpc(status) => ("what answers there does not speak gRPC", NOT_OVERSEER),
         Code::Unimplemented => ("what answers there is another service", NOT_OVERSEER),
+        // Tokens are looked at before methods: whoever does not take ours does not say that it is another service.
+        Code::Unauthenticated => ("the token is not taken", UNTAKEN),
         Code::Unavailable | Code::DeadlineExceeded => ("no answer", OVERSEER),
         _ => return fail(status),
     };
@@ -133,8 +139,9 @@ mod tests {
             assert!(is_whole.iter().all(|part| told.contains(part)) && !told.contains("()"), "{told}");
         }
         assert_eq!(told(Code::Internal, "broken"), (1, "broken".to_owned()));
-        let (exit, told) = told(Code::Unauthenticated, "");
-        assert!(exit == 4 && told.contains("QFLOW_TOKEN"), "{told}");
+        let (exit, told) = told(Code::Unauthenticated, "a valid bearer token is required");
+        let both = ["the token is not taken (a valid bearer token is required)", "QFLOW_TOKEN_FILE", "--health-server"];
+        assert!(exit == 4 && both.iter().all(|part| told.contains(part)), "{told}");
     }
 
     #[test]

@@ -70,11 +70,11 @@ impl State {
 /// A container as told to others.
 #[derive(Clone, Debug)]
 pub struct Brief {
-    /// The runtime's id.
+    /// The runtime's id; empty where it is only being started.
     pub id: String,
     /// Its Python.
     pub python: String,
-    /// `idle`, `running`.
+    /// `starting`, `idle`, `running`, `stopping`.
     pub status: &'static str,
     /// The run it belongs to.
     pub run: Option<RunId>,
@@ -95,7 +95,13 @@ pub async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
 
 impl Container {
     pub(super) fn brief(&self, status: &'static str) -> Brief {
-        let State { id, spec, owner, order, class, started_at, .. } = &self.state;
+        self.state.brief(status)
+    }
+}
+
+impl State {
+    pub(super) fn brief(&self, status: &'static str) -> Brief {
+        let Self { id, spec, owner, order, class, started_at, .. } = self;
         Brief {
             id: id.clone(),
             python: spec.python.to_string(),

@@ -17,6 +17,33 @@ use crate::{
 /// How long a new container's harness may take to dial.
 const DIAL: Duration = Duration::from_mins(1);
 
+/// A start that is under way. Where it does not come about, however that ends, what is left of it is of no use: the runtime may have begun it
+/// and not have said so.
+struct Begun {
+    pool: Arc<Pool>,
+    name: String,
+    stays: bool,
+}
+
+impl Begun {
+    fn of(pool: &Arc<Pool>, name: &str) -> Self {
+        pool.inside().names.insert(name.to_owned());
+        Self { pool: Arc::clone(pool), name: name.to_owned(), stays: false }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.stays {
+            std::fs::remove_dir_all(self.pool.folder.join(&self.name)).ok();
+            self.pool.spool.forget_container(&self.name);
+            let mut inside = self.pool.inside();
+            inside.names.remove(&self.name);
+            inside.strays = true;
+        }
+    }
+}
+
 impl Pool {
     /// Starts a container and waits for its harness to say hello.
     pub(super) async fn start(
@@ -34,6 +61,7 @@ impl Pool {
         let failed = |doing: &str, e: std::io::Error| runtime::Error::call(doing, &e);
         let name = random(6).map_err(|e| failed("read randomness", e))?;
         let directory = self.folder.join(&name);
+        let mut begun = Begun::of(self, &name);
         std::fs::create_dir_all(&directory).map_err(|e| failed("make the container's folder", e))?;
         python::lay_out(&directory).map_err(|e| failed("lay out the harness", e))?;
         let token = random(32).map_err(|e| failed("read randomness", e))?;
@@ -49,14 +77,7 @@ impl Pool {
             image: lock.image.clone(),
             resources: class.resources.clone(),
         };
-        let id = match self.runtime.start(&spec).await {
-            Ok(id) => id,
-            Err(error) => {
-                // What is left of a container that did not start is of no use.
-                std::fs::remove_dir_all(&spec.directory).ok();
-                return Err(error);
-            }
-        };
+        let id = self.runtime.start(&spec).await?;
         let started_at = self.clock.now();
         let (owner, attempts) = (Owner::Nobody, 0);
         let state = State { id, spec, class, owner, loaded: None, attempts, order: None, started_at, stay: None };
@@ -74,6 +95,7 @@ impl Pool {
             return Err(runtime::Error::call("wait for the harness", &message));
         }
         self.telemetry.emit(Event::ContainerStarted { container: told, took_ms: ms(began) });
+        begun.stays = true;
         Ok(container)
     }
 
@@ -112,6 +134,7 @@ impl Pool {
         let link = Link::listen(&state.spec.directory.join("s"), state.spec.token.clone(), self.runtime.socket_mode())?;
         let exit = self.watch(&state.id);
         let container = Container { state, link, exit, since: Instant::now() };
+        self.inside().names.insert(container.state.spec.name.clone());
         self.inside().busy.insert(container.state.id.clone(), Busy::new(&container, "running"));
         Ok(container)
     }

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use qflow_model::{
     definition::{Isolation, PythonVersion, Resources},
     environment::{ContainerClass, EnvLock},
-    ids::Digest,
+    ids::{Digest, Timestamp},
 };
 use qflow_proto::order::Order;
 use qflow_service::Shutdown;
 use tokio::time::Instant;
 
-use super::{Inside, Pool, STOPPING, State};
+use super::{Brief, Inside, Pool, STOPPING, State};
 use crate::lifecycle::{self, Owner};
 
 /// Warm containers of one environment where attempts take a fresh one each.
@@ -20,6 +20,8 @@ const FOR_FRESH: usize = 4;
 const FOR_RUNS: usize = 2;
 /// Warm containers in all: they cost memory while nobody needs them.
 const IN_ALL: usize = 6;
+/// The status of a container that is being started.
+const STARTING: &str = "starting";
 /// How long nothing must have been taken before one is started that is not needed yet: starts burn processors.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -57,13 +59,20 @@ pub(super) struct Coming {
     class: ContainerClass,
     /// Whether an attempt waits for it.
     pub(super) claimed: bool,
-    /// Its Python, once the start is under way.
-    python: Option<PythonVersion>,
+    /// Its Python, and since when, once the start is under way.
+    begun: Option<(PythonVersion, Timestamp)>,
 }
 
 impl Coming {
     pub(super) fn is_for(&self, class: &ContainerClass) -> bool {
         !self.claimed && lifecycle::becomes(&self.class, class)
+    }
+
+    fn brief(&self) -> Option<Brief> {
+        let (python, started_at) = self.begun?;
+        let Resources { cpu_millis, memory_bytes, .. } = self.class.resources;
+        let (id, python, status) = (String::new(), python.to_string(), STARTING);
+        Some(Brief { id, python, status, run: None, attempt: None, cpu_millis, memory_bytes, started_at })
     }
 }
 
@@ -177,9 +186,9 @@ impl Pool {
         BREATH.checked_sub(quiet).filter(|left| !left.is_zero() && waiting <= FOR_FRESH)
     }
 
-    /// The Pythons of containers that are being started.
-    pub fn starting(&self) -> Vec<PythonVersion> {
-        self.inside().coming.iter().filter_map(|coming| coming.python).collect()
+    /// Containers that are being started.
+    pub fn starting(&self) -> Vec<Brief> {
+        self.inside().coming.iter().filter_map(Coming::brief).collect()
     }
 
     async fn start_warm(self: &Arc<Self>, lock: &EnvLock) {
@@ -192,7 +201,7 @@ impl Pool {
     pub(super) async fn bring(self: &Arc<Self>, number: u64, class: ContainerClass, lock: &EnvLock) {
         let environment = class.environment;
         if let Some(coming) = self.inside().coming.iter_mut().find(|coming| coming.number == number) {
-            coming.python = Some(lock.python);
+            coming.begun = Some((lock.python, self.clock.now()));
         }
         let started = self.start(class, lock).await;
         let mut inside = self.inside();
@@ -216,7 +225,7 @@ impl Inside {
     /// Notes that a container comes; the number of its start.
     pub(super) fn comes(&mut self, class: ContainerClass, claimed: bool) -> u64 {
         self.started += 1;
-        self.coming.push(Coming { number: self.started, class, claimed, python: None });
+        self.coming.push(Coming { number: self.started, class, claimed, begun: None });
         self.started
     }
 }

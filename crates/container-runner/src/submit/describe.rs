@@ -71,18 +71,24 @@ impl Edge {
             python_version: brief.python,
             run_id: brief.run.map(|run| run.to_string()).unwrap_or_default(),
             attempt: brief.attempt.map(|key| key.to_string()).unwrap_or_default(),
-            cpu_percent: sample.map_or(0.0, |s| s.cpu_percent),
-            memory_bytes: sample.map_or(0, |s| s.memory_bytes),
+            cpu_percent: sample.and_then(|s| s.cpu_percent),
+            memory_bytes: sample.map(|s| s.memory_bytes),
             started_at_us: brief.started_at.0,
         }
     }
 
     /// How containers stand, without what they use.
     pub(super) fn stands(&self) -> Vec<(String, &'static str, Option<AttemptKey>)> {
-        self.runner.pool.list().into_iter().map(|brief| (brief.id, brief.status, brief.attempt)).collect()
+        self.all().map(|brief| (brief.id, brief.status, brief.attempt)).collect()
     }
 
     pub(super) fn containers(&self) -> Vec<v1::Container> {
-        self.runner.pool.list().into_iter().map(|brief| self.container(brief)).collect()
+        self.all().map(|brief| self.container(brief)).collect()
+    }
+
+    /// Containers that are there, and then those that are being started.
+    fn all(&self) -> impl Iterator<Item = Brief> {
+        let pool = &self.runner.pool;
+        pool.list().into_iter().chain(pool.starting())
     }
 }

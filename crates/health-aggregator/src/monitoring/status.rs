@@ -40,9 +40,9 @@ pub struct Runner {
 /// A container as its runner last looked at it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Container {
-    /// The runtime's id.
+    /// The runtime's id; empty where it is only being started.
     pub id: String,
-    /// `idle`, `running`.
+    /// `starting`, `idle`, `running`, `stopping`.
     pub status: String,
     /// Its Python.
     pub python: String,
@@ -50,10 +50,10 @@ pub struct Container {
     pub run: String,
     /// The attempt in it; empty where there is none.
     pub attempt: String,
-    /// Per cent of the processors that it may use.
-    pub cpu_percent: f64,
-    /// Bytes.
-    pub memory_bytes: u64,
+    /// Per cent of the processors that it may use; nothing where that was not measured yet.
+    pub cpu_percent: Option<f64>,
+    /// Bytes; the same.
+    pub memory_bytes: Option<u64>,
     /// When it was started, where that is known.
     pub started_at: Option<Timestamp>,
 }
@@ -159,7 +159,7 @@ impl SystemStatus {
                 "started_at": one.started_at.map(text),
                 "run_id": filled(&one.run),
                 "attempt": filled(&one.attempt),
-                "cpu_usage": hundredths(one.cpu_percent),
+                "cpu_usage": one.cpu_percent.map(hundredths),
                 "memory_usage": one.memory_bytes,
             })
         };
@@ -202,8 +202,8 @@ mod tests {
             id: "c1".to_owned(),
             status: "running".to_owned(),
             python: python.to_owned(),
-            cpu_percent: 37.456,
-            memory_bytes: 1024,
+            cpu_percent: Some(37.456),
+            memory_bytes: Some(1024),
             ..Container::default()
         };
         let runner = Runner { id: "r1".to_owned(), slots: 4, running, age_seconds, containers: vec![container] };
@@ -216,6 +216,14 @@ mod tests {
         let status = SystemStatus::of(Timestamp(0), vec![], seen.iter(), (2, 2));
         assert_eq!((status.active_containers, status.slots, status.system_load()), (1, (3, 4), 0.75));
         assert_eq!(status.containers[0].1.python, "3.12");
+    }
+
+    #[test]
+    fn what_was_not_measured_yet_is_not_told_as_nothing() {
+        let starting = Container { status: "starting".to_owned(), ..Container::default() };
+        let status = SystemStatus { containers: vec![("r1".to_owned(), starting)], ..SystemStatus::default() };
+        let told = &status.json()["containers"][0];
+        assert_eq!((&told["cpu_usage"], &told["memory_usage"]), (&Value::Null, &Value::Null));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{Probe, services::Pipelines};
 use crate::{
     settings::Thresholds,
     submit::{self, Overview, Pipeline},
-    verdict::{Reading, STALE, Status, UNREACHABLE},
+    verdict::{Reading, STALE, Status, TIMEOUT, UNREACHABLE},
 };
 
 /// How long a system that has just started may be without any runner: these dial once orchestrators are there.
@@ -135,6 +135,7 @@ fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
     let reached = all.iter().filter(|one| !one.store_down);
     let store_latency_ms = reached.map(|one| one.store_latency_ms).fold(0.0, f64::max);
     let stores_away = (all.iter().filter(|one| one.store_down).count(), all.len());
+    let store_late = all.iter().any(|one| one.store_late);
     let telemetry: Vec<Pipeline> = all.iter().flat_map(|one| one.telemetry.iter().copied()).collect();
     let oldest_queued_seconds = all.iter().map(|one| one.oldest_queued_seconds).fold(0.0, f64::max);
     let queued = all.iter().map(|one| one.queued).fold(0, u32::saturating_add);
@@ -148,11 +149,12 @@ fn together(mut all: Vec<Overview>, silent_seconds: f64) -> Together {
         runners,
         queued,
         oldest_queued_seconds,
+        store_late,
+        store_latency_ms,
         bus_down,
         blobs_away,
         stranded,
         sight_age_seconds,
-        store_latency_ms,
         telemetry,
         ..one
     };
@@ -196,14 +198,18 @@ fn orchestrator(overview: &Overview, (stalled, all): (usize, usize)) -> Reading 
 }
 
 fn database(overview: &Overview, (away, all): (usize, usize), thresholds: &Thresholds) -> Reading {
+    let is_embedded = matches!(overview.store.as_str(), "sqlite" | "memory");
     let (status, error) = match away {
         0 if overview.store_latency_ms >= thresholds.slow_ms => (Status::Degraded, "slow"),
         0 => (Status::Healthy, ""),
+        away if away == all && overview.store_late => (Status::Unhealthy, TIMEOUT),
+        // A file has no address at which nobody answers.
+        away if away == all && is_embedded => (Status::Unhealthy, "failed"),
         away if away == all => (Status::Unhealthy, UNREACHABLE),
         _ => (Status::Degraded, "unreachable_for_one"),
     };
     // The embedded store has one writer; those of a server are told by who asks it.
-    let connections = matches!(overview.store.as_str(), "sqlite" | "memory").then_some(1);
+    let connections = is_embedded.then_some(1);
     let facts = json!({ "backend": overview.store, "active_connections": connections });
     Reading { response_time_ms: overview.store_latency_ms, ..reading("database", status, error, facts) }
 }

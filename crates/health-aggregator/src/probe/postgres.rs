@@ -19,7 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::Probe;
 use crate::{
     settings::Thresholds,
-    verdict::{Reading, Status, UNREACHABLE},
+    verdict::{Reading, Status, TIMEOUT, UNREACHABLE},
 };
 
 const NAMES: &[(&str, bool)] = &[("database", true)];
@@ -166,15 +166,21 @@ fn code(state: Option<&SqlState>, source: Option<&(dyn Error + 'static)>) -> &'s
     match state {
         None if source.is_some_and(|source| source.to_string() == NO_PASSWORD) => "unauthorized",
         None if source.is_some_and(is_of_its_certificate) => "not_trusted",
+        None if source.is_some_and(is_late) => TIMEOUT,
         None => UNREACHABLE,
         Some(state) if *state == SqlState::TOO_MANY_CONNECTIONS => "too_many_connections",
         Some(state) if *state == SqlState::CANNOT_CONNECT_NOW => "starting",
-        Some(state) if *state == SqlState::QUERY_CANCELED => "timeout",
+        Some(state) if *state == SqlState::QUERY_CANCELED => TIMEOUT,
         Some(state) if *state == SqlState::INVALID_CATALOG_NAME => "no_such_database",
         Some(state) if state.code().starts_with("28") => "unauthorized",
         Some(state) if state.code().starts_with("57P") => "stopping",
         Some(_) => "failed",
     }
+}
+
+/// Whether connecting took too long.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Whether its certificate was refused, however deep that lies: an error of input hides the one in it from `source`.
@@ -238,6 +244,9 @@ mod tests {
     fn an_error_is_told_by_its_class_alone() {
         let of = |state: &str| code(Some(&SqlState::from_code(state)), None);
         assert_eq!(code(None, None), "unreachable");
+        let of_kind = |kind| code(None, Some(&io::Error::from(kind)));
+        let told = [io::ErrorKind::TimedOut, io::ErrorKind::ConnectionRefused].map(of_kind);
+        assert_eq!(told, ["timeout", "unreachable"]);
         let told = ["53300", "57P03", "57014", "3D000", "28P01", "28000", "57P01", "XX000"].map(of);
         let codes = [
             "too_many_connections",

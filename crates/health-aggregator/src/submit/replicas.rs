@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::verdict::UNREACHABLE;
+use crate::verdict::{TIMEOUT, UNREACHABLE};
 
 /// How long replicas are waited for. Both bounds lie below the time of the probe: else it would be given up with what it has heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ where
     }
     // The others are let answer: a question that is taken back looks like a failed call to whoever is asked.
     asked.detach_all();
-    answers.resize_with(channels.len(), || Err("timeout"));
+    answers.resize_with(channels.len(), || Err(TIMEOUT));
     answers
 }
 
@@ -76,7 +76,7 @@ where
     let bounded = |channel| async move {
         tokio::select! {
             answer = ask(channel) => answer,
-            () = sleep_until(end) => Err("timeout"),
+            () = sleep_until(end) => Err(TIMEOUT),
         }
     };
     channels.iter().cloned().map(bounded).collect()

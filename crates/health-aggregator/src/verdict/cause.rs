@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Aged, NOT_KNOWN, NOT_PROBED_YET, Status};
+use super::{Aged, NOT_KNOWN, NOT_PROBED_YET, RECOVERING, STALE, Status};
 
 /// What the trouble of a part explains.
 struct Explains {
     cause: &'static str,
     /// Trouble of these, whatever it is.
     all: &'static [&'static str],
-    /// That nothing is known of these.
+    /// That nothing is known of these, or of what runners tell nothing new.
     unknown: &'static [&'static str],
 }
 
@@ -30,19 +30,29 @@ const EXPLAINS: &[Explains] = &[
     Explains { cause: "blobs", all: &["workflows"], unknown: &[] },
 ];
 
+/// What runners tell, through whoever hears them: where that one hangs it is `stale`.
+const TOLD_BY_RUNNERS: [&str; 2] = ["docker", "python_environments"];
+
 /// The same checks, each that is not well with the one of which that comes.
 #[must_use]
 pub fn explained(mut checks: Vec<Aged>) -> Vec<Aged> {
     // Of what was not probed yet it is not known that it is down: it is neither a cause nor a symptom.
     let probed = |check: &Aged| check.reading.error != Some(NOT_PROBED_YET);
-    let is_down = |check: &&Aged| check.reading.status == Status::Unhealthy && probed(check);
+    // One that has answered once may fail again: until it counts as up it explains what it did.
+    let fails = |check: &Aged| check.reading.status == Status::Unhealthy || check.reading.error == Some(RECOVERING);
+    let is_down = |check: &&Aged| fails(check) && probed(check);
     let down: Vec<&Explains> = EXPLAINS
         .iter()
         .filter(|row| checks.iter().filter(is_down).any(|check| check.reading.name == row.cause))
         .collect();
     let mut explains: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
     for check in checks.iter_mut().filter(|check| check.reading.status > Status::Healthy && probed(check)) {
-        let (name, unknown) = (check.reading.name, check.reading.error == Some(NOT_KNOWN));
+        let name = check.reading.name;
+        let unknown = match check.reading.error {
+            Some(NOT_KNOWN) => true,
+            Some(STALE) => check.reading.status == Status::Degraded && TOLD_BY_RUNNERS.contains(&name),
+            _ => false,
+        };
         let is_of = |row: &&&Explains| row.all.contains(&name) || (unknown && row.unknown.contains(&name));
         check.cause = down.iter().find(is_of).map(|row| row.cause);
         if let Some(cause) = check.cause {
@@ -99,15 +109,49 @@ mod tests {
         assert!(checks.iter().all(|check| check.cause.is_none() && check.explains.is_empty()), "{checks:?}");
     }
 
+    #[test]
+    fn a_store_that_hangs_explains_what_its_orchestrator_has_not_heard_for_long() {
+        let stale =
+            |name| Aged::of(Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, STALE) }, 1.0, 1);
+        let down = |name| Aged::of(Reading::unhealthy(name, true, "timeout"), 1.0, 2);
+        for cause in ["database", "orchestrator"] {
+            let checks = explained(vec![down(cause), stale("docker"), stale("python_environments"), stale("redis")]);
+            assert_eq!(of(&checks, cause).explains, ["docker", "python_environments"]);
+            assert_eq!(of(&checks, "redis").cause, None, "the aggregator itself has not asked it");
+        }
+        let alone = explained(vec![stale("docker"), Aged::of(Reading::healthy("database", true), 1.0, 0)]);
+        assert_eq!(of(&alone, "docker").cause, None);
+    }
+
+    #[test]
+    fn a_cause_that_recovers_explains_until_it_counts_as_up() {
+        let degraded =
+            |name, code| Aged::of(Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, code) }, 1.0, 0);
+        let without = |runner| {
+            explained(vec![
+                runner,
+                Aged::of(Reading::unhealthy("docker", true, "no_runner"), 1.0, 2),
+                degraded("python_environments", "no_python"),
+            ])
+        };
+        let checks = without(degraded("container_runner", RECOVERING));
+        assert_eq!(of(&checks, "python_environments").cause, Some("container_runner"));
+        assert_eq!(of(&checks, "container_runner").explains, ["docker", "python_environments"]);
+        let checks = without(degraded("container_runner", "replica_away"));
+        assert_eq!(of(&checks, "python_environments").cause, Some("docker"));
+    }
+
     fn any_checks() -> impl Strategy<Value = Vec<Aged>> {
         let one = |name| {
-            (0..6_u8).prop_map(move |how| {
+            (0..8_u8).prop_map(move |how| {
                 let reading = match how {
                     0 => Reading::healthy(name, true),
                     1 => Reading { status: Status::NotConfigured, ..Reading::healthy(name, false) },
                     2 => Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, "slow") },
                     3 => Reading::not_known(name, true),
                     4 => Reading::unhealthy(name, true, NOT_PROBED_YET),
+                    5 => Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, RECOVERING) },
+                    6 => Reading { status: Status::Degraded, ..Reading::unhealthy(name, true, STALE) },
                     _ => Reading::unhealthy(name, true, "unreachable"),
                 };
                 Aged::of(reading, 1.0, 0)
@@ -125,7 +169,8 @@ mod tests {
                 if let Some(cause) = check.cause {
                     let cause = of(&checks, cause);
                     prop_assert!(check.reading.status > Status::Healthy);
-                    prop_assert_eq!(cause.reading.status, Status::Unhealthy);
+                    let recovers = cause.reading.error == Some(RECOVERING);
+                    prop_assert!(cause.reading.status == Status::Unhealthy || recovers);
                     prop_assert_eq!(cause.cause, None);
                     prop_assert!([check, cause].iter().all(|one| one.reading.error != Some(NOT_PROBED_YET)));
                     prop_assert!(cause.explains.contains(&name) && cause.reading.name != name);

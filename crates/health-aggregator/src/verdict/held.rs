@@ -1,6 +1,6 @@
 //! What counts of a part over several probes: one that fails once is not down, and one that answers once is not up again.
 
-use super::{NOT_KNOWN, NOT_PROBED_YET, Reading, Status};
+use super::{NOT_KNOWN, NOT_PROBED_YET, RECOVERING, Reading, Status};
 
 /// How many probes in a row it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +57,18 @@ impl Held {
                 let recovers = down && status == Status::Healthy;
                 let failures = if status == Status::Healthy { 0 } else { failures + 1 };
                 let told = if recovers {
-                    Reading { status: Status::Degraded, error: Some("recovering"), ..reading }
+                    Reading { status: Status::Degraded, error: Some(RECOVERING), ..reading }
                 } else {
                     reading
                 };
                 Self { reading: told, failures, bad: 0, good, down, known: true, was_up: true }
             }
         }
+    }
+
+    /// Whether the newest reading that knew anything found it down, whatever counts.
+    pub fn is_bad(&self) -> bool {
+        self.bad > 0
     }
 
     /// Whether the next reading may change what counts: it is worth asking for sooner.

@@ -140,6 +140,7 @@ pub(crate) fn embedded() -> OverviewResponse {
         failed_user_last_hour: 1,
         failed_platform_last_hour: 0,
         store_down: false,
+        store_late: false,
         telemetry: Some(TelemetryOverview {
             scrape_age_seconds: 5.0,
             spans_dropped: 0,

@@ -24,7 +24,9 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
         let answered = begun.elapsed();
         Ok::<_, record::Error>((answered, server.store.totals().await?))
     };
-    let asked = tokio::time::timeout(COUNT, asked).await.ok().and_then(Result::ok);
+    let asked = tokio::time::timeout(COUNT, asked).await;
+    let store_late = asked.is_err();
+    let asked = asked.ok().and_then(Result::ok);
     let store_down = asked.is_none();
     let (answered, totals) = asked.unwrap_or_else(|| (begun.elapsed(), Totals::default()));
     let store_latency_ms = answered.as_secs_f64() * 1e3;
@@ -45,6 +47,7 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
         store: server.store.kind().to_owned(),
         store_latency_ms,
         store_down,
+        store_late,
         bus: server.bus.kind().to_owned(),
         bus_down: !server.bus.is_up(),
         blobs: server.blobs.kind().to_owned(),

@@ -10,7 +10,7 @@ use ratatui::{
 
 use super::{colour, framed, plain};
 use crate::{
-    status::{duration, mebibytes, progress, short, under_causes},
+    status::{duration, progress, under_causes, used},
     submit::{ActiveContainer, ActiveWorkflow, Check, Pool},
     top::view::View,
 };
@@ -160,11 +160,11 @@ fn draw_containers(frame: &mut Frame<'_>, area: Rect, view: &View) {
             .unwrap_or(std::cmp::Ordering::Equal)
     });
     let columns: Vec<Column<'_, ActiveContainer>> = vec![
-        ("ID", Constraint::Length(ID), id, Box::new(|one| Cell::new(plain(&short(&one.container_id))))),
+        ("ID", Constraint::Length(ID), id, Box::new(|one| Cell::new(plain(&used(one)[0])))),
         ("STATUS", Constraint::Length(8), status, Box::new(|one| Cell::new(plain(&one.status)))),
         ("PYTHON", Constraint::Length(6), python, Box::new(|one| Cell::new(plain(&one.python_version)))),
-        ("CPU", Constraint::Length(CPU), true, Box::new(|one| Cell::new(format!("{:.0} %", one.cpu_usage)))),
-        ("MEMORY", Constraint::Length(MEMORY), true, Box::new(|one| Cell::new(mebibytes(one.memory_usage)))),
+        ("CPU", Constraint::Length(CPU), true, Box::new(|one| Cell::new(used(one)[1].clone()))),
+        ("MEMORY", Constraint::Length(MEMORY), true, Box::new(|one| Cell::new(used(one)[2].clone()))),
     ];
     let title = format!(" containers {} ", view.status.as_ref().map_or(0, |status| status.active_containers));
     draw_cut(frame, area, title, columns, shown);

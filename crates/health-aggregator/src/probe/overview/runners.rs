@@ -16,6 +16,8 @@ const LISTED: usize = 50;
 
 /// Why nothing can be started where nobody could.
 pub(super) const NO_RUNNER: &str = "no_runner";
+/// Why nothing can be started in a runtime that does not answer.
+const RUNTIME_AWAY: &str = "runtime_away";
 /// The checks that only runners tell of.
 pub(super) const TOLD_BY_THEM: [&str; 2] = ["docker", "python_environments"];
 
@@ -41,9 +43,9 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
     let (status, error) = if all.is_empty() {
         (Status::Unhealthy, NO_RUNNER)
     } else if away == all.len() {
-        (Status::Unhealthy, "runtime_away")
+        (Status::Unhealthy, RUNTIME_AWAY)
     } else if away > 0 {
-        (Status::Degraded, "runtime_away")
+        (Status::Degraded, RUNTIME_AWAY)
     } else if all.iter().any(|runner| is_stale(runner, thresholds)) {
         (Status::Degraded, STALE)
     } else if !overview.stranded.is_empty() {
@@ -56,8 +58,8 @@ pub(super) fn runners(overview: &Overview, thresholds: &Thresholds) -> Reading {
     let runtimes: BTreeSet<&str> = all.iter().map(|runner| runner.runtime.as_str()).collect();
     let docker = all.iter().find(|runner| runner.runtime == "docker").map(version);
     let facts = json!({
-        "active_containers": all.iter().map(active).sum::<u32>(),
-        "total_containers": all.iter().map(total).sum::<u32>(),
+        "active_containers": sum(all, active),
+        "total_containers": sum(all, total),
         "docker_version": docker,
         "runtimes": runtimes,
         "runners": all.len(),
@@ -78,13 +80,19 @@ fn is_stale(runner: &Runner, thresholds: &Thresholds) -> bool {
     age.is_some_and(|age| age > thresholds.silent_seconds)
 }
 
-/// Containers that run, as the runtime counts them where it does.
-fn active(runner: &Runner) -> u32 {
-    runner.condition.as_ref().map_or(runner.running, |condition| condition.active)
+/// Containers that run, as the runtime counts them where it does; nothing where it does not answer.
+fn active(runner: &Runner) -> Option<u32> {
+    runner.condition.as_ref().map_or(Some(runner.running), |condition| (!condition.away).then_some(condition.active))
 }
 
-fn total(runner: &Runner) -> u32 {
-    runner.condition.as_ref().map_or(runner.containers, |condition| condition.total)
+fn total(runner: &Runner) -> Option<u32> {
+    runner.condition.as_ref().map_or(Some(runner.containers), |condition| (!condition.away).then_some(condition.total))
+}
+
+/// Of all runners of which it is known; nothing where it is of none.
+fn sum(all: &[Runner], of: fn(&Runner) -> Option<u32>) -> Option<u32> {
+    let known: Vec<u32> = all.iter().filter_map(of).collect();
+    (all.is_empty() || !known.is_empty()).then(|| known.iter().sum())
 }
 
 /// As the runtime said it last.
@@ -121,6 +129,8 @@ struct Standing<'a> {
     /// Runners where it is there, and where it is missed.
     there: usize,
     missing: usize,
+    /// Runners where it was there, and whose runtime does not answer.
+    away: usize,
     warm: u32,
     /// The last tries that did not come up, and the newest that did.
     smoke_error: Option<&'a str>,
@@ -128,7 +138,12 @@ struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    fn add(&mut self, python: &'a Python) {
+    /// One more runner's. Where its runtime is away nothing can be started, whatever it had.
+    fn add(&mut self, python: &'a Python, is_away: bool) {
+        if is_away {
+            self.away += usize::from(python.is_wanted || python.is_there);
+            return;
+        }
         self.there += usize::from(python.is_there);
         self.missing += usize::from(python.is_wanted && !python.is_there);
         self.warm += python.warm;
@@ -141,9 +156,14 @@ impl<'a> Standing<'a> {
         };
     }
 
+    fn is_away(&self) -> bool {
+        self.there == 0 && self.away > 0
+    }
+
     fn told(&self) -> Value {
         let status = match (self.missing > 0, self.smoke_error, self.there) {
             (true, ..) => "image_missing",
+            _ if self.is_away() => RUNTIME_AWAY,
             (_, Some(_), _) => "smoke_failed",
             (_, None, 0) => "not_prepared",
             _ => "healthy",
@@ -167,13 +187,10 @@ pub(super) fn pythons(overview: &Overview, promised: &[String]) -> Reading {
     }
     for runner in &overview.runners {
         match &runner.condition {
-            Some(Condition { pythons, .. }) => {
+            Some(Condition { pythons, away, .. }) => {
                 for python in pythons {
-                    standings
-                        .entry(key(&python.version))
-                        .or_insert_with(|| (&python.version, Standing::default()))
-                        .1
-                        .add(python);
+                    let known = standings.entry(key(&python.version));
+                    known.or_insert_with(|| (&python.version, Standing::default())).1.add(python, *away);
                 }
             }
             // One that has not looked yet has said at least what it can run.
@@ -186,8 +203,13 @@ pub(super) fn pythons(overview: &Overview, promised: &[String]) -> Reading {
     }
     let all: Vec<&(&str, Standing<'_>)> = standings.values().collect();
     let available: Vec<&str> = all.iter().filter(|(_, it)| it.there > 0).map(|(version, _)| *version).collect();
-    let absent = all.iter().filter(|(_, it)| it.there == 0 && it.missing == 0).map(|(version, _)| *version);
-    let (status, error) = if all.iter().any(|(_, it)| it.missing > 0) {
+    let is_absent = |it: &Standing<'_>| it.there == 0 && it.missing == 0 && it.away == 0;
+    let absent = all.iter().filter(|(_, it)| is_absent(it)).map(|(version, _)| *version);
+    let is_away = |runner: &Runner| runner.condition.as_ref().is_some_and(|condition| condition.away);
+    let none_answers = !overview.runners.is_empty() && overview.runners.iter().all(is_away);
+    let (status, error) = if none_answers || all.iter().any(|(_, it)| it.is_away()) {
+        (Status::Degraded, RUNTIME_AWAY)
+    } else if all.iter().any(|(_, it)| it.missing > 0) {
         (Status::Degraded, "image_missing")
     } else if available.is_empty() {
         (Status::Degraded, "no_python")

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     settings::tests::usual,
     submit::{Condition, Python, Runner},
-    verdict::{NOT_KNOWN, verdict},
+    verdict::{Aged, NOT_KNOWN, explained, verdict},
 };
 
 fn embedded() -> Overview {
@@ -90,7 +90,7 @@ fn what_an_engine_says_that_has_not_looked_around_for_long_is_no_proof() {
     let down = (Status::Unhealthy, Some(STALE));
     assert_eq!(checks(vec![of(15.1), of(90.0)]), [down, UNKNOWN, UNKNOWN, STALE_NOW, WELL]);
     // Without its store no engine comes round: that is the store's fault.
-    let away = Overview { store_down: true, ..of(90.0) };
+    let away = Overview { store_down: true, store: "postgres".to_owned(), ..of(90.0) };
     let [orchestrator, docker, .., database] = checks(vec![away]);
     assert_eq!((orchestrator, docker, database), (WELL, UNKNOWN, (Status::Unhealthy, Some(UNREACHABLE))));
     // A runner is no older than it was when it was seen.
@@ -238,6 +238,12 @@ fn a_docker_that_does_not_answer_is_unhealthy_and_one_of_two_degraded() {
     let docker = check(&partly, "docker");
     assert_eq!((docker.status, docker.error), (Status::Degraded, Some("runtime_away")));
     assert_eq!(docker.facts["runners_without_runtime"], 1);
+    // Of one that is away nothing is known, and the other is counted.
+    let counts = |facts: &Value| ["active_containers", "total_containers"].map(|name| facts[name].clone());
+    assert_eq!(counts(&Value::Object(docker.facts.clone())), [json!(2), json!(3)]);
+    assert_eq!(counts(&docker.facts["per_runner"][0]), [Value::Null, Value::Null]);
+    let none = check(&with(|condition| condition.away = true), "docker").facts;
+    assert_eq!(counts(&Value::Object(none)), [Value::Null, Value::Null]);
     let old = check(&with(|condition| condition.age_seconds = 15.1), "docker");
     assert_eq!((old.status, old.error), (Status::Degraded, Some("stale")));
     assert_eq!(old.facts["per_runner"][0]["status"], "degraded");
@@ -258,6 +264,32 @@ fn an_image_that_was_there_is_missed_and_one_that_never_was_is_not() {
 }
 
 #[test]
+fn without_a_runtime_no_python_can_be_had_and_its_cause_is_told() {
+    let away = with(|condition| condition.away = true);
+    let python = check(&away, "python_environments");
+    assert_eq!((python.status, python.error), (Status::Degraded, Some("runtime_away")));
+    assert_eq!(
+        (&python.facts["available_versions"], &python.facts["not_prepared"]),
+        (&json!([]), &json!(["3.9", "3.12"]))
+    );
+    let told = &python.facts["environments"]["3.11"];
+    let told = ["status", "runners_with_image", "warm"].map(|name| told[name].clone());
+    assert_eq!(told, [json!("runtime_away"), json!(0), json!(0)]);
+    let all = readings(vec![away.clone()], &[], &usual()).into_iter().map(|one| Aged::of(one, 1.0, 2)).collect();
+    let told = explained(all).into_iter().find(|it| it.reading.name == "python_environments").unwrap();
+    assert_eq!(told.cause, Some("docker"));
+    // One that has started without it knows of no image, and can start nothing all the same.
+    let never = with(|condition| (condition.away, condition.pythons) = (true, Vec::new()));
+    assert_eq!(check(&never, "python_environments").error, Some("runtime_away"));
+    // What another runner has can be had.
+    let another = Runner { id: "runner-2".to_owned(), ..with(|_| ()).runners[0].clone() };
+    let partly = Overview { runners: vec![away.runners[0].clone(), another], ..away };
+    let python = check(&partly, "python_environments");
+    assert_eq!((python.status, &python.facts["available_versions"]), (Status::Healthy, &json!(["3.11"])));
+    assert_eq!(python.facts["environments"]["3.11"]["runners_with_image"], 1);
+}
+
+#[test]
 fn a_few_runs_are_no_rate_and_failures_are_told_by_whose_they_are() {
     let few = Overview { ended_last_hour: 9, failed_last_hour: 9, failed_platform_last_hour: 2, ..embedded() };
     let workflows = check(&few, "workflows");
@@ -269,10 +301,12 @@ fn a_few_runs_are_no_rate_and_failures_are_told_by_whose_they_are() {
 #[test]
 fn a_store_that_no_orchestrator_reaches_is_down_and_hides_nothing_of_the_runners() {
     let down = Overview { store_down: true, ended_last_hour: 0, failed_last_hour: 0, ..embedded() };
-    assert_eq!(
-        (check(&down, "database").status, check(&down, "database").error),
-        (Status::Unhealthy, Some("unreachable"))
-    );
+    let told = |overview: &Overview| (check(overview, "database").status, check(overview, "database").error);
+    assert_eq!(told(&down), (Status::Unhealthy, Some("failed")), "a file has no address");
+    let late = Overview { store_late: true, ..down.clone() };
+    assert_eq!(told(&late), (Status::Unhealthy, Some("timeout")), "somebody else may have it");
+    let server = Overview { store: "postgres".to_owned(), ..down.clone() };
+    assert_eq!(told(&server), (Status::Unhealthy, Some("unreachable")));
     assert_eq!(check(&down, "workflows").error, Some(NOT_KNOWN));
     assert_eq!(check(&down, "docker").status, Status::Healthy);
     let one = readings(vec![down, embedded()], &[], &usual()).into_iter().find(|it| it.name == "database").unwrap();
