@@ -85,8 +85,10 @@ fn what_does_not_travel_is_told(runtime: &'static str) {
 fn a_generic_node_is_held_to_what_its_variables_stand_for() {
     let served = Served::new(Home::new("process"));
     let file = served.home.case("between/generic.py", "3.12");
-    assert_eq!(served.result(&file, "held", &[]), json!(1));
-    for (workflow, message) in [("longer", "at [1]: expected int, got float"), ("told", "expected int, got str")] {
+    assert_eq!(served.result(&file, "held", &[]), json!([1]));
+    for (workflow, message) in
+        [("longer", "at [1]: expected int, got float"), ("told", "at [2]: expected int, got str")]
+    {
         let (error, run) = served.failure(&file, workflow, &[]);
         assert_eq!((&error["error_type"], &error["message"]), (&json!("output_type"), &json!(message)), "{run:#}");
     }

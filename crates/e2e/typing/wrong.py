@@ -109,13 +109,13 @@ def narrowed(key: str = "a") -> int:
 
 
 @workflow
-def result(n: int = 1) -> str:  # expect: qflow
-    return add(n)  # expect: checkers
+def result(n: int = 1) -> str:
+    return add(n)  # expect
 
 
 @workflow
-def gathered(n: int = 1) -> list[str]:  # expect: qflow
-    return [add(n), add(n)]  # expect: checkers
+def gathered(n: int = 1) -> list[str]:
+    return [add(n), add(n)]  # expect
 
 
 @workflow

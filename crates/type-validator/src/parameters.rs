@@ -185,7 +185,7 @@ mod tests {
             let workflow = WorkflowDef { params: vec![param("x", ty)], ..workflow("main", vec![]) };
             let read = read(&Definition::default(), &workflow, vec![given("x", text)]);
             let inline = |read: BTreeMap<String, Produced>| read["x"].value.inline.clone().unwrap();
-            read.map(|read| String::from_utf8(inline(read).to_vec()).unwrap()).map_err(|e| e[0].message.clone())
+            read.map(|read| String::from_utf8(inline(read)).unwrap()).map_err(|e| e[0].message.clone())
         };
         let (plain, json) = (|text: &str| Text::Plain(text.to_owned()), |text: &str| Text::Json(text.to_owned()));
         for (ty, text, made) in [

@@ -14,9 +14,9 @@ def with_more(x: T) -> List[T]:
 
 
 @node
-def first(rows: List[T]) -> T:
-    other: Any = "zzz" if len(rows) > 1 else rows[0]
-    return other
+def behind(rows: List[T]) -> List[T]:
+    more: Any = "zzz"
+    return [*rows, more] if len(rows) > 1 else rows
 
 
 @workflow
@@ -25,10 +25,10 @@ def longer() -> List[int]:
 
 
 @workflow
-def told() -> int:
-    return first([1, 2])
+def told() -> List[int]:
+    return behind([1, 2])
 
 
 @workflow
-def held() -> int:
-    return first([1])
+def held() -> List[int]:
+    return behind([1])
