@@ -106,8 +106,7 @@ impl<'u, 'a> Reader<'u, 'a> {
         }
         let spent = self.units.spend(1);
         if self.parts > PARTS || spent == Spent::Past {
-            let message = format!("a type of more than {PARTS} parts, or one type too many, names spelt out");
-            return Err(NotAType { code: "too-large", remedy: IN_PARTS, ..wrong(range, message) });
+            return Err(too_large(range));
         }
         if spent == Spent::Told {
             return Ok(Ty::Any);
@@ -384,6 +383,11 @@ impl<'u, 'a> Reader<'u, 'a> {
     fn each(&mut self, parts: &[Expr], depth: usize) -> Result<Vec<Ty>, NotAType> {
         parts.iter().map(|part| self.ty(part, depth + 1)).collect()
     }
+}
+
+fn too_large(range: TextRange) -> NotAType {
+    let message = format!("a type of more than {PARTS} parts, or one type too many, names spelt out");
+    NotAType { code: "too-large", remedy: IN_PARTS, ..wrong(range, message) }
 }
 
 /// A name as it is written, without what it is a part of.

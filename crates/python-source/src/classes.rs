@@ -121,7 +121,7 @@ pub(crate) fn members(units: &Units<'_>, unit: usize, class: &StmtClassDef) -> O
     Some(read.members.into_iter().map(|member| member.name).collect())
 }
 
-/// Whether a literal is a member of an enum whose members are known, each under one name.
+/// Whether a literal is a member of an enum whose members are known, under the first name of its value.
 pub(crate) fn is_known_member(units: &Units<'_>, literal: &Value) -> bool {
     let name = literal.get("t").and_then(Value::as_str).unwrap_or_default();
     let Some((module, name)) = name.rsplit_once('.') else { return false };
@@ -133,8 +133,11 @@ pub(crate) fn is_known_member(units: &Units<'_>, literal: &Value) -> bool {
     let one = |value: &Value| value.as_bool().map_or_else(|| value.as_f64(), |truth| Some(f64::from(u8::from(truth))));
     let equal = |a: f64, b: f64| a.partial_cmp(&b).is_some_and(std::cmp::Ordering::is_eq);
     let same = |a: &Value, b: &Value| a == b || one(a).zip(one(b)).is_some_and(|(a, b)| equal(a, b));
-    let values: Vec<&Value> = class.members.iter().map(|member| &member.value).collect();
-    values.iter().enumerate().all(|(at, value)| !values[..at].iter().any(|before| same(before, value)))
+    let named = class.members.iter().position(|member| literal["v"] == member.name.as_str());
+    named.is_some_and(|at| {
+        let (before, member) = (&class.members[..at], &class.members[at]);
+        !before.iter().any(|other| same(&other.value, &member.value))
+    })
 }
 
 /// The types of all that is called.

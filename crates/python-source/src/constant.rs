@@ -200,6 +200,10 @@ impl Reader<'_, '_> {
             },
             _ => return Err(other),
         };
+        let member = match of {
+            Some(Bound::Class(_, class)) => first_name(class, member),
+            _ => member,
+        };
         let module = self.units.files[at].text.module();
         Ok(json!({"$": "enum", "t": format!("{module}.{name}"), "v": member}))
     }
@@ -224,6 +228,29 @@ impl Reader<'_, '_> {
             _ => false,
         })
     }
+}
+
+/// The name that a member of an enum has: of several for one value the first. No value is read for that, since a member may name this one.
+fn first_name<'a>(class: &'a StmtClassDef, member: &'a str) -> &'a str {
+    // Each with the first name of its value.
+    let mut known: Vec<(&str, &str, &Expr)> = Vec::new();
+    for stmt in &class.body {
+        let Stmt::Assign(assign) = stmt else { continue };
+        let [Expr::Name(target)] = assign.targets.as_slice() else { continue };
+        let is_same = |(name, _, value): &&(&str, &str, &Expr)| match (&*assign.value, value) {
+            (Expr::Name(of), _) => of.id.as_str() == *name,
+            (Expr::StringLiteral(one), Expr::StringLiteral(other)) => one.value.to_str() == other.value.to_str(),
+            (Expr::NumberLiteral(one), Expr::NumberLiteral(other)) => one.value == other.value,
+            (Expr::BooleanLiteral(one), Expr::BooleanLiteral(other)) => one.value == other.value,
+            _ => false,
+        };
+        let first = known.iter().find(is_same).map_or(target.id.as_str(), |(_, first, _)| first);
+        if target.id.as_str() == member {
+            return first;
+        }
+        known.push((target.id.as_str(), first, &assign.value));
+    }
+    member
 }
 
 fn bad_number(expr: &Expr) -> NotConstant {

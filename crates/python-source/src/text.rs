@@ -30,7 +30,8 @@ impl<'a> Text<'a> {
     /// The name that Python knows the file by.
     pub(crate) fn module(&self) -> String {
         let path = self.path.strip_prefix("src/").unwrap_or(self.path);
-        path.strip_suffix(".py").unwrap_or(path).replace('/', ".")
+        let path = path.strip_suffix(".py").unwrap_or(path);
+        path.strip_suffix("/__init__").unwrap_or(path).replace('/', ".")
     }
 
     /// The place of a byte; past the end it is the end.

@@ -190,6 +190,9 @@ mod tests {
         let (plain, json) = (|text: &str| Text::Plain(text.to_owned()), |text: &str| Text::Json(text.to_owned()));
         for (ty, text, made) in [
             ("Decimal", json("1.5"), r#"{"$":"decimal","v":"1.5"}"#),
+            ("Decimal", json("1.50"), r#"{"$":"decimal","v":"1.50"}"#),
+            ("Decimal", json("1e2"), r#"{"$":"decimal","v":"1E+2"}"#),
+            ("list[Decimal]", json("[100.00, 2.0]"), r#"[{"$":"decimal","v":"100.00"},{"$":"decimal","v":"2.0"}]"#),
             ("Decimal", json("99999999999999999.99"), r#"{"$":"decimal","v":"99999999999999999.99"}"#),
             (
                 "dict[str, Decimal | None]",

@@ -20,9 +20,12 @@ fn status_and_health_tell_of_a_server_that_runs() {
     let served = Served::new(Home::new("process"));
     let line = ["run", "crates/e2e/cases/watched.py", "-p", "name=Ada", "--detach", "-o", "json"];
     let run = object(&served.home.run(&line), 0)["run_id"].as_str().expect("a run has an id").to_owned();
+    // One that only starts has neither an id nor been measured.
     let is_there = |status: &Value| {
+        let containers = status["containers"].as_array().map_or(&[][..], Vec::as_slice);
         status["workflows"].as_array().is_some_and(|all| all.iter().any(|one| one["nodes_completed"] == 1))
-            && status["active_containers"] != 0
+            && !containers.is_empty()
+            && containers.iter().all(|one| one["cpu_usage"].is_number())
     };
     let status = until(|| served.home.run(&["status", "-o", "json"]), is_there);
     let workflow = &status["workflows"][0];

@@ -20,8 +20,10 @@ impl Reader<'_, '_> {
                 Some(serde_json::Value::String(text)) => values.push(Literal::Text(text)),
                 Some(member) if member.get("$").is_some_and(|tag| tag == "enum") => {
                     if let Expr::Attribute(attribute) = part {
-                        values
-                            .push(Literal::Member(self.name(&attribute.value)?, attribute.attr.id.as_str().to_owned()));
+                        values.push(Literal::Member(
+                            self.name(&attribute.value)?,
+                            member["v"].as_str().unwrap_or_default().to_owned(),
+                        ));
                     } else {
                         // Through a name of its own: the enum is what can be told of it.
                         let (module, name) =

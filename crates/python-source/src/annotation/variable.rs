@@ -4,7 +4,7 @@ use qflow_types::{Literal, Ty, Variable, Variables};
 use ruff_python_ast::{Expr, ExprCall, TypeParam};
 use ruff_text_size::{Ranged, TextRange};
 
-use super::{NotAType, Reader, wrong};
+use super::{NotAType, PARTS, Reader, too_large, wrong};
 use crate::scope::Bound;
 
 impl<'a> Reader<'_, 'a> {
@@ -86,7 +86,7 @@ impl<'a> Reader<'_, 'a> {
             return self.alias(at, alias, range, depth);
         }
         let (ty, names, variables) = self.with_variables(at, alias, range, depth)?;
-        Ok(put(ty, &names, &defaults(&names, &variables)))
+        put(ty, &names, &defaults(&names, &variables), range)
     }
 
     /// `Pair[int]` where `Pair = tuple[T, T]`: an alias with its variables given, in the order in which they come up, or are declared.
@@ -111,7 +111,7 @@ impl<'a> Reader<'_, 'a> {
         }
         let mut given = self.each(parts, depth)?;
         given.extend(defaults(&names, &variables).into_iter().skip(parts.len()));
-        Ok(put(ty, &names, &given))
+        put(ty, &names, &given, range)
     }
 
     /// A tuple's elements; one of them may be a tuple of any length: `*tuple[str, ...]`, `Unpack[tuple[str, ...]]`.
@@ -156,13 +156,28 @@ fn defaults(names: &[String], variables: &Variables) -> Vec<Ty> {
     names.iter().map(|name| variables.get(name).and_then(|one| one.default.clone()).unwrap_or(Ty::Any)).collect()
 }
 
-fn put(ty: Ty, names: &[String], given: &[Ty]) -> Ty {
+/// A type with what is given in the place of its variables: aliases of aliases can double it each time.
+fn put(ty: Ty, names: &[String], given: &[Ty], range: TextRange) -> Result<Ty, NotAType> {
+    let stands = |name: &String| names.iter().position(|known| known == name).and_then(|at| given.get(at));
+    if size(&ty, &stands) > PARTS {
+        return Err(too_large(range));
+    }
+    Ok(put_each(ty, &stands))
+}
+
+fn put_each<'t>(ty: Ty, stands: &impl Fn(&String) -> Option<&'t Ty>) -> Ty {
     match ty {
-        Ty::Variable(name) => {
-            let at = names.iter().position(|known| *known == name);
-            at.and_then(|at| given.get(at)).cloned().unwrap_or(Ty::Any)
-        }
-        other => other.map(|part| put(part, names, given)),
+        Ty::Variable(name) => stands(&name).cloned().unwrap_or(Ty::Any),
+        other => other.map(|part| put_each(part, stands)),
+    }
+}
+
+/// How many parts that has.
+fn size<'t>(ty: &Ty, stands: &dyn Fn(&String) -> Option<&'t Ty>) -> usize {
+    let all = |ty: &Ty| ty.parts().into_iter().map(|part| size(part, stands)).fold(1, usize::saturating_add);
+    match ty {
+        Ty::Variable(name) => stands(name).map_or(1, |given| size(given, &|_| None)),
+        other => all(other),
     }
 }
 

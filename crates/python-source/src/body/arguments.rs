@@ -65,8 +65,13 @@ impl<'a> Body<'_, 'a> {
             }
         }
         self.unused(call, callee, mapping, &mut given.wrong);
-        let arguments = given.arguments.into_iter().map(|(name, range, value)| Some((name, range, value?)));
-        let arguments = arguments.collect::<Option<Vec<_>>>().filter(|_| !given.wrong)?;
+        // A call that is told to be wrong is a step all the same, so that what it is given rightly is held to its types in the same answer.
+        let is_whole = !given.wrong && given.arguments.iter().all(|(.., value)| value.is_some());
+        if !is_whole && !matches!(mapping, Mapping::None) {
+            return None;
+        }
+        let arguments = given.arguments.into_iter().filter_map(|(name, range, value)| Some((name, range, value?)));
+        let arguments = arguments.collect();
         let Callee { settled, .. } = callee;
         let step = Made { kind: callee.step(), over: given.over, settled, arguments };
         self.push(call, step)

@@ -4,7 +4,7 @@ use qflow_model::{
     expression::{Condition, Expr as Value, Operator},
     limits,
 };
-use qflow_types::Ty;
+use qflow_types::{Literal, Ty};
 use ruff_python_ast::{
     BoolOp, CmpOp, Expr, ExprCompare, UnaryOp,
     visitor::{Visitor, walk_expr},
@@ -210,7 +210,11 @@ impl<'a> Body<'_, 'a> {
             return true;
         }
         let ty = self.type_of(side.1);
-        let may = |ty: &Ty| ty.members().iter().any(|member| matches!(member.root(), "Any" | "object"));
+        let one_may = |ty: &Ty| match ty {
+            Ty::Literal(values) => values.iter().any(|value| matches!(value, Literal::Member(..))),
+            other => matches!(other.root(), "Any" | "object"),
+        };
+        let may = |ty: &Ty| ty.members().iter().any(one_may);
         if askable(side.1) && ty.as_ref().is_none_or(may) {
             return self.is_small(side);
         }

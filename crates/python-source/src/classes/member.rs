@@ -28,6 +28,12 @@ pub(super) fn value(
     {
         return counted(name, before, shape);
     }
+    // `ALSO = RED`: another name for it.
+    if let Expr::Name(other) = value
+        && let Some(known) = before.iter().find(|member| member.name == other.id.as_str())
+    {
+        return Some(known.value.clone());
+    }
     constant::value(units, unit, value).ok()
 }
 

@@ -54,6 +54,7 @@ fn members_of_an_enum_are_known_where_their_values_are_written_down() {
         ("@unique\nclass C(str, Enum):\n    DAY = \"day\"\n    @property\n    def label(self): ...", "DAY=\"day\""),
         ("class C(enum.IntEnum):\n    LOW = auto()\n    HIGH = auto()", "LOW=1 HIGH=2"),
         ("class C(StrEnum):\n    LOW = auto()", "LOW=\"low\""),
+        ("class C(Enum):\n    RED = \"r\"\n    ALSO = RED", "RED=\"r\" ALSO=\"r\""),
         ("class B(Enum):\n    def label(self): ...\nclass C(B):\n    LOW = -1", "LOW=-1"),
         ("C = Enum(\"C\", \"LOW, HIGH\")", "LOW=1 HIGH=2"),
         ("C = enum.StrEnum(\"C\", [\"LOW\", \"High\"])", "LOW=\"low\" High=\"high\""),

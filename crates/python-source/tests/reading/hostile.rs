@@ -182,7 +182,7 @@ def w(größe: int) -> int:
     let shown: Vec<_> = read.problems.iter().map(shown::problem).collect();
     insta::assert_snapshot!("hostile_names", shown.join("\n"));
     let steps = &read.definition.workflows["w"].steps;
-    assert_eq!(steps.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["fetch", "f\u{435}tch"]);
+    assert_eq!(steps.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["fetch", "f\u{435}tch", "取得"]);
     for id in read.definition.nodes.keys() {
         assert!(id.chars().all(|c| c.is_alphanumeric() || c == '_'), "{id}");
     }

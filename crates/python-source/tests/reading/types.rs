@@ -1,5 +1,7 @@
 //! What annotations are read as.
 
+use qflow_model::definition::Source;
+
 use crate::{codes, source};
 
 const HEAD: &str = r#"from __future__ import annotations
@@ -31,6 +33,10 @@ type Odd = list[Even]
 Point = t.NamedTuple("Point", [("x", int)])
 class Color(Enum):
     RED = 1
+class Hue(Enum):
+    RED = "r"
+    ALSO = "r"
+    AGAIN = ALSO
 @dataclass
 class Row: ...
 class Folder: ...
@@ -67,6 +73,7 @@ fn annotations_are_read_through_imports_aliases_and_texts() {
         ("Annotated[int, \"metres\"]", "int"),
         ("Literal[\"a\", -1, True, None]", "Literal[True, -1, \"a\"] | None"),
         ("Literal[Color.RED]", "Literal[Color.RED]"),
+        ("Literal[Hue.AGAIN, Hue.ALSO]", "Literal[Hue.RED]"),
         ("Literal[Color.RED, b\"x\", -1]", "Literal[-1, b\"x\", Color.RED]"),
         ("tuple[int, *tuple[str, ...]]", "tuple[int, *tuple[str, ...]]"),
         ("object", "object"),
@@ -89,6 +96,9 @@ fn annotations_are_read_through_imports_aliases_and_texts() {
         ("t.NoReturn", "Never"),
         ("np.ndarray[t.Any, np.dtype[np.float64]]", "ndarray[Any, dtype[float64]]"),
         ("npt.NDArray[np.float64]", "ndarray[Any, dtype[float64]]"),
+        ("npt.NDArray[np.floating[t.Any]]", "ndarray[Any, dtype[floating]]"),
+        ("np.floating[t.Any]", "float"),
+        ("npt.ArrayLike", "Any"),
         ("npt.NDArray[np.bool]", "ndarray[Any, dtype[numpy.bool]]"),
         ("npt.NDArray[t.Any]", "ndarray[Any, dtype[Any]]"),
         ("npt.NDArray", "ndarray"),
@@ -297,4 +307,29 @@ fn signatures_are_read_wherever_a_file_defines_functions() {
     let names: Vec<&str> = read.signatures.iter().map(|signature| signature.function.as_str()).collect();
     assert_eq!(names, ["a", "b", "c", "d", "Outer.Inner.e", "Outer.f"]);
     assert_eq!(read.signatures[4].params.len(), 1);
+}
+
+#[test]
+fn aliases_that_double_with_each_other_are_bounded() {
+    let read = |levels: usize, of: &str| {
+        let aliases = (2..=levels).map(|at| format!("A{at} = A{}[tuple[T, T]]\n", at - 1)).collect::<String>();
+        let head = "from typing import TypeVar\nfrom qflow import node\nT = TypeVar(\"T\")\nA1 = tuple[T, T]\n";
+        let told = codes(&format!("{head}{aliases}@node\ndef f(x: {of}) -> None: ...\n"));
+        told.into_iter().filter(|code| code != "no-workflow").collect::<Vec<_>>()
+    };
+    assert_eq!(read(6, "A6[int]"), Vec::<String>::new());
+    assert_eq!(read(60, "A60[int]"), ["too-large"]);
+}
+
+#[test]
+fn a_name_that_a_module_does_not_have_is_no_type() {
+    let parts = ("parts.py", "class Row: ...\n");
+    let read = |ty: &str| {
+        let text = format!("import parts as p\nfrom qflow import node\n@node\ndef f(x: p.{ty}) -> None: ...\n");
+        let files = [("w.py".to_owned(), text), (parts.0.to_owned(), parts.1.to_owned())].into();
+        let read = qflow_python_source::read(&Source { entry: "w.py".to_owned(), files });
+        read.problems.into_iter().map(|told| told.message).find(|told| told.contains("has no type"))
+    };
+    assert_eq!(read("Row"), None);
+    assert_eq!(read("Nope").as_deref(), Some("`parts` has no type `Nope`"));
 }

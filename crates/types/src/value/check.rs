@@ -124,7 +124,7 @@ impl Records<'_> {
     /// Whether a value is of a member; where only one may be meant, its own words say more than that none takes it.
     fn union(&self, value: &Value, members: &[Ty], ty: &Ty) -> Result<(), ValueError> {
         let expected = || ValueError::new(format!("expected {ty}, got {}", kind(value)));
-        let mut meant = members.iter().filter(|member| may_be(value, member));
+        let mut meant = members.iter().filter(|member| may_be(value, member) && !self.is_anothers(value, member));
         match (meant.next(), meant.next()) {
             (None, _) => Err(expected()),
             (Some(one), None) => self.check(value, one),

@@ -70,9 +70,11 @@ fn is_seen_as(value: &Value, target: &Ty, own: &Classes) -> bool {
         (_, ClassKind::NamedTuple) => {
             let fields = class.fields.iter().map(|field| {
                 let key = if field.name.starts_with('$') { format!("${}", field.name) } else { field.name.clone() };
-                value["v"].get(&key).or(field.default.as_ref()).cloned().unwrap_or_default()
+                value["v"].get(&key).or(field.default.as_ref()).cloned()
             });
-            seen(&json!({"$": "tuple", "v": fields.collect::<Vec<_>>()}), target)
+            // What is in a field that is not given, and whose default only Python knows, nobody sees.
+            let fields = fields.collect::<Option<Vec<_>>>();
+            fields.is_none_or(|fields| seen(&json!({"$": "tuple", "v": fields}), target))
         }
         _ => false,
     }

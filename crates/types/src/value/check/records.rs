@@ -89,6 +89,15 @@ pub(in crate::value) struct Record<'c> {
 }
 
 impl<'c> Record<'c> {
+    /// Whether a value's class is this one, by its qualified name: another of the same last name is none. Where a file is imported from beside
+    /// the entry, Python's name of its module is shorter than that from the root.
+    pub(in crate::value) fn is_of(&self, kind: &str) -> bool {
+        let own = self.class.name.as_str();
+        let ends = |long: &str, short: &str| long.strip_suffix(short).is_some_and(|rest| rest.ends_with('.'));
+        let is_entry = || kind.strip_prefix("__main__.").is_some_and(|name| ends(own, name));
+        kind == own || ends(kind, own) || ends(own, kind) || is_entry()
+    }
+
     /// Its fields with their types.
     pub(in crate::value) fn fields(&self) -> impl Iterator<Item = (&'c Field, &Ty)> {
         self.fields.iter().map(|(field, ty)| (*field, ty))
@@ -143,8 +152,10 @@ impl<'c> Records<'c> {
         let Some((form @ ("object" | "enum"), _)) = tag(value).filter(|_| self.is_given || self.is_by_class) else {
             return false;
         };
-        let is_it =
-            |member: &Ty| matches!(member, Ty::Class(name) | Ty::Generic(name, _) if is_named(kind(value), name));
+        let is_it = |member: &Ty| {
+            let (Ty::Class(name) | Ty::Generic(name, _)) = member else { return false };
+            self.get(name).map_or_else(|| is_named(kind(value), name), |record| record.is_of(kind(value)))
+        };
         if ty.members().iter().any(is_it) {
             return false;
         }
@@ -156,6 +167,13 @@ impl<'c> Records<'c> {
             }
             None => ty.members().iter().any(may_be),
         }
+    }
+
+    /// Whether a value is an object of a class that has the name of a declared one and is not that.
+    pub(super) fn is_anothers(&self, value: &Value, ty: &Ty) -> bool {
+        let Ty::Class(name) = ty else { return false };
+        let is_object = tag(value).is_some_and(|(form, _)| form == "object");
+        is_object && self.get(name).is_some_and(|record| !record.is_of(kind(value)))
     }
 
     /// The class of an object, where it is known.
@@ -216,7 +234,7 @@ impl<'c> Records<'c> {
 
     /// Checks a value of a class that is known.
     pub(super) fn record(&self, value: &Value, name: &str, record: &Record<'_>) -> Result<(), ValueError> {
-        let is_it = is_named(kind(value), name);
+        let is_it = record.is_of(kind(value));
         match (record.class.kind, tag(value), value) {
             (ClassKind::Enum, Some(("enum", Value::String(member))), _) if is_it => {
                 member_of(member, name, record.class)

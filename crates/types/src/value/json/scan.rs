@@ -131,7 +131,8 @@ fn number(word: &str, keeps_digits: bool) -> Result<Value, &'static str> {
         Some(true) => text::integer(word).ok_or("has more digits than a value may have"),
         Some(false) => {
             let value = text::read_float(word).ok_or("is too large or too small for a float")?;
-            let said = |read: Option<Decimal>| read.map(Decimal::reduced);
+            // Zeros at the end are digits of a `Decimal`, too.
+            let said = |read: Option<Decimal>| read.map(|read| read.to_string());
             let is_all = || said(Decimal::shortest(value)) == said(Decimal::read(word));
             if keeps_digits && !is_all() { Ok(tagged(super::NUMBER, word.into())) } else { Ok(value.into()) }
         }

@@ -123,6 +123,32 @@ fn the_first_field_that_is_not_as_declared_is_told_with_its_path() {
 }
 
 #[test]
+fn a_class_of_the_same_name_from_another_module_is_another() {
+    let of = |module: &str| json!({"$": "object", "t": format!("{module}.User"), "v": {"name": "Ann", "age": 1}});
+    let streamed = |value: &Value, ty: &str| {
+        let read = check_encoding(&encode(value).bytes, &ty.parse().unwrap(), &classes());
+        read.err().map(|error| error.to_string())
+    };
+    for (module, ty, why) in [
+        ("w", "User", None),
+        // From the root, and from beside the entry.
+        ("jobs.w", "User", None),
+        ("v", "User", Some("expected User, got v.User")),
+        ("v", "list[User]", Some("at [0]: expected User, got v.User")),
+        ("aw", "None | User", Some("expected User | None, got aw.User")),
+    ] {
+        let value = if ty.starts_with("list") { json!([of(module)]) } else { of(module) };
+        assert_eq!(
+            (mismatch(value.clone(), ty).as_deref(), streamed(&value, ty).as_deref()),
+            (why, why),
+            "{module} {ty}"
+        );
+    }
+    let day = json!({"$": "enum", "t": "v.Unit", "v": "DAY"});
+    assert_eq!(mismatch(day, "Unit").as_deref(), Some("expected Unit, got v.Unit"));
+}
+
+#[test]
 fn classes_that_hold_one_another_are_tried_once_for_each_object() {
     // Tried anew in each member, a hundred levels would never end.
     let deep = |innermost: Value| (0..100).fold(innermost, |next, _| json!({"next": next, "end": "x"}));

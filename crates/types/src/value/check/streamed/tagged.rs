@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{ANY, At, Kind, Part, Seed, dicts::FIELDS, keys::Text, may_hold};
 use crate::value::{
     check::{
-        forms, goes, is_named,
+        forms, goes,
         plan::Field,
         strict::{self, Tree},
     },
@@ -98,7 +98,9 @@ impl<'de> Seed<'_, '_, 'de> {
         let may_be = |part: &Part| match part {
             Part::Any | Part::Union(_) | Part::Whole => true,
             Part::Class { name, .. } | Part::Items { name, .. } | Part::Map { name, .. } => goes(&class, false, name),
-            Part::Record { name, kind, .. } => *kind != ClassKind::TypedDict && is_named(&class, name),
+            Part::Record { name, kind, .. } => {
+                *kind != ClassKind::TypedDict && checker.records.get(name).is_some_and(|record| record.is_of(&class))
+            }
             Part::Fixed(_) | Part::Literal => false,
         };
         let at = checker.pick(self.at, may_be);
