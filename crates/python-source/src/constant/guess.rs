@@ -80,7 +80,7 @@ impl Guess<'_, '_> {
     }
 
     /// What is given to a `NewType`, which at run time gives it back.
-    fn new_type<'e>(self, call: &'e ExprCall) -> Option<&'e Expr> {
+    fn new_type(self, call: &ExprCall) -> Option<&Expr> {
         let Some(Bound::Assigned(at, Expr::Call(made))) = self.units.resolve(self.unit, &call.func) else {
             return None;
         };
@@ -113,7 +113,7 @@ impl Guess<'_, '_> {
                 "builtins.list" | "builtins.sorted" | "builtins.set" | "builtins.frozenset" | "builtins.tuple",
                 [of],
                 _,
-            ) => held(made(&name), self.ty(of, left)?),
+            ) => held(made(&name), &self.ty(of, left)?),
             ("builtins.dict", [], named) if named.iter().all(|keyword| keyword.arg.is_some()) => {
                 let values =
                     named.iter().map(|keyword| self.ty(&keyword.value, left)).collect::<Result<Vec<_>, _>>()?;
@@ -213,8 +213,8 @@ fn empty(dotted: &str) -> Ty {
 }
 
 /// A container of what iterating over something gives, as far as that is known.
-fn held(container: Ty, of: Ty) -> Ty {
-    let item = match &of {
+fn held(container: Ty, of: &Ty) -> Ty {
+    let item = match of {
         Ty::Class(name) if name == "range" => Some(Ty::class("int")),
         Ty::Class(name) if name == "str" => Some(Ty::class("str")),
         of => of.element().filter(|item| *item != Ty::Any),

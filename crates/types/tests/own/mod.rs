@@ -83,7 +83,7 @@ pub(crate) fn classes() -> impl Strategy<Value = Classes> {
         // It declares its base's fields anew.
         let mut anew = record(4, "Anew", &["Base"], &[]);
         for (field, other) in anew.fields.iter_mut().zip(&records[1]) {
-            field.ty.0 = other["type"].as_str().expect("a text").to_owned();
+            other["type"].as_str().expect("a text").clone_into(&mut field.ty.0);
         }
         let members = |name: &str, base: &[&str], members: &[(&str, Value)]| -> Class {
             let members: Vec<_> = members.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
