@@ -217,7 +217,7 @@ fn shared<'a>(units: &Units<'a>) -> HashSet<&'a str> {
 
 /// A function's name with its file's before it, as Python imports that.
 fn qualified(text: &Text<'_>, function: &str) -> String {
-    format!("{}.{function}", text.module().trim_end_matches(".__init__"))
+    format!("{}.{function}", text.module())
 }
 
 fn too_many(project: &Project<'_>, unit: usize, def: &StmtFunctionDef, problems: &mut Problems) {
