@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    let files = ["orchestrator", "dispatch", "runner", "types", "health", "monitoring"]
+    let files = ["access", "orchestrator", "dispatch", "runner", "types", "health", "monitoring"]
         .map(|name| format!("qflow/v1/{name}.proto"));
     for file in &files {
         println!("cargo:rerun-if-changed={}", root.join(file).display());

@@ -10,8 +10,13 @@ use crate::{Blobs, Error, PARTS, failed, of_run};
 /// Microseconds after which an upload is forgotten that no run refers to.
 const UPLOAD_US: i64 = 24 * 3600 * 1_000_000;
 
+/// Where all of them are.
+fn all() -> Path {
+    Path::from("uploads")
+}
+
 fn folder(tenant: &str) -> Path {
-    Path::from_iter(["uploads", tenant])
+    all().join(tenant)
 }
 
 fn upload(tenant: &str, digest: Digest) -> Path {
@@ -71,9 +76,9 @@ impl Blobs {
         }
     }
 
-    /// Drops uploads of a tenant that are a day old.
-    pub async fn forget_uploads(&self, tenant: &str, now: Timestamp) -> Result<(), Error> {
-        let folder = folder(tenant);
+    /// Drops uploads that are a day old, whosever they are.
+    pub async fn forget_uploads(&self, now: Timestamp) -> Result<(), Error> {
+        let folder = all();
         let all: Result<Vec<_>, _> = self.store.list(Some(&folder)).try_collect().await;
         for found in all.map_err(failed("list", &folder))? {
             if now.0 - found.last_modified.timestamp_micros() > UPLOAD_US {

@@ -64,6 +64,17 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::pools::PoolsCommand,
     },
+    /// Make, list and revoke the tokens by which people and programs are let in.
+    #[command(after_help = crate::access::TOKEN_HELP)]
+    Token {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::access::TokenCommand,
+    },
+    /// Say who the server takes you for, and what you may.
+    Whoami(ListArgs),
+    /// Show who asked for what, newest first; admins only.
+    Audit(crate::access::AuditArgs),
     /// Back up runs and their values, and restore them.
     #[command(after_help = crate::backup::HELP)]
     Backup {

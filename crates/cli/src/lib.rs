@@ -1,5 +1,6 @@
 //! The `qflow` program: `qflow dev` and the client verbs.
 
+pub mod access;
 pub mod approve;
 pub mod args;
 pub mod backup;
@@ -57,6 +58,9 @@ async fn act(cli: Cli) -> Result<Exit, Fail> {
         Command::Runs { command } => runs::runs(command, &data_dir).await,
         Command::Approve(args) => approve::approve(args, &data_dir).await,
         Command::Pools { command } => pools::pools(command, &data_dir).await,
+        Command::Token { command } => access::token(command, &data_dir).await,
+        Command::Whoami(list) => access::whoami(list, &data_dir).await,
+        Command::Audit(args) => access::audit(args, &data_dir).await,
         Command::Backup { command } => backup::backup(command, &data_dir).await,
         Command::Status(ask) => status::status(&ask, &data_dir).await,
         Command::Health(ask) => status::health(&ask, &data_dir).await,

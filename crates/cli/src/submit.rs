@@ -1,5 +1,6 @@
 //! The only file of this crate that names the wire: calls of the orchestrator, in and out of plain structures.
 
+mod access;
 mod compress;
 mod download;
 mod overseer;
@@ -27,6 +28,7 @@ use crate::{
     args::Trace,
     exit::{Exit, Fail},
 };
+pub use access::{Audited, Create, Token, Who};
 pub use compress::Compress;
 pub use download::{Download, Form};
 pub use overseer::{ActiveContainer, ActiveWorkflow, Check, Health, Overseer, SystemStatus, hundredths, oversee};
@@ -131,9 +133,9 @@ impl Interceptor for Bearer {
 
 type Service = OrchestratorServiceClient<InterceptedService<Channel, Bearer>>;
 
-/// A connected client; the second is for calls that take as long as what they send.
+/// A connected client; the second is for calls that take as long as what they send, the third for who may call.
 #[derive(Clone, Debug)]
-pub struct Client(Service, Service);
+pub struct Client(Service, Service, access::Service);
 
 /// Connects, or says why not.
 pub async fn connect(url: &str, token: Option<&str>, compress: Compress) -> Result<Client, Fail> {
@@ -149,7 +151,8 @@ pub async fn connect(url: &str, token: Option<&str>, compress: Compress) -> Resu
             .max_encoding_message_size(limits::MESSAGE_BYTES);
         if is_compressed { client.send_compressed(Zstd).accept_compressed(Zstd) } else { client }
     };
-    Ok(Client(client(channel), client(endpoint.connect_lazy())))
+    let access = access::client(channel.clone(), bearer.clone());
+    Ok(Client(client(channel), client(endpoint.connect_lazy()), access))
 }
 
 fn endpoint(url: &str, such_as: &str) -> Result<Endpoint, Fail> {

@@ -54,10 +54,12 @@ fn writes(cluster: &Cluster, orchestrator: u8, run: &str) -> bool {
     )) == "1"
 }
 
-/// How many attempts of the run a runner has, by its rows; of any, where none is named.
+/// How many attempts of the run are at work at a runner, by its rows; of any, those that it was only given too. One that dies between
+/// the order and the first word of its code has lost that attempt, and may: nothing had begun.
 fn held(cluster: &Cluster, run: &str, runner: Option<&str>) -> u32 {
     let id = |runner| std::fs::read_to_string(cluster.path().join(runner).join("runner/id")).expect("it has a name");
-    let theirs = runner.map(|runner| format!("AND node::json->'detail'->>'runner' = '{}'", id(runner).trim()));
+    let theirs = runner
+        .map(|runner| format!("AND status = 'running' AND node::json->'detail'->>'runner' = '{}'", id(runner).trim()));
     let sql = format!(
         "SELECT count(*) FROM node_run WHERE run = '{run}' AND status IN ('leased', 'running') AND element >= 0 {}",
         theirs.unwrap_or_default()

@@ -1,5 +1,6 @@
 //! Values that every part of Qflow agrees on: ids, a workflow's definition, its plan, its run. No IO, no async, no clock.
 
+pub mod access;
 pub mod class;
 pub mod condition;
 pub mod definition;

@@ -33,6 +33,8 @@ macro_rules! named {
     };
 }
 
+pub(crate) use named;
+
 /// A name outside a closed set.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not one of {}", known.join(", "))]

@@ -1,5 +1,6 @@
 //! Where runs are kept: the trait, and what moves through it. SQL stands only below this module.
 
+pub mod access;
 pub mod backup;
 pub mod cache;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use qflow_model::{
     status::RunStatus,
 };
 
+use access::{Access, Entry};
 use cache::{Cached, Expired, Hit, Scope};
 use member::{Attending, Standing};
 use pool::{Pool, PoolState, Removed, Slot};
@@ -116,6 +118,8 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
     /// Resolve environments anew.
     pub relock: bool,
+    /// Who asked for it, where that is to be in the audit.
+    pub asked: Option<Entry>,
 }
 
 /// What became of a submission.
@@ -321,7 +325,7 @@ pub fn all_shards() -> BTreeSet<Shard> {
 
 /// Where runs are kept. Every write is one transaction.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Access {
     /// `sqlite`, `postgres`, `memory`.
     fn kind(&self) -> &'static str;
     /// The store's clock: it alone decides what has expired.
@@ -346,8 +350,8 @@ pub trait Store: Send + Sync + 'static {
     async fn submit(&self, submission: Submission) -> Result<Submitted>;
     /// Keeps a source and the workflows in it for somebody.
     async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()>;
-    /// Appends a command for a run, and names its row; its commit is the acknowledgement.
-    async fn post(&self, run: RunId, command: Command) -> Result<i64>;
+    /// Appends a command for a run and who asked for it, and names its row; its commit is the acknowledgement.
+    async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64>;
     /// Commands for runs of these shards that are not yet worked off, oldest first.
     async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>>;
     /// Whether a command still waits to be worked off.

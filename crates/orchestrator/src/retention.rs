@@ -12,7 +12,7 @@ use qflow_model::{
 use qflow_service::{Clock, Shutdown};
 use qflow_telemetry::{Event, Telemetry};
 
-use crate::{record::Store, submit::TENANT};
+use crate::record::Store;
 
 /// Runs that are removed at once: few enough that nobody waits for it.
 const BATCH: u32 = 20;
@@ -95,7 +95,7 @@ pub(crate) fn sweep(
     let (telemetry, shutdown) = (telemetry.clone(), shutdown.clone());
     tokio::spawn(async move {
         loop {
-            if let Err(error) = blobs.forget_uploads(TENANT, clock.now()).await {
+            if let Err(error) = blobs.forget_uploads(clock.now()).await {
                 telemetry.emit(Event::warning("uploads_not_removed", error.to_string()));
             }
             let rest = match settle(&*store, &blobs, clock.now()).await {
@@ -198,7 +198,7 @@ mod tests {
     async fn an_upload_that_no_run_takes_goes_after_a_day_without_another_one() {
         let (blobs, clock) = (Arc::new(Blobs::in_memory()), Arc::new(ManualClock::at(SystemClock.now())));
         let (digest, stop) = (Digest::of(b"upload"), Shutdown::new());
-        let mut upload = blobs.begin_upload(TENANT, "one").await.unwrap();
+        let mut upload = blobs.begin_upload("t", "one").await.unwrap();
         upload.write(b"upload".to_vec()).await.unwrap();
         upload.keep(digest).await.unwrap();
         let of_clock: Arc<dyn Clock> = clock.clone();
@@ -243,7 +243,7 @@ mod tests {
         clock.advance_ms(2000);
         let over = store.expire_runs(1000, BATCH).await.unwrap();
         assert_eq!(over, [run(1), run(2)]);
-        store.post(run(1), Command::RetryFailed { by: "u".into() }).await.unwrap();
+        store.post(run(1), Command::RetryFailed { by: "u".into() }, None).await.unwrap();
         assert_eq!(remove(&store, &blobs, over, LATE_MS).await.unwrap(), 1);
         assert!(blobs.read(run(1), digest).await.is_ok() && store.load(run(1)).await.unwrap().is_some());
         assert!(blobs.read(run(2), digest).await.is_err() && store.load(run(2)).await.unwrap().is_none());

@@ -21,7 +21,7 @@ use crate::{
     ready,
     record::{Settings, backup::Database, member::Replica},
     retention::{self, Keep},
-    submit::{self, Remote, Server},
+    submit::{self, Doorkeeper, Remote, Server},
 };
 
 /// What the service is told.
@@ -234,18 +234,18 @@ pub async fn serve(
     let _ =
         listening.send(Listening { grpc: grpc.local_addr()?, http: Some(http.local_addr()?), admin: admin_address });
 
-    let auth = |token: Option<String>| ServeOptions {
-        auth: token.map_or(Auth::None, Auth::Token),
-        loopback_only: config.loopback_only,
-        tls: None,
-    };
+    let options = |auth| ServeOptions { auth, loopback_only: config.loopback_only, tls: None };
+    let of_services = options(service_token.clone().map_or(Auth::None, Auth::Token));
+    let of_clients = options(match token.or(service_token) {
+        None => Auth::None,
+        Some(own) => Auth::Door(Arc::new(Doorkeeper::new(own, Arc::clone(&server.store), telemetry.clone()))),
+    });
     let services = submit::service_routes(server.clone(), telemetry.clone(), owner);
     let clients = submit::client_routes(server);
-    let client_token = token.or_else(|| service_token.clone());
     let serving = async {
         tokio::try_join!(
-            qflow_service::serve_grpc(grpc, services, auth(service_token), telemetry.clone(), shutdown.clone()),
-            qflow_service::serve_grpc(http, clients, auth(client_token), telemetry.clone(), shutdown.clone()),
+            qflow_service::serve_grpc(grpc, services, of_services, telemetry.clone(), shutdown.clone()),
+            qflow_service::serve_grpc(http, clients, of_clients, telemetry.clone(), shutdown.clone()),
         )
     };
     let administering = async {

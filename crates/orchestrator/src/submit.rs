@@ -1,9 +1,13 @@
 //! The edge: calls of clients and runners, parsed once; what comes out is the model's.
 
+mod access;
 mod activity;
 mod approve;
+mod common;
+mod door;
 mod download;
 mod follow;
+pub mod http;
 mod lines;
 mod overview;
 mod pause;
@@ -14,52 +18,50 @@ mod resolve;
 mod secrets;
 mod show;
 mod start;
+mod table;
 mod upload;
 mod validator;
 mod work;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use qflow_blobs::Blobs;
-use qflow_model::{
-    definition::{Problem, PythonVersion, Source},
-    ids::RunId,
-    limits,
-    progress::RunState,
-    status::RunStatus,
-};
+use qflow_model::{access::Caller, definition::PythonVersion, ids::RunId, limits, status::RunStatus};
 use qflow_proto::v1::{
     self,
+    access_service_server::AccessServiceServer,
     orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer},
 };
 use qflow_service::{Clock, Shutdown};
 use qflow_telemetry::Telemetry;
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, codec::CompressionEncoding::Zstd, service::Routes};
+use tonic::{Request, Response, Status, codec::CompressionEncoding::Zstd, service::Routes};
 
 use crate::{
     bus::Bus,
     dispatch::Handle,
     logs::Logs,
-    record::{self, Command, Filter, Store, cache::Scope},
-    validate::{self, Given, Judged, Validator},
+    record::{self, Command, Filter, Store, access::Entry, cache::Scope},
+    validate::Validator,
 };
 
+use common::{json, source, unsound};
+pub use door::Doorkeeper;
 use refusal::unavailable;
 pub use validator::Remote;
 pub use work::Work;
 
-/// Whose everything is until tenants come.
-pub(crate) const TENANT: &str = "default";
-/// Who everybody is until users come.
-const USER: &str = "local";
+/// Who calls, as the edge found out.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Status::unauthenticated("nobody has found out who calls"))
+}
 
-/// Whose everything is.
-pub(crate) fn everybody() -> Scope {
-    Scope { tenant: TENANT.to_owned(), user: USER.to_owned() }
+/// Whose what a caller makes is.
+fn whose(caller: &Caller) -> Scope {
+    Scope { tenant: caller.tenant.clone(), user: caller.user.clone() }
 }
 
 /// Bytes of what somebody says to an answer: a note, not a document.
@@ -96,11 +98,15 @@ pub struct Server {
 
 /// The routes for clients.
 pub fn client_routes(server: Server) -> Routes {
+    let api = http::routes(server.clone());
+    let access = AccessServiceServer::new(server.clone()).max_decoding_message_size(limits::MESSAGE_BYTES);
     // A client on another machine asks for it; what it sends has the same bound when it is unpacked.
     let service = OrchestratorServiceServer::new(server).accept_compressed(Zstd).send_compressed(Zstd);
-    Routes::new(
+    let calls = Routes::new(
         service.max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES),
     )
+    .add_service(access);
+    Routes::from(calls.into_axum_router().merge(api))
 }
 
 /// The routes for services: the clients', and the runners'.
@@ -110,8 +116,6 @@ pub fn service_routes(server: Server, telemetry: Telemetry, owner: String) -> Ro
     client_routes(server).add_service(work::server(work)).add_service(activity)
 }
 
-/// Between two looks whether another replica has worked a command off.
-const LOOK: Duration = Duration::from_millis(25);
 /// How long a caller waits for that: a replica's shards move within `limits::SHARD_MOVES_MS` of its death.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -127,6 +131,7 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::RegisterWorkflowRequest>,
     ) -> Result<Response<v1::RegisterWorkflowResponse>, Status> {
+        let caller = caller(&request)?;
         let sent = request.into_inner().source.ok_or_else(|| Status::invalid_argument("a source is needed"))?;
         let source = source(sent)?;
         let judged = self.judge(&source, "", None).await?;
@@ -135,7 +140,9 @@ impl OrchestratorService for Server {
             && let Some(definition) = &judged.definition
         {
             let names = definition.workflows.keys().cloned().collect();
-            self.store.register(everybody(), Arc::new(source), names).await.map_err(|e| unavailable(&e))?;
+            let asked = Entry::of(&caller, "workflow.register", digest.to_string());
+            self.store.note(asked).await.map_err(|e| unavailable(&e))?;
+            self.store.register(whose(&caller), Arc::new(source), names).await.map_err(|e| unavailable(&e))?;
         }
         Ok(Response::new(v1::RegisterWorkflowResponse {
             digest: digest.to_string(),
@@ -148,15 +155,19 @@ impl OrchestratorService for Server {
         &self,
         request: Request<tonic::Streaming<v1::UploadBlobRequest>>,
     ) -> Result<Response<v1::UploadBlobResponse>, Status> {
-        upload::take(&self.blobs, request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        let pieces = request.into_inner().map(|piece| piece.map(|piece| piece.chunk.into()));
+        upload::take(&self.blobs, &caller.tenant, pieces).await.map(Response::new)
     }
 
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
-        self.start(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request)?;
+        self.start(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
-        let run = Some(self.shown(&request.into_inner().run_id).await?);
+        let caller = caller(&request)?;
+        let run = Some(self.shown(&caller, &request.into_inner().run_id).await?);
         Ok(Response::new(v1::GetRunResponse { run }))
     }
 
@@ -164,17 +175,19 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::DownloadResultRequest>,
     ) -> Result<Response<Self::DownloadResultStream>, Status> {
-        let answers = download::begin(self, request.into_inner()).await?;
+        let caller = caller(&request)?;
+        let answers = download::begin(self, &caller, request.into_inner()).await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let status = Some(&request.status).filter(|s| !s.is_empty()).map(|s| s.parse::<RunStatus>()).transpose();
         let before = Some(&request.page_token).filter(|s| !s.is_empty()).map(|s| s.parse::<RunId>()).transpose();
         let limit = if request.page_size == 0 { PAGE.0 } else { request.page_size.min(PAGE.1) };
         let filter = Filter {
-            tenant: TENANT.to_owned(),
+            tenant: caller.tenant,
             workflow: Some(request.workflow).filter(|s| !s.is_empty()),
             status: status.map_err(|e| Status::invalid_argument(e.to_string()))?,
             before: before.map_err(|_| Status::invalid_argument("page_token is not one that a list gave"))?,
@@ -188,9 +201,9 @@ impl OrchestratorService for Server {
 
     async fn list_workflows(
         &self,
-        _: Request<v1::ListWorkflowsRequest>,
+        request: Request<v1::ListWorkflowsRequest>,
     ) -> Result<Response<v1::ListWorkflowsResponse>, Status> {
-        let known = self.store.workflows(TENANT.to_owned()).await.map_err(|e| unavailable(&e))?;
+        let known = self.store.workflows(caller(&request)?.tenant).await.map_err(|e| unavailable(&e))?;
         let workflow = |one: record::Registered| v1::Workflow {
             name: one.name,
             digest: one.digest.to_string(),
@@ -203,21 +216,21 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::CancelRunRequest>,
     ) -> Result<Response<v1::CancelRunResponse>, Status> {
-        let id = request.into_inner().run_id;
-        let run = self.run_named(&id).await?;
+        let (caller, id) = (caller(&request)?, request.into_inner().run_id);
+        let run = self.run_named(&caller, &id).await?;
         if !run.head.status.is_terminal() {
-            self.command(run.spec.id, Command::Cancel { by: USER.to_owned() }).await?;
+            self.command(&caller, run.spec.id, Command::Cancel { by: caller.user.clone() }).await?;
         }
-        let run = Some(self.shown(&id).await?);
+        let run = Some(self.shown(&caller, &id).await?);
         Ok(Response::new(v1::CancelRunResponse { run }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
-        let id = request.into_inner().run_id;
-        let state = self.run_named(&id).await?;
+        let (caller, id) = (caller(&request)?, request.into_inner().run_id);
+        let state = self.run_named(&caller, &id).await?;
         pause::may_pause(&state)?;
-        self.command(state.spec.id, Command::Pause { by: USER.to_owned() }).await?;
-        let run = Some(self.shown(&id).await?);
+        self.command(&caller, state.spec.id, Command::Pause { by: caller.user.clone() }).await?;
+        let run = Some(self.shown(&caller, &id).await?);
         Ok(Response::new(v1::PauseRunResponse { run }))
     }
 
@@ -225,25 +238,26 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::ResumeRunRequest>,
     ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let caller = caller(&request)?;
         let v1::ResumeRunRequest { run_id, retry, fail } = request.into_inner();
-        let state = self.run_named(&run_id).await?;
+        let state = self.run_named(&caller, &run_id).await?;
         let (retry, fail) = pause::decisions(&state, &retry, &fail)?;
-        self.command(state.spec.id, Command::Resume { retry, fail, by: USER.to_owned() }).await?;
-        let run = Some(self.shown(&run_id).await?);
+        self.command(&caller, state.spec.id, Command::Resume { retry, fail, by: caller.user.clone() }).await?;
+        let run = Some(self.shown(&caller, &run_id).await?);
         Ok(Response::new(v1::ResumeRunResponse { run }))
     }
 
     async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
-        let id = request.into_inner().run_id;
-        let run = self.run_named(&id).await?;
+        let (caller, id) = (caller(&request)?, request.into_inner().run_id);
+        let run = self.run_named(&caller, &id).await?;
         let status = run.head.status;
         if !status.is_terminal() || status == RunStatus::Completed {
             let message =
                 format!("run {id} is {status}: only one that failed, timed out or was cancelled can be retried");
             return Err(Status::failed_precondition(message));
         }
-        self.command(run.spec.id, Command::RetryFailed { by: USER.to_owned() }).await?;
-        let run = Some(self.shown(&id).await?);
+        self.command(&caller, run.spec.id, Command::RetryFailed { by: caller.user.clone() }).await?;
+        let run = Some(self.shown(&caller, &id).await?);
         Ok(Response::new(v1::RetryRunResponse { run }))
     }
 
@@ -251,27 +265,29 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::ApproveNodeRequest>,
     ) -> Result<Response<v1::ApproveNodeResponse>, Status> {
+        let caller = caller(&request)?;
         let v1::ApproveNodeRequest { run_id, node, approved, comment } = request.into_inner();
         if comment.len() > COMMENT_BYTES {
             return Err(Status::invalid_argument(format!("a comment has at most {COMMENT_BYTES} bytes")));
         }
-        let state = self.run_named(&run_id).await?;
+        let state = self.run_named(&caller, &run_id).await?;
         let key = approve::choose(&state, &node)?;
         if !approve::is_answered(&state, key, approved)? {
-            let by = USER.to_owned();
-            self.command(state.spec.id, Command::Approve { node: key, approved, by, comment }).await?;
+            let by = caller.user.clone();
+            self.command(&caller, state.spec.id, Command::Approve { node: key, approved, by, comment }).await?;
             // Somebody else may have been faster, or the run may have ended meanwhile.
             let after = self.state(state.spec.id).await?;
             if !approve::is_answered(&after, key, approved)? {
                 return Err(Status::unavailable("the answer is kept and not worked off yet; look at the run"));
             }
         }
-        let run = Some(self.shown(&run_id).await?);
+        let run = Some(self.shown(&caller, &run_id).await?);
         Ok(Response::new(v1::ApproveNodeResponse { run, node_id: state.node_id(key) }))
     }
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
-        let run = self.run_named(&request.into_inner().run_id).await?.spec.id;
+        let caller = caller(&request)?;
+        let run = self.run_named(&caller, &request.into_inner().run_id).await?.spec.id;
         let (to, from) = mpsc::channel(follow::BEHIND);
         let server = self.clone();
         tokio::spawn(async move { follow::run(&server, run, to).await });
@@ -282,8 +298,9 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::StreamLogsRequest>,
     ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let caller = caller(&request)?;
         let v1::StreamLogsRequest { run_id, node_id, follow } = request.into_inner();
-        let state = self.run_named(&run_id).await?;
+        let state = self.run_named(&caller, &run_id).await?;
         if let Err(known) = lines::is_known(&state.plan, &node_id) {
             return Err(Status::not_found(format!(
                 "run {run_id} has no node `{node_id}`; it has {}",
@@ -300,12 +317,14 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::ListPoolsRequest>,
     ) -> Result<Response<v1::ListPoolsResponse>, Status> {
-        let pools = pools::list(self, &request.into_inner().name).await?;
+        let caller = caller(&request)?;
+        let pools = pools::list(self, &caller.tenant, &request.into_inner().name).await?;
         Ok(Response::new(v1::ListPoolsResponse { pools }))
     }
 
     async fn set_pool(&self, request: Request<v1::SetPoolRequest>) -> Result<Response<v1::SetPoolResponse>, Status> {
-        let pool = Some(pools::set(self, request.into_inner()).await?);
+        let caller = caller(&request)?;
+        let pool = Some(pools::set(self, &caller, request.into_inner()).await?);
         Ok(Response::new(v1::SetPoolResponse { pool }))
     }
 
@@ -313,83 +332,12 @@ impl OrchestratorService for Server {
         &self,
         request: Request<v1::RemovePoolRequest>,
     ) -> Result<Response<v1::RemovePoolResponse>, Status> {
-        pools::remove(self, request.into_inner().name).await?;
+        let caller = caller(&request)?;
+        pools::remove(self, &caller, request.into_inner().name).await?;
         Ok(Response::new(v1::RemovePoolResponse {}))
     }
 
     async fn overview(&self, _: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
         Ok(Response::new(overview::overview(self).await))
     }
-}
-
-impl Server {
-    async fn judge(
-        &self,
-        source: &Source,
-        workflow: &str,
-        given: Option<&[(String, Given)]>,
-    ) -> Result<Judged, Status> {
-        self.validator.judge(source, workflow, given).await.map_err(|error| match error {
-            validate::Error::Refused(message) => Status::invalid_argument(message),
-            error => Status::unavailable(format!("{error}; nothing was accepted, try again")),
-        })
-    }
-
-    /// Posts a command, and waits until it is worked off.
-    async fn command(&self, run: RunId, command: Command) -> Result<(), Status> {
-        let row = self.store.post(run, command).await.map_err(|e| unavailable(&e))?;
-        self.engine.work_off().await;
-        if self.engine.owns(run) {
-            return Ok(());
-        }
-        // Another replica writes the run, and finds the command in the store.
-        let worked_off = async {
-            while self.store.is_posted(row).await.unwrap_or(false) {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        // Past it the command is kept all the same; the answer shows the run as it is.
-        tokio::time::timeout(PATIENCE, worked_off).await.ok();
-        Ok(())
-    }
-
-    async fn state(&self, run: RunId) -> Result<RunState, Status> {
-        let loaded = self.store.load(run).await.map_err(|e| unavailable(&e))?;
-        let loaded = loaded.ok_or_else(|| Status::not_found(format!("no run {run}")))?;
-        Ok(RunState::restore(loaded.spec, loaded.plan, loaded.head, loaded.nodes))
-    }
-
-    async fn run_named(&self, id: &str) -> Result<RunState, Status> {
-        let run = id.parse().map_err(|_| Status::not_found(format!("no run `{id}`: an id is a UUID")))?;
-        self.state(run).await
-    }
-
-    async fn shown(&self, id: &str) -> Result<v1::Run, Status> {
-        Ok(show::whole(&self.run_named(id).await?, &*self.bus, &self.blobs).await)
-    }
-}
-
-fn source(sent: v1::Source) -> Result<Source, Status> {
-    let bytes: usize = sent.files.iter().map(|file| file.path.len() + file.text.len()).sum();
-    if bytes > limits::SUBMISSION_BYTES {
-        let bound = limits::SUBMISSION_BYTES;
-        return Err(Status::invalid_argument(format!("a submission has at most {bound} bytes, this one {bytes}")));
-    }
-    Ok(Source { entry: sent.entry, files: sent.files.into_iter().map(|file| (file.path, file.text)).collect() })
-}
-
-fn json(value: &impl Serialize) -> Result<Vec<u8>, Status> {
-    serde_json::to_vec(value).map_err(|e| Status::internal(format!("write the answer: {e}")))
-}
-
-/// Everything that is wrong, for people in the message and for programs in the details.
-fn unsound(judged: &Judged) -> Status {
-    let problem = |problem: &Problem| {
-        let remedy = problem.remedy.as_ref().map_or_else(String::new, |remedy| format!(": {remedy}"));
-        format!("{}: {}{remedy}", problem.place, problem.message)
-    };
-    let problems = judged.problems.iter().filter(|p| !p.warning).map(problem);
-    let lines: Vec<String> = problems.chain(judged.parameter_errors.iter().map(|e| e.message.clone())).collect();
-    let details = serde_json::json!({"problems": judged.problems, "parameters": judged.parameter_errors});
-    Status::with_details(Code::InvalidArgument, lines.join("\n"), details.to_string().into_bytes().into())
 }

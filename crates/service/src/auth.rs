@@ -1,12 +1,14 @@
-//! Who may call: a bearer token, compared in constant time; secrets from files.
+//! Who may call: a bearer token, compared in constant time, or whoever a door lets in; secrets from files.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use http::{HeaderMap, header};
-use qflow_model::ids::Digest;
+use qflow_model::{access::Caller, ids::Digest};
+
+use crate::door::{Closed, Door, Knock};
 
 /// What a caller must show.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub enum Auth {
     /// Nothing.
     #[default]
@@ -15,6 +17,8 @@ pub enum Auth {
     Token(String),
     /// The same, with either of two: the services' and the clients'.
     Either(String, String),
+    /// Whatever somebody else knows, who also says what they may.
+    Door(Arc<dyn Door>),
 }
 
 impl fmt::Debug for Auth {
@@ -23,34 +27,42 @@ impl fmt::Debug for Auth {
             Self::None => "None",
             Self::Token(_) => "Token(…)",
             Self::Either(..) => "Either(…)",
+            Self::Door(_) => "Door(…)",
         })
     }
 }
 
 impl Auth {
-    /// Whether the headers show what is asked.
-    pub fn admits(&self, headers: &HeaderMap) -> bool {
+    /// Who calls, where the headers show what is asked of whoever goes to this route.
+    pub async fn enter(&self, headers: &HeaderMap, route: &str) -> Result<Caller, Closed> {
+        let shown = bearer(headers);
         let tokens = match self {
-            Self::None => return true,
+            Self::None => return Ok(Caller::local()),
             Self::Token(token) => [token, token],
             Self::Either(one, other) => [one, other],
+            Self::Door(door) => return door.open(Knock { shown, route }).await,
         };
-        let shown = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let shown = shown.and_then(|v| v.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        shown.is_some_and(|(_, shown)| tokens.into_iter().any(|token| !token.is_empty() && same(shown.trim(), token)))
+        let is_one = shown.is_some_and(|shown| tokens.into_iter().any(|token| same(shown, token)));
+        if is_one { Ok(Caller::local()) } else { Err(Closed::Unknown) }
     }
 
     /// The token, where there is one.
     pub fn token(&self) -> Option<&str> {
         match self {
-            Self::None => None,
+            Self::None | Self::Door(_) => None,
             Self::Token(token) | Self::Either(token, _) => Some(token),
         }
     }
 }
 
-/// Compares digests, so that neither length nor a common beginning shows in the time it takes.
-fn same(a: &str, b: &str) -> bool {
+/// The token of `Authorization: Bearer TOKEN`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+}
+
+/// Whether two secrets are the same. Digests are compared, so that neither length nor a common beginning shows in the time it takes.
+pub fn same(a: &str, b: &str) -> bool {
     let (a, b) = (Digest::of(a.as_bytes()).0, Digest::of(b.as_bytes()).0);
     a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
@@ -108,15 +120,19 @@ mod tests {
         HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
     }
 
-    #[test]
-    fn only_the_very_token_is_admitted() {
+    async fn admits(auth: &Auth, headers: &HeaderMap) -> bool {
+        auth.enter(headers, "a.B/C").await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn only_the_very_token_is_admitted() {
         let auth = Auth::Token("s3cret".into());
-        assert!(auth.admits(&headers("Bearer s3cret")));
+        assert!(admits(&auth, &headers("Bearer s3cret")).await);
         for wrong in ["Bearer s3cre", "Bearer s3crett", "Bearer S3cret", "s3cret", "Basic s3cret", "Bearer "] {
-            assert!(!auth.admits(&headers(wrong)), "{wrong}");
+            assert!(!admits(&auth, &headers(wrong)).await, "{wrong}");
         }
-        assert!(!auth.admits(&HeaderMap::new()));
-        assert!(Auth::None.admits(&HeaderMap::new()));
+        assert!(!admits(&auth, &HeaderMap::new()).await);
+        assert!(admits(&Auth::None, &HeaderMap::new()).await);
         assert!(!format!("{auth:?}").contains("s3cret"));
     }
 
@@ -133,14 +149,14 @@ mod tests {
         assert_eq!(absent.to_string(), format!("read secret file `{}`", path.display()));
     }
 
-    #[test]
-    fn a_secret_that_is_nothing_is_an_error_and_no_open_door() {
+    #[tokio::test]
+    async fn a_secret_that_is_nothing_is_an_error_and_no_open_door() {
         for blank in ["", " ", "\n"] {
             assert!(matches!(read_secret(Some(blank.into()), None), Err(SecretError::Blank)));
         }
         let missing = need_secret("QFLOW_SERVICE_TOKEN", None, None).unwrap_err();
         assert!(missing.to_string().ends_with("set QFLOW_SERVICE_TOKEN or QFLOW_SERVICE_TOKEN_FILE"), "{missing}");
         assert_eq!(need_secret("X", Some("s".into()), None).unwrap(), "s");
-        assert!(!Auth::Token(String::new()).admits(&headers("Bearer ")));
+        assert!(!admits(&Auth::Token(String::new()), &headers("Bearer ")).await);
     }
 }

@@ -1,21 +1,24 @@
 //! What stands before every call: host, origin, token, trace context, deadline, and its rate, errors, duration and span.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
-    extract::{Request, State},
+    body::{Body, HttpBody as _},
+    extract::{MatchedPath, Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use qflow_model::access::Caller;
 use qflow_telemetry::{Telemetry, traces};
 use tokio::time::timeout;
 use tonic::Code;
 
 use crate::{
-    Auth, methods,
+    Auth,
+    door::Closed,
+    methods,
     red::{self, End, Guard, Watched},
     route,
 };
@@ -31,6 +34,9 @@ pub const VERSION: &str = "qflow-version";
 
 /// The header by which a service says with its answer to `grpc.health.v1`, to whoever may call it, how its telemetry gets out.
 pub const TELEMETRY: &str = "qflow-telemetry";
+
+/// Kinds of bodies that a web page of another origin cannot send without asking first.
+const DELIBERATE: [&str; 2] = ["application/json", "application/octet-stream"];
 
 /// What stands before every call.
 #[derive(Clone)]
@@ -48,22 +54,29 @@ pub fn protect(router: Router, edge: Edge) -> Router {
     router.layer(from_fn_with_state(Arc::new(edge), enter))
 }
 
+/// Lets a request in that may enter: who calls goes with it.
 async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
-        let answer = async |request| match refusal(&edge, &request) {
-            Some(refusal) => refusal.as_json(),
-            None => next.run(request).await,
+        let answer = async |request: Request| match admit(&edge, request).await {
+            Err(refusal) => refusal.as_problem(),
+            Ok(request) => next.run(request).await,
         };
         return route::watch(&edge.telemetry, request, answer).await;
     }
     let method = methods::label(request.uri().path());
     let mut guard = Guard::new(edge.telemetry.clone(), End::Server, method, traces::extract(request.headers()));
-    if let Some(refusal) = refusal(&edge, &request) {
-        guard.finish(red::name(refusal.code));
-        return trailers_only(refusal.code, refusal.message);
-    }
+    let request = match admit(&edge, request).await {
+        Err(refusal) => {
+            guard.finish(red::name(refusal.code));
+            return trailers_only(refusal.code, &refusal.message);
+        }
+        Ok(request) => request,
+    };
     // Nobody has to show anything for that answer, and of what is inside only who does is told.
-    let is_told = methods::is_health(request.uri().path()) && edge.auth.admits(request.headers());
+    let is_told = methods::is_health(request.uri().path()) && {
+        let headers = request.headers().clone();
+        edge.auth.enter(&headers, method).await.is_ok()
+    };
     let mut guard = guard.given(red::given(request.headers()));
     let request = request.map(|body| Body::new(guard.hears(body)));
     let answering = traces::within(guard.context(), next.run(request));
@@ -94,28 +107,54 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
 struct Refusal {
     status: StatusCode,
     code: Code,
-    message: &'static str,
+    message: Cow<'static, str>,
 }
 
-fn refusal(edge: &Edge, request: &Request) -> Option<Refusal> {
-    let refused = |status, code, message| Some(Refusal { status, code, message });
-    if edge.loopback_only && !from_loopback(request) {
+/// The request with who calls, nobody where the path is open to all.
+async fn admit(edge: &Edge, request: Request) -> Result<Request, Refusal> {
+    let refused = |status, code, message: &'static str| Err(Refusal { status, code, message: message.into() });
+    let (mut parts, body) = request.into_parts();
+    if edge.loopback_only && !from_loopback(&parts) {
         return refused(StatusCode::FORBIDDEN, Code::PermissionDenied, "this address serves its own machine only");
     }
-    if !methods::is_exempt(request.uri().path()) && !edge.auth.admits(request.headers()) {
-        return refused(StatusCode::UNAUTHORIZED, Code::Unauthenticated, "a valid bearer token is required");
+    if !methods::is_exempt(parts.uri.path()) {
+        let caller: Caller = edge.auth.enter(&parts.headers, &place(&parts)).await.map_err(Refusal::from)?;
+        parts.extensions.insert(caller);
     }
-    if edge.loopback_only && !is_deliberate(request) {
+    if edge.loopback_only && !is_deliberate(&parts, body.is_end_stream()) {
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "bodies are application/json");
     }
-    None
+    Ok(Request::from_parts(parts, body))
 }
 
-/// Whether a body has a kind that a web page can send only where it is allowed to.
-fn is_deliberate(request: &Request) -> bool {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let headers = request.headers();
-    reads || is_grpc(headers) || kind(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+impl From<Closed> for Refusal {
+    fn from(closed: Closed) -> Self {
+        let (status, code, message) = match closed {
+            Closed::Unknown => {
+                (StatusCode::UNAUTHORIZED, Code::Unauthenticated, "a valid bearer token is required".into())
+            }
+            Closed::Forbidden(why) => (StatusCode::FORBIDDEN, Code::PermissionDenied, why.into()),
+            Closed::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, why.into()),
+        };
+        Self { status, code, message }
+    }
+}
+
+/// Where a request goes, as whoever is asked about it knows the place.
+fn place(parts: &Parts) -> Cow<'_, str> {
+    let path = parts.uri.path();
+    if is_grpc(&parts.headers) {
+        return path.strip_prefix('/').unwrap_or(path).into();
+    }
+    let declared = parts.extensions.get::<MatchedPath>().map_or(path, MatchedPath::as_str);
+    format!("{} {declared}", parts.method).into()
+}
+
+/// Whether a body has a kind that a web page can send only where it is allowed to, or there is none.
+fn is_deliberate(parts: &Parts, is_empty: bool) -> bool {
+    let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_kind = |kind: &str| DELIBERATE.iter().any(|known| kind.eq_ignore_ascii_case(known));
+    reads || is_grpc(&parts.headers) || kind(&parts.headers).map_or(is_empty, is_kind)
 }
 
 /// The content's type without its parameters.
@@ -136,12 +175,12 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Whether `Host`, the HTTP/2 authority and `Origin` name this machine; a web page elsewhere cannot forge them.
-fn from_loopback(request: &Request) -> bool {
+fn from_loopback(parts: &Parts) -> bool {
     let all = |name: HeaderName, is: fn(&str) -> bool| {
-        request.headers().get_all(name).iter().all(|value| value.to_str().is_ok_and(is))
+        parts.headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(is))
     };
-    let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    let named = authority.is_some() || request.headers().contains_key(header::HOST);
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let named = authority.is_some() || parts.headers.contains_key(header::HOST);
     let origin = |value: &str| value.split_once("://").is_some_and(|(_, host)| is_loopback(host));
     named && authority.is_none_or(is_loopback) && all(header::HOST, is_loopback) && all(header::ORIGIN, origin)
 }
@@ -153,10 +192,19 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 impl Refusal {
-    fn as_json(&self) -> Response {
-        let mut response = Response::new(Body::from(format!("{{\"error\":\"{}\"}}", self.message)));
+    fn as_problem(&self) -> Response {
+        let code = red::name(self.code).to_ascii_lowercase();
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let body = serde_json::json!({
+            "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.message, "code": code,
+        });
+        let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }

@@ -109,6 +109,8 @@ pub(crate) async fn serve_grpc_trying(
     }
     let stopping = shutdown.clone();
     let served = server
+        // What is no gRPC may come by HTTP/1.1 too, as programs that post JSON do.
+        .accept_http1(true)
         .http2_keepalive_interval(Some(keep_alive.interval))
         .http2_keepalive_timeout(Some(keep_alive.timeout))
         .max_concurrent_streams(MAX_STREAMS)

@@ -356,7 +356,7 @@ async fn count_crash(parts: &Parts) -> record::Result<InHand> {
     match InHand::open(path) {
         Ok((in_hand, before)) => {
             if let Some(run) = before {
-                parts.store.post(run, Command::Crashed).await?;
+                parts.store.post(run, Command::Crashed, None).await?;
                 in_hand.rest();
             }
             Ok(in_hand)

@@ -1,5 +1,6 @@
 //! What every store promises, in the same words for each.
 
+pub(super) mod access;
 mod files;
 mod limits;
 mod lines;
@@ -23,6 +24,10 @@ use super::{
     postgres::Server,
     traced::{Place, Traced},
     *,
+};
+use access::{
+    a_token_lets_in_until_it_is_revoked, a_token_lets_in_until_its_time_is_over, the_audit_is_read_page_by_page,
+    what_is_asked_of_a_run_is_in_the_audit,
 };
 use lines::{lines_are_kept_once_and_in_order, lines_that_lie_elsewhere_are_removed};
 use owners::{locked, what_is_one_tenants_is_no_others};
@@ -59,6 +64,7 @@ pub(super) fn submission(id: u128, key: Option<&str>) -> Submission {
         source: Arc::new(source),
         idempotency_key: key.map(str::to_owned),
         relock: false,
+        asked: None,
     }
 }
 
@@ -260,6 +266,10 @@ conformance!(
     lines_that_lie_elsewhere_are_removed,
     a_lock_is_found_until_it_is_too_old,
     what_is_one_tenants_is_no_others,
+    a_token_lets_in_until_it_is_revoked,
+    a_token_lets_in_until_its_time_is_over,
+    what_is_asked_of_a_run_is_in_the_audit,
+    the_audit_is_read_page_by_page,
 );
 
 /// The hand of a store's clock.

@@ -1,5 +1,6 @@
 //! A store in memory: for tests of what stands on it. Nothing outlives the process.
 
+mod access;
 mod cache;
 mod pool;
 
@@ -22,7 +23,9 @@ use qflow_service::Clock;
 
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
-    Submitted, Totals, all_shards,
+    Submitted, Totals,
+    access::Entry,
+    all_shards,
     cache::{Expired, Hit, Scope},
     member::{Attending, Member, Standing},
     pool::{Pool, PoolState, Removed},
@@ -48,6 +51,7 @@ struct Tables {
     locks: BTreeMap<(String, Digest), (Arc<EnvLock>, Timestamp)>,
     pools: pool::Pools,
     cache: cache::Cache,
+    access: access::Kept,
 }
 
 /// A shard as its row says.
@@ -166,7 +170,7 @@ impl Store for Memory {
 
     async fn submit(&self, submission: Submission) -> Result<Submitted> {
         let (mut tables, now) = (self.tables(), self.clock.now());
-        let Submission { spec, plan, source, idempotency_key, relock } = submission;
+        let Submission { spec, plan, source, idempotency_key, relock, asked } = submission;
         tables.keys.retain(|_, (_, at)| now.ms_since(*at) < limits::IDEMPOTENCY_MS);
         if let Some(key) = idempotency_key.map(|key| (spec.tenant.clone(), key)) {
             if let Some((run, _)) = tables.keys.get(&key) {
@@ -184,6 +188,7 @@ impl Store for Memory {
         let spec = Arc::new(RunSpec { created_at: now, ..(*spec).clone() });
         let head = RunState::new(spec.clone(), plan.clone()).head;
         tables.post(spec.id, Command::Start { relock });
+        asked.into_iter().for_each(|asked| tables.access.note(asked, now));
         let row = Row {
             plan,
             head,
@@ -203,8 +208,12 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
-        Ok(self.tables().post(run, command))
+    async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
+        let (mut tables, now) = (self.tables(), self.clock.now());
+        if tables.runs.contains_key(&run) {
+            asked.into_iter().for_each(|asked| tables.access.note(asked, now));
+        }
+        Ok(tables.post(run, command))
     }
 
     async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {

@@ -1,5 +1,6 @@
 //! Postgres behind the store's trait: many replicas share it, its clock alone decides, and every batch begins with its fence.
 
+mod access;
 mod backup;
 mod batch;
 mod cache;
@@ -42,6 +43,7 @@ use self::{
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
+    access::Entry,
     cache::{Expired, Hit, Scope},
     member::{Attending, Standing},
     pool::{Pool, PoolState, Removed},
@@ -219,10 +221,14 @@ impl Store for Postgres {
         end(tx, doing, done).await
     }
 
-    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
+    async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
         let doing = "post a command";
         let input = rows::text(&command).map_err(|stop| stop.while_doing(doing))?;
-        let rows = self.rows(doing, rows::PUT_COMMAND, &[&run.0, &input]).await?;
+        let put: [Param<'_>; 2] = [&run.0, &input];
+        let rows = match &asked {
+            None => self.rows(doing, rows::PUT_COMMAND, &put).await?,
+            Some(asked) => self.rows(doing, access::ASK, &[&access::params(asked)[..], &put].concat()).await?,
+        };
         self.wake.tell(&self.pool, run.shard());
         // A run that is gone gets none: nothing waits then.
         Ok(each(doing, &rows, |row| Ok(row.try_get(0)?))?.pop().unwrap_or_default())

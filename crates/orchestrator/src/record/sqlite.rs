@@ -1,5 +1,6 @@
 //! `SQLite` behind the store's trait: one connection on a thread of its own, write-ahead log, every commit synced.
 
+mod access;
 mod backup;
 mod cache;
 mod lines;
@@ -35,6 +36,7 @@ pub(super) use self::{
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
+    access::Entry,
     cache::{Expired, Hit, Scope},
     member::{Attending, Standing},
     pool::{Pool, PoolState, Removed},
@@ -157,8 +159,15 @@ impl Store for Sqlite {
         self.within("register a workflow", move |db| put_source(db, &owner, &source, &workflows, now)).await
     }
 
-    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
-        self.within("post a command", move |db| put_command(db, run, &command)).await
+    async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
+        let now = self.clock.now();
+        self.within("post a command", move |db| {
+            let row = put_command(db, run, &command)?;
+            // A run that is gone is asked for nothing.
+            asked.iter().filter(|_| row > 0).try_for_each(|asked| access::note(db, asked, now))?;
+            Ok(row)
+        })
+        .await
     }
 
     async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::{
     Batch, Command, Error, Filter, InboxRow, Listed, Loaded, Registered, Result, Store, StoredLine, Submission,
     Submitted, Totals,
+    access::{Access, AuditFilter, Audited, Entry, Token},
     cache::{Expired, Hit, Scope},
     member::{Attending, Standing},
     pool::{Pool, PoolState, Removed},
@@ -116,8 +117,8 @@ impl Store for Traced {
     async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
         self.told(("INSERT", "workflow"), self.inner.register(owner, source, workflows)).await
     }
-    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
-        self.told(("INSERT", "inbox"), self.inner.post(run, command)).await
+    async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
+        self.told(("INSERT", "inbox"), self.inner.post(run, command, asked)).await
     }
     async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {
         self.told(("SELECT", "inbox"), self.inner.inbox(shards)).await
@@ -259,5 +260,27 @@ mod tests {
         assert_eq!((spans.len(), spans[0].name.as_ref()), (1, "SELECT workflow"));
         let told = facts(&spans);
         assert!(told.contains("sqlite") && told.contains("state.db"), "{told}");
+    }
+}
+
+#[async_trait]
+impl Access for Traced {
+    async fn keep_token(&self, token: Token, asked: Entry) -> Result<()> {
+        self.told(("INSERT", "token"), self.inner.keep_token(token, asked)).await
+    }
+    async fn live_token(&self, id: &str) -> Result<Option<Token>> {
+        self.told(("SELECT", "token"), self.inner.live_token(id)).await
+    }
+    async fn tokens(&self, tenant: String) -> Result<Vec<Token>> {
+        self.told(("SELECT", "token"), self.inner.tokens(tenant)).await
+    }
+    async fn revoke_token(&self, tenant: String, id: String, asked: Entry) -> Result<bool> {
+        self.told(("UPDATE", "token"), self.inner.revoke_token(tenant, id, asked)).await
+    }
+    async fn note(&self, asked: Entry) -> Result<()> {
+        self.told(("INSERT", "audit"), self.inner.note(asked)).await
+    }
+    async fn audit(&self, filter: AuditFilter) -> Result<Vec<Audited>> {
+        self.told(("SELECT", "audit"), self.inner.audit(filter)).await
     }
 }

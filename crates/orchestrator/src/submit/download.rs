@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qflow_model::{progress::RunState, status::NodeStatus, value::Argument};
+use qflow_model::{access::Caller, progress::RunState, status::NodeStatus, value::Argument};
 use qflow_proto::v1::{self, download_result_response::Part};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -19,10 +19,11 @@ const AHEAD: usize = 2;
 /// Says what comes, and has it come.
 pub(super) async fn begin(
     server: &Server,
+    caller: &Caller,
     request: v1::DownloadResultRequest,
 ) -> Result<mpsc::Receiver<Result<v1::DownloadResultResponse, Status>>, Status> {
     let v1::DownloadResultRequest { run_id, node_id, content, raw } = request;
-    let state = server.run_named(&run_id).await?;
+    let state = server.run_named(caller, &run_id).await?;
     let (run, blobs) = (state.spec.id, Arc::clone(&server.blobs));
     let result = if node_id.is_empty() { of_run(&state)? } else { of_node(&state, &node_id)? };
     let what = download::look(&blobs, run, &result, content, raw).await.map_err(|e| refused(&e))?;

@@ -1,15 +1,16 @@
 //! Pools as clients see and set them, and the check that a submission names only pools that are there.
 
 use qflow_model::{
+    access::Caller,
     definition::{Problem, Source},
     plan::Plan,
 };
 use qflow_proto::v1;
 use tonic::Status;
 
-use super::{Server, TENANT, everybody, problem::of_node, show, unavailable};
+use super::{Server, problem::of_node, show, unavailable};
 use crate::record::{
-    cache::Scope,
+    access::Entry,
     pool::{Holder, Pool, PoolState, Removed},
 };
 
@@ -24,9 +25,9 @@ fn unknown(name: &str, known: &[PoolState]) -> Status {
     Status::not_found(format!("no pool is called `{name}`; {there}. Make it: qflow pools set {name} --slots N"))
 }
 
-/// The pool of that name, or all.
-pub(super) async fn list(server: &Server, name: &str) -> Result<Vec<v1::Pool>, Status> {
-    let known = server.store.pools(TENANT.to_owned()).await.map_err(|e| unavailable(&e))?;
+/// A tenant's pool of that name, or all.
+pub(super) async fn list(server: &Server, tenant: &str, name: &str) -> Result<Vec<v1::Pool>, Status> {
+    let known = server.store.pools(tenant.to_owned()).await.map_err(|e| unavailable(&e))?;
     if !name.is_empty() && !known.iter().any(|state| state.pool.name == name) {
         return Err(unknown(name, &known));
     }
@@ -34,7 +35,7 @@ pub(super) async fn list(server: &Server, name: &str) -> Result<Vec<v1::Pool>, S
 }
 
 /// Makes a pool or changes it; as it stands then.
-pub(super) async fn set(server: &Server, sent: v1::SetPoolRequest) -> Result<v1::Pool, Status> {
+pub(super) async fn set(server: &Server, caller: &Caller, sent: v1::SetPoolRequest) -> Result<v1::Pool, Status> {
     let v1::SetPoolRequest { name, slots, per_minute } = sent;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.is_empty() || name.len() > NAME || !name.chars().all(fits) {
@@ -44,20 +45,26 @@ pub(super) async fn set(server: &Server, sent: v1::SetPoolRequest) -> Result<v1:
     if slots > MOST || per_minute > MOST {
         return Err(Status::invalid_argument(format!("a pool has at most {MOST} slots, and as many starts a minute")));
     }
-    let Scope { tenant, user } = everybody();
-    let pool = Pool { tenant, user, name: name.clone(), slots, per_minute: Some(per_minute).filter(|n| *n > 0) };
+    server.store.note(Entry::of(caller, "pool.set", name.as_str())).await.map_err(|e| unavailable(&e))?;
+    let per_minute = Some(per_minute).filter(|most| *most > 0);
+    let pool = Pool { tenant: caller.tenant.clone(), user: caller.user.clone(), name: name.clone(), slots, per_minute };
     server.store.set_pool(pool).await.map_err(|e| unavailable(&e))?;
     // What waits for it may go on at once.
     server.engine.work_off().await;
-    list(server, &name).await?.pop().ok_or_else(|| Status::aborted(format!("pool `{name}` was removed meanwhile")))
+    list(server, &caller.tenant, &name)
+        .await?
+        .pop()
+        .ok_or_else(|| Status::aborted(format!("pool `{name}` was removed meanwhile")))
 }
 
 /// Removes a pool that nobody holds.
-pub(super) async fn remove(server: &Server, name: String) -> Result<(), Status> {
-    match server.store.remove_pool(TENANT.to_owned(), name.clone()).await.map_err(|e| unavailable(&e))? {
+pub(super) async fn remove(server: &Server, caller: &Caller, name: String) -> Result<(), Status> {
+    let tenant = caller.tenant.as_str();
+    server.store.note(Entry::of(caller, "pool.remove", name.as_str())).await.map_err(|e| unavailable(&e))?;
+    match server.store.remove_pool(tenant.to_owned(), name.clone()).await.map_err(|e| unavailable(&e))? {
         Removed::Gone => Ok(()),
         Removed::Unknown => {
-            let known = server.store.pools(TENANT.to_owned()).await.map_err(|e| unavailable(&e))?;
+            let known = server.store.pools(tenant.to_owned()).await.map_err(|e| unavailable(&e))?;
             Err(unknown(&name, &known))
         }
         Removed::Held(slots) => {
@@ -84,12 +91,17 @@ fn shown(state: &PoolState) -> v1::Pool {
 }
 
 /// Pools that nodes name and that are not there.
-pub(super) async fn missing(server: &Server, plan: &Plan, source: &Source) -> Result<Vec<Problem>, Status> {
+pub(super) async fn missing(
+    server: &Server,
+    tenant: &str,
+    plan: &Plan,
+    source: &Source,
+) -> Result<Vec<Problem>, Status> {
     let named: Vec<_> = plan.nodes.values().filter_map(|node| Some((node, node.pool.as_ref()?))).collect();
     if named.is_empty() {
         return Ok(Vec::new());
     }
-    let known = server.store.pools(TENANT.to_owned()).await.map_err(|e| unavailable(&e))?;
+    let known = server.store.pools(tenant.to_owned()).await.map_err(|e| unavailable(&e))?;
     let missing = named.into_iter().filter(|(_, pool)| !known.iter().any(|state| state.pool.name == **pool));
     let problem = |(node, pool): (&qflow_model::definition::NodeDef, &String)| {
         let message = format!("node `{}` takes a slot of pool `{pool}`, which is not there", node.name);

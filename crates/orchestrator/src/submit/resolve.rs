@@ -15,11 +15,14 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{
-    Server, TENANT, everybody,
+    Server,
     problem::{at, of_node},
     unavailable,
 };
-use crate::dispatch::{Word, suits};
+use crate::{
+    dispatch::{Word, suits},
+    record::cache::Scope,
+};
 
 /// How long a submission waits for all its environments: within the time that clients give a call. Past it the run is accepted and
 /// waits itself.
@@ -36,7 +39,13 @@ pub(super) struct Resolved {
 
 /// Has a runner resolve what has requirements and no young lock. What is not the user's fault stops no submission: the run waits for
 /// it, or fails with it.
-pub(super) async fn resolve(server: &Server, plan: &Plan, source: &Source, relock: bool) -> Result<Resolved, Status> {
+pub(super) async fn resolve(
+    server: &Server,
+    whose: &Scope,
+    plan: &Plan,
+    source: &Source,
+    relock: bool,
+) -> Result<Resolved, Status> {
     let sight = server.engine.sight();
     let offered = server.engine.offered();
     let runtime = sight.runners.iter().map(|seen| seen.hello.runtime.as_str()).min();
@@ -48,13 +57,13 @@ pub(super) async fn resolve(server: &Server, plan: &Plan, source: &Source, reloc
         if spec.requirements.is_empty() {
             continue;
         }
-        let kept = async || server.store.lock(TENANT.to_owned(), spec.digest(), since).await;
+        let kept = async || server.store.lock(whose.tenant.clone(), spec.digest(), since).await;
         let known = if relock { None } else { kept().await.map_err(|e| unavailable(&e))? };
         let young = known.is_some_and(|lock| suits(&lock, runtime));
         all &= !young;
         if !young && offered.contains(&spec.python) {
             let (answer, answered) = oneshot::channel();
-            server.engine.say(Word::Lock(spec.clone(), everybody(), answer)).await;
+            server.engine.say(Word::Lock(spec.clone(), whose.clone(), answer)).await;
             asked.push((position, spec, answered));
         }
     }

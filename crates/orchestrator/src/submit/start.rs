@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use qflow_blobs::{Blobs, Patience};
 use qflow_model::{
+    access::{Caller, Role},
     definition::{Problem, Source},
     ids::{Digest, RunId, Timestamp},
     plan::Plan,
@@ -14,11 +15,11 @@ use qflow_proto::v1::{self, parameter, start_run_request};
 use qflow_telemetry::traces;
 use tonic::Status;
 
-use super::{Server, TENANT, USER, json, pools, resolve, secrets, source, unavailable, unsound, upload};
+use super::{Server, json, pools, resolve, secrets, source, unavailable, unsound, upload, whose};
 use crate::{
     dispatch::Word,
     plan as planning,
-    record::{self, Submission, Submitted},
+    record::{self, Submission, Submitted, access::Entry},
     validate::{Given, Judged},
 };
 
@@ -27,10 +28,17 @@ const MEET: Duration = Duration::from_secs(3);
 
 impl Server {
     /// Starts a run: once this returns, it is not lost.
-    pub(super) async fn start(&self, request: v1::StartRunRequest) -> Result<v1::StartRunResponse, Status> {
+    pub(super) async fn start(
+        &self,
+        caller: &Caller,
+        request: v1::StartRunRequest,
+    ) -> Result<v1::StartRunResponse, Status> {
         let source = match request.what {
-            Some(start_run_request::What::Source(sent)) => Arc::new(source(sent)?),
-            Some(start_run_request::What::Digest(text)) => self.registered(&text).await?,
+            Some(start_run_request::What::Source(sent)) => {
+                self.may(caller, Role::Author, "run.start", &sent.entry).await?;
+                Arc::new(source(sent)?)
+            }
+            Some(start_run_request::What::Digest(text)) => self.registered(&caller.tenant, &text).await?,
             None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
         };
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
@@ -47,15 +55,15 @@ impl Server {
             .map_err(|problems| unsound(&Judged { problems, ..Judged::default() }))?;
         let plan = Arc::new(plan);
         let mut judged = judged;
-        judged.problems.extend(self.missing(&plan, &source).await?);
+        judged.problems.extend(self.missing(&caller.tenant, &plan, &source).await?);
         if judged.problems.iter().any(|problem| !problem.warning) {
             return Err(unsound(&judged));
         }
-        let resolved = resolve::resolve(self, &plan, &source, request.relock).await?;
+        let resolved = resolve::resolve(self, &whose(caller), &plan, &source, request.relock).await?;
         if !resolved.problems.is_empty() {
             return Err(unsound(&Judged { problems: resolved.problems, ..Judged::default() }));
         }
-        let spec = self.spec(&judged, plan.digest(), trace, request.no_cache).await?;
+        let spec = self.spec(caller, &judged, plan.digest(), trace, request.no_cache).await?;
         let (id, trace_id) = (spec.id, spec.trace.trace_id.clone());
         let has_blobs = leaves_rows(&judged);
         let submission = Submission {
@@ -64,6 +72,7 @@ impl Server {
             source,
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             relock: request.relock && !resolved.all,
+            asked: Some(Entry { trace_id: trace_id.clone(), ..Entry::of(caller, "run.start", id.to_string()) }),
         };
         let submitted = traces::within(Some(root), self.store.submit(submission)).await;
         if has_blobs {
@@ -85,21 +94,21 @@ impl Server {
     }
 
     /// What a plan names and this house does not have.
-    async fn missing(&self, plan: &Plan, source: &Source) -> Result<Vec<Problem>, Status> {
-        let mut problems = pools::missing(self, plan, source).await?;
-        problems.extend(secrets::missing(&self.engine.sight(), plan, source));
+    async fn missing(&self, tenant: &str, plan: &Plan, source: &Source) -> Result<Vec<Problem>, Status> {
+        let mut problems = pools::missing(self, tenant, plan, source).await?;
+        problems.extend(secrets::missing(&self.engine.sight(), tenant, plan, source));
         problems.sort();
         Ok(problems)
     }
 
-    async fn registered(&self, digest: &str) -> Result<Arc<Source>, Status> {
+    async fn registered(&self, tenant: &str, digest: &str) -> Result<Arc<Source>, Status> {
         let digest: Digest = digest.parse().map_err(|e| Status::invalid_argument(format!("`{digest}`: {e}")))?;
-        let known = self.store.source(TENANT.to_owned(), digest).await.map_err(|e| unavailable(&e))?;
+        let known = self.store.source(tenant.to_owned(), digest).await.map_err(|e| unavailable(&e))?;
         known.ok_or_else(|| Status::not_found(format!("no source {digest} is registered; register it first")))
     }
 
     /// A new run's parameters: large values are kept as blobs, uploads given to it.
-    async fn parameters(&self, id: RunId, judged: &Judged) -> Result<BTreeMap<String, Produced>, Status> {
+    async fn parameters(&self, tenant: &str, id: RunId, judged: &Judged) -> Result<BTreeMap<String, Produced>, Status> {
         let mut params = judged.parameters.clone();
         if leaves_rows(judged) {
             // Before anything of it is written: who dies until the run is accepted leaves values that no row names.
@@ -112,7 +121,7 @@ impl Server {
             };
             produced.value = Patience::CALL.insist(outline, |_| true).await.map_err(|error| away(&error))?;
             for attachment in &produced.value.attachments {
-                let take = || self.blobs.take_upload(TENANT, id, attachment.digest);
+                let take = || self.blobs.take_upload(tenant, id, attachment.digest);
                 let taken = Patience::CALL.insist(take, |_| true).await.map_err(|error| away(&error))?;
                 upload::is_whole(attachment, taken)?;
             }
@@ -141,6 +150,7 @@ impl Server {
     /// What never changes of a new run, its parameters' large values kept apart.
     async fn spec(
         &self,
+        caller: &Caller,
         judged: &Judged,
         plan: Digest,
         trace: TraceContext,
@@ -148,7 +158,7 @@ impl Server {
     ) -> Result<RunSpec, Status> {
         let created_at = self.clock.now();
         let id = RunId(uuid::Uuid::new_v7(uuid_time(created_at)));
-        let params = match self.parameters(id, judged).await {
+        let params = match self.parameters(&caller.tenant, id, judged).await {
             Ok(params) => params,
             Err(status) => {
                 self.forget(id);
@@ -156,7 +166,8 @@ impl Server {
             }
         };
         let params = params.into_iter().map(|(name, produced)| (name, Box::new(produced))).collect();
-        Ok(RunSpec { id, tenant: TENANT.to_owned(), user: USER.to_owned(), plan, params, trace, created_at, no_cache })
+        let Caller { tenant, user, .. } = caller.clone();
+        Ok(RunSpec { id, tenant, user, plan, params, trace, created_at, no_cache })
     }
 }
 

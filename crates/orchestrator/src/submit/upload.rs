@@ -1,15 +1,16 @@
 //! Content of files for parameters: taken in before a run, given to the run that refers to it.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use qflow_blobs::Blobs;
 use qflow_model::{ids::Digest, limits, value::Attachment};
 use qflow_proto::v1;
 use qflow_telemetry::traces;
 use tokio::time::timeout;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
-use super::TENANT;
 use crate::validate::Upload;
 
 /// How long the next piece of an upload may take: one that stays away is not waited for.
@@ -18,21 +19,23 @@ const PIECE: Duration = Duration::from_secs(30);
 /// Takes in content piece by piece; none of it is held in memory for longer than it takes to write it.
 pub(super) async fn take(
     blobs: &Blobs,
-    mut pieces: Streaming<v1::UploadBlobRequest>,
+    tenant: &str,
+    pieces: impl Stream<Item = Result<Bytes, Status>> + Send,
 ) -> Result<v1::UploadBlobResponse, Status> {
-    let (mut writing, mut digest, mut size) =
-        (blobs.begin_upload(TENANT, &traces::new_span_id()).await.map_err(|e| unavailable(&e))?, Digest::pieces(), 0);
+    let writing = blobs.begin_upload(tenant, &traces::new_span_id()).await;
+    let (mut writing, mut digest, mut size) = (writing.map_err(|e| unavailable(&e))?, Digest::pieces(), 0);
+    let mut pieces = pin!(pieces);
     let taken = async {
         while let Some(piece) = next(&mut pieces).await? {
-            size += piece.chunk.len() as u64;
+            size += piece.len() as u64;
             if size > limits::VALUE_BYTES {
                 let bound = limits::VALUE_BYTES;
                 return Err(Status::invalid_argument(format!(
                     "a file or folder has at most {bound} bytes, this one more"
                 )));
             }
-            digest.update(&piece.chunk);
-            writing.write(piece.chunk).await.map_err(|e| unavailable(&e))?;
+            digest.update(&piece);
+            writing.write(piece.to_vec()).await.map_err(|e| unavailable(&e))?;
         }
         Ok(())
     };
@@ -45,9 +48,9 @@ pub(super) async fn take(
     Ok(v1::UploadBlobResponse { digest: digest.to_string(), size })
 }
 
-async fn next(pieces: &mut Streaming<v1::UploadBlobRequest>) -> Result<Option<v1::UploadBlobRequest>, Status> {
-    match timeout(PIECE, pieces.message()).await {
-        Ok(piece) => piece,
+async fn next(pieces: &mut (impl Stream<Item = Result<Bytes, Status>> + Unpin)) -> Result<Option<Bytes>, Status> {
+    match timeout(PIECE, pieces.next()).await {
+        Ok(piece) => piece.transpose(),
         Err(_) => Err(Status::deadline_exceeded(format!("no piece of an upload for {} s", PIECE.as_secs()))),
     }
 }

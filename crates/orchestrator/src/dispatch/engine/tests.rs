@@ -126,8 +126,14 @@ impl House {
             created_at: Timestamp(0),
             no_cache,
         };
-        let submission =
-            Submission { spec: Arc::new(spec), plan, source: Arc::new(source()), idempotency_key: None, relock: false };
+        let submission = Submission {
+            spec: Arc::new(spec),
+            plan,
+            source: Arc::new(source()),
+            idempotency_key: None,
+            relock: false,
+            asked: None,
+        };
         self.store.submit(submission).await.unwrap();
         run
     }
@@ -336,7 +342,7 @@ async fn a_cancelled_run_has_its_attempts_killed() {
     let mut runner = Player::connect(&house, 1, vec![]).await;
     let run = house.submit(1, 2).await;
     let key = runner.order().await.key;
-    house.store.post(run, Command::Cancel { by: "u".into() }).await.unwrap();
+    house.store.post(run, Command::Cancel { by: "u".into() }, None).await.unwrap();
     house.engine.work_off().await;
     assert_eq!(house.status(run).await, RunStatus::Cancelled);
     let kill = loop {
@@ -359,7 +365,7 @@ async fn a_failed_run_is_run_again_from_its_failed_node() {
     let failure = Failure { error_type: "ValueError".into(), ..Failure::default() };
     assert!(runner.ends(second, outcome(Ending::Failed(Box::new(failure)))).await);
     assert_eq!(house.status(run).await, RunStatus::Failed);
-    house.store.post(run, Command::RetryFailed { by: "u".into() }).await.unwrap();
+    house.store.post(run, Command::RetryFailed { by: "u".into() }, None).await.unwrap();
     house.engine.work_off().await;
     let again = runner.order().await.key;
     assert_eq!((again.node, again.attempt), (second.node, 2));

@@ -166,7 +166,7 @@ pub(super) async fn a_run_that_is_asked_for_is_not_removed(store: &dyn Store, cl
     ended(store, 1).await;
     clock.advance_ms(1000).await;
     let run = RunId(uuid::Uuid::from_u128(1));
-    store.post(run, Command::RetryFailed { by: "u".into() }).await.unwrap();
+    store.post(run, Command::RetryFailed { by: "u".into() }, None).await.unwrap();
     assert!(store.expire_runs(0, 9).await.unwrap().is_empty());
     store.forget_runs(vec![run]).await.unwrap();
     assert!(store.load(run).await.unwrap().is_some() && store.inbox(&all_shards()).await.unwrap().len() == 1);

@@ -4,6 +4,7 @@ use qflow_model::{ids::AttemptKey, progress::ReusedFrom, value::Produced};
 
 use super::{
     super::{
+        access::Token,
         cache::{Cached, Scope},
         pool::{Pool, Slot},
     },
@@ -109,6 +110,8 @@ pub(in crate::record) async fn fill(store: &dyn Store) {
         fields: serde_json::Map::new(),
     };
     store.append_lines(run.spec.id, vec![line]).await.unwrap();
+    let token = Token { user: "u".into(), ..access::token("one", "t", None) };
+    store.keep_token(token, access::asked("t", "token.create")).await.unwrap();
 }
 
 /// A table as the database's own catalogue tells it, once [`fill`] has written to it.

@@ -92,7 +92,7 @@ pub(super) async fn commands_and_open_runs_are_found_by_shard(store: &dyn Store,
     store.submit(two.clone()).await.unwrap();
     let of = |run: &Submission| BTreeSet::from([run.spec.id.shard()]);
     assert_eq!(store.unfinished(&of(&one)).await.unwrap(), [one.spec.id]);
-    let row = store.post(two.spec.id, Command::Cancel { by: "u".into() }).await.unwrap();
+    let row = store.post(two.spec.id, Command::Cancel { by: "u".into() }, None).await.unwrap();
     let inbox = store.inbox(&of(&two)).await.unwrap();
     assert_eq!(inbox.iter().map(|row| row.run).collect::<Vec<_>>(), [two.spec.id; 2]);
     assert_eq!(inbox.last().map(|last| last.id), Some(row));

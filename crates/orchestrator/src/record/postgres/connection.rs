@@ -27,7 +27,7 @@ const CREATE: Duration = Duration::from_secs(4);
 pub(super) const MIGRATING: i64 = 0x71_66_6c_6f_77;
 /// The tables, version by version: forward and additive, so that the version before goes on beside a newer one. Each is a transaction of
 /// its own and locks one table that others write to, so that it waits for nobody who waits for it.
-const MIGRATIONS: [(&str, &str); 10] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("V1__runs", include_str!("migrations/V1__runs.sql")),
     ("V2__stranded", include_str!("migrations/V2__stranded.sql")),
     ("V3__owner_of_source", include_str!("migrations/V3__owner_of_source.sql")),
@@ -38,6 +38,7 @@ const MIGRATIONS: [(&str, &str); 10] = [
     ("V8__user_of_slot", include_str!("migrations/V8__user_of_slot.sql")),
     ("V9__user_of_start", include_str!("migrations/V9__user_of_start.sql")),
     ("V10__owner_of_blob", include_str!("migrations/V10__owner_of_blob.sql")),
+    ("V11__access", include_str!("migrations/V11__access.sql")),
 ];
 
 pub(super) fn pool(target: &Target) -> Result<Pool> {

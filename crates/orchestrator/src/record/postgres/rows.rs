@@ -16,6 +16,7 @@ use tokio_postgres::Row;
 
 use super::{
     super::{Command, Error, Filter, Listed, Loaded, Submission, Submitted, Totals, cache::Scope},
+    access,
     transaction::{At, Done, Param, Sent, Stop, Tx},
 };
 use crate::shared::Shared;
@@ -148,7 +149,7 @@ pub(super) async fn accept(tx: &Tx, submission: &Submission) -> Done<Submitted> 
 }
 
 async fn put_run(tx: &Tx, submission: &Submission, spec: &Arc<RunSpec>) -> Done<()> {
-    let Submission { plan, source, relock, .. } = submission;
+    let Submission { plan, source, relock, asked, .. } = submission;
     let head = RunState::new(Arc::clone(spec), Arc::clone(plan)).head;
     let (source_text, plan_text, spec_text, head_text) =
         (text(&**source)?, text(&**plan)?, text(&**spec)?, text(&head)?);
@@ -157,7 +158,7 @@ async fn put_run(tx: &Tx, submission: &Submission, spec: &Arc<RunSpec>) -> Done<
     let (source_digest, plan_digest, names) = (&source_digest.0[..], &spec.plan.0[..], &names[..]);
     let (shard, status) = (i16::from(spec.id.shard().0), head.status.as_str());
     let (tenant, user): (Param<'_>, Param<'_>) = (&spec.tenant, &spec.user);
-    let writes: [(&str, Vec<Param<'_>>); 5] = [
+    let mut writes: Vec<(&str, Vec<Param<'_>>)> = vec![
         (PUT_SOURCE, vec![&source_digest, &source_text, tenant, user]),
         (PUT_PLAN, vec![&plan_digest, &plan_text, tenant, user]),
         (
@@ -165,9 +166,10 @@ async fn put_run(tx: &Tx, submission: &Submission, spec: &Arc<RunSpec>) -> Done<
             vec![&spec.id.0, tenant, user, &shard, &plan.workflow, &plan_digest, &status, &spec_text, &head_text],
         ),
         (PUT_COMMAND, vec![&spec.id.0, &command]),
-        // Last, for it is what others of the same workflow may wait for.
-        (PUT_WORKFLOWS, vec![&names, &source_digest, tenant, user]),
     ];
+    writes.extend(asked.iter().map(|asked| (access::NOTE, access::params(asked).to_vec())));
+    // Last, for it is what others of the same workflow may wait for.
+    writes.push((PUT_WORKFLOWS, vec![&names, &source_digest, tenant, user]));
     let mut statements = Vec::with_capacity(writes.len());
     for (sql, _) in &writes {
         statements.push(tx.prepare_cached(sql).await?);

@@ -72,7 +72,7 @@ async fn a_command_wakes_the_other_replicas() {
     let (one, two) = (Postgres::open(&settings).await.unwrap(), Postgres::open(&settings).await.unwrap());
     ended(&two, 1).await;
     two.wake.told().await;
-    one.post(RunId(uuid::Uuid::from_u128(1)), Command::Cancel { by: "u".into() }).await.unwrap();
+    one.post(RunId(uuid::Uuid::from_u128(1)), Command::Cancel { by: "u".into() }, None).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), two.wake.told()).await.expect("it is told");
     assert_eq!(two.inbox(&all_shards()).await.unwrap().len(), 1);
 }

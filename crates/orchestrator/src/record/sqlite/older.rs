@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Error, Result},
-    Done, SCHEMA, Stop, cache, failed,
+    Done, SCHEMA, Stop, access, cache, failed,
     open::CONTENT,
     pool,
     rows::{read, text},
@@ -54,6 +54,10 @@ pub(super) fn bring_up(connection: &mut Connection, found: i64) -> Result<()> {
             owned(&transaction, table, columns).map_err(&wrong)?;
         }
         content(&transaction).map_err(&wrong)?;
+    }
+    if found < 6 {
+        // From 5 to 6: tokens, and the audit.
+        transaction.execute_batch(access::TABLES).map_err(&wrong)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(&wrong)?;
     transaction.commit().map_err(&wrong)

@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{Error, Result},
-    Job, Sqlite, cache, failed,
+    Job, Sqlite, access, cache, failed,
     older::bring_up,
     pool,
 };
 
 /// The version of the schema below, in `SQLite`'s `user_version`.
-pub(in crate::record) const SCHEMA: i64 = 5;
+pub(in crate::record) const SCHEMA: i64 = 6;
 
 const TABLES: &str = "
 CREATE TABLE shard (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until INTEGER NOT NULL);
@@ -92,7 +92,7 @@ impl Sqlite {
         let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&wrong)?;
         if found == 0 {
             let transaction = connection.transaction().map_err(&wrong)?;
-            for tables in [TABLES, CONTENT, pool::TABLES, cache::TABLES] {
+            for tables in [TABLES, CONTENT, pool::TABLES, cache::TABLES, access::TABLES] {
                 transaction.execute_batch(tables).map_err(&wrong)?;
             }
             for shard in 0..SHARDS {

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     super::{Batch, Command, Error, Filter, Listed, Loaded, Locked, Submission, Submitted, Totals, cache::Scope},
-    Done, Stop, cache, pool,
+    Done, Stop, access, cache, pool,
 };
 
 pub(super) fn text<T: Serialize>(value: &T) -> Done<String> {
@@ -62,7 +62,7 @@ pub(super) fn put_command(db: &Transaction<'_>, run: RunId, command: &Command) -
 }
 
 pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timestamp) -> Done<Submitted> {
-    let Submission { spec, plan, source, idempotency_key, relock } = submission;
+    let Submission { spec, plan, source, idempotency_key, relock, asked } = submission;
     if let Some(key) = idempotency_key {
         let since = now.0 - limits::IDEMPOTENCY_MS as i64 * 1000;
         db.execute("DELETE FROM idempotency WHERE at < ?", [since])?;
@@ -108,6 +108,7 @@ pub(super) fn accept(db: &Transaction<'_>, submission: &Submission, now: Timesta
         text(&head)?,
     ])?;
     put_command(db, spec.id, &Command::Start { relock: *relock })?;
+    asked.iter().try_for_each(|asked| access::note(db, asked, now))?;
     Ok(Submitted::Created(now))
 }
 

@@ -63,7 +63,7 @@ async fn calls_and_waits_survive_crashes(store: Box<dyn Store>, sleep: &str) {
     assert_eq!(waiting.head.asked.as_ref().map(|asked| asked.name.as_str()), Some("finance"));
     let node = waiting.find("approval").unwrap();
     let answer = Command::Approve { node, approved: true, by: "ada".into(), comment: String::new() };
-    house.store.post(run, answer).await.unwrap();
+    house.store.post(run, answer, None).await.unwrap();
     house.engine.work_off().await;
     let house = house.restarted().await;
     let slept = state(&house).await;

@@ -82,7 +82,7 @@ async fn an_attempt_whose_order_waits_keeps_its_lease_until_it_is_cancelled() {
         assert!(ask().await);
     }
     assert_eq!(house.node(run, 0).await.attempt, 1, "two leases went by");
-    house.store.post(run, Command::Cancel { by: "u".into() }).await.unwrap();
+    house.store.post(run, Command::Cancel { by: "u".into() }, None).await.unwrap();
     house.engine.work_off().await;
     assert!(!ask().await);
 }

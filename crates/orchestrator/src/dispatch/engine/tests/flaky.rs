@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use super::*;
+use crate::record::access::{Access, AuditFilter, Audited, Entry, Token};
 
 /// A store that does not do the next so many commits, and counts how often somebody walks a run's history.
 pub(super) struct Flaky {
@@ -51,8 +52,8 @@ impl Store for Flaky {
     async fn register(&self, owner: Scope, source: Arc<Source>, workflows: Vec<String>) -> Result<()> {
         self.inner.register(owner, source, workflows).await
     }
-    async fn post(&self, run: RunId, command: Command) -> Result<i64> {
-        self.inner.post(run, command).await
+    async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
+        self.inner.post(run, command, asked).await
     }
     async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {
         self.inner.inbox(shards).await
@@ -132,5 +133,27 @@ impl Store for Flaky {
     }
     async fn totals(&self) -> Result<Totals> {
         self.inner.totals().await
+    }
+}
+
+#[async_trait]
+impl Access for Flaky {
+    async fn keep_token(&self, token: Token, asked: Entry) -> Result<()> {
+        self.inner.keep_token(token, asked).await
+    }
+    async fn live_token(&self, id: &str) -> Result<Option<Token>> {
+        self.inner.live_token(id).await
+    }
+    async fn tokens(&self, tenant: String) -> Result<Vec<Token>> {
+        self.inner.tokens(tenant).await
+    }
+    async fn revoke_token(&self, tenant: String, id: String, asked: Entry) -> Result<bool> {
+        self.inner.revoke_token(tenant, id, asked).await
+    }
+    async fn note(&self, asked: Entry) -> Result<()> {
+        self.inner.note(asked).await
+    }
+    async fn audit(&self, filter: AuditFilter) -> Result<Vec<Audited>> {
+        self.inner.audit(filter).await
     }
 }

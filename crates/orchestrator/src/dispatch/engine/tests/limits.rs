@@ -64,7 +64,7 @@ async fn slots_outlive_a_restart_and_a_cancelled_run_gives_its_back() {
     house.submit_plan(2, pooled(1), false).await;
     assert!(is_quiet(&house, &mut runner).await);
     assert_eq!(holders(&house).await, [held]);
-    house.store.post(first, Command::Cancel { by: "u".into() }).await.unwrap();
+    house.store.post(first, Command::Cancel { by: "u".into() }, None).await.unwrap();
     house.engine.work_off().await;
     loop {
         match runner.hears().await {

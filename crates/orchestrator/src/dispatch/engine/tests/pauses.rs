@@ -14,7 +14,7 @@ fn sqlite(path: &Path) -> Arc<Flaky> {
 
 impl House {
     async fn asks(&self, run: RunId, command: Command) {
-        self.store.post(run, command).await.unwrap();
+        self.store.post(run, command, None).await.unwrap();
         self.engine.work_off().await;
     }
 
