@@ -247,6 +247,8 @@ async fn a_run_whose_step_breaks_stands_still_and_the_others_go_on() {
     house.reaches(run, RunStatus::Paused).await;
     assert!(house.reason(run).await.starts_with(QUARANTINED));
     let other = house.submit(2, 1).await;
+    let told = house.telemetry.render(None).1;
+    assert!(told.contains("qflow_workflows_paused{cause=\"quarantined\"} 1\n"), "{told}");
     let key = runner.order().await.key;
     assert_eq!(key.run, other);
     assert!(runner.ends(key, done()).await);
