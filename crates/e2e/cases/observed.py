@@ -151,7 +151,7 @@ def length(text: str) -> int:
 
 @workflow
 def hands_on_of_each_size() -> list[int]:
-    return [length(sized(40_000)), length(sized(400_000)), length(sized(4_000_000))]
+    return [length(sized(40_000)), length(sized(400_000)), length(sized(4_000_000)), length(sized(17_000_000))]
 
 
 HOSTILE = [

@@ -1,6 +1,7 @@
 """A package index on loopback, until standard input ends; prints its address.
 
-`played-1`, `played-2` and so on are there, each a wheel with one empty module; of `played-broken` all is told and no wheel handed out.
+`played-1`, `played-2` and so on are there, each a wheel with one empty module; of `played-broken` all is told and no wheel handed out;
+for `played-silent` it fails.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-NAME = re.compile(r"played-(?:\d+|broken)")
+NAME = re.compile(r"played-(?:\d+|broken|silent)")
 
 
 def metadata(name):
@@ -47,6 +48,8 @@ class Index(BaseHTTPRequestHandler):
         name, _, file = rest.partition("/")
         if not NAME.fullmatch(name):
             self.answer(404, b"")
+        elif name == "played-silent":
+            self.answer(500, b"")
         elif kind == "simple":
             self.answer(200, page(name).encode(), "text/html")
         elif file.endswith(".metadata"):

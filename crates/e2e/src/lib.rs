@@ -164,6 +164,13 @@ impl Home {
         until(|| self.run(&["runs", "get", run, "-o", "json"]), reached)
     }
 
+    /// Where its server tells its metrics, as that wrote.
+    pub fn metrics(&self) -> String {
+        let log = std::fs::read_to_string(self.path().join("dev.log")).expect("the server writes a log");
+        let told = log.split_whitespace().find(|word| word.starts_with("http://") && word.ends_with("/metrics"));
+        told.expect("the admin address is told").to_owned()
+    }
+
     /// `qflow dev` on ports 0, left running; it serves once this returns.
     pub fn dev(&self) -> Dev {
         self.dev_with(|_| {})

@@ -35,8 +35,8 @@ impl Stack {
 
     /// Starts one that observes the server of a home; its cluster is none.
     pub fn embedded(home: &Home) -> Self {
-        let log = std::fs::read_to_string(home.path().join("dev.log")).expect("the server writes a log");
-        let told = log.split_whitespace().find_map(|word| word.strip_prefix("http://")?.strip_suffix("/metrics"));
+        let told = home.metrics();
+        let told = told.strip_prefix("http://").and_then(|url| url.strip_suffix("/metrics"));
         let cluster = Cluster::new("process", Vec::new());
         Self::of(cluster, "metrics", Some(told.expect("the admin address is told").to_owned()))
     }
@@ -62,6 +62,31 @@ impl Stack {
         command.envs(self.embedded.iter().map(|address| ("QFLOW_STACK_EMBEDDED", address)));
         self.cluster.settle(&mut command);
         command.output().expect("the script starts")
+    }
+
+    /// Ends all of it, and sees that nothing of it is left: no process of the script's or of what that started, whoever its parent is by now.
+    pub fn ends(&self) {
+        let ended = self.script("down");
+        assert!(ended.status.success(), "the stack goes down: {}", said(&ended));
+        wait_seeing("nothing is left running", || self.left().is_empty(), || format!("{:#?}", self.left()));
+        let status = self.script("status");
+        let told = String::from_utf8_lossy(&status.stdout).into_owned();
+        let runs: Vec<&str> = told.lines().filter(|line| line.ends_with(" runs")).collect();
+        assert!(runs.is_empty() && told.contains("prometheus does not run"), "{told}");
+    }
+
+    /// Command lines of the processes that were started for this stack: each sees its folder in its environment, or was told of it.
+    fn left(&self) -> Vec<String> {
+        let (ours, folder) =
+            (format!("QFLOW_STACK_DIR={}", self.folder.display()), self.cluster.path().display().to_string());
+        let read = |path: PathBuf| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+        let processes = std::fs::read_dir("/proc").expect("Linux tells of processes").flatten();
+        let lines = processes.filter_map(|process| {
+            let (environment, line) = (read(process.path().join("environ")), read(process.path().join("cmdline")));
+            let is_ours = environment.split('\0').any(|one| one == ours) || line.contains(&folder);
+            is_ours.then(|| line.replace('\0', " "))
+        });
+        lines.collect()
     }
 
     /// An address that `up` printed, by the word before it.
@@ -91,17 +116,38 @@ impl Stack {
         data["result"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Waits until nothing but the Watchdog has fired for 15 minutes, which are seconds here.
+    /// Waits until nothing but the Watchdog has fired for 15 minutes, which are seconds here, and whoever would say otherwise could: every
+    /// target answers, every rule was evaluated and none in vain, and nobody was told of anything that fires.
     ///
-    /// What only just starts may be told of before: nothing has been scraped yet, and a minute's patience is a second.
+    /// What only just starts may be told of before: nothing has been scraped yet, and a minute's patience is a second. What it does not see
+    /// is an alert whose `for` is longer than the 15 minutes.
     pub fn is_quiet(&self) {
-        let firing = |which: &str| format!("count_over_time(ALERTS{{alertstate=\"firing\",{which}}}[15s:1s])");
+        // Every sample of the time, not one of each second: what fires for an instant counts.
+        let firing = |which: &str| format!("count_over_time(ALERTS{{alertstate=\"firing\",{which}}}[15s])");
         let (watched, others) = (firing("alertname=\"Watchdog\"") + " >= 15", firing("alertname!=\"Watchdog\""));
-        wait_seeing(
-            "nothing but the Watchdog fires",
-            || !self.query(&watched).is_empty() && self.query(&others).is_empty(),
-            || format!("{:#?}", self.query(&others)),
-        );
+        let quiet = || {
+            let loud = self.query(&others);
+            if !loud.is_empty() {
+                self.forget_notifications();
+            }
+            loud.is_empty() && !self.query(&watched).is_empty()
+        };
+        wait_seeing("nothing but the Watchdog fires", quiet, || format!("{:#?}", self.query(&others)));
+        let told: Vec<_> = self.notifications().into_iter().filter(|(by, _)| by != "deadman").collect();
+        let fires = told.iter().filter(|(_, said)| said.contains("FIRING")).collect::<Vec<_>>();
+        assert!(fires.is_empty(), "somebody was told of what does not fire: {fires:?}");
+        let targets = self.prometheus("targets", &[("state", "active")]);
+        let targets = targets["activeTargets"].as_array().cloned().unwrap_or_default();
+        assert!(!targets.is_empty(), "something is scraped");
+        let down: Vec<&Value> = targets.iter().filter(|target| target["health"] != "up").collect();
+        assert!(down.is_empty(), "{down:#?}");
+        let loaded = self.prometheus("rules", &[]);
+        let rules = loaded["groups"].as_array().into_iter().flatten();
+        let rules: Vec<&Value> = rules.filter_map(|group| group["rules"].as_array()).flatten().collect();
+        assert!(rules.len() > 50, "our rules are loaded: {}", rules.len());
+        // Those of the month are asked rarely, and may not have been yet.
+        let ill: Vec<&&Value> = rules.iter().filter(|rule| rule["health"] == "err").collect();
+        assert!(ill.is_empty(), "{ill:#?}");
     }
 
     /// Alerts that Alertmanager has: name, severity and state, `active` or `suppressed`.

@@ -1,5 +1,7 @@
 //! Conversions between nodes: shown and refused by `qflow validate`, made on processes and in Docker in every version of Python.
 
+use std::process::Command;
+
 use qflow_e2e::{Home, Served};
 use serde_json::{Value, json};
 
@@ -76,8 +78,43 @@ fn rows_and_models_are_made(runtime: &'static str) {
     let expected = json!(["['name', 'price'] 3.5", "Basket(rows=[{'price': 1.5}], size=2)"]);
     assert_eq!(served.result(&file, "main", &[]), expected);
     let (error, run) = served.failure(&file, "main", &["-p", "short=yes"]);
+    assert_eq!(served.result(&file, "is_handed_on", &[]), 2);
+    let written = series(&served.home, "qflow_data_serialization_duration_seconds_count");
+    assert!(written.iter().any(|labels| labels.contains("serialization_type=\"arrow\"")), "{written:?}");
     let message = "argument `df` at [1]: expected the columns name, price, got name";
     assert_eq!(error["message"], message, "{run:#}");
+}
+
+/// Series of a metric that a server tells of, each as its labels; those that are 0 are left out.
+fn series(home: &Home, metric: &str) -> Vec<String> {
+    let url = home.metrics();
+    let output = Command::new("curl").args(["-fsS", &url]).output().expect("curl starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ours = text.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{')?.rsplit_once("} "));
+    ours.filter(|(_, value)| *value != "0").map(|(labels, _)| labels.to_owned()).collect()
+}
+
+#[test]
+fn conversions_are_told_by_what_they_are_from_and_to() {
+    let served = Served::new(Home::new("process"));
+    let file = served.home.case("conversions/kinds.py", "3.11");
+    let made = json!(["True", "1", "1.0", "[1, 2]", "[1]", "{1: 2}", "1", "1", "'1'", "Decimal('1')"]);
+    assert_eq!(served.result(&file, "each", &[]), made);
+    let mut told = series(&served.home, "qflow_type_conversion_duration_seconds_count");
+    told.sort();
+    let pairs = [
+        ("Literal", "int"),
+        ("Union", "Union"),
+        ("bool", "other"),
+        ("dict", "dict"),
+        ("float", "int"),
+        ("int", "bool"),
+        ("set", "set"),
+        ("str", "Literal"),
+        ("str", "float"),
+        ("tuple", "set"),
+    ];
+    assert_eq!(told, pairs.map(|(from, to)| format!("from_type=\"{from}\",to_type=\"{to}\"")));
 }
 
 /// What `qflow validate` says, and the code that it ends with.

@@ -108,8 +108,8 @@ fn turn(cluster: &Cluster, bytes: u64) -> [u64; 2] {
     [sent, fetched]
 }
 
-/// The same of a small one and then a large one: nobody is larger for it.
-fn is_flat(settings: Vec<(String, String)>, bytes: u64) {
+/// The same of a small one and then a large one: nobody is larger for it, and metrics tell which class the large one was of.
+fn is_flat(settings: Vec<(String, String)>, bytes: u64, class: &str) {
     let cluster = Cluster::with("process", settings);
     let small = turn(&cluster, SMALL);
     let before = PARTS.map(|part| peak(&cluster, part));
@@ -123,6 +123,11 @@ fn is_flat(settings: Vec<(String, String)>, bytes: u64) {
         println!("qflow {call}: {} MiB, {} MiB", small / MIB, large / MIB);
         assert!(large <= small + GROWS, "`qflow {call}` took {large} bytes, and {small} for a small one");
     }
+    let told = ["ra1", "ra2"].map(|admin| cluster.metrics(admin)).concat();
+    let name = "qflow_data_serialization_duration_seconds_count{";
+    let of_class = |line: &&str| line.starts_with(name) && line.contains(class) && !line.ends_with(" 0");
+    let sizes: Vec<&str> = told.lines().filter(|line| line.starts_with(name)).collect();
+    assert!(sizes.iter().any(of_class), "{class} in {sizes:?}");
     let folder = cluster.path().to_owned();
     for runner in ["runner-1", "runner-2", "run-runner-1", "run-runner-2"] {
         let left = bytes_in(&folder.join(runner));
@@ -134,11 +139,11 @@ fn is_flat(settings: Vec<(String, String)>, bytes: u64) {
 
 #[test]
 fn a_gibibyte_through_a_folder_takes_no_more_memory_than_a_small_file() {
-    is_flat(Vec::new(), VALUE_BYTES);
+    is_flat(Vec::new(), VALUE_BYTES, "gt_256MiB");
 }
 
 #[test]
 fn a_large_file_through_a_bucket_takes_no_more_memory_than_a_small_one() {
     let Some(s3) = S3::start() else { return };
-    is_flat(s3.settings(), IN_BUCKET);
+    is_flat(s3.settings(), IN_BUCKET, "le_256MiB");
 }

@@ -3,7 +3,7 @@
 #[path = "support/spans.rs"]
 mod spans;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::{common::v1::any_value::Value, trace::v1::Span};
 use qflow_e2e::{Cluster, Home, object, said, wait_for, wait_seeing};
@@ -76,6 +76,11 @@ fn spans_of_what_ends(runtime: &'static str, calls: &[&[&str]], code: i32) -> Ve
     receiver.of(CALLER[0])
 }
 
+/// Whether a span of that name has come of a trace.
+fn has(receiver: &Receiver, trace: &str, name: &str) -> bool {
+    receiver.of(trace).iter().any(|span| span.name == name)
+}
+
 /// The one span of that name.
 fn one<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let named: Vec<&Span> = spans.iter().filter(|span| span.name == name).collect();
@@ -105,6 +110,7 @@ fn a_run_is_one_trace(runtime: &'static str) {
             assert_eq!(span.trace_state, "qflow=keep", "{name}");
         }
     }
+    say_by_convention(&ours, &fact(root, "workflow_id").expect("it has a workflow"), "success");
     let (attempt, container) = (one(&ours, "node_execution"), one(&ours, "container_management"));
     assert!(attempt.start_time_unix_nano <= container.start_time_unix_nano, "it is got for the attempt");
     let gone = container.events.last().expect("it stopped").time_unix_nano;
@@ -142,7 +148,7 @@ fn spans_of_user_code_stand_inside_one_another() {
 
 #[test]
 fn an_attempt_is_linked_to_the_one_before_it() {
-    let ours = spans_of("process", &[&["run", "crates/e2e/cases/observed.py", "-w", "tries_again"]]);
+    let ours = spans_of("process", &[&["run", CASE, "-w", "tries_again"]]);
     let attempts = ours.iter().filter(|span| span.name == "node_execution");
     let mut of_flaky: Vec<&Span> =
         attempts.filter(|span| fact(span, "node.name").as_deref() == Some("flaky")).collect();
@@ -155,35 +161,113 @@ fn an_attempt_is_linked_to_the_one_before_it() {
     assert_eq!((failed(first), failed(second)), (true, false), "an error is its attempt's");
 }
 
-/// What does not complete: the workflow, how its run and its attempt ended by their spans, and the kind of the error.
+const CASE: &str = "crates/e2e/cases/observed.py";
+
+/// What does not complete: where it runs, the workflow, the kind of the error, and the conventions' word for how run and attempts ended.
 const ENDS: &[(&str, &str, &str, &str)] = &[
-    ("fails", "workflow_error", "node_error", "ValueError"),
-    ("times_out", "workflow_error", "node_error", "timeout"),
+    ("process", "fails", "ValueError", "failure"),
+    ("process", "times_out", "timeout", "timeout"),
+    ("docker", "runs_out_of_memory", "oom", "failure"),
 ];
+
+fn events(span: &Span) -> Vec<&str> {
+    span.events.iter().map(|event| event.name.as_str()).collect()
+}
+
+/// 0 where nothing is said, 2 of an error.
+fn status(span: &Span) -> i32 {
+    span.status.as_ref().map_or(0, |status| status.code)
+}
+
+/// The attempts' spans, of which there are some.
+fn attempts(spans: &[Span]) -> Vec<&Span> {
+    let found: Vec<&Span> = spans.iter().filter(|span| span.name == "node_execution").collect();
+    assert!(!found.is_empty());
+    found
+}
+
+/// Whether run and attempts say in the words of `cicd.*` which they are and how they ended.
+fn say_by_convention(spans: &[Span], workflow: &str, result: &str) {
+    let root = one(spans, "workflow_execution");
+    assert_eq!(fact(root, "cicd.pipeline.name").as_deref(), Some(workflow));
+    assert_eq!(fact(root, "cicd.pipeline.run.id"), fact(root, "run_id"), "{workflow}");
+    assert_eq!(fact(root, "cicd.pipeline.result").as_deref(), Some(result), "{workflow}");
+    let mut ids = BTreeSet::new();
+    for attempt in attempts(spans) {
+        assert_eq!(fact(attempt, "cicd.pipeline.task.name"), fact(attempt, "node.name"), "{workflow}");
+        assert_eq!(fact(attempt, "cicd.pipeline.task.run.result").as_deref(), Some(result), "{workflow}");
+        assert!(ids.insert(fact(attempt, "cicd.pipeline.task.run.id").expect("it has one")), "each has its own");
+    }
+}
 
 #[test]
 fn the_spans_of_what_fails_say_so_and_name_the_kind_of_the_error() {
-    for (workflow, run, node, kind) in ENDS {
-        let ours = spans_of_what_ends("process", &[&["run", "crates/e2e/cases/observed.py", "-w", workflow]], 1);
+    for (runtime, workflow, kind, result) in ENDS {
+        let ours = spans_of_what_ends(runtime, &[&["run", CASE, "-w", workflow]], 1);
         let root = one(&ours, "workflow_execution");
-        let events = |span: &Span| span.events.iter().map(|event| event.name.clone()).collect::<Vec<_>>();
-        let status = |span: &Span| span.status.as_ref().map_or(0, |status| status.code);
-        assert_eq!(
-            (events(root), status(root)),
-            (vec!["workflow_start".to_owned(), (*run).to_owned()], 2),
-            "{workflow}"
-        );
-        let attempts: Vec<&Span> = ours.iter().filter(|span| span.name == "node_execution").collect();
-        assert!(!attempts.is_empty(), "{workflow}");
-        for attempt in attempts {
-            assert_eq!(
-                (events(attempt), status(attempt)),
-                (vec!["node_start".to_owned(), (*node).to_owned()], 2),
-                "{workflow}"
-            );
+        assert_eq!((events(root), status(root)), (vec!["workflow_start", "workflow_error"], 2), "{workflow}");
+        for attempt in attempts(&ours) {
+            assert_eq!((events(attempt), status(attempt)), (vec!["node_start", "node_error"], 2), "{workflow}");
             assert_eq!(fact(attempt, "error.type").as_deref(), Some(*kind), "{workflow}");
         }
+        say_by_convention(&ours, workflow, result);
+        // What outgrew its memory took its container with it, and that says of what; what ran out of time is killed in it.
+        let containers: Vec<&Span> = ours.iter().filter(|span| span.name == "container_management").collect();
+        assert!(!containers.is_empty(), "{workflow}");
+        for container in containers {
+            let oom = fact(container, "reason").as_deref() == Some("oom");
+            assert_eq!((oom, status(container) == 2), (*kind == "oom", *kind == "oom"), "{workflow}: {container:?}");
+            assert_eq!(events(container).last(), Some(&"container_stopped"), "{workflow}");
+        }
         assert_eq!(fact(root, "error.type").as_deref(), Some(*kind), "{workflow}");
+    }
+}
+
+#[test]
+fn the_spans_of_what_is_cancelled_say_that_and_no_error() {
+    let (receiver, home) = (Receiver::start(), Home::new("process"));
+    let _dev = home.dev_with(|dev| {
+        dev.env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url);
+    });
+    let started = object(&home.run(&["run", CASE, "-w", "is_cancelled", "--detach", "-o", "json"]), 0);
+    let (id, trace) = (started["run_id"].as_str().expect("an id"), started["trace_id"].as_str().expect("a trace"));
+    home.wait(id, |run| run["nodes"][0]["status"] == "running");
+    let cancelled = home.run(&["runs", "cancel", id]);
+    assert!(cancelled.status.success(), "{}", said(&cancelled));
+    home.wait(id, |run| run["status"] == "cancelled");
+    let there =
+        || ["workflow_execution", "node_execution", "container_management"].map(|name| has(&receiver, trace, name));
+    wait_for("its spans come", || there() == [true; 3]);
+    let ours = receiver.of(trace);
+    let (root, attempt) = (one(&ours, "workflow_execution"), one(&ours, "node_execution"));
+    assert_eq!((events(root), status(root)), (vec!["workflow_start", "workflow_cancelled"], 0));
+    assert_eq!((events(attempt), status(attempt)), (vec!["node_start", "node_cancelled"], 0));
+    for (span, key) in [(root, "workflow.status"), (attempt, "node.status")] {
+        assert_eq!(fact(span, key).as_deref(), Some("cancelled"));
+        assert_eq!(fact(span, "error.type"), None);
+    }
+    say_by_convention(&ours, "is_cancelled", "cancellation");
+}
+
+/// The exporter's patience is an hour: until then no call of it ends while the receiver hears all and answers nothing. So what is asserted is
+/// an order, whatever the clock says: the run completes, at its first attempt, and not one of the spans that it told has left or been given up.
+#[test]
+fn a_run_completes_before_anything_that_it_told_has_left() {
+    let receiver = Receiver::that(true);
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url.as_str()), ("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let cluster = Cluster::with("process", settings);
+    let completes = || {
+        let run = object(&cluster.run(1, &["run", CASE, "-w", "is_traced", "-o", "json"]), 0);
+        assert_eq!((&run["status"], &run["nodes"][0]["attempts"]), (&"completed".into(), &1.into()), "{run:#}");
+        run["trace_id"].as_str().expect("a run has a trace").to_owned()
+    };
+    let first = completes();
+    wait_for("an exporter has told of it, and hangs", || !receiver.of(&first).is_empty());
+    completes();
+    for admin in ["a1", "a2", "ra1", "ra2", "tva", "ha"] {
+        let ended = cluster.metric(admin, "qflow_telemetry_spans_total");
+        assert!(ended < 1.0, "of {admin} {ended} spans have left or were given up");
     }
 }
 
@@ -235,7 +319,7 @@ fn a_run_is_recorded_as_it_was_asked_for_whatever_is_sampled() {
 
     // Whoever passes by leaves what others wrote.
     let state = ("TRACESTATE", "other=1,qflow=drop".to_owned());
-    let ours = run(&["crates/e2e/cases/observed.py", "-w", "tries_again"], "always", &[parent("00"), state]);
+    let ours = run(&[CASE, "-w", "tries_again"], "always", &[parent("00"), state]);
     let root = one(&ours, "workflow_execution");
     assert_eq!((root.trace_state.as_str(), hex(&root.parent_span_id)), ("qflow=keep,other=1", CALLER[1].to_owned()));
     let attempts = ours.iter().filter(|span| fact(span, "node.name").as_deref() == Some("flaky"));
@@ -255,7 +339,7 @@ fn the_root_survives_a_restart_with_its_ids() {
     let cluster = Cluster::with("process", settings);
     let gate = cluster.path().join("gate");
     let given = format!("gate={}", gate.display());
-    let file = ["crates/e2e/cases/observed.py", "-w", "waits_for_a_file", "-p", &given];
+    let file = [CASE, "-w", "waits_for_a_file", "-p", &given];
     let started = cluster.run(1, &[&["run"], &file[..], &["--trace", "always", "--detach", "-o", "json"]].concat());
     let started = object(&started, 0);
     let (id, trace) = (started["run_id"].as_str().expect("an id"), started["trace_id"].as_str().expect("a trace"));
@@ -275,7 +359,7 @@ fn the_root_survives_a_restart_with_its_ids() {
     assert_eq!(of_the_record(), record, "what is kept is as it was");
     std::fs::write(&gate, "").expect("the cluster's folder takes files");
     wait_seeing("the run completes", || run()["status"] == "completed", || format!("{:#}", run()));
-    let root_came = || receiver.of(trace).iter().any(|span| span.name == "workflow_execution");
+    let root_came = || has(&receiver, trace, "workflow_execution");
     wait_for("its root's span has come", || root_came() && ended("waits"));
     // Whatever else is on its way leaves with those who tell it.
     cluster.down();

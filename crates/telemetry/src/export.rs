@@ -61,7 +61,7 @@ pub(crate) fn otlp(
     let version = KeyValue::new("service.version", version);
     let resource = Resource::builder().with_service_name(service).with_attribute(version).build();
     let tls = endpoint.starts_with("https://").then(|| tls(otel)).transpose()?;
-    Outbox::start(fate, move || {
+    Outbox::start(fate, otel.timeout, move || {
         let mut builder = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
         if let Some(tls) = tls {
             builder = builder.with_tls_config(tls);

@@ -1,9 +1,9 @@
 //! The standard's own settings, `OTEL_*`, as far as Qflow follows them. What is told wrong is said, and left out.
 //!
-//! Headers and time-outs of the exporter (`OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`, `…_TIMEOUT`) and
-//! `OTEL_RESOURCE_ATTRIBUTES` are read by the SDK itself.
+//! Headers and the time-out of the exporter (`OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`, `…_TIMEOUT`) and
+//! `OTEL_RESOURCE_ATTRIBUTES` are read by the SDK itself; the time-out here too, so that nobody else gives up before.
 
-use std::{path::PathBuf, sync::LazyLock};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use opentelemetry::TraceId;
 
@@ -20,6 +20,8 @@ pub(crate) struct Otel {
     pub(crate) sampler: Sampler,
     /// The authority that a receiver's certificate is held to.
     pub(crate) certificate: Option<PathBuf>,
+    /// How long one call of the exporter may take: `OTEL_EXPORTER_OTLP_[TRACES_]TIMEOUT`, in milliseconds.
+    pub(crate) timeout: Duration,
     /// Settings that say nothing that Qflow can follow.
     pub(crate) wrong: Vec<String>,
 }
@@ -56,6 +58,9 @@ pub(crate) fn sampler() -> Sampler {
     *SAMPLER
 }
 
+/// How long a call may take where nothing else is said: the standard's default.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Otel {
     /// As the process was started.
     pub(crate) fn from_env() -> Self {
@@ -84,6 +89,9 @@ impl Otel {
         if let Some(protocol) = protocol.filter(|p| p != "grpc") {
             wrong.push(format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{protocol}`; spans go by `grpc`"));
         }
+        // As the SDK reads it: one of traces that is no number is none.
+        let ms = |name: &str| setting(name).and_then(|text| text.parse().ok());
+        let timeout = ms("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT").or_else(|| ms("OTEL_EXPORTER_OTLP_TIMEOUT"));
         let attributes = setting("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
         let named = attributes.split(',').find_map(|pair| pair.trim().strip_prefix("service.name=").map(str::to_owned));
         Self {
@@ -95,6 +103,7 @@ impl Otel {
             certificate: setting("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
                 .or_else(|| setting("OTEL_EXPORTER_OTLP_CERTIFICATE"))
                 .map(PathBuf::from),
+            timeout: timeout.map_or(TIMEOUT, Duration::from_millis),
             wrong,
         }
     }
@@ -136,6 +145,7 @@ mod tests {
             metrics: true,
             sampler: Sampler::All,
             certificate: None,
+            timeout: Duration::from_secs(10),
             wrong: Vec::new(),
         };
         assert_eq!(read(&[]), plain);
@@ -153,6 +163,9 @@ mod tests {
         let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=mine");
         assert_eq!(read(&[attributes]).service.as_deref(), Some("mine"));
         assert_eq!(read(&[attributes, ("OTEL_SERVICE_NAME", "first")]).service.as_deref(), Some("first"));
+        let timeouts = [("OTEL_EXPORTER_OTLP_TIMEOUT", "30000"), ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "45000")];
+        assert_eq!(read(&timeouts[..1]).timeout, Duration::from_secs(30));
+        assert_eq!(read(&timeouts).timeout, Duration::from_secs(45));
         assert_eq!(read(&[("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca")]).certificate, Some(PathBuf::from("/ca")));
     }
 

@@ -23,8 +23,8 @@ const QUEUE: usize = 8192;
 const BATCH: usize = 512;
 /// How long a span may wait for others to leave with.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long one call may take, its connection and its repetitions included.
-const EXPORT: Duration = Duration::from_secs(12);
+/// How much longer than its own time-out one call may take, with its connection and its repetitions.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// What became of spans.
 #[derive(Clone)]
@@ -41,9 +41,10 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Starts the thread; `exporter` is made on it, within its runtime.
+    /// Starts the thread; `exporter` is made on it, within its runtime, and gives a call up after `patience`.
     pub(crate) fn start<E: SpanExporter + 'static>(
         fate: Fate,
+        patience: Duration,
         exporter: impl FnOnce() -> Result<E, String> + Send + 'static,
     ) -> Result<Self, String> {
         let (spans, waiting) = mpsc::channel(QUEUE);
@@ -60,7 +61,7 @@ impl Outbox {
                     Err(error) => drop(made.send(Err(error))),
                     Ok(exporter) => {
                         drop(made.send(Ok(())));
-                        work(exporter, waiting, orders, told).await;
+                        work((exporter, patience + SLACK), waiting, orders, told).await;
                     }
                 }
             });
@@ -89,7 +90,7 @@ impl Outbox {
 
 /// Sends what waits, in batches, until the near end is gone.
 async fn work<E: SpanExporter>(
-    exporter: E,
+    (exporter, bound): (E, Duration),
     mut waiting: mpsc::Receiver<Ended>,
     mut flushes: mpsc::UnboundedReceiver<SyncSender<()>>,
     fate: Fate,
@@ -98,7 +99,7 @@ async fn work<E: SpanExporter>(
     loop {
         let (flush, open) = gather(&mut batch, &mut waiting, &mut flushes).await;
         loop {
-            send(&exporter, std::mem::take(&mut batch), &fate).await;
+            send((&exporter, bound), std::mem::take(&mut batch), &fate).await;
             // Until an order is carried out, what came before it leaves too.
             while flush.is_some() && batch.len() < BATCH {
                 let Ok(span) = waiting.try_recv() else { break };
@@ -145,7 +146,7 @@ async fn gather(
     (None, true)
 }
 
-async fn send<E: SpanExporter>(exporter: &E, batch: Vec<Ended>, fate: &Fate) {
+async fn send<E: SpanExporter>((exporter, bound): (&E, Duration), batch: Vec<Ended>, fate: &Fate) {
     let told = batch.len() as u64;
     let data: Vec<SpanData> = batch.into_iter().filter_map(|(component, span)| export::data(component, span)).collect();
     let spans = data.len() as u64;
@@ -153,7 +154,7 @@ async fn send<E: SpanExporter>(exporter: &E, batch: Vec<Ended>, fate: &Fate) {
     if data.is_empty() {
         return;
     }
-    match timeout(EXPORT, exporter.export(data)).await {
+    match timeout(bound, exporter.export(data)).await {
         Ok(Ok(())) => fate.sent.increment(spans),
         _ => fate.dropped.increment(spans),
     }

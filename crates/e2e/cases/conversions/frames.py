@@ -43,3 +43,18 @@ def basket(basket: Basket) -> str:
 @workflow
 def main(short: bool = False) -> List[str]:
     return [total(rows(short)), basket(plain())]  # type: ignore[arg-type]
+
+
+@node
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"price": [1.5, 2.0]})
+
+
+@node
+def height(df: pd.DataFrame) -> int:
+    return len(df)
+
+
+@workflow
+def is_handed_on() -> int:
+    return height(frame())

@@ -8,8 +8,13 @@ use serde_json::Value;
 use super::{query, text};
 
 /// Selectors of rules and panels that select nothing here, and why they cannot.
-const UNSELECTED: &[(&str, &str)] =
-    &[("up{job=\"qflow-dev\"}", "the embedded shape has a Prometheus of its own: the test of quiet minutes has one")];
+const UNSELECTED: &[(&str, &str)] = &[
+    ("up{job=\"qflow-dev\"}", "the embedded shape has a Prometheus of its own: the test of quiet minutes has one"),
+    ("up{job=\"otel-collector\"}", "no collector stands here: stack.rs has one"),
+    ("otelcol_receiver_refused_spans_total", "no collector stands here: stack.rs has one"),
+    ("otelcol_exporter_enqueue_failed_spans_total", "no collector stands here: stack.rs has one"),
+    ("otelcol_exporter_send_failed_spans_total", "no collector stands here: stack.rs has one"),
+];
 
 /// How far back what happened here may lie.
 const LOOK_BACK_SECONDS: f64 = 900.0;

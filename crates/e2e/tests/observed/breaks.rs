@@ -1,4 +1,6 @@
-//! What breaks: an index, an orchestrator, a runner, a disk, a part that others ask.
+//! What breaks: an index, containers, an orchestrator, a runner, a disk, a part that others ask.
+
+use std::process::Command;
 
 use qflow_e2e::{Stack, object, said, wait_for, wait_seeing};
 
@@ -8,12 +10,16 @@ use super::{CASE, start, text};
 pub(crate) fn break_much(stack: &Stack) {
     // It is tried again for a while, beside the others.
     let unpacked = start(stack, 1, "crates/e2e/cases/unpacked.py", "lacks_its_package");
+    let unanswered = start(stack, 2, "crates/e2e/cases/unanswered.py", "is_not_locked");
+    containers_vanish(stack);
     an_orchestrator_hangs(stack);
     redis_is_gone(stack);
     a_runner_is_lost_and_has_no_disk_when_it_comes_back(stack);
     nobody_judges_types(stack);
     let ended = || object(&stack.cluster.run(2, &["runs", "get", &unpacked, "-o", "json"]), 0);
     wait_seeing("packages do not come", || ended()["status"] == "failed", || format!("{:#}", ended()));
+    let ended = || object(&stack.cluster.run(2, &["runs", "get", &unanswered, "-o", "json"]), 0);
+    wait_seeing("nothing is locked", || ended()["status"] == "failed", || format!("{:#}", ended()));
     let ours = "qflow_workflow_failures_total{failure_class=\"platform\"} > 0";
     wait_for("that is our failure", || !stack.query(ours).is_empty());
 }
@@ -21,6 +27,46 @@ pub(crate) fn break_much(stack: &Stack) {
 /// A metric of some processes, in sum.
 fn sum(stack: &Stack, admins: &[&str], metric: &str) -> f64 {
     admins.iter().map(|admin| stack.cluster.metric(admin, metric)).sum()
+}
+
+/// Ends the container that an attempt of a run is in, from without.
+fn kill_its_container(stack: &Stack, run: &str) {
+    let its = || {
+        let status = object(&stack.cluster.overseer(&["status", "-o", "json"]), 0);
+        let all = status["containers"].as_array().cloned().unwrap_or_default();
+        let one = all.into_iter().find(|one| one["run_id"] == run && !one["attempt"].is_null())?;
+        Some(text(&one, "container_id").to_owned()).filter(|id| !id.is_empty())
+    };
+    let mut container = None;
+    wait_for("it is told where the run is at work", || {
+        container = its();
+        container.is_some()
+    });
+    let id = container.expect("it was waited for");
+    let killed = Command::new("docker").args(["kill", &id]).output().expect("docker starts");
+    assert!(killed.status.success(), "{}", said(&killed));
+}
+
+/// What may run again does so elsewhere; what must not stands still until somebody decides.
+fn containers_vanish(stack: &Stack) {
+    let running = |run: &str| {
+        let told = object(&stack.cluster.run(2, &["runs", "get", run, "-o", "json"]), 0);
+        told["nodes"][0]["status"] == "running"
+    };
+    let again = start(stack, 1, CASE, "is_cancelled");
+    wait_for("it runs", || running(&again));
+    kill_its_container(stack, &again);
+    let retried = "sum(qflow_node_retries_total{reason=\"container_vanished\"}) > 0";
+    wait_for("another attempt follows", || !stack.query(retried).is_empty());
+    stack.cluster.run(2, &["runs", "cancel", &again]);
+
+    let line = ["run", "crates/e2e/cases/once.py", "-p", "path=/tmp/begun", "--detach", "-o", "json"];
+    let once = text(&object(&stack.cluster.run(2, &line), 0), "run_id").to_owned();
+    wait_for("it charges", || running(&once));
+    kill_its_container(stack, &once);
+    let asks = "qflow_workflows_paused{cause=\"needs_attention\"} > 0";
+    wait_for("somebody is to decide", || !stack.query(asks).is_empty());
+    object(&stack.cluster.run(1, &["runs", "resume", &once, "--fail", "charge", "-o", "json"]), 0);
 }
 
 /// One that does not renew its leases in time is missed by the other, and finds them gone when it goes on.

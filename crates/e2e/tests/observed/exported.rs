@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use qflow_e2e::{Stack, said};
+use qflow_e2e::{Stack, root, said};
 use qflow_telemetry::{
     CATALOGUE,
     define::{Kind, MetricDef},
@@ -97,56 +97,116 @@ pub(crate) fn differences(exported: &BTreeMap<String, Vec<BTreeMap<String, Strin
 
 /// Constructors that no type has a name of its own for.
 const NOT_TOLD: &[&str] = &["Optional", "DataFrame", "Model"];
-/// What nothing here is converted from, or to.
-const CONVERTED_FROM: &[&str] =
-    &["Any", "None", "bool", "int", "float", "str", "bytes", "tuple", "dict", "set", "Union", "Literal"];
-const CONVERTED_TO: &[&str] = &["Any", "None", "bool", "int", "float", "bytes", "dict", "set", "Union", "Literal"];
+/// What nothing is converted from, or to: the tables of docs/TYPES.md.
+const NOT_CONVERTED: &[&str] = &["Any", "None", "bytes"];
+/// What nothing here is converted from, or to, and is elsewhere.
+const CONVERTED_FROM: &[&str] = &["bool", "int", "float", "str", "tuple", "dict", "set", "Union", "Literal"];
+const CONVERTED_TO: &[&str] = &["bool", "int", "float", "dict", "set", "Union", "Literal"];
+
+/// Why a value is not there.
+#[derive(Clone, Copy)]
+enum Why {
+    /// It cannot be, whatever runs.
+    Never(&'static str),
+    /// It takes what is not here: the file and the test that have it.
+    Covered(&'static str, &'static str),
+}
+use Why::{Covered, Never};
+
 /// Values of closed labels that nothing here has: the label, the row or `*` for each that has it, the values, and why.
-const UNUSED: &[(&str, &str, &[&str], &str)] = &[
-    ("failure_class", "*", &["unknown"], "whose failure it is was known of each"),
-    ("node_type", "*", &["input", "output"], "the ends of data flow are no executions"),
-    ("node_type", "qflow_node_error_rate", &["wait", "approval"], "waits end, and both questions are answered"),
+const UNUSED: &[(&str, &str, &[&str], Why)] = &[
+    ("failure_class", "*", &["unknown"], Never("whose failure it is was known of each")),
+    ("node_type", "*", &["input", "output"], Never("the ends of data flow are no executions")),
+    ("node_type", "qflow_node_error_rate", &["wait", "approval"], Never("waits end, and both questions are answered")),
     (
         "cause",
         "qflow_workflows_paused",
-        &["quarantined", "needs_attention"],
-        "no run here is one: the engine's own tests have both",
+        &["quarantined"],
+        Covered(
+            "crates/orchestrator/src/dispatch/engine/tests/pauses.rs",
+            "a_run_whose_step_breaks_stands_still_and_the_others_go_on",
+        ),
     ),
     (
         "reason",
         "qflow_node_retries_total",
-        &["container_vanished", "image_missing", "platform"],
-        "nothing here breaks so",
+        &["image_missing", "platform"],
+        Covered(
+            "crates/orchestrator/src/dispatch/tell.rs",
+            "an_image_that_is_missing_and_a_runtime_that_fails_are_told_apart_from_the_users_own_failures",
+        ),
     ),
-    ("pool", "qflow_pool_errors_total", &["database"], "where the database is stopped: told.rs"),
-    ("source_node_type", "*", &["wait", "output"], "a wait gives nothing, and nothing is behind the output"),
+    (
+        "pool",
+        "qflow_pool_errors_total",
+        &["database"],
+        Covered(
+            "crates/e2e/tests/observed/told.rs",
+            "quiet_minutes_are_quiet_and_what_breaks_is_told_once_and_its_end_too_while_its_symptoms_keep_quiet",
+        ),
+    ),
+    ("source_node_type", "*", &["wait", "output"], Never("a wait gives nothing, and nothing is behind the output")),
     (
         "target_node_type",
         "*",
         &["workflow", "wait", "approval", "input"],
-        "what is given to them goes on to nodes, or nowhere",
+        Never("what is given to them goes on to nodes, or nowhere"),
     ),
-    ("source_node_type", "qflow_data_transfer_size_bytes", &["approval"], "an answer is small and goes with the order"),
+    (
+        "source_node_type",
+        "qflow_data_transfer_size_bytes",
+        &["approval"],
+        Never("an answer is small and goes with the order"),
+    ),
     (
         "target_node_type",
         "qflow_data_transfer_size_bytes",
         &["output"],
-        "what a run gives is no transfer between runners",
+        Never("what a run gives is no transfer between runners"),
     ),
-    ("source_type", "*", NOT_TOLD, "told as Union and as other"),
-    ("target_type", "*", NOT_TOLD, "told as Union and as other"),
-    ("from_type", "*", NOT_TOLD, "told as Union and as other"),
-    ("to_type", "*", NOT_TOLD, "told as Union and as other"),
-    ("from_type", "*", CONVERTED_FROM, "conversions.rs has them"),
-    ("to_type", "*", CONVERTED_TO, "conversions.rs has them"),
-    ("package_count", "*", &["0"], "where nothing is required nothing is installed"),
-    ("reason", "qflow_environment_failures_total", &["not_locked"], "the index answers"),
-    ("status", "qflow_active_containers", &["paused"], "nobody pauses one"),
-    ("serialization_type", "*", &["arrow"], "frames need packages of the public index: conversions.rs"),
-    ("data_size_bytes", "*", &["le_256MiB", "gt_256MiB"], "values of hundreds of MiB: blobs.rs"),
-    ("http_request_method", "*", &["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "nobody asks so"),
-    ("outcome", "qflow_telemetry_spans_total", &["dropped"], "the receiver takes all; one that does not: stack.rs"),
+    ("source_type", "*", NOT_TOLD, Never("told as Union and as other")),
+    ("target_type", "*", NOT_TOLD, Never("told as Union and as other")),
+    ("from_type", "*", NOT_TOLD, Never("told as Union and as other")),
+    ("to_type", "*", NOT_TOLD, Never("told as Union and as other")),
+    ("from_type", "*", NOT_CONVERTED, Never("no conversion begins there")),
+    ("to_type", "*", NOT_CONVERTED, Never("no conversion ends there")),
+    ("from_type", "*", CONVERTED_FROM, Covered(CONVERSIONS, "conversions_are_told_by_what_they_are_from_and_to")),
+    ("to_type", "*", CONVERTED_TO, Covered(CONVERSIONS, "conversions_are_told_by_what_they_are_from_and_to")),
+    ("package_count", "*", &["0"], Never("where nothing is required nothing is installed")),
+    ("status", "qflow_active_containers", &["paused"], Never("no runner pauses one")),
+    // Frames need packages of the public index.
+    ("serialization_type", "*", &["arrow"], Covered(CONVERSIONS, "rows_and_models_are_made")),
+    (
+        "data_size_bytes",
+        "*",
+        &["gt_256MiB"],
+        Covered("crates/e2e/tests/large.rs", "a_gibibyte_through_a_folder_takes_no_more_memory_than_a_small_file"),
+    ),
+    (
+        "outcome",
+        "qflow_telemetry_spans_total",
+        &["dropped"],
+        Covered(
+            "crates/telemetry/tests/otlp.rs",
+            "a_collector_that_hangs_takes_no_memory_and_no_time_and_what_is_lost_is_counted",
+        ),
+    ),
 ];
+const CONVERSIONS: &str = "crates/e2e/tests/conversions.rs";
+
+#[test]
+fn what_is_said_to_be_tested_elsewhere_is() {
+    for (label, row, _, why) in UNUSED {
+        match why {
+            Never(why) => assert!(why.len() > 10, "{label} of {row} has a reason"),
+            Covered(file, test) => {
+                let text = std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+                assert!(text.contains(&format!("fn {test}(")), "{label} of {row}: {file} has no {test}");
+            }
+        }
+    }
+}
+
 /// The same of values that are there or not, as it falls out.
 const BY_CHANCE: &[(&str, &str, &[&str], &str)] = &[
     (

@@ -43,6 +43,18 @@ pub(crate) fn run_every_kind(stack: &Stack) {
     assert!(!unknown.status.success(), "{}", said(&unknown));
     is_approved(stack);
     is_cancelled(stack);
+    is_asked_in_every_way(stack);
+}
+
+/// What the health-aggregator answers to requests that it does not know.
+fn is_asked_in_every_way(stack: &Stack) {
+    let url = format!("http://127.0.0.1:{}/health", stack.cluster.port("hh"));
+    for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let how = if method == "HEAD" { vec!["--head"] } else { vec!["--request", method] };
+        let asked = Command::new("curl").args(["-sS", "-o", "/dev/null"]).args(how).arg(&url).output();
+        let asked = asked.expect("curl starts");
+        assert!(asked.status.success(), "{method}: {}", said(&asked));
+    }
 }
 
 /// Two questions to people, answered.

@@ -1,4 +1,4 @@
-//! A receiver of spans that takes all, and keeps them.
+//! A receiver of spans that takes all, and keeps them; or that answers nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,8 +13,18 @@ use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-#[derive(Clone, Default)]
-struct Taken(Arc<Mutex<Vec<Span>>>);
+#[derive(Clone)]
+struct Taken {
+    spans: Arc<Mutex<Vec<Span>>>,
+    /// Whether calls are left without an answer.
+    hangs: bool,
+}
+
+impl Taken {
+    fn of(hangs: bool) -> Self {
+        Self { spans: Arc::default(), hangs }
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Taken {
@@ -23,7 +33,10 @@ impl TraceService for Taken {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let groups = request.into_inner().resource_spans.into_iter().flat_map(|of| of.scope_spans);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(groups.flat_map(|of| of.spans));
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).extend(groups.flat_map(|of| of.spans));
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -37,7 +50,12 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        let (serves, taken) = (Runtime::new().expect("a runtime starts"), Taken::default());
+        Self::that(false)
+    }
+
+    /// One that answers, or `hangs`: it hears what is sent, and never says so.
+    pub(crate) fn that(hangs: bool) -> Self {
+        let (serves, taken) = (Runtime::new().expect("a runtime starts"), Taken::of(hangs));
         let listener = serves.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let server = Server::builder().add_service(TraceServiceServer::new(taken.clone()));
@@ -47,7 +65,7 @@ impl Receiver {
 
     /// The spans that have come of a trace.
     pub(crate) fn of(&self, trace: &str) -> Vec<Span> {
-        let all = self.taken.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.taken.spans.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|span| hex(&span.trace_id) == trace).cloned().collect()
     }
 }

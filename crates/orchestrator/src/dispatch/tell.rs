@@ -6,7 +6,7 @@ use qflow_model::{
     outcome::{Failure, Phases},
     plan::Plan,
     progress::{Happening, QUARANTINED, ReusedFrom, RunState},
-    status::{NodeStatus, RunStatus},
+    status::{FailureClass, NodeStatus, RunStatus},
 };
 use qflow_telemetry::{
     ErrorInfo, Event, NodeRef, RunRef, SpanRecord, Telemetry, TraceContext, labels::NodeType, traces::system_time,
@@ -132,11 +132,7 @@ pub(super) fn tell(telemetry: &Telemetry, state: &RunState, happening: &Happenin
             telemetry.emit(note.with("approved", answered.approved));
         }
         Happening::NodeRetry { node, attempt, at, kind, failure } => {
-            let reason = match failure.error_type.as_str() {
-                _ if kind == "user" && failure.error_type != "timeout" => "user",
-                known @ ("timeout" | "runner_lost" | "container_vanished" | "image_missing") => known,
-                _ => "platform",
-            };
+            let reason = retry_reason(kind, &failure.error_type);
             telemetry.emit(Event::NodeRetry {
                 node: node_ref(state, *node, *attempt),
                 reason: reason.to_owned(),
@@ -185,6 +181,7 @@ fn run_ended(telemetry: &Telemetry, state: &RunState, status: RunStatus, now: Ti
             .with("workflow.status", status.as_str())
             .with("cicd.pipeline.name", run.workflow.clone())
             .with("cicd.pipeline.run.id", run.run_id.clone())
+            .with("cicd.pipeline.result", result(status.as_str(), head.error.as_ref().map(|error| &error.failure)))
             .event("workflow_start", system_time(head.started_at.unwrap_or(spec.created_at)))
             .event(said, system_time(ended));
     if let Some(error) = &error {
@@ -258,6 +255,7 @@ fn attempt_ended(
     let Some(detail) = state.node(node).and_then(|run| run.detail.as_deref()) else { return };
     let named = node_ref(state, node, attempt);
     let Some(context) = &named.run.trace else { return };
+    let key = AttemptKey { run: state.spec.id, node, attempt };
     let (begun, ended) = (detail.leased_at, detail.ended_at.unwrap_or(now));
     let (types, returns) = types(state, node);
     let mut span = SpanRecord::new("node_execution", context, system_time(begun), system_time(ended))
@@ -272,6 +270,9 @@ fn attempt_ended(
         .with("node.status", status)
         .with("node.duration_ms", ended.ms_since(detail.started_at.unwrap_or(begun)))
         .with("node.attempt", attempt)
+        .with("cicd.pipeline.task.name", named.name.clone())
+        .with("cicd.pipeline.task.run.id", key.to_string())
+        .with("cicd.pipeline.task.run.result", result(status, failure))
         .with("python_version", named.python_version.clone());
     if attempt > 1 {
         let before = AttemptKey { run: state.spec.id, node, attempt: attempt - 1 };
@@ -290,11 +291,37 @@ fn attempt_ended(
     if let Some(started) = detail.started_at {
         span = span.event("node_start", system_time(started));
     }
-    span = span.event(if failure.is_some() { "node_error" } else { "node_complete" }, system_time(ended));
+    let said = match status {
+        _ if failure.is_some() => "node_error",
+        "cancelled" => "node_cancelled",
+        _ => "node_complete",
+    };
+    span = span.event(said, system_time(ended));
     if let Some(failure) = failure {
         span = span.with("error.type", failure.error_type.clone()).error(Some(failure.message.clone()));
     }
     telemetry.record_span(span);
+}
+
+/// Why an attempt is tried again, as a label: whose fault it was, and of ours the kinds that are told apart.
+fn retry_reason<'a>(kind: &str, error_type: &'a str) -> &'a str {
+    match error_type {
+        _ if kind == "user" && error_type != "timeout" => "user",
+        known @ ("timeout" | "runner_lost" | "container_vanished" | "image_missing") => known,
+        _ => "platform",
+    }
+}
+
+/// How a run or an attempt went, in the words of the semantic conventions of `cicd.*`: `error` is ours, `failure` the user's.
+fn result(status: &str, failure: Option<&Failure>) -> &'static str {
+    match status {
+        "completed" => "success",
+        "cancelled" => "cancellation",
+        "timed_out" => "timeout",
+        _ if failure.is_some_and(|failure| failure.error_type == "timeout") => "timeout",
+        _ if failure.is_some_and(|failure| failure.class == Some(FailureClass::User)) => "failure",
+        _ => "error",
+    }
 }
 
 /// The types that a node run takes, and the one that it gives.
@@ -305,5 +332,46 @@ fn types(state: &RunState, node: NodeKey) -> (Vec<String>, String) {
         (Some(node), _) => (of(&node.params), node.returns.0.clone()),
         (None, Some(workflow)) => (of(&workflow.params), workflow.returns.0.clone()),
         (None, None) => (Vec::new(), if matches!(step.kind, StepKind::Sleep) { "None" } else { "bool" }.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_is_missing_and_a_runtime_that_fails_are_told_apart_from_the_users_own_failures() {
+        for (kind, error_type, reason) in [
+            ("user", "ValueError", "user"),
+            // An exception of the user's may be named as ours are.
+            ("user", "image_missing", "user"),
+            ("user", "timeout", "timeout"),
+            ("infrastructure", "image_missing", "image_missing"),
+            ("infrastructure", "container_vanished", "container_vanished"),
+            ("infrastructure", "runner_lost", "runner_lost"),
+            ("infrastructure", "runtime", "platform"),
+            ("infrastructure", "link_lost", "platform"),
+        ] {
+            assert_eq!(retry_reason(kind, error_type), reason, "{kind} {error_type}");
+        }
+    }
+
+    #[test]
+    fn the_conventions_words_tell_the_users_failures_from_ours() {
+        let of = |class, error_type: &str| Failure { class, error_type: error_type.into(), ..Failure::default() };
+        let user = of(Some(FailureClass::User), "ValueError");
+        for (status, failure, said) in [
+            ("completed", None, "success"),
+            ("cancelled", None, "cancellation"),
+            ("timed_out", Some(of(Some(FailureClass::User), "timeout")), "timeout"),
+            // An attempt that is tried again has the failure alone.
+            ("retrying", Some(of(Some(FailureClass::User), "timeout")), "timeout"),
+            ("retrying", Some(user.clone()), "failure"),
+            ("failed", Some(user), "failure"),
+            ("failed", Some(of(Some(FailureClass::Platform), "runner_lost")), "error"),
+            ("failed", None, "error"),
+        ] {
+            assert_eq!(result(status, failure.as_ref()), said, "{status} {failure:?}");
+        }
     }
 }

@@ -210,9 +210,10 @@ impl Store for Memory {
 
     async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
         let (mut tables, now) = (self.tables(), self.clock.now());
-        if tables.runs.contains_key(&run) {
-            asked.into_iter().for_each(|asked| tables.access.note(asked, now));
+        if !tables.runs.contains_key(&run) {
+            return Ok(0);
         }
+        asked.into_iter().for_each(|asked| tables.access.note(asked, now));
         Ok(tables.post(run, command))
     }
 

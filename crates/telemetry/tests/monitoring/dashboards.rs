@@ -72,6 +72,10 @@ fn panel_problems(panel: &Value) -> Vec<String> {
         if buckets && query.contains("histogram_quantile") && target["exemplar"] != true {
             problems.push("no exemplars".to_owned());
         }
+        // Only buckets have some: of anything else Grafana would ask Prometheus in vain.
+        if target["exemplar"] == true && !buckets {
+            problems.push("exemplars of what has none".to_owned());
+        }
     }
     problems
 }

@@ -18,6 +18,9 @@ const OF_OTHERS: &[(&str, &[&str])] = &[
     ("scrape_duration_seconds", &[]),
     ("pg_up", &[]),
     ("redis_up", &[]),
+    ("otelcol_receiver_refused_spans_total", &["receiver"]),
+    ("otelcol_exporter_enqueue_failed_spans_total", &["exporter"]),
+    ("otelcol_exporter_send_failed_spans_total", &["exporter"]),
     ("ALERTS", &["alertname", "alertstate", "severity", "team"]),
 ];
 

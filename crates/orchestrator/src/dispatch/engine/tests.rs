@@ -57,6 +57,7 @@ struct House {
     store: Arc<Flaky>,
     engine: Handle,
     bus: Arc<crate::bus::Local>,
+    telemetry: Telemetry,
     shutdown: Shutdown,
     ended: tokio::task::JoinHandle<()>,
 }
@@ -83,17 +84,18 @@ impl House {
     async fn marking(store: Arc<Flaky>, owner: &str, in_hand: Option<std::path::PathBuf>) -> Self {
         let shutdown = Shutdown::new();
         let (blobs, bus) = (Arc::new(Blobs::in_memory()), Arc::new(crate::bus::Local::default()));
+        let telemetry = Telemetry::silent();
         let parts = Parts {
             logs: Logs::start(store.clone(), blobs.clone(), bus.clone(), Telemetry::silent()),
             store: Arc::clone(&store) as Arc<dyn Store>,
             blobs,
             bus: bus.clone(),
-            telemetry: Telemetry::silent(),
+            telemetry: telemetry.clone(),
             replica: Replica { owner: owner.to_owned(), url: format!("http://{owner}") },
             in_hand,
         };
         let (engine, ended) = Engine::start(parts, shutdown.clone()).await.unwrap();
-        Self { store, engine, bus, shutdown, ended }
+        Self { store, engine, bus, telemetry, shutdown, ended }
     }
 
     /// Stops the engine as a crash would: with whatever it has committed.

@@ -39,6 +39,17 @@ impl House {
         };
         tokio::time::timeout(std::time::Duration::from_mins(2), reached).await.expect("it comes about");
     }
+
+    /// Waits until metrics tell of one run in quarantine, as they do at the engine's next look.
+    async fn counts_quarantined(&self) {
+        let told = || self.telemetry.render(None).1.contains("qflow_workflows_paused{cause=\"quarantined\"} 1\n");
+        let counted = async {
+            while !told() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(2), counted).await.expect("it is counted");
+    }
 }
 
 /// A paused run keeps what its attempts give, gives out nothing, survives a restart, and goes on where it was.
@@ -247,6 +258,7 @@ async fn a_run_whose_step_breaks_stands_still_and_the_others_go_on() {
     house.reaches(run, RunStatus::Paused).await;
     assert!(house.reason(run).await.starts_with(QUARANTINED));
     let other = house.submit(2, 1).await;
+    house.counts_quarantined().await;
     let key = runner.order().await.key;
     assert_eq!(key.run, other);
     assert!(runner.ends(key, done()).await);
