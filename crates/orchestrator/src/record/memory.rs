@@ -209,12 +209,8 @@ impl Store for Memory {
     }
 
     async fn post(&self, run: RunId, command: Command, asked: Option<Entry>) -> Result<i64> {
-        let (mut tables, now) = (self.tables(), self.clock.now());
-        if !tables.runs.contains_key(&run) {
-            return Ok(0);
-        }
-        asked.into_iter().for_each(|asked| tables.access.note(asked, now));
-        Ok(tables.post(run, command))
+        let now = self.clock.now();
+        Ok(self.tables().ask(run, command, asked, now))
     }
 
     async fn inbox(&self, shards: &BTreeSet<Shard>) -> Result<Vec<InboxRow>> {

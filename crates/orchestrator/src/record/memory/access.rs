@@ -1,14 +1,14 @@
 //! Tokens and the audit in memory.
 
 use async_trait::async_trait;
-use qflow_model::ids::Timestamp;
+use qflow_model::ids::{RunId, Timestamp};
 
 use super::{
     super::{
-        Result,
+        Command, Result,
         access::{Access, AuditFilter, Audited, Entry, Token},
     },
-    Memory,
+    Memory, Tables,
 };
 
 /// The tables.
@@ -21,6 +21,17 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn note(&mut self, entry: Entry, at: Timestamp) {
         self.audit.push(Audited { id: self.audit.len() as i64 + 1, at, entry });
+    }
+}
+
+impl Tables {
+    /// A command, and that somebody asked for it; neither where the run is gone.
+    pub(super) fn ask(&mut self, run: RunId, command: Command, asked: Option<Entry>, now: Timestamp) -> i64 {
+        if !self.runs.contains_key(&run) {
+            return 0;
+        }
+        asked.into_iter().for_each(|asked| self.access.note(asked, now));
+        self.post(run, command)
     }
 }
 
