@@ -1,0 +1,120 @@
+"""A run's changes and lines as they come, over breaks: what is said again is not told again."""
+
+import json
+import time
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from . import _errors
+from ._errors import QflowError
+from ._wire import Event, Wire, part, read
+
+PATIENCE = 10  # looks in a row that may fail before nobody is waited for: with the pauses between them a minute
+FIRST_S = 10.0  # to the first event, which the server sends at once
+SILENT = 3  # streams in a row without an event: something between us and the server keeps them, so looks must do
+LOOK_S = 5.0  # between two looks then
+OVER = ("completed", "failed", "cancelled", "timed_out")
+
+Run = Dict[str, Any]
+
+
+def changes(wire: Wire, run_id: str, deadline: Optional[float]) -> Iterator[Run]:
+    """The run as it is, then as it changes, to its end; past the deadline `TimeoutError`."""
+    patience = _Patience(wire, deadline)
+    silent = 0
+    while True:
+        if silent < SILENT:
+            silent += 1
+            try:
+                for event in _events(wire, "/runs/%s/events" % part(run_id), None, {}, deadline):
+                    run = read(event.data.encode("utf-8"))
+                    silent = patience.failed = 0
+                    yield run
+                    if event.name == "end" or run.get("status") in OVER:
+                        return
+            except QflowError as error:
+                patience.harmless(error)
+        # However a stream ended, this tells how the run is.
+        try:
+            run = wire.call("GET", "/runs/%s" % part(run_id), again=False, timeout=_left(wire, deadline))
+        except QflowError as error:
+            patience.again(error)
+            continue
+        if patience.failed:  # the server was away, which says nothing of its streams
+            silent = patience.failed = 0
+        yield run
+        if run.get("status") in OVER:
+            return
+        patience.pause(LOOK_S if silent >= SILENT else wire.back_off(silent))
+
+
+def lines(wire: Wire, run_id: str, node: Optional[str]) -> Iterator[Dict[str, Any]]:
+    """Lines from the first on, and every further one until the run has ended."""
+    patience = _Patience(wire, None)
+    heard: Dict[Tuple[str, int], int] = {}
+    headers: Dict[str, str] = {}
+    while True:
+        try:
+            for event in _events(wire, "/runs/%s/logs" % part(run_id), {"node": node, "follow": "true"}, headers, None):
+                patience.failed = 0
+                line = read(event.data.encode("utf-8"))
+                if event.id:
+                    headers["Last-Event-ID"] = event.id
+                attempt = (str(line["node_id"]), int(line["attempt"]))
+                # Who comes back is told again what other attempts had written.
+                if line["sequence"] > heard.get(attempt, -1):
+                    heard[attempt] = line["sequence"]
+                    yield line
+            # The server ends it with the run, and where it stops itself.
+            if wire.call("GET", "/runs/%s" % part(run_id)).get("status") in OVER:
+                return
+            patience.again(QflowError("the lines of run %s broke off" % run_id, code="broken"))
+        except QflowError as error:
+            patience.again(error)
+
+
+def _events(
+    wire: Wire, path: str, query: Optional[Dict[str, Any]], headers: Dict[str, str], deadline: Optional[float]
+) -> Iterator[Event]:
+    headers = dict(headers, Accept="text/event-stream")
+    with wire.open("GET", path, query, headers=headers, timeout=_left(wire, deadline)) as answer:
+        if not answer.header("Content-Type").startswith("text/event-stream"):
+            return
+        for event in answer.events(deadline, FIRST_S):
+            if event.name == "problem":
+                raise _errors.of_problem(json.loads(event.data))
+            if event.name in ("run", "end", "line"):
+                yield event
+
+
+def _left(wire: Wire, deadline: Optional[float]) -> float:
+    """How long an answer may let wait."""
+    return wire.timeout if deadline is None else min(wire.timeout, max(0.1, deadline - time.monotonic()))
+
+
+class _Patience:
+    """How often in a row something may fail that is tried again."""
+
+    def __init__(self, wire: Wire, deadline: Optional[float]) -> None:
+        self.wire, self.deadline, self.failed = wire, deadline, 0
+
+    def harmless(self, error: QflowError) -> None:
+        """Of what only comes later by it."""
+        if not error.retryable:
+            raise error
+        self.late()
+
+    def again(self, error: QflowError) -> None:
+        """Waits for the next try; the error where there is none."""
+        self.failed += 1
+        if not error.retryable or self.failed > PATIENCE:
+            raise error
+        self.pause(error.retry_after if error.retry_after is not None else self.wire.back_off(self.failed))
+
+    def pause(self, seconds: float) -> None:
+        self.late()
+        self.wire.pause(seconds if self.deadline is None else min(seconds, max(0.0, self.deadline - time.monotonic())))
+        self.late()
+
+    def late(self) -> None:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise TimeoutError
