@@ -66,8 +66,11 @@ def _wrong(why: str) -> QflowError:
 
 def _file(path: object) -> Iterator[bytes]:
     # Where a pipe has taken its place meanwhile, nobody waits for it.
-    with os.fdopen(os.open(str(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as source:
-        yield from iter(lambda: source.read(PIECE_BYTES), b"")
+    try:
+        with os.fdopen(os.open(str(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as source:
+            yield from iter(lambda: source.read(PIECE_BYTES), b"")
+    except OSError as error:
+        raise _wrong("read %s: %s" % (path, error.strerror)) from error
 
 
 def _folder(root: str) -> Iterator[bytes]:
@@ -95,7 +98,11 @@ def _folder(root: str) -> Iterator[bytes]:
 
 def _walked(root: str, below: str) -> Iterator[str]:
     """What is in a folder by relative path, sorted; links and what is neither file nor folder are refused."""
-    for name in sorted(os.listdir(os.path.join(root, below))):
+    try:
+        names = sorted(os.listdir(os.path.join(root, below)))
+    except OSError as error:
+        raise _wrong("read %s: %s" % (os.path.join(root, below), error.strerror)) from error
+    for name in names:
         inner = "%s/%s" % (below, name) if below else name
         whole = os.path.join(root, inner)
         mode = os.lstat(whole).st_mode

@@ -2,11 +2,11 @@
 
 import json
 import time
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from . import _errors
 from ._errors import QflowError
-from ._wire import Event, Wire, part, read
+from ._wire import PATIENT_S, Event, Wire, part, read
 
 PATIENCE = 10  # looks in a row that may fail before nobody is waited for: with the pauses between them a minute
 FIRST_S = 10.0  # to the first event, which the server sends at once
@@ -15,6 +15,7 @@ LOOK_S = 5.0  # between two looks then
 OVER = ("completed", "failed", "cancelled", "timed_out")
 
 Run = Dict[str, Any]
+Attempt = Tuple[str, int]
 
 
 def changes(wire: Wire, run_id: str, deadline: Optional[float]) -> Iterator[Run]:
@@ -50,26 +51,60 @@ def changes(wire: Wire, run_id: str, deadline: Optional[float]) -> Iterator[Run]
 def lines(wire: Wire, run_id: str, node: Optional[str]) -> Iterator[Dict[str, Any]]:
     """Lines from the first on, and every further one until the run has ended."""
     patience = _Patience(wire, None)
-    heard: Dict[Tuple[str, int], int] = {}
+    heard = _Heard()
     headers: Dict[str, str] = {}
     while True:
         try:
             for event in _events(wire, "/runs/%s/logs" % part(run_id), {"node": node, "follow": "true"}, headers, None):
                 patience.failed = 0
                 line = read(event.data.encode("utf-8"))
-                if event.id:
-                    headers["Last-Event-ID"] = event.id
-                attempt = (str(line["node_id"]), int(line["attempt"]))
-                # Who comes back is told again what other attempts had written.
-                if line["sequence"] > heard.get(attempt, -1):
-                    heard[attempt] = line["sequence"]
+                if heard.is_new(line):
                     yield line
+                # Who names a line is not told those before it, not even such as were missing.
+                headers = {"Last-Event-ID": event.id} if event.id and heard.is_whole(line) else {}
             # The server ends it with the run, and where it stops itself.
             if wire.call("GET", "/runs/%s" % part(run_id)).get("status") in OVER:
                 return
             patience.again(QflowError("the lines of run %s broke off" % run_id, code="broken"))
         except QflowError as error:
             patience.again(error)
+
+
+class _Heard:
+    """Which lines of each attempt were told. They come in order, but for those that their runner could not hand on at once."""
+
+    def __init__(self) -> None:
+        self._next: Dict[Attempt, int] = {}
+        self._missing: Dict[Attempt, List[range]] = {}
+        self._gaps: Set[Tuple[Attempt, int, str]] = set()
+
+    def is_new(self, line: Mapping[str, Any]) -> bool:
+        """Whether to tell a line; it is told then."""
+        attempt, sequence = _attempt(line), int(line["sequence"])
+        if line.get("stream") == "gap":  # stands for lines that may come later, and has no sequence of its own
+            gap = (attempt, sequence, str(line.get("text")))
+            is_new = gap not in self._gaps
+            self._gaps.add(gap)
+            return is_new
+        following, missing = self._next.get(attempt, 0), self._missing.setdefault(attempt, [])
+        if sequence >= following:
+            self._next[attempt] = sequence + 1
+            if sequence > following:
+                missing.append(range(following, sequence))
+            return True
+        for at, some in enumerate(missing):
+            if sequence in some:
+                missing[at : at + 1] = [left for left in (range(some.start, sequence), range(sequence + 1, some.stop)) if left]
+                return True
+        return False
+
+    def is_whole(self, line: Mapping[str, Any]) -> bool:
+        """Whether nothing is missing of a line's attempt so far."""
+        return not self._missing.get(_attempt(line))
+
+
+def _attempt(line: Mapping[str, Any]) -> Attempt:
+    return str(line["node_id"]), int(line["attempt"])
 
 
 def _events(
@@ -108,7 +143,8 @@ class _Patience:
         self.failed += 1
         if not error.retryable or self.failed > PATIENCE:
             raise error
-        self.pause(error.retry_after if error.retry_after is not None else self.wire.back_off(self.failed))
+        after = error.retry_after
+        self.pause(self.wire.back_off(self.failed) if after is None else min(after, PATIENT_S))
 
     def pause(self, seconds: float) -> None:
         self.late()

@@ -55,13 +55,15 @@ class Answer:
 
     def read(self, most: int = PIECE_BYTES) -> bytes:
         """The next piece; empty past the last. One that breaks off is never taken for the whole."""
+        if self._left == 0:
+            return b""  # older Pythons would wait for more
         try:
-            piece = self._response.read1(most)
+            piece = self._response.read1(most if self._left is None else min(most, self._left))
         except (OSError, http.client.HTTPException) as error:
             raise QflowError("the answer broke off: %s" % (error or type(error).__name__), code="broken") from error
         if self._left is not None:
             self._left -= len(piece)
-            if not piece and self._left > 0:
+            if not piece:
                 raise QflowError("the answer broke off: %d bytes are missing" % self._left, code="broken")
         return piece
 
@@ -121,6 +123,8 @@ class Wire:
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/") + ROOT
         self._headers = {"User-Agent": "qflow-python", "Connection": "close"}
         if token:
+            if not (token.isascii() and token.isprintable()):
+                raise ValueError("the token holds characters that a token cannot have")
             self._headers["Authorization"] = "Bearer " + token
         for name in ("TRACEPARENT", "TRACESTATE"):
             if os.environ.get(name):

@@ -151,7 +151,8 @@ class Client:
     def logs(self, run_id: str, node: Optional[str] = None, *, follow: bool = False) -> Iterator[Object]:
         """Lines that a run wrote so far, or with `follow` every further one to its end, each once.
 
-        A line has `node_id`, `attempt`, `sequence`, `at`, `stream`, `text`, and `fields` where it is one of `qflow.log`.
+        A line has `node_id`, `attempt`, `sequence`, `at`, `stream`, `text`, and `fields` where it is one of `qflow.log`. One of the stream
+        `gap` stands for lines that are missing, of which some may come later.
         """
         if follow:
             return _follow.lines(self._wire, run_id, node)

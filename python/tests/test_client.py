@@ -105,6 +105,9 @@ class Runs(Base):
         self.assertEqual(self.double.asked[0].body, b"a\n")
         with tarfile.open(fileobj=io.BytesIO(self.double.asked[1].body)) as archive:
             self.assertEqual([(member.name, member.mode, member.mtime) for member in archive], [("a.csv", 0o644, 0)])
+        self.double.on("POST /uploads", problem(503, "unavailable"), Reply(201, {"digest": "d", "size": 2}))
+        self.assertEqual(self.client.upload(self.folder / "in" / "a.csv")["size"], 2)
+        self.assertEqual(self.double.asked[-1].body, b"a\n", "all of it goes again")
         (self.folder / "in" / "link").symlink_to("a.csv")
         for name in ("absent", "in"):
             error = self.refused(QflowError, self.client.start, self.file, parameters={"x": File(self.folder / name)})
@@ -184,6 +187,7 @@ class Errors(Base):
         self.assertEqual((error.code, pauses), ("unreachable", []))
         self.assertIn("start one with `qflow dev`", str(error))
         self.refused(ValueError, Client, "ftp://x")
+        self.refused(ValueError, Client, "http://x", "a\nb")
 
 
 class Follows(Base):
@@ -238,6 +242,21 @@ class Follows(Base):
         self.assertEqual(told, ["a@1:0", "b[0]@1:0", "a@1:1", "b[0]@1:1", "a@1:2", "a@2:0"])
         asked = [asked for asked in self.double.asked if asked.path.endswith("?follow=true")]
         self.assertEqual([one.headers.get("Last-Event-ID") for one in asked], [None, "a@1:1", "a@1:2"])
+
+    def test_lines_that_were_missing_are_told_when_they_come(self):
+        def line(sequence, stream="stdout"):
+            return ("line", "a@1:%d" % sequence, {"node_id": "a", "attempt": 1, "sequence": sequence, "stream": stream, "text": stream})
+
+        gap = line(1, "gap")
+        self.double.on(
+            "GET /runs/r1/logs",
+            events(line(0), gap, line(4), line(2), line(2), breaks=True),
+            events(line(0), gap, line(4), line(5), line(1), line(3)),
+        )
+        self.double.on("GET /runs/r1", Reply(200, run("completed")))
+        told = [(line["sequence"], line["stream"]) for line in self.client.logs("r1", follow=True)]
+        self.assertEqual(told, [(0, "stdout"), (1, "gap")] + [(at, "stdout") for at in (4, 2, 5, 1, 3)])
+        self.assertNotIn("Last-Event-ID", self.double.asked[1].headers, "whoever names a line is not told those before it")
 
     def test_lines_so_far_come_in_one_answer(self):
         self.double.on("GET /runs/r1/logs", Reply(200, {"lines": [{"text": "x"}]}))

@@ -1,4 +1,4 @@
-"""What the client sends: the files that `qflow run` sends (crates/cli/src/source/tests.rs has the same cases), and values in the plain form."""
+"""What the client sends: the files that `qflow run` sends (crates/cli/src/source/tests.rs), and values in the plain form."""
 
 import collections
 import dataclasses
@@ -89,7 +89,8 @@ class Imports(Tree):
         self.assertEqual(self.sent("flow.py"), found)
 
     def test_imports_are_found_however_they_are_written(self):
-        text = "import a.b as c, d\nfrom e import (\n    f,  # why\n    g as h,\n)\nfrom . import i\nfrom ..j import *\ndef k():\n    import l\n"
+        text = "import a.b as c, d\nfrom e import (\n    f,  # why\n    g as h,\n)\nfrom . import i\nfrom ..j import *\n"
+        text += "def k():\n    import l\n"
         modules = {"a.b", "d", "e", "e.f", "e.g", ".", ".i", "..j", "l"}
         self.assertEqual(set(_sources.imported(text)), modules)
         self.assertEqual(set(_sources.imported("\ufeff" + text + "match = = =\n")), modules, "in a newer syntax")
@@ -103,7 +104,8 @@ class Imports(Tree):
         self.assertEqual(self.sent("in/ok.py"), ["link.py", "ok.py"])
 
     def test_a_submission_past_a_bound_names_the_bound_and_the_value(self):
-        self.tree(dict({"m%d.py" % at: "" for at in range(600)}, **{"flow.py": "".join("import m%d\n" % at for at in range(600))}))
+        flow = "".join("import m%d\n" % at for at in range(600))
+        self.tree(dict({"m%d.py" % at: "" for at in range(600)}, **{"flow.py": flow}))
         self.assertRegex(self.refused("flow.py"), "at most 500 files; .* has 601")
         block = "# /// script\n# [tool.qflow]\n# include = [\"data/*\"]\n# ///\n"
         self.write("big.py", block)
@@ -153,7 +155,8 @@ class Includes(Tree):
 
     def test_what_cannot_be_included_says_why(self):
         self.tree({"flow.py": self.BLOCK % "…"})
-        for include, why in [(["../*"], "flow.py:3: include \"../*\": it leads out of the root"), ("*.sql", "write include = [\"sql/*.sql\"]")]:
+        out = "flow.py:3: include \"../*\": it leads out of the root"
+        for include, why in [(["../*"], out), ("*.sql", "write include = [\"sql/*.sql\"]")]:
             self.reads(include)
             self.assertIn(why, self.refused("flow.py"))
 
