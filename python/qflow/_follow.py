@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from . import _errors
 from ._errors import QflowError
-from ._wire import PATIENT_S, Event, Wire, part, read
+from ._wire import IDLE_S, PATIENT_S, Event, Wire, part, read
 
 PATIENCE = 10  # looks in a row that may fail before nobody is waited for: with the pauses between them a minute
 FIRST_S = 10.0  # to the first event, which the server sends at once
@@ -26,7 +26,7 @@ def changes(wire: Wire, run_id: str, deadline: Optional[float]) -> Iterator[Run]
         if silent < SILENT:
             silent += 1
             try:
-                for event in _events(wire, "/runs/%s/events" % part(run_id), None, {}, deadline):
+                for event in _events(wire, "/runs/%s/events" % part(run_id), deadline=deadline, first=FIRST_S):
                     run = read(event.data.encode("utf-8"))
                     silent = patience.failed = 0
                     yield run
@@ -50,24 +50,34 @@ def changes(wire: Wire, run_id: str, deadline: Optional[float]) -> Iterator[Run]
 
 def lines(wire: Wire, run_id: str, node: Optional[str]) -> Iterator[Dict[str, Any]]:
     """Lines from the first on, and every further one until the run has ended."""
-    patience = _Patience(wire, None)
-    heard = _Heard()
+    patience, heard, quiet = _Patience(wire, None), _Heard(), 0
     headers: Dict[str, str] = {}
     while True:
+        broke = None
         try:
-            for event in _events(wire, "/runs/%s/logs" % part(run_id), {"node": node, "follow": "true"}, headers, None):
-                patience.failed = 0
+            for event in _events(wire, "/runs/%s/logs" % part(run_id), {"node": node, "follow": "true"}, headers):
                 line = read(event.data.encode("utf-8"))
                 if heard.is_new(line):
+                    patience.failed = quiet = 0
                     yield line
                 # Who names a line is not told those before it, not even such as were missing.
                 headers = {"Last-Event-ID": event.id} if event.id and heard.is_whole(line) else {}
-            # The server ends it with the run, and where it stops itself.
-            if wire.call("GET", "/runs/%s" % part(run_id)).get("status") in OVER:
-                return
-            patience.again(QflowError("the lines of run %s broke off" % run_id, code="broken"))
+        except QflowError as error:
+            patience.harmless(error)
+            broke = error
+        try:
+            over = wire.call("GET", "/runs/%s" % part(run_id), again=False).get("status") in OVER
         except QflowError as error:
             patience.again(error)
+            continue
+        # The server ends the lines with the run, and where it stops itself. A run may be silent for long.
+        if not over:
+            quiet += 1
+            patience.pause(wire.back_off(quiet))
+        elif broke is None:
+            return
+        else:
+            patience.again(broke)
 
 
 class _Heard:
@@ -108,13 +118,18 @@ def _attempt(line: Mapping[str, Any]) -> Attempt:
 
 
 def _events(
-    wire: Wire, path: str, query: Optional[Dict[str, Any]], headers: Dict[str, str], deadline: Optional[float]
+    wire: Wire,
+    path: str,
+    query: Optional[Mapping[str, Any]] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    deadline: Optional[float] = None,
+    first: float = IDLE_S,
 ) -> Iterator[Event]:
-    headers = dict(headers, Accept="text/event-stream")
+    headers = dict(headers or {}, Accept="text/event-stream")
     with wire.open("GET", path, query, headers=headers, timeout=_left(wire, deadline)) as answer:
         if not answer.header("Content-Type").startswith("text/event-stream"):
-            return
-        for event in answer.events(deadline, FIRST_S):
+            raise QflowError("no events come from %s" % wire.url, code="broken")
+        for event in answer.events(deadline, first):
             if event.name == "problem":
                 raise _errors.of_problem(json.loads(event.data))
             if event.name in ("run", "end", "line"):

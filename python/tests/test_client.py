@@ -258,6 +258,18 @@ class Follows(Base):
         self.assertEqual(told, [(0, "stdout"), (1, "gap")] + [(at, "stdout") for at in (4, 2, 5, 1, 3)])
         self.assertNotIn("Last-Event-ID", self.double.asked[1].headers, "whoever names a line is not told those before it")
 
+    def test_a_run_that_is_silent_for_long_is_listened_to(self):
+        silent, line = [events(breaks=True), events()] * 8, {"node_id": "a", "attempt": 1, "sequence": 0, "text": "at last"}
+        self.double.on("GET /runs/r1/logs", *silent, events(("line", "a@1:0", line)))
+        self.double.on("GET /runs/r1", *[Reply(200, run("running"))] * 16, Reply(200, run("completed")))
+        self.assertEqual([line["text"] for line in self.client.logs("r1", follow=True)], ["at last"])
+
+    def test_lines_that_never_come_whole_are_not_asked_for_without_end(self):
+        self.double.on("GET /runs/r1", Reply(200, run("completed")))
+        for reply in (Reply(200, {"lines": []}), events(breaks=True)):
+            self.double.on("GET /runs/r1/logs", reply)
+            self.assertEqual(self.refused(QflowError, list, self.client.logs("r1", follow=True)).code, "broken")
+
     def test_lines_so_far_come_in_one_answer(self):
         self.double.on("GET /runs/r1/logs", Reply(200, {"lines": [{"text": "x"}]}))
         self.assertEqual(list(self.client.logs("r1", "a[0]")), [{"text": "x"}])
