@@ -106,6 +106,19 @@ fn checkers_accept_every_file_that_is_meant_to_be_right() {
     }
 }
 
+/// Files of the SDK that are typed in its stubs, not in themselves.
+const STUBBED: [&str; 4] = ["__init__.py", "_inside.py", "_runtime.py", "_values.py"];
+
+#[test]
+fn checkers_accept_the_client() {
+    let folder = root().join("python");
+    let is_typed = |file: &PathBuf| !STUBBED.iter().any(|name| file.ends_with(name));
+    let client: Vec<PathBuf> = files(&folder.join("qflow")).into_iter().filter(is_typed).collect();
+    assert!(client.iter().any(|file| file.ends_with("client.py")), "{client:?}");
+    assert_eq!(mypy(&folder, &client), Errors::new(), "mypy --strict");
+    assert_eq!(pyright(&folder, &client), Errors::new(), "pyright");
+}
+
 /// Lines of a file that are marked for one of those that read it.
 fn marked(text: &str, reader: &str) -> BTreeSet<usize> {
     let lines = text.lines().enumerate().filter(|(_, line)| {
