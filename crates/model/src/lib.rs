@@ -13,6 +13,7 @@ pub mod limits;
 pub mod outcome;
 pub mod plan;
 pub mod progress;
+pub mod schedule;
 pub mod status;
 pub mod tagged;
 pub mod value;

@@ -66,3 +66,14 @@ pub const LINES_LATE_BYTES: u64 = 1 << 30;
 pub const LOCK_REUSE_MS: u64 = 24 * 3600 * 1000;
 /// Milliseconds for which an idempotency key is remembered.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
+/// Milliseconds after its start within which a slot is on time: longer than a shard takes to move, shorter than what
+/// anybody would call missed.
+pub const SLOT_GRACE_MS: u64 = 60_000;
+/// Missed slots that are fired at once where all are caught up: so many runs fit into one commit, and the rest comes in the next.
+pub const CATCH_UP_SLOTS: usize = 100;
+/// Missed slots that are counted one by one: past it "at least so many" says as much, and counting would hold up others.
+pub const MISSED_COUNTED: usize = 10_000;
+/// Slots that wait while a run of their schedule is open: more wait for nothing, their schedule is faster than its runs.
+pub const WAITING_SLOTS: u32 = 100;
+/// Milliseconds by which a start may be spread: further is another time of the day, which is better written.
+pub const JITTER_MS: u64 = 24 * 3600 * 1000;
