@@ -11,6 +11,7 @@ use crate::{
     class::Classes,
     expression::{BranchIx, Condition, Expr},
     ids::{Digest, StepIx},
+    schedule::Schedule,
 };
 
 pub use conversion::Conversion;
@@ -305,6 +306,9 @@ pub struct Definition {
     pub nodes: BTreeMap<String, NodeDef>,
     /// Workflows by name.
     pub workflows: BTreeMap<String, WorkflowDef>,
+    /// When workflows start by themselves, by their names. Beside them, since whoever calls one does not start it so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedules: BTreeMap<String, Schedule>,
     /// What is known of the user's own classes that signatures name.
     #[serde(default, skip_serializing_if = "Classes::is_empty")]
     pub classes: Classes,

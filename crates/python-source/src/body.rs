@@ -82,7 +82,7 @@ pub(crate) fn read<'a>(
     spans: &mut Spans,
     problems: &mut Problems,
 ) -> WorkflowDef {
-    let Workflow { unit, function, def } = declared;
+    let Workflow { unit, function, def, schedule: _ } = declared;
     let mut names = Names::default();
     for parameter in &*function.parameters {
         let name = parameter.name().id.as_str();

@@ -3,12 +3,14 @@
 mod decorator;
 mod default;
 mod named;
+mod schedule;
 mod signature;
 
 pub(crate) use default::{WrittenDefault, check_defaults};
 use qflow_model::{
     definition::{NodeDef, TypeText, WorkflowDef},
     expression::Expr as Value,
+    schedule::Schedule,
 };
 use qflow_types::Ty;
 use ruff_python_ast::{Decorator, Expr, StmtFunctionDef};
@@ -18,7 +20,7 @@ pub(crate) use signature::Signature;
 
 use crate::{
     constant::TEXT_TERM_BYTES,
-    options::{NodeOptions, WorkflowOptions},
+    options::{self, NodeOptions, WorkflowOptions},
     problems::Problems,
     project::Project,
     scope::{Bound, Spent, Units},
@@ -47,6 +49,7 @@ pub(crate) struct Workflow<'a> {
     pub(crate) unit: usize,
     pub(crate) function: &'a StmtFunctionDef,
     pub(crate) def: WorkflowDef,
+    pub(crate) schedule: Option<Schedule>,
 }
 
 /// What a decorator makes of what it stands before.
@@ -173,16 +176,10 @@ pub(crate) fn workflow<'a>(
         head.wrong(function.name.range(), "async-workflow", message, "write def without async, and no await");
     }
     let Signature { params, returns, .. } = head.signature(function);
-    if let Some((into, range)) = options.into.zip(scheduled)
-        && !params.iter().any(|(param, _)| param.name == into)
-    {
-        let remedy = match params.first() {
-            Some((first, _)) => format!("name one of its parameters: into=\"{}\"", first.name),
-            None => "leave into out, or give the workflow a parameter".to_owned(),
-        };
-        let message = format!("the schedule fills `{into}`, which is no parameter of `{}`", function.name.id);
-        head.wrong(range, "bad-option", message, &remedy);
-    }
+    let schedule = options.schedule.zip(scheduled).and_then(|(cron, range)| {
+        let taken = schedule::filled(cron, function.name.id.as_str(), &params);
+        taken.map_err(|options::Bad { code, message, remedy }| head.wrong(range, code, message, &remedy)).ok()
+    });
     let def = WorkflowDef {
         name: options.name.unwrap_or_else(|| known.to_owned()),
         function: function.name.id.as_str().to_owned(),
@@ -197,7 +194,7 @@ pub(crate) fn workflow<'a>(
         isolation: options.isolation,
         place: head.text().place(function.name.range()),
     };
-    Workflow { unit, function, def }
+    Workflow { unit, function, def, schedule }
 }
 
 /// Whether a type names a frame, which travels as Arrow.

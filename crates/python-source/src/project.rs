@@ -120,8 +120,9 @@ pub(crate) fn read(source: &Source) -> Read {
     let mut definition = Definition { requires_python, ..Definition::default() };
     let calls = Calls::of(&project, &workflows);
     let mut spans = Spans::default();
-    for declared in workflows {
+    for mut declared in workflows {
         let name = declared.def.name.clone();
+        definition.schedules.extend(declared.schedule.take().map(|schedule| (name.clone(), schedule)));
         let read = body::read(&project, declared, &calls, &mut spans, &mut problems);
         definition.workflows.insert(name, read);
     }

@@ -98,19 +98,18 @@ impl Head<'_, '_> {
         }
     }
 
-    /// `cron("0 2 * * *", tz="Europe/Berlin", into="day", catch_up="last")`, by the names of its parameters.
+    /// `cron("0 2 * * *", tz="Europe/Berlin", into="day", …)`, by the names of its parameters.
     fn cron(&self, call: &ExprCall) -> Result<Value, options::Bad> {
         let positional = call.arguments.args.iter().zip(options::CRON).map(|(value, name)| (Some(*name), value));
         let named = call.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|name| name.id.as_str()), &k.value));
         let mut fields = serde_json::Map::new();
         for (name, value) in positional.chain(named) {
             let name = name.filter(|name| options::CRON.contains(name) && !fields.contains_key(*name));
-            let name =
-                name.ok_or_else(|| options::bad_cron("it takes an expression, tz, into and catch_up, each once"))?;
+            let name = name.ok_or_else(options::bad_cron)?;
             fields.insert(name.to_owned(), self.value("schedule", value)?);
         }
         if call.arguments.args.len() > options::CRON.len() {
-            return Err(options::bad_cron("it takes an expression, tz, into and catch_up, each once"));
+            return Err(options::bad_cron());
         }
         Ok(Value::Object(fields))
     }

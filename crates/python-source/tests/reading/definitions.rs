@@ -344,3 +344,48 @@ def w(parse: int, rows: list[int]) -> list[int]:
     return rows
 ";
 }
+
+#[test]
+fn a_schedule_stands_beside_its_workflow_with_what_it_fills() {
+    let text = r#"
+from datetime import date, timedelta
+
+from qflow import cron, node, workflow
+
+EVERY = "*/15 6-22 * * mon-fri"
+
+
+@node
+def fetch(day: str) -> int: ...
+
+
+@workflow(schedule=cron("0 2 * * *", tz="Europe/Berlin", into="day", catch_up="all", overlap="queue", jitter="5m"))
+def nightly(day: date, region: str = "eu") -> int:
+    return fetch(region)
+
+
+@workflow(name="often", schedule=cron(EVERY, jitter=timedelta(seconds=90), catch_up="none"))
+def quarters(region: str = "eu") -> int:
+    return fetch(region)
+
+
+@workflow
+def by_hand(region: str) -> int:
+    return fetch(region)
+"#;
+    let read = qflow_python_source::read(&source("w.py", text));
+    // Read whole, and refused until the engine fires slots.
+    let codes: Vec<_> = read.problems.iter().map(|problem| problem.code.as_str()).collect();
+    assert_eq!(codes, ["not-yet", "not-yet"]);
+    let schedules = serde_json::to_value(&read.definition.schedules).unwrap();
+    let expected = serde_json::json!({
+        "nightly": {
+            "expression": "0 2 * * *", "tz": "Europe/Berlin", "into": {"param": "day", "type": "date"},
+            "catch_up": "all", "overlap": "queue", "jitter_ms": 300_000,
+        },
+        "often": {
+            "expression": "*/15 6-22 * * mon-fri", "tz": "UTC", "catch_up": "none", "overlap": "allow", "jitter_ms": 90_000,
+        },
+    });
+    assert_eq!(schedules, expected);
+}

@@ -82,6 +82,36 @@ def at_noon(x: int) -> int:
     return every(x)
 
 
+@workflow(schedule=slots("0 0 30 2 *"))
+def never(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", tz="Europe/Berlim"))
+def misspelt(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", into="x"))
+def numbered(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", overlap="wait"))
+def waiting(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", jitter="2d"))
+def spread(x: int) -> int:
+    return every(x)
+
+
+@workflow(schedule=slots("0 2 * * *", into="day"))
+def unfilled(day: str, x: int) -> int:
+    return every(x)
+
+
 @node(retries=2, retry_on=[])
 def nothing(x: int) -> int:
     return x
