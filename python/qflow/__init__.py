@@ -136,7 +136,8 @@ def approval(name, timeout=None):
 
 
 class cron:  # noqa: N801 (reads as a word in `schedule=cron(…)`)
-    """A schedule: `schedule=cron("0 2 * * *", tz="Europe/Berlin", into="day", catch_up="last")`."""
+    """A schedule: `schedule=cron("0 2 * * *", tz="Europe/Berlin", into="day", overlap="skip")`."""
 
-    def __init__(self, expression, tz="UTC", into=None, catch_up="last"):
-        self.expression, self.tz, self.into, self.catch_up = expression, tz, into, catch_up
+    def __init__(self, expression, tz="UTC", into=None, catch_up="last", overlap="allow", jitter=None):
+        self.expression, self.tz, self.into = expression, tz, into
+        self.catch_up, self.overlap, self.jitter = catch_up, overlap, jitter

@@ -149,5 +149,15 @@ class cron:
     expression: str
     tz: str
     into: Optional[str]
-    catch_up: str
-    def __init__(self, expression: str, tz: str = ..., into: Optional[str] = ..., catch_up: str = ...) -> None: ...
+    catch_up: Literal["last", "all", "none"]
+    overlap: Literal["allow", "skip", "queue"]
+    jitter: Optional[_Duration]
+    def __init__(
+        self,
+        expression: str,
+        tz: str = ...,
+        into: Optional[str] = ...,
+        catch_up: Literal["last", "all", "none"] = ...,
+        overlap: Literal["allow", "skip", "queue"] = ...,
+        jitter: Optional[_Duration] = ...,
+    ) -> None: ...

@@ -181,6 +181,14 @@ class PlainPython(unittest.TestCase):
                 fields = [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
                 self.assertEqual(fields, list(qflow.Current._names))
 
+    def test_a_schedule_keeps_what_it_is_given(self):
+        usual = qflow.cron("0 2 * * *")
+        self.assertEqual((usual.tz, usual.into, usual.catch_up), ("UTC", None, "last"))
+        self.assertEqual((usual.overlap, usual.jitter), ("allow", None))
+        full = qflow.cron("0 2 * * *", "Europe/Berlin", "day", "all", overlap="skip", jitter="5m")
+        self.assertEqual((full.tz, full.into, full.catch_up), ("Europe/Berlin", "day", "all"))
+        self.assertEqual((full.overlap, full.jitter), ("skip", "5m"))
+
     def test_a_file_of_nodes_runs_as_a_program(self):
         text = textwrap.dedent(
             '''
