@@ -259,7 +259,7 @@ container_files() {
   "plugins": [
     {
       "type": "bridge",
-      "bridge": qflow-pods,
+      "bridge": "qflow-pods",
       "isGateway": true,
       "hairpinMode": true,
       "ipMasq": false,
@@ -285,7 +285,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   address = "$socket"
 
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "localhost/qflow-kubernetes/pause:$key"
+  sandbox_image = "localhost/qflow-kubernetes/pause:$image_key"
   stream_server_address = "127.0.0.1"
   restrict_oom_score_adj = true
 
