@@ -198,7 +198,10 @@ fn a_pod_is_given_the_time_that_its_drain_takes_and_is_asked_where_its_probes_ar
         let settings = text(&format!("deploy/k8s/base/settings/{service}.env"));
         let ports = list(&container["ports"]);
         for (name, said) in settings.lines().filter_map(|line| line.split_once("=0.0.0.0:")) {
-            assert!(ports.iter().any(|port| port["containerPort"].to_string() == said), "{service}: {name} is no port");
+            assert!(
+                ports.iter().any(|port| port["containerPort"].as_u64() == said.parse().ok()),
+                "{service}: {name} is no port"
+            );
         }
         let account = all.iter().find(|one| one["kind"] == "ServiceAccount").expect("there is an account");
         assert_eq!([&account["automountServiceAccountToken"], &pod["automountServiceAccountToken"]], [false, false]);
