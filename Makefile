@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(QFLOW_CACHE)/target
 EXAMPLE ?= examples/hello.py
 ARGS ?= -p name=Ada
 
-.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare bench-types soak fuzz images python-images test-compose
+.PHONY: help build run up down stack stack-down test test-stack lint contract bench bench-compare bench-types soak fuzz images python-images test-compose test-kubernetes
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -46,8 +46,9 @@ lint: ## formatting, clippy, rustdoc, licences
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked" >&2; fi
 
-contract: build ## what is generated from the code is fresh
-	cargo test --locked --package qflow-e2e --test contract
+contract: ## what is generated from the code is fresh (UPDATE=1 makes it anew)
+	cargo build --locked --workspace --bins --test workspace
+	cargo test --locked --workspace --test contract --test manifests
 
 bench: ## Qflow against floors of the same minute, as a table with the gates (BENCH="--only 4,8 --strict")
 	cargo build --locked --release --quiet --workspace --bins
@@ -75,3 +76,6 @@ python-images: ## Python images tagged like the official ones, pulled or built
 
 test-compose: ## compose.yml with those images, brought up for real, two examples run through it, taken down
 	deploy/local/compose-check
+
+test-kubernetes: ## deploy/k8s on a real Kubernetes of one node, built here once (ten minutes and more), brought up and taken down
+	deploy/local/kubernetes-check

@@ -41,7 +41,13 @@ fn what_a_machine_lacks_is_named_at_the_end_and_fails_in_ci() {
         script.arg("look").env("PATH", &programs).env("QFLOW_CACHE", &cache).env("CI", ci);
         script.output().expect("the script starts")
     };
-    let lacks = ["Docker and images of Python", "Redis", "an S3 server", "Prometheus, Alertmanager and their tools"];
+    let lacks = [
+        "Docker and images of Python",
+        "Redis",
+        "an S3 server",
+        "Prometheus, Alertmanager and their tools",
+        "kubectl and the operators' kinds",
+    ];
     let named = |output: &Output| {
         let told = written(&output.stderr);
         let last: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("not run, for want of it: ")).collect();
