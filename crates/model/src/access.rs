@@ -47,6 +47,11 @@ impl Caller {
         let (tenant, user) = (Self::TENANT.to_owned(), Self::LOCAL.to_owned());
         Self { tenant, user, role: Role::Admin, by: Self::LOCAL.to_owned() }
     }
+
+    /// Whether it is whoever has the server's own token: no other is known by that.
+    pub fn is_own(&self) -> bool {
+        self.by == Self::LOCAL
+    }
 }
 
 /// A name that cannot be one.

@@ -184,6 +184,9 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let service_token = qflow_service::read_secret(config.service_token.clone(), config.service_token_file.clone())?;
     let token = qflow_service::read_secret(config.token.clone(), config.token_file.clone())?;
+    if service_token.is_none() && !config.loopback_only {
+        return Err(qflow_service::SecretError::Missing("QFLOW_SERVICE_TOKEN").into());
+    }
     let telemetry = telemetry.component("orchestrator");
     let advertised = config.advertised()?;
     let validator = qflow_service::authed_channel(&config.type_validator_url, service_token.as_deref())?;
@@ -284,7 +287,7 @@ mod tests {
     async fn an_address_that_runners_cannot_dial_is_refused_at_start() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().display().to_string();
-        let ports = ["--orchestrator-listen=127.0.0.1:0", "--orchestrator-http=127.0.0.1:0"];
+        let ports = ["--orchestrator-listen=127.0.0.1:0", "--orchestrator-http=127.0.0.1:0", "--service-token=s"];
         for (url, is_one) in
             [("banana", false), ("http://", false), ("127.0.0.1:7401", false), ("http://127.0.0.1:7401", true)]
         {

@@ -96,24 +96,27 @@ pub struct Server {
     pub telemetry: Telemetry,
 }
 
-/// The routes for clients.
+/// Calls of runs, for whoever may make them.
+fn calls(server: Server) -> Routes {
+    // A client on another machine asks for it; what it sends has the same bound when it is unpacked.
+    let service = OrchestratorServiceServer::new(server).accept_compressed(Zstd).send_compressed(Zstd);
+    Routes::new(
+        service.max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES),
+    )
+}
+
+/// The routes for clients: by gRPC, and by HTTP.
 pub fn client_routes(server: Server) -> Routes {
     let api = http::routes(server.clone());
     let access = AccessServiceServer::new(server.clone()).max_decoding_message_size(limits::MESSAGE_BYTES);
-    // A client on another machine asks for it; what it sends has the same bound when it is unpacked.
-    let service = OrchestratorServiceServer::new(server).accept_compressed(Zstd).send_compressed(Zstd);
-    let calls = Routes::new(
-        service.max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES),
-    )
-    .add_service(access);
-    Routes::from(calls.into_axum_router().merge(api))
+    Routes::from(calls(server).add_service(access).into_axum_router().merge(api))
 }
 
-/// The routes for services: the clients', and the runners'.
+/// The routes for services: calls of runs, and the runners'. None of them makes tokens.
 pub fn service_routes(server: Server, telemetry: Telemetry, owner: String) -> Routes {
     let work = Work::new(server.clone(), telemetry, owner);
     let activity = activity::server(server.clone());
-    client_routes(server).add_service(work::server(work)).add_service(activity)
+    calls(server).add_service(work::server(work)).add_service(activity)
 }
 
 /// How long a caller waits for that: a replica's shards move within `limits::SHARD_MOVES_MS` of its death.
@@ -337,7 +340,9 @@ impl OrchestratorService for Server {
         Ok(Response::new(v1::RemovePoolResponse {}))
     }
 
-    async fn overview(&self, _: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
-        Ok(Response::new(overview::overview(self).await))
+    async fn overview(&self, request: Request<v1::OverviewRequest>) -> Result<Response<v1::OverviewResponse>, Status> {
+        let caller = caller(&request)?;
+        let whole = overview::overview(self).await;
+        Ok(Response::new(if caller.is_own() { whole } else { overview::of_tenants(whole) }))
     }
 }

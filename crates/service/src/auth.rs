@@ -34,16 +34,16 @@ impl fmt::Debug for Auth {
 
 impl Auth {
     /// Who calls, where the headers show what is asked of whoever goes to this route.
-    pub async fn enter(&self, headers: &HeaderMap, route: &str) -> Result<Caller, Closed> {
+    pub async fn enter(&self, headers: &HeaderMap, route: &str) -> Result<Option<Caller>, Closed> {
         let shown = bearer(headers);
         let tokens = match self {
-            Self::None => return Ok(Caller::local()),
+            Self::None => return Ok(Some(Caller::local())),
             Self::Token(token) => [token, token],
             Self::Either(one, other) => [one, other],
             Self::Door(door) => return door.open(Knock { shown, route }).await,
         };
         let is_one = shown.is_some_and(|shown| tokens.into_iter().any(|token| same(shown, token)));
-        if is_one { Ok(Caller::local()) } else { Err(Closed::Unknown) }
+        if is_one { Ok(Some(Caller::local())) } else { Err(Closed::Unknown) }
     }
 
     /// The token, where there is one.

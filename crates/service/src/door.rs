@@ -8,7 +8,8 @@ use qflow_model::access::Caller;
 pub struct Knock<'a> {
     /// The bearer token that it shows.
     pub shown: Option<&'a str>,
-    /// Where to: a method as `package.Service/Method`, else the HTTP method and the route as it is declared, `GET /api/v1/runs/{run_id}`.
+    /// Where to, by its path and never by what a request says of itself: a method as `package.Service/Method`, else the HTTP method and the
+    /// route as it is declared, `GET /api/v1/runs/{run_id}`.
     pub route: &'a str,
 }
 
@@ -26,6 +27,6 @@ pub enum Closed {
 /// Knows who may enter where.
 #[async_trait]
 pub trait Door: Send + Sync + 'static {
-    /// Who it is, where they may enter.
-    async fn open(&self, knock: Knock<'_>) -> Result<Caller, Closed>;
+    /// Who it is, where they may enter; nobody where there is no such route: whoever is let in so is served nothing that asks who calls.
+    async fn open(&self, knock: Knock<'_>) -> Result<Option<Caller>, Closed>;
 }

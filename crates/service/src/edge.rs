@@ -36,7 +36,11 @@ pub const VERSION: &str = "qflow-version";
 pub const TELEMETRY: &str = "qflow-telemetry";
 
 /// Kinds of bodies that a web page of another origin cannot send without asking first.
-const DELIBERATE: [&str; 2] = ["application/json", "application/octet-stream"];
+const DELIBERATE: [&str; 2] = ["application/json", STREAM];
+/// The kind of what is as large as it is.
+const STREAM: &str = "application/octet-stream";
+/// What only whoever has the server's own token is told, asked as a route that there is not.
+const OWN: &str = "";
 
 /// What stands before every call.
 #[derive(Clone)]
@@ -59,7 +63,7 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     if !is_grpc(request.headers()) {
         let answer = async |request: Request| match admit(&edge, request).await {
             Err(refusal) => refusal.as_problem(),
-            Ok(request) => next.run(request).await,
+            Ok(request) => in_time(request, next).await,
         };
         return route::watch(&edge.telemetry, request, answer).await;
     }
@@ -75,7 +79,7 @@ async fn enter(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     // Nobody has to show anything for that answer, and of what is inside only who does is told.
     let is_told = methods::is_health(request.uri().path()) && {
         let headers = request.headers().clone();
-        edge.auth.enter(&headers, method).await.is_ok()
+        edge.auth.enter(&headers, OWN).await.is_ok_and(|caller| caller.is_some_and(|caller| caller.is_own()))
     };
     let mut guard = guard.given(red::given(request.headers()));
     let request = request.map(|body| Body::new(guard.hears(body)));
@@ -117,9 +121,20 @@ async fn admit(edge: &Edge, request: Request) -> Result<Request, Refusal> {
     if edge.loopback_only && !from_loopback(&parts) {
         return refused(StatusCode::FORBIDDEN, Code::PermissionDenied, "this address serves its own machine only");
     }
+    if parts.uri.path().contains("%00") || parts.uri.query().is_some_and(|query| query.contains("%00")) {
+        return refused(StatusCode::BAD_REQUEST, Code::InvalidArgument, "an address holds no zero byte");
+    }
     if !methods::is_exempt(parts.uri.path()) {
-        let caller: Caller = edge.auth.enter(&parts.headers, &place(&parts)).await.map_err(Refusal::from)?;
-        parts.extensions.insert(caller);
+        let caller: Option<Caller> = edge.auth.enter(&parts.headers, &place(&parts)).await.map_err(Refusal::from)?;
+        caller.map(|caller| parts.extensions.insert(caller));
+    }
+    // What is served goes by the path: a request whose kind belongs to the other of the two is neither's.
+    match (is_method(&parts), is_grpc(&parts.headers)) {
+        (true, false) => {
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "this is a method of gRPC");
+        }
+        (false, true) => return refused(StatusCode::NOT_FOUND, Code::Unimplemented, "there is no such method"),
+        (true, true) | (false, false) => {}
     }
     if edge.loopback_only && !is_deliberate(&parts, body.is_end_stream()) {
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "bodies are application/json");
@@ -140,10 +155,29 @@ impl From<Closed> for Refusal {
     }
 }
 
-/// Where a request goes, as whoever is asked about it knows the place.
+/// Has a request answered by when one is: an upload takes as long as it is large, and what streams out has begun by then.
+async fn in_time(request: Request, next: Next) -> Response {
+    let starts = request.method() == Method::POST && request.uri().path().ends_with("/runs");
+    let deadline = if starts { STARTING } else { DEADLINE };
+    if kind(request.headers()).is_some_and(|kind| kind.eq_ignore_ascii_case(STREAM)) {
+        return next.run(request).await;
+    }
+    timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {} s", deadline.as_secs()).into();
+        Refusal { status: StatusCode::GATEWAY_TIMEOUT, code: Code::DeadlineExceeded, message }.as_problem()
+    })
+}
+
+/// Whether a request goes to a service of gRPC, by its path: one that is served here, as tonic declares its routes, or one that is described.
+fn is_method(parts: &Parts) -> bool {
+    let declared = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    declared.ends_with("/{*rest}") || methods::is_of_service(parts.uri.path())
+}
+
+/// Where a request goes, as whoever is asked about it knows the place: by its path alone.
 fn place(parts: &Parts) -> Cow<'_, str> {
     let path = parts.uri.path();
-    if is_grpc(&parts.headers) {
+    if is_method(parts) {
         return path.strip_prefix('/').unwrap_or(path).into();
     }
     let declared = parts.extensions.get::<MatchedPath>().map_or(path, MatchedPath::as_str);
@@ -195,9 +229,12 @@ impl Refusal {
     fn as_problem(&self) -> Response {
         let code = red::name(self.code).to_ascii_lowercase();
         let title = self.status.canonical_reason().unwrap_or_default();
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.message, "code": code,
         });
+        if let Some(trace) = traces::current() {
+            body["trace_id"] = trace.trace_id.into();
+        }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -205,20 +242,16 @@ impl Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
 
-/// An answer that is a status alone; of its message what a header holds.
+/// An answer that is a status alone.
 fn trailers_only(code: Code, message: &str) -> Response {
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from(code as i32));
-    if let Ok(message) = HeaderValue::from_str(message) {
-        headers.insert("grpc-message", message);
-    }
-    response
+    tonic::Status::new(code, message).into_http()
 }
 
 #[cfg(test)]

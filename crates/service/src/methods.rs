@@ -30,6 +30,11 @@ pub(crate) fn is_health(path: &str) -> bool {
 
 /// The value of `rpc_method` for a path: `package.Service/Method`.
 pub(crate) fn label(path: &str) -> &'static str {
+    path.strip_prefix('/').and_then(|path| all().get(path)).map_or(OTHER, String::as_str)
+}
+
+/// Every method that is described.
+fn all() -> &'static BTreeSet<String> {
     static METHODS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
         let sets = [
             qflow_proto::DESCRIPTORS,
@@ -38,7 +43,17 @@ pub(crate) fn label(path: &str) -> &'static str {
         ];
         sets.into_iter().flat_map(described).collect()
     });
-    path.strip_prefix('/').and_then(|path| METHODS.get(path)).map_or(OTHER, String::as_str)
+    &METHODS
+}
+
+/// Whether a path lies below a service that is described, whatever method it names: `/package.Service/…`.
+pub(crate) fn is_of_service(path: &str) -> bool {
+    static SERVICES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let service = |method: &String| method.split_once('/').map(|(service, _)| service.to_owned());
+        all().iter().filter_map(service).collect()
+    });
+    let service = path.strip_prefix('/').and_then(|path| path.split('/').next());
+    service.is_some_and(|service| SERVICES.contains(service))
 }
 
 /// Whether a method is answered only once all that streams in has come: its answer takes as long as that.

@@ -8,6 +8,9 @@ use qflow_model::{
 
 use super::Result;
 
+/// Letters of what something was asked of.
+const TARGET: usize = 200;
+
 /// A token as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -60,11 +63,16 @@ impl Entry {
             user: caller.user.clone(),
             by: caller.by.clone(),
             action: action.to_owned(),
-            target: target.into(),
+            target: printable(&target.into()),
             refused: String::new(),
             trace_id: qflow_telemetry::traces::current().map_or_else(String::new, |trace| trace.trace_id),
         }
     }
+}
+
+/// What a caller named, as far as a line of the audit takes it: whoever is refused may have named anything.
+fn printable(target: &str) -> String {
+    target.chars().filter(|c| !c.is_control()).take(TARGET).collect()
 }
 
 /// A line of the audit.

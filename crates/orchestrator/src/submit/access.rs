@@ -8,7 +8,11 @@ use qflow_proto::v1::{self, access_service_server::AccessService};
 use rand::Rng as _;
 use tonic::{Request, Response, Status};
 
-use super::{Server, caller, door::PREFIX, show, unavailable};
+use super::{
+    Server, caller,
+    door::{ID_BYTES, PREFIX, SECRET_BYTES},
+    show, unavailable,
+};
 use crate::record::access::{AuditFilter, Audited, Entry, Token};
 
 /// Characters of what a token is for.
@@ -83,9 +87,10 @@ impl Server {
         if named.is_empty() || named == caller.tenant {
             return Ok(caller.tenant.clone());
         }
-        if caller.by == Caller::LOCAL {
+        if caller.is_own() {
             return access::tenant(&named).map(str::to_owned).map_err(|e| Status::invalid_argument(e.to_string()));
         }
+        access::tenant(&named).map_err(|e| Status::invalid_argument(e.to_string()))?;
         let refused = "only the server's own token reaches other tenants".to_owned();
         self.refuse(Entry { refused: refused.clone(), ..Entry::of(caller, "tenant.reach", named) }).await;
         Err(Status::permission_denied(refused))
@@ -107,7 +112,7 @@ impl Server {
             return Err(wrong(&"a token lives for at most ten years; leave its lifetime out for one without end"));
         }
         let now = self.store.now().await.map_err(|e| unavailable(&e))?;
-        let (id, secret) = (random::<6>(), random::<32>());
+        let (id, secret) = (random::<ID_BYTES>(), random::<SECRET_BYTES>());
         let secret = format!("{PREFIX}{id}_{secret}");
         let token = Token {
             id,

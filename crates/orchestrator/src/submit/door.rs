@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use qflow_model::{access::Caller, ids::Digest};
 use qflow_service::{Closed, Door, Knock, same};
 use qflow_telemetry::{Event, Telemetry};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::table;
 use crate::record::{
@@ -20,6 +20,11 @@ use crate::record::{
 
 /// How a token's text begins: tools that look for secrets in sources find it by that.
 pub(super) const PREFIX: &str = "qflow_";
+/// Random bytes of a token's id, and of its secret.
+pub(super) const ID_BYTES: usize = 6;
+pub(super) const SECRET_BYTES: usize = 32;
+/// Tokens that are looked up at once: who guesses many waits, and the store serves others meanwhile.
+const LOOKS: usize = 4;
 /// How long a token that was looked up lets in without another look: as long may one that was revoked.
 const KNOWN: Duration = Duration::from_secs(5);
 /// Tokens that are remembered at once.
@@ -32,12 +37,13 @@ pub struct Doorkeeper {
     telemetry: Telemetry,
     /// By digest of what was shown.
     known: Mutex<HashMap<Digest, (Instant, Token)>>,
+    looks: Semaphore,
 }
 
 impl Doorkeeper {
     /// One who knows the server's own token, and where others are kept.
     pub fn new(own: String, store: Arc<dyn Store>, telemetry: Telemetry) -> Self {
-        Self { own, store, telemetry, known: Mutex::default() }
+        Self { own, store, telemetry, known: Mutex::default(), looks: Semaphore::new(LOOKS) }
     }
 
     async fn who(&self, shown: &str) -> Result<Caller, Closed> {
@@ -60,6 +66,9 @@ impl Doorkeeper {
 
     /// The token in the store, where its text is what was shown: one that anybody can guess is none.
     async fn look(&self, id: &str, digest: Digest) -> Result<Token, Closed> {
+        let _turn = self.looks.acquire().await;
+        // From before it was asked: what is revoked meanwhile is known for no longer.
+        let at = Instant::now();
         let found = self.store.live_token(id).await;
         let found =
             found.map_err(|error| Closed::Unavailable(format!("{error}; who calls cannot be found out, try again")))?;
@@ -68,31 +77,34 @@ impl Doorkeeper {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(digest, (Instant::now(), token.clone()));
+        known.insert(digest, (at, token.clone()));
         Ok(token)
     }
 }
 
-/// The id that a token's text names: `qflow_ID_SECRET`.
+/// The id that a token's text names, where it is of that form: `qflow_ID_SECRET`, hexadecimal.
 fn id(shown: &str) -> Option<&str> {
-    shown.strip_prefix(PREFIX)?.split_once('_').map(|(id, _)| id)
+    let (id, secret) = shown.strip_prefix(PREFIX)?.split_once('_')?;
+    let is_hex =
+        |text: &str, bytes: usize| text.len() == 2 * bytes && text.bytes().all(|b| b"0123456789abcdef".contains(&b));
+    (is_hex(id, ID_BYTES) && is_hex(secret, SECRET_BYTES)).then_some(id)
 }
 
 #[async_trait]
 impl Door for Doorkeeper {
-    async fn open(&self, Knock { shown, route }: Knock<'_>) -> Result<Caller, Closed> {
+    async fn open(&self, Knock { shown, route }: Knock<'_>) -> Result<Option<Caller>, Closed> {
         let caller = self.who(shown.ok_or(Closed::Unknown)?).await?;
         let may = match table::least(route) {
             Some(least) => table::has(&caller, least),
-            // Whoever is let in is told that there is nothing; nobody is let further.
-            None => Ok(()),
+            // Whoever is known is told that there is nothing, and goes on as nobody.
+            None => return Ok(Some(caller).filter(|_| route.is_empty())),
         };
         if let Err(refused) = may {
             note(&*self.store, &self.telemetry, Entry { refused: refused.clone(), ..Entry::of(&caller, route, "") })
                 .await;
             return Err(Closed::Forbidden(refused));
         }
-        Ok(caller)
+        Ok(Some(caller))
     }
 }
 
@@ -136,9 +148,10 @@ mod tests {
     impl House {
         /// A token of somebody of a tenant; its text.
         async fn token(&self, id: &str, tenant: &str, role: Role) -> String {
-            let text = format!("{PREFIX}{id}_secret");
+            let id: String = Digest::of(id.as_bytes()).to_string().chars().take(2 * ID_BYTES).collect();
+            let text = format!("{PREFIX}{id}_{}", "5".repeat(2 * SECRET_BYTES));
             let token = Token {
-                id: id.into(),
+                id,
                 tenant: tenant.into(),
                 user: "ada".into(),
                 role,
@@ -153,7 +166,7 @@ mod tests {
             text
         }
 
-        async fn open(&self, shown: &str, route: &str) -> Result<Caller, Closed> {
+        async fn open(&self, shown: &str, route: &str) -> Result<Option<Caller>, Closed> {
             self.door.open(Knock { shown: Some(shown), route }).await
         }
 
@@ -171,7 +184,7 @@ mod tests {
             let mut refused = Vec::new();
             for (route, least) in table::ROUTES {
                 match house.open(&text, route).await {
-                    Ok(caller) => assert!(caller.role == *role && role >= least, "{role} at {route}"),
+                    Ok(caller) => assert!(caller.unwrap().role == *role && role >= least, "{role} at {route}"),
                     Err(closed) => {
                         assert!(
                             matches!(closed, Closed::Forbidden(_)) && role < least,
@@ -191,16 +204,31 @@ mod tests {
     async fn whoever_is_let_in_is_of_the_tokens_tenant_and_the_servers_own_is_everybodys() {
         let house = house();
         let text = house.token("one", "acme", Role::Viewer).await;
-        let caller = house.open(&text, "GET /api/v1/runs").await.unwrap();
-        assert_eq!((caller.tenant.as_str(), caller.user.as_str(), caller.by.as_str()), ("acme", "ada", "token:one"));
-        assert_eq!(house.open(OWN, "GET /api/v1/audit").await, Ok(Caller::local()));
+        let caller = house.open(&text, "GET /api/v1/runs").await.unwrap().unwrap();
+        assert_eq!((caller.tenant.as_str(), caller.user.as_str(), caller.is_own()), ("acme", "ada", false));
+        assert!(caller.by.starts_with("token:") && text.contains(&caller.by["token:".len()..]), "{}", caller.by);
+        assert_eq!(house.open(OWN, "GET /api/v1/audit").await, Ok(Some(Caller::local())));
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_where_the_table_has_nothing_goes_as_nobody() {
+        let house = house();
+        let text = house.token("one", "acme", Role::Admin).await;
+        for route in ["POST /qflow.v1.AccessService/{*rest}", "api/v1/audit", "qflow.v1.DispatchService/Work", "GET /x"]
+        {
+            for shown in [text.as_str(), OWN] {
+                assert_eq!(house.open(shown, route).await, Ok(None), "{route}");
+            }
+        }
     }
 
     #[tokio::test]
     async fn a_token_that_is_not_the_very_one_is_nobodys() {
         let house = house();
         let text = house.token("one", "acme", Role::Admin).await;
-        let others = ["", "x", "qflow_", "qflow_one", "qflow_one_", "qflow_two_secret", "one_secret"];
+        let (id, secret) = text.strip_prefix(PREFIX).unwrap().split_once('_').unwrap();
+        let longer = format!("qflow_{id}_{}", "6".repeat(secret.len()));
+        let others = ["", "x", "qflow_", "qflow_one", "qflow_one_", "qflow_two_secret", secret, longer.as_str()];
         for other in others.into_iter().map(str::to_owned).chain([format!("{text}x"), text.to_uppercase()]) {
             assert_eq!(house.open(&other, "GET /api/v1/runs").await, Err(Closed::Unknown), "{other}");
         }
@@ -212,7 +240,7 @@ mod tests {
         let house = house();
         let text = house.token("one", "acme", Role::Viewer).await;
         assert!(house.open(&text, "GET /api/v1/runs").await.is_ok());
-        assert!(house.store.revoke_token("acme".into(), "one".into(), Entry::default()).await.unwrap());
+        assert!(house.store.revoke_token("acme".into(), id(&text).unwrap().into(), Entry::default()).await.unwrap());
         tokio::time::advance(KNOWN).await;
         assert_eq!(house.open(&text, "GET /api/v1/runs").await, Err(Closed::Unknown));
     }

@@ -40,6 +40,9 @@ pub(crate) const ROOT: &str = "/api/v1";
 /// By which the document says the least role that may take a route.
 const ROLE: &str = "x-qflow-role";
 
+/// By which it says the same of methods of gRPC.
+const METHODS: &str = "x-qflow-methods";
+
 /// What a handler stands on.
 type Shared = State<Arc<Server>>;
 /// What every handler gives.
@@ -90,6 +93,10 @@ fn described() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .merge(uploads);
     let (router, mut document) = routes.split_for_parts();
     document.servers = Some(vec![Address::new(ROOT)]);
+    let methods = table::ROUTES.iter().filter(|(route, _)| !route.contains(' '));
+    let methods: serde_json::Map<String, serde_json::Value> =
+        methods.map(|(method, least)| ((*method).to_owned(), least.as_str().into())).collect();
+    document.extensions.get_or_insert_default().insert(METHODS.to_owned(), methods.into());
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             let least = table::least(&format!("{method} {ROOT}{path}")).map_or("nobody", Role::as_str);

@@ -64,6 +64,17 @@ pub(super) async fn overview(server: &Server) -> v1::OverviewResponse {
 }
 
 /// A runner as it was seen so many seconds ago.
+/// What everybody may know of it: which Pythons run nodes, and on what. Runs, load and machines are everybody's together.
+pub(super) fn of_tenants(whole: v1::OverviewResponse) -> v1::OverviewResponse {
+    let runner = |seen: v1::RunnerOverview| v1::RunnerOverview {
+        runtime: seen.runtime,
+        runtime_version: seen.runtime_version,
+        python_versions: seen.python_versions,
+        ..v1::RunnerOverview::default()
+    };
+    v1::OverviewResponse { runners: whole.runners.into_iter().map(runner).collect(), ..v1::OverviewResponse::default() }
+}
+
 fn runner(seen: Seen, old: f64) -> v1::RunnerOverview {
     let age_seconds = seen.age_seconds + old;
     v1::RunnerOverview {

@@ -26,6 +26,9 @@ use crate::{
 /// How long a submission waits for the first runner after a start, to plan for versions that it offers.
 const MEET: Duration = Duration::from_secs(3);
 
+/// Bytes of an idempotency key.
+const KEY: usize = 255;
+
 impl Server {
     /// Starts a run: once this returns, it is not lost.
     pub(super) async fn start(
@@ -41,6 +44,11 @@ impl Server {
             Some(start_run_request::What::Digest(text)) => self.registered(&caller.tenant, &text).await?,
             None => return Err(Status::invalid_argument("a source or the digest of a registered one is needed")),
         };
+        if request.idempotency_key.len() > KEY || request.idempotency_key.contains('\0') {
+            return Err(Status::invalid_argument(format!(
+                "an idempotency key has at most {KEY} bytes, none of them zero"
+            )));
+        }
         let given = request.parameters.into_iter().map(given).collect::<Result<Vec<_>, _>>()?;
         let trace = trace(&request.trace)?;
         let root = traces::TraceContext::from(&trace);

@@ -1,18 +1,19 @@
 //! Lines of user code: those so far in one answer, or all as they come.
 
 use axum::{
-    Json,
+    body::Body,
     extract::State,
-    http::HeaderMap,
+    http::{HeaderMap, header},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use qflow_proto::v1::{self, orchestrator_service_server::OrchestratorService as _};
 use serde::Deserialize;
 use std::convert::Infallible;
+use tonic::Status;
 use utoipa::IntoParams;
 
 use super::{
@@ -37,7 +38,7 @@ pub(super) struct Which {
 
 /// Lines so far, or with `follow` a stream of events `line`. An event's id is `NODE@ATTEMPT:SEQUENCE`; who comes back with it as
 /// `Last-Event-ID` is not told again what that attempt had written up to there. Lines of other attempts are told again: each line says
-/// which it is.
+/// which it is. Lines that were missing there (a line of stream `gap` stands for them) are not told later.
 #[utoipa::path(
     get, path = "/runs/{run_id}/logs", tag = "runs",
     params(("run_id" = String, Path), Which, ("Last-Event-ID" = Option<String>, Header)),
@@ -55,13 +56,9 @@ pub(super) async fn lines(
 ) -> Answer<Response> {
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(Heard::read);
     let request = v1::StreamLogsRequest { run_id, node_id: node.unwrap_or_default(), follow };
-    let mut batches = server.stream_logs(asked(caller, request)).await?.into_inner();
+    let batches = server.stream_logs(asked(caller, request)).await?.into_inner();
     if !follow {
-        let mut lines = Vec::new();
-        while let Some(batch) = batches.next().await {
-            lines.extend(batch?.lines.into_iter().map(Line::from));
-        }
-        return Ok(Json(Lines { lines }).into_response());
+        return Ok(whole(batches));
     }
     let events = batches.flat_map(move |batch| {
         let events: Vec<Event> = match batch {
@@ -74,6 +71,23 @@ pub(super) async fn lines(
         stream::iter(events.into_iter().map(Ok::<_, Infallible>))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+}
+
+/// All lines as one object, written as they are read: nobody holds those of a whole run.
+fn whole(batches: impl Stream<Item = Result<v1::StreamLogsResponse, Status>> + Send + 'static) -> Response {
+    let mut is_first = true;
+    let lines = batches.map(move |batch| {
+        let mut text = String::new();
+        // Without its end nobody takes what came for the whole.
+        for line in batch.map_err(|status| std::io::Error::other(status.message().to_owned()))?.lines {
+            text.push_str(if std::mem::take(&mut is_first) { "" } else { "," });
+            text.push_str(&serde_json::to_string(&Line::from(line))?);
+        }
+        Ok::<_, std::io::Error>(text)
+    });
+    let ends = |text: &'static str| stream::once(async move { Ok(text.to_owned()) });
+    let body = Body::from_stream(ends("{\"lines\":[").chain(lines).chain(ends("]}")));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 fn line(line: v1::LogLine) -> Event {

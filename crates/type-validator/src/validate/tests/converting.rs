@@ -10,6 +10,7 @@ fn judged(returns: &str, takes: &str, convert: bool, steps: Vec<Step>) -> (Vec<(
     let main = workflow("main", [vec![step("fetch", vec![])], steps].concat());
     let inner = WorkflowDef { params: vec![param("rows", takes)], ..workflow("inner", vec![]) };
     let definition = Definition {
+        schedules: BTreeMap::default(),
         nodes: [node("fetch", vec![], returns), total].map(|n| (n.name.clone(), n)).into(),
         workflows: [main, inner].map(|w| (w.name.clone(), w)).into(),
         requires_python: None,
@@ -174,6 +175,7 @@ fn both_sides_of_a_choice_are_converted_each_for_itself() {
         ..workflow("main", [vec![step("fetch", vec![])], total(choice)].concat())
     };
     let definition = Definition {
+        schedules: BTreeMap::default(),
         nodes: [node("fetch", vec![], "date"), node("total", vec![param("rows", "str")], "int")]
             .map(|n| (n.name.clone(), n))
             .into(),
