@@ -130,6 +130,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// What is below the caller's span: a run of one node in a new container, with a span of the user's; the first after the start.
 const TREE: &str = "\
 qflow.v1.OrchestratorService/RegisterWorkflow (orchestrator)
+  INSERT audit (orchestrator)
   INSERT workflow (orchestrator)
   qflow.v1.TypeValidatorService/ValidateWorkflow (orchestrator)
     qflow.v1.TypeValidatorService/ValidateWorkflow (type-validator)

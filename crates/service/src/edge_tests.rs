@@ -126,7 +126,7 @@ async fn a_start_has_the_time_to_copy_files_and_no_more() {
         let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
         let answer = protect(slow, edge).oneshot(request).await.unwrap();
         assert_eq!(answer.headers().get("grpc-status"), status.as_ref());
-        let said = status.map(|_| "no answer within 300 s".parse().unwrap());
+        let said = status.map(|_| "no%20answer%20within%20300%20s".parse().unwrap());
         assert_eq!(answer.headers().get("grpc-message"), said.as_ref());
     }
 }
