@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::{
     args::{ListArgs, Output},
-    dev,
     exit::{Exit, Fail},
-    out, outln, render, run,
+    out, outln, render,
+    run::call,
     submit::{Audited, Client, Create, Token},
 };
 
@@ -152,15 +152,6 @@ pub async fn audit(AuditArgs { limit, whose }: AuditArgs, data_dir: &Path) -> Re
         Output::Table => out!("{}", audited(&lines)),
     }
     Ok(Exit::Completed)
-}
-
-async fn call<T>(
-    list: &ListArgs,
-    data_dir: &Path,
-    call: impl AsyncFnOnce(Client) -> Result<T, Fail>,
-) -> Result<T, Fail> {
-    let session = dev::session(&list.server, data_dir).await?;
-    run::with(session, |client, _| call(client)).await
 }
 
 fn tokens(tokens: &[Token]) -> String {

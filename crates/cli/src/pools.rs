@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{ListArgs, Output},
-    dev,
     exit::{Exit, Fail},
-    out, outln, render, run,
+    out, outln, render,
+    run::call,
     submit::{Client, Pool},
 };
 
@@ -72,15 +72,6 @@ pub async fn pools(command: PoolsCommand, data_dir: &Path) -> Result<Exit, Fail>
         }
     }
     Ok(Exit::Completed)
-}
-
-async fn call<T>(
-    list: &ListArgs,
-    data_dir: &Path,
-    call: impl AsyncFnOnce(Client) -> Result<T, Fail>,
-) -> Result<T, Fail> {
-    let session = dev::session(&list.server, data_dir).await?;
-    run::with(session, |client, _| call(client)).await
 }
 
 fn show_all(pools: &[Pool], output: Output) {

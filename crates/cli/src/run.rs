@@ -8,7 +8,7 @@ use tokio_stream::StreamExt;
 
 use crate::{
     approve::Asking,
-    args::{Output, RunArgs, Written},
+    args::{ListArgs, Output, RunArgs, Written},
     dev::{self, Session},
     exit::{Exit, Fail},
     outln, parameters,
@@ -293,6 +293,16 @@ where
     let done = work(session.client.clone(), session.is_embedded()).await;
     session.close().await;
     done
+}
+
+/// One call of the server that a command's arguments lead to.
+pub async fn call<T>(
+    list: &ListArgs,
+    data_dir: &Path,
+    call: impl AsyncFnOnce(Client) -> Result<T, Fail>,
+) -> Result<T, Fail> {
+    let session = dev::session(&list.server, data_dir).await?;
+    with(session, |client, _| call(client)).await
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backup;
 pub mod cache;
+mod command;
 #[cfg(test)]
 mod conformance;
 pub mod member;
@@ -32,6 +33,7 @@ use cache::{Cached, Expired, Hit, Scope};
 use member::{Attending, Standing};
 use pool::{Pool, PoolState, Removed, Slot};
 
+pub use command::{Command, InboxRow};
 #[cfg(test)]
 pub(crate) use conformance::ended;
 pub use memory::Memory;
@@ -168,68 +170,6 @@ pub struct Locked {
     pub owner: Scope,
     /// It.
     pub lock: Arc<EnvLock>,
-}
-
-/// A command that was acknowledged and not yet worked off.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InboxRow {
-    /// Its row.
-    pub id: i64,
-    /// The run it is for.
-    pub run: RunId,
-    /// What it says.
-    pub command: Command,
-}
-
-/// What clients ask of a run.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Command {
-    /// Begin.
-    Start {
-        /// Resolve environments anew.
-        relock: bool,
-    },
-    /// Stop.
-    Cancel {
-        /// Who asked.
-        by: String,
-    },
-    /// Start nothing more.
-    Pause {
-        /// Who asked.
-        by: String,
-    },
-    /// Go on; node runs that need attention are tried again, or fail.
-    Resume {
-        /// Those to try again.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        retry: Vec<NodeKey>,
-        /// Those that fail.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        fail: Vec<NodeKey>,
-        /// Who asked.
-        by: String,
-    },
-    /// An orchestrator crashed in the run's processing, as it found when it started again.
-    Crashed,
-    /// Run again from its failed nodes.
-    RetryFailed {
-        /// Who asked.
-        by: String,
-    },
-    /// Answer an approval.
-    Approve {
-        /// Which.
-        node: NodeKey,
-        /// Yes or no.
-        approved: bool,
-        /// Who answers.
-        by: String,
-        /// What they say to it.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        comment: String,
-    },
 }
 
 /// A run as its rows tell it.

@@ -157,11 +157,12 @@ impl From<Closed> for Refusal {
 
 /// Has a request answered by when one is: an upload takes as long as it is large, and what streams out has begun by then.
 async fn in_time(request: Request, next: Next) -> Response {
-    let starts = request.method() == Method::POST && request.uri().path().ends_with("/runs");
-    let deadline = if starts { STARTING } else { DEADLINE };
-    if kind(request.headers()).is_some_and(|kind| kind.eq_ignore_ascii_case(STREAM)) {
-        return next.run(request).await;
-    }
+    let last = request.uri().path().rsplit('/').next().filter(|_| request.method() == Method::POST);
+    let deadline = match last {
+        Some("uploads") => return next.run(request).await,
+        Some("runs") => STARTING,
+        _ => DEADLINE,
+    };
     timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
         let message = format!("no answer within {} s", deadline.as_secs()).into();
         Refusal { status: StatusCode::GATEWAY_TIMEOUT, code: Code::DeadlineExceeded, message }.as_problem()

@@ -113,7 +113,7 @@ pub(super) async fn note(store: &dyn Store, telemetry: &Telemetry, entry: Entry)
     let told = [
         ("user.name", entry.user.clone()),
         ("organization.id", entry.tenant.clone()),
-        ("event.action", entry.action.clone()),
+        ("audit.action", entry.action.clone()),
     ];
     if let Err(error) = store.note(entry).await {
         let event = Event::warning("audit_not_written", format!("a refusal is not in the audit: {error}"));
